@@ -1,0 +1,46 @@
+"""Everything there is in this code location, on one page."""
+
+import dagster as dg
+
+from realtor_assets import automation, checks, clean, models, monitoring, raw, release
+from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.settings import settings
+from realtor_assets.tracking import Tracking
+
+# Steps import this stack once in the fork server instead of once each.
+PRELOADED = ["realtor_assets.definitions", "pandas", "sklearn.ensemble", "xgboost", "mlflow"]
+
+config = settings()
+
+defs = dg.Definitions(
+    assets=[
+        raw.listings_api,
+        raw.land_next_batch,
+        raw.load_landed_payloads,
+        clean.build_clean_tables,
+        monitoring.drift_report,
+        monitoring.retrain_decision,
+        *models.candidates,
+        release.best_model,
+        release.promotion_decision,
+        release.production_model,
+        release.bento,
+        release.served_model,
+        raw.inference_log,
+        monitoring.ratio_study,
+        monitoring.batch_valuations,
+    ],
+    asset_checks=checks.checks,
+    jobs=automation.jobs,
+    schedules=[automation.daily_ingest],
+    sensors=automation.sensors,
+    resources={
+        "store": ObjectStore(url=config.storage_url),
+        "raw_database": Database(url=config.raw_database_url),
+        "clean_database": Database(url=config.clean_database_url),
+        "tracking": Tracking(tracking_uri=config.mlflow_tracking_uri),
+    },
+    executor=dg.multiprocess_executor.configured(
+        {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
+    ),
+)

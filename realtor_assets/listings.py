@@ -1,0 +1,46 @@
+"""RAW listings in the valuation domain, as the model's columns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from realtor_assets.resources import Database
+from realtor_model.features import Columns, columns_from_frame
+from realtor_model.listing import COLUMNS, TARGET, VALUATION_PRICE_RANGE
+
+_LOW, _HIGH = VALUATION_PRICE_RANGE
+IN_DOMAIN = f"price BETWEEN {_LOW} AND {_HIGH}"
+
+
+@dataclass(frozen=True)
+class Listings:
+    """`n` listings of one split, ordered by `row_hash`.
+
+    `frame` has the 12 columns plus row_hash and batch_number; `columns` is the mapping that the
+    encoder takes; `price` is float64 (n,), dollars.
+    """
+
+    frame: pd.DataFrame
+
+    @property
+    def columns(self) -> Columns:
+        return columns_from_frame(self.frame)
+
+    @property
+    def price(self) -> NDArray[np.float64]:
+        return self.frame[TARGET].to_numpy(np.float64)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def read_listings(database: Database, split: str, *, batch: int | None = None) -> Listings:
+    """The listings of `split` ("train", "validation" or "test"), all or one batch's."""
+    of_batch = "" if batch is None else f"AND batch_number = {int(batch)}"
+    table = database.read(
+        f"SELECT row_hash::text AS row_hash, batch_number, {', '.join(COLUMNS)}"  # noqa: S608
+        f" FROM raw_{split} WHERE {IN_DOMAIN} {of_batch} ORDER BY raw_{split}.row_hash"
+    )
+    return Listings(table.to_pandas(date_as_object=False, self_destruct=True))

@@ -1,0 +1,74 @@
+"""Everything `realtor_assets` reads from its environment."""
+
+from functools import lru_cache
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the Dagster code location, read from environment variables.
+
+    Raises `pydantic.ValidationError`, naming the variable, when one has no value or a wrong one.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    api_url: str = Field(
+        "http://127.0.0.1:8000",
+        validation_alias="REALTOR_API_URL",
+        description="Base URL of the upstream listings API.",
+    )
+    api_group: int = Field(
+        1, validation_alias="REALTOR_API_GROUP", description="Our `group_number` at the upstream."
+    )
+    api_day: str | None = Field(
+        None,
+        validation_alias="REALTOR_API_DAY",
+        description="The `day` parameter that some versions of the upstream ask for.",
+    )
+    api_timeout_seconds: float = Field(
+        300.0,
+        validation_alias="REALTOR_API_TIMEOUT_SECONDS",
+        description="How long the upstream may be silent before a call is given up.",
+        gt=0,
+    )
+    api_attempts: int = Field(
+        4,
+        validation_alias="REALTOR_API_ATTEMPTS",
+        description="Calls made for one batch before the run fails.",
+        ge=1,
+    )
+    raw_database_url: str = Field(
+        validation_alias="REALTOR_RAW_DATABASE_URL",
+        description="PostgreSQL URL of the RAW database.",
+    )
+    clean_database_url: str = Field(
+        validation_alias="REALTOR_CLEAN_DATABASE_URL",
+        description="PostgreSQL URL of the CLEAN database.",
+    )
+    storage_url: str = Field(
+        validation_alias="REALTOR_STORAGE_URL",
+        description="fsspec URL of the object store: landed payloads, snapshots, valuations.",
+    )
+    mlflow_tracking_uri: str = Field(
+        "http://127.0.0.1:5000",
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="The MLflow server.",
+    )
+    service_url: str = Field(
+        "http://127.0.0.1:8080",
+        validation_alias="REALTOR_SERVICE_URL",
+        description="The valuation service, told to reload after a promotion.",
+    )
+    ingest_cron: str = Field(
+        "0 6 * * *",
+        validation_alias="REALTOR_INGEST_CRON",
+        description="When the daily schedule asks the upstream for its next batch (UTC).",
+    )
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()  # type: ignore[call-arg]  # pydantic-settings fills the fields

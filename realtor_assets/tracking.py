@@ -1,0 +1,207 @@
+"""MLflow: one parent run per Dagster run, candidates as its children, one registered model.
+
+dagster-mlflow is not used: its resource lets steps that start together each create a parent, and
+its hook leaves a FINISHED parent behind a failed run (dagster issue 21872).
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from realtor_assets.resources import Database
+from realtor_model.bundle import ValuationModel
+from realtor_model.listing import PREVIOUS_ALIAS, PRODUCTION_ALIAS, REGISTERED_MODEL
+
+if TYPE_CHECKING:
+    from mlflow import ActiveRun, MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+EXPERIMENT = "realtor"
+DAGSTER_RUN_TAG = "dagster_run_id"
+PARENT_RUN_TAG = "mlflow/parent_run_id"
+BUNDLE_ARTIFACT = "bundle"
+
+
+class Tracking(dg.ConfigurableResource[None]):
+    """The MLflow server. Steps of one Dagster run share one parent run, however they race."""
+
+    tracking_uri: str
+
+    def client(self) -> "MlflowClient":
+        """A client of the server. MLflow is imported on first use: it takes seconds."""
+        # Progress bars of uploads would fill the compute logs.
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        import mlflow
+
+        mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_registry_uri(self.tracking_uri)
+        return mlflow.MlflowClient()
+
+    def parent_run_id(self, context: dg.AssetExecutionContext, database: Database) -> str:
+        """The MLflow run of this Dagster run, made by whichever step comes first.
+
+        A PostgreSQL lock makes search-then-create one step for all processes of the run.
+        """
+        client = self.client()
+        run_id = context.run_id
+        with database.lock(f"mlflow parent of {run_id}"):
+            experiment = self._experiment_id(client)
+            found = client.search_runs(
+                [experiment], f"tags.{DAGSTER_RUN_TAG} = '{run_id}'", max_results=1
+            )
+            if found:
+                return str(found[0].info.run_id)
+            parent = client.create_run(
+                experiment,
+                run_name=f"dagster {context.run.job_name} {run_id[:8]}",
+                tags={DAGSTER_RUN_TAG: run_id, "dagster_job": context.run.job_name},
+            )
+            parent_id = str(parent.info.run_id)
+            context.instance.add_run_tags(run_id, {PARENT_RUN_TAG: parent_id})
+            return parent_id
+
+    @contextmanager
+    def child_run(self, parent_run_id: str, name: str) -> Iterator["ActiveRun"]:
+        """A nested run named `name`: FINISHED when the block ends, FAILED when it raises."""
+        client = self.client()
+        import mlflow
+
+        with mlflow.start_run(
+            experiment_id=self._experiment_id(client),
+            run_name=name,
+            parent_run_id=parent_run_id,
+            nested=True,
+            log_system_metrics=False,
+        ) as run:
+            yield run
+
+    def close_parent(self, dagster_run_id: str, status: str) -> str | None:
+        """Give the MLflow run of a finished Dagster run its true status; returns its id."""
+        client = self.client()
+        for run in client.search_runs(
+            [self._experiment_id(client)], f"tags.{DAGSTER_RUN_TAG} = '{dagster_run_id}'"
+        ):
+            client.set_terminated(run.info.run_id, status=status)
+            return str(run.info.run_id)
+        return None
+
+    def alias(self, alias: str) -> "ModelVersion | None":
+        """The version that `alias` names, or None."""
+        import mlflow.exceptions
+
+        client = self.client()
+        try:
+            return client.get_model_version_by_alias(REGISTERED_MODEL, alias)
+        except mlflow.exceptions.MlflowException as problem:
+            if problem.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def production(self) -> "ModelVersion":
+        """The Production version. Raises `dagster.Failure` when there is none."""
+        champion = self.alias(PRODUCTION_ALIAS)
+        if champion is None:
+            raise dg.Failure(
+                f"no version of {REGISTERED_MODEL} is in Production: run the train job",
+                allow_retries=False,
+            )
+        return champion
+
+    def register(self, run_id: str, model_uri: str, tags: dict[str, str]) -> "ModelVersion":
+        """The registered version of a candidate's run: made once, found after that."""
+        import mlflow.exceptions
+
+        client = self.client()
+        try:
+            client.create_registered_model(
+                REGISTERED_MODEL, description="US house prices, valued as sold. One Production."
+            )
+        except mlflow.exceptions.MlflowException as problem:
+            if problem.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for version in client.search_model_versions(f"name = '{REGISTERED_MODEL}'"):
+            if version.run_id == run_id:
+                return version
+        return client.create_model_version(
+            REGISTERED_MODEL, source=model_uri, run_id=run_id, tags=tags
+        )
+
+    def point_production_at(self, version: str) -> str | None:
+        """Make `version` the one Production model; returns the version it takes over from.
+
+        The production alias moves in one call of the registry. What stands around it (the
+        previous alias, the stage tags) is set so that doing all of it again mends a crash.
+        """
+        client = self.client()
+        current = self.alias(PRODUCTION_ALIAS)
+        replaced = current.version if current and current.version != version else None
+        if replaced is not None:
+            client.set_registered_model_alias(REGISTERED_MODEL, PREVIOUS_ALIAS, replaced)
+        client.set_registered_model_alias(REGISTERED_MODEL, PRODUCTION_ALIAS, version)
+        for other in client.search_model_versions(f"name = '{REGISTERED_MODEL}'"):
+            was = other.tags.get("stage")
+            stage = "Production" if other.version == version else was
+            if other.version != version and was == "Production":
+                stage = "Archived"
+            if stage is not None and stage != was:
+                client.set_model_version_tag(REGISTERED_MODEL, other.version, "stage", stage)
+        return replaced
+
+    def version(self, version: str) -> "ModelVersion":
+        """A registered version by its number."""
+        return self.client().get_model_version(REGISTERED_MODEL, version)
+
+    def versions(self) -> list[str]:
+        """The numbers of all registered versions, oldest first."""
+        found = self.client().search_model_versions(f"name = '{REGISTERED_MODEL}'")
+        return sorted((str(version.version) for version in found), key=int)
+
+    def set_stage(self, version: str, stage: str) -> None:
+        """Tag `version` with its stage: Staging, Production or Archived."""
+        self.client().set_model_version_tag(REGISTERED_MODEL, version, "stage", stage)
+
+    def describe_version(self, version: str, *, decision: str, reason: str) -> None:
+        """Keep with `version` what was decided about it and why."""
+        client = self.client()
+        client.update_model_version(REGISTERED_MODEL, version, f"{decision}: {reason}")
+        client.set_model_version_tag(REGISTERED_MODEL, version, "decision", decision)
+
+    def load_bundle(self, version: "ModelVersion") -> ValuationModel:
+        """The valuation model of a registered version, verified while loading."""
+        return self.load_logged_bundle(f"models:/{version.name}/{version.version}")
+
+    def load_logged_bundle(self, model_uri: str) -> ValuationModel:
+        """The valuation model inside the logged or registered model at `model_uri`."""
+        self.client()
+        import mlflow.artifacts
+
+        with tempfile.TemporaryDirectory() as folder:
+            mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=folder)
+            manifests = [
+                path
+                for path in Path(folder).rglob("manifest.json")
+                if path.parent.name == BUNDLE_ARTIFACT
+            ]
+            if len(manifests) != 1:
+                raise dg.Failure(f"{model_uri} holds {len(manifests)} bundles; one was expected")
+            return ValuationModel.load(manifests[0].parent)
+
+    def _experiment_id(self, client: "MlflowClient") -> str:
+        import mlflow.exceptions
+
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        try:
+            return client.create_experiment(EXPERIMENT)
+        except mlflow.exceptions.MlflowException as problem:
+            if problem.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        assert experiment is not None
+        return str(experiment.experiment_id)

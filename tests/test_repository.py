@@ -1,0 +1,46 @@
+"""The repository's own promises: dependencies and settings are documented."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+import realtor_assets.settings
+import realtor_local.settings
+import realtor_serving.settings
+import realtor_ui.settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_direct_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {
+        re.split(r"[\[><=~! ]", requirement)[0] for group in groups for requirement in group
+    } - {"realtor"}
+    documented = set(
+        re.findall(r"^\| ([a-z0-9-]+) \|", (ROOT / "docs/DEPENDENCIES.md").read_text(), re.M)
+    ) - {"package"}
+    assert declared == documented
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        realtor_assets.settings.Settings,
+        realtor_local.settings.Settings,
+        realtor_serving.settings.Settings,
+        realtor_ui.settings.Settings,
+    ],
+    ids=lambda settings: settings.__module__,
+)
+def test_every_setting_is_documented(settings: type[BaseSettings]) -> None:
+    text = (ROOT / "docs/CONFIGURATION.md").read_text()
+    for name, field in settings.model_fields.items():
+        variable = field.validation_alias or field.alias
+        assert isinstance(variable, str), f"{name} has no environment variable of its own"
+        assert f"`{variable}`" in text, f"docs/CONFIGURATION.md does not name {variable}"
+        assert field.description, f"{variable} has no description"
