@@ -57,7 +57,7 @@ def _raw_contract(split: str) -> dg.AssetChecksDefinition:
     )
     def listing_contract(raw_database: Database) -> dg.AssetCheckResult:
         newest = raw_database.read(
-            f"SELECT {', '.join(COLUMNS)} FROM raw_{split} WHERE batch_number ="  # noqa: S608
+            f"SELECT {', '.join(COLUMNS)} FROM raw_{split} WHERE batch_number ="
             " (SELECT batch_number FROM ingestion_summary WHERE state = 'loaded'"
             " ORDER BY loaded_at DESC LIMIT 1)"
         )
@@ -82,7 +82,7 @@ def _clean_contract(split: str) -> dg.AssetChecksDefinition:
     )
     def feature_contract(clean_database: Database) -> dg.AssetCheckResult:
         build = required_build(clean_database)
-        table = clean_database.read(f"SELECT * FROM clean_{split}")  # noqa: S608
+        table = clean_database.read(f"SELECT * FROM clean_{split}")
         result = contract_check(
             table.to_pandas(), clean_schema(read_encoder(clean_database).feature_names)
         )
@@ -147,12 +147,12 @@ def every_row_is_somewhere(raw_database: Database) -> dg.AssetCheckResult:
 )
 def no_property_straddles_splits(raw_database: Database) -> dg.AssetCheckResult:
     properties = " UNION ALL ".join(
-        f"SELECT DISTINCT street, lower(city) AS city, zip_code FROM raw_{split}"  # noqa: S608
+        f"SELECT DISTINCT street, lower(city) AS city, zip_code FROM raw_{split}"
         for split in SPLITS
     )
     with raw_database.transaction() as connection:
         row = connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({properties}) p"  # noqa: S608
+            f"SELECT count(*) FROM (SELECT 1 FROM ({properties}) p"
             " GROUP BY street, city, zip_code HAVING count(*) > 1) straddling"
         ).fetchone()
     assert row is not None
@@ -163,7 +163,7 @@ def no_property_straddles_splits(raw_database: Database) -> dg.AssetCheckResult:
     asset="encoding_mappings",
     additional_deps=["preprocessing_statistics", "clean_validation"],
     blocking=True,
-    description="The encoder rebuilt from its two tables makes clean_validation again, bit for bit.",
+    description="The encoder rebuilt from its two tables makes clean_validation again, bit by bit.",
 )
 def encoder_rebuilds_exactly(
     raw_database: Database, clean_database: Database
@@ -171,8 +171,7 @@ def encoder_rebuilds_exactly(
     encoder = read_encoder(clean_database)
     rows = read_listings(raw_database, "validation")
     stored = clean_database.read(
-        f"SELECT {', '.join(encoder.feature_names)} FROM clean_validation"  # noqa: S608
-        " ORDER BY row_hash"
+        f"SELECT {', '.join(encoder.feature_names)} FROM clean_validation ORDER BY row_hash"
     )
     again = encoder.transform(rows.columns)
     matrix = np.column_stack([stored[name].to_numpy() for name in encoder.feature_names])
@@ -190,7 +189,7 @@ def encoder_rebuilds_exactly(
 )
 def no_feature_is_the_price(clean_database: Database) -> dg.AssetCheckResult:
     names = read_encoder(clean_database).feature_names
-    table = clean_database.read(f"SELECT price, {', '.join(names)} FROM clean_train")  # noqa: S608
+    table = clean_database.read(f"SELECT price, {', '.join(names)} FROM clean_train")
     log_price = np.log(table["price"].to_numpy())
     strongest, r2 = "", 0.0
     for name in names:
@@ -214,7 +213,7 @@ def not_too_good_to_be_true(context: dg.AssetCheckExecutionContext) -> dg.AssetC
     event = context.instance.get_latest_materialization_event(dg.AssetKey("best_model"))
     assert event is not None
     assert event.asset_materialization is not None
-    r2_log = float(event.asset_materialization.metadata["test_r2_log"].value)  # type: ignore[arg-type]
+    r2_log = float(event.asset_materialization.metadata["test_r2_log"].value)
     return dg.AssetCheckResult(
         passed=r2_log <= MAX_HONEST_R2_LOG,
         metadata={"test_r2_log": r2_log, "limit": MAX_HONEST_R2_LOG},
@@ -225,9 +224,7 @@ def not_too_good_to_be_true(context: dg.AssetCheckExecutionContext) -> dg.AssetC
     asset="served_model",
     description="The service values test listings over HTTP as the Production model does offline.",
 )
-def offline_equals_online(
-    raw_database: Database, tracking: Tracking
-) -> dg.AssetCheckResult:
+def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.AssetCheckResult:
     model = tracking.load_bundle(tracking.production())
     rows = read_listings(raw_database, "test").frame.head(PARITY_ROWS)
     records = [

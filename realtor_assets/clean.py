@@ -129,9 +129,15 @@ def build_clean_tables(
                 allow_retries=False,
             )
         build = CleanBuild(
-            data_version, FEATURE_VERSION, batches, as_of,
-            *(len(splits[split]) for split in SPLITS), outside_domain=outside,
-        )  # fmt: skip
+            data_version,
+            FEATURE_VERSION,
+            batches,
+            as_of,
+            rows_train=len(splits["train"]),
+            rows_validation=len(splits["validation"]),
+            rows_test=len(splits["test"]),
+            outside_domain=outside,
+        )
         write_build(build, splits, store, clean_database)
     with clean_database.transaction() as connection:
         for name in CLEAN_TABLES:
@@ -168,10 +174,9 @@ def reference_date(connection: psycopg.Connection) -> dt.date:
 def rows_outside_domain(connection: psycopg.Connection) -> int:
     """Rows kept in RAW whose price is outside the domain that models learn and are judged on."""
     row = connection.execute(
-        " SELECT "
+        "SELECT "
         + " + ".join(
-            f"(SELECT count(*) FROM raw_{split} WHERE NOT ({IN_DOMAIN}))"  # noqa: S608
-            for split in SPLITS
+            f"(SELECT count(*) FROM raw_{split} WHERE NOT ({IN_DOMAIN}))" for split in SPLITS
         )
     ).fetchone()
     assert row is not None
@@ -264,7 +269,7 @@ def _replace(connection: psycopg.Connection, name: str, rows: pa.Table) -> None:
 
 def read_encoder(database: Database) -> FeatureEncoder:
     """The encoder of the current build, rebuilt from its two tables."""
-    mappings, statistics = (database.read(f"SELECT * FROM {name}") for name in MAPS)  # noqa: S608
+    mappings, statistics = (database.read(f"SELECT * FROM {name}") for name in MAPS)
     return FeatureEncoder.from_tables(mappings.to_pandas(), statistics.to_pandas())
 
 

@@ -40,7 +40,7 @@ def read_listings(database: Database, split: str, *, batch: int | None = None) -
     """The listings of `split` ("train", "validation" or "test"), all or one batch's."""
     of_batch = "" if batch is None else f"AND batch_number = {int(batch)}"
     table = database.read(
-        f"SELECT row_hash::text AS row_hash, batch_number, {', '.join(COLUMNS)}"  # noqa: S608
+        f"SELECT row_hash::text AS row_hash, batch_number, {', '.join(COLUMNS)}"
         f" FROM raw_{split} WHERE {IN_DOMAIN} {of_batch} ORDER BY raw_{split}.row_hash"
     )
     return Listings(table.to_pandas(date_as_object=False, self_destruct=True))

@@ -13,9 +13,9 @@ from typing import IO, Any
 import ijson
 import pandas as pd
 import psycopg
-from psycopg import sql
 import pyarrow as pa
 import zstandard
+from psycopg import sql
 
 from realtor_assets.resources import ObjectStore, copy_arrow
 from realtor_assets.upstream import PAYLOADS

@@ -14,7 +14,7 @@ from pydantic import Field
 
 import realtor_model
 from realtor_assets import plots
-from realtor_assets.clean import CleanBuild, required_build, read_encoder, read_snapshot
+from realtor_assets.clean import CleanBuild, read_encoder, read_snapshot, required_build
 from realtor_assets.listings import read_listings
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore
@@ -143,9 +143,7 @@ def train_on(
         encoder=encoder,
         estimator=estimator,
         interval=ConformalInterval.fit(predicted_log, np.log(y_validation)),
-        profile=drift.profile(
-            train_listings.columns, train_listings.price, np.exp(estimator.predict_log(x_train))
-        ),
+        profile=drift.profile(train_listings.columns, train_listings.price),
         metadata={
             "data_version": build.data_version,
             "feature_version": build.feature_version,
@@ -203,10 +201,10 @@ def log_to_mlflow(
 def signature() -> "ModelSignature":
     """The 11 inputs, each optional, and the three answers, in MLflow's types."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
     text = {"status", "city", "state", "zip_code", "prev_sold_date"}
-    inputs = [
+    inputs: list[ColSpec | TensorSpec] = [
         ColSpec("string" if name in text else "double", name, required=False) for name in INPUTS
     ]
     return ModelSignature(

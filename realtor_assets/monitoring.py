@@ -29,6 +29,18 @@ MIN_SEGMENT = 30
 SEGMENTS_SHOWN = 15
 
 
+DRIFT_UPSERT = """
+INSERT INTO drift_reports (batch_number, model_version, feature, psi, wasserstein,
+                           null_rate_change, unseen_share)
+VALUES (%(batch_number)s, %(model_version)s, %(feature)s, %(psi)s, %(wasserstein)s,
+        %(null_rate_change)s, %(unseen_share)s)
+ON CONFLICT (batch_number, model_version, feature) DO UPDATE
+SET psi = excluded.psi, wasserstein = excluded.wasserstein,
+    null_rate_change = excluded.null_rate_change, unseen_share = excluded.unseen_share,
+    reported_at = now()
+"""
+
+
 @dataclass(frozen=True)
 class RetrainPolicy:
     """When new data is worth a training. Thresholds are effect sizes, never p-values.
@@ -131,20 +143,12 @@ def drift_report(
     rows = _rows_of(raw_database, unseen)
     report = drift.compare(model.profile, rows.columns, rows.price)
     with clean_database.transaction() as connection:
-        for item in report.itertuples():
-            connection.execute(
-                "INSERT INTO drift_reports (batch_number, model_version, feature, psi,"
-                " wasserstein, null_rate_change, unseen_share) VALUES (%s,%s,%s,%s,%s,%s,%s)"
-                " ON CONFLICT (batch_number, model_version, feature) DO UPDATE SET"
-                " psi = excluded.psi, wasserstein = excluded.wasserstein,"
-                " null_rate_change = excluded.null_rate_change,"
-                " unseen_share = excluded.unseen_share, reported_at = now()",
-                [
-                    unseen[-1], str(champion.version), item.feature, _number(item.psi),
-                    _number(item.wasserstein), _number(item.null_rate_change),
-                    _number(item.unseen_share),
-                ],
-            )  # fmt: skip
+        for item in report.to_dict("records"):
+            row: dict[str, Any] = {
+                str(key): None if pd.isna(value) else value for key, value in item.items()
+            }
+            row |= {"batch_number": unseen[-1], "model_version": str(champion.version)}
+            connection.execute(DRIFT_UPSERT, row)
     return dg.MaterializeResult(
         metadata={
             "champion_version": str(champion.version),
@@ -200,7 +204,7 @@ def retrain_decision(
 
 
 def gather(model: ValuationModel, build: CleanBuild, database: Database) -> Evidence:
-    """Score `model` on the batches of `build` that it has not seen, before anyone trains on them."""
+    """Score `model` on the batches of `build` that it has not seen."""
     unseen = sorted(set(build.batches) - set(model.metadata["batches"]))
     expected = float(model.metadata["metrics"]["test"]["mdape"])
     rows_before = int(model.metadata["train_rows"])
@@ -238,14 +242,14 @@ def ratio_study(raw_database: Database, tracking: Tracking) -> dg.MaterializeRes
     model = tracking.load_bundle(champion)
     test = read_listings(raw_database, "test")
     predicted = model.predict(test.columns)
-    band = pd.qcut(predicted, 5, duplicates="drop").astype(str)
+    fifths = np.searchsorted(np.quantile(predicted, [0.2, 0.4, 0.6, 0.8]), predicted) + 1
+    labels = {
+        "status": test.columns["status"],
+        "state": test.columns["state"],
+        "fifth of the estimate": fifths.astype(str).astype(object),
+    }
     segments = pd.concat(
-        slices(test.price, predicted, labels).assign(by=name)
-        for name, labels in {
-            "status": test.frame["status"].to_numpy(),
-            "state": test.frame["state"].to_numpy(),
-            "estimate": band,
-        }.items()
+        [slices(test.price, predicted, values).assign(by=by) for by, values in labels.items()]
     )
     shown = segments[segments["n"] >= MIN_SEGMENT].sort_values("n", ascending=False)
     study = study_ratios(test.price, predicted)
@@ -315,7 +319,3 @@ def _rows_of(database: Database, batches: list[int]) -> Listings:
             ignore_index=True,
         )
     )
-
-
-def _number(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)

@@ -6,6 +6,7 @@ import io
 import dagster as dg
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -31,13 +32,13 @@ def predicted_against_actual(price: Floats, predicted: Floats) -> Figure:
 
 
 def residuals(price: Floats, predicted: Floats) -> Figure:
-    """Residual of log price (predicted − actual) against the predicted price."""
+    """Residual of log price (predicted - actual) against the predicted price."""
     figure, axes = _figure()
     shown = _sample(len(price))
     residual = np.log(predicted) - np.log(price)
     axes.scatter(predicted[shown], residual[shown], s=5, alpha=0.3, color=INK, linewidths=0)
     axes.axhline(0.0, color=ACCENT, linewidth=1.2)
-    axes.set(xscale="log", xlabel="predicted price ($)", ylabel="log(predicted) − log(actual)")
+    axes.set(xscale="log", xlabel="predicted price ($)", ylabel="log(predicted) - log(actual)")
     return figure
 
 
@@ -67,7 +68,7 @@ def in_markdown(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
 
 
-def _figure(height: float = 4.0):  # type: ignore[no-untyped-def]
+def _figure(height: float = 4.0) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.4, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)

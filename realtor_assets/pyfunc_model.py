@@ -6,15 +6,16 @@ MLflow stores this file with the model and runs it when the model is loaded; not
 from pathlib import Path
 from typing import Any
 
-import mlflow
+import mlflow.models
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 
 from realtor_model.bundle import ValuationModel
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import INPUTS, Property
 
 
-class ListingValuation(mlflow.pyfunc.PythonModel):
+class ListingValuation(PythonModel):
     """Values homes as sold: the 11 inputs in, price, low and high in dollars out."""
 
     def load_context(self, context: Any) -> None:

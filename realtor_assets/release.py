@@ -62,7 +62,11 @@ class PromotionPolicy:
         if duel.high >= 0 or change > -self.min_improvement:
             return "rejected", "not clearly more accurate", f"Not clearly more accurate: {figures}."
         if rmse > self.max_rmse_increase:
-            return "rejected", "rmse worse", f"More accurate on most homes, but RMSE rose: {figures}."
+            return (
+                "rejected",
+                "rmse worse",
+                f"More accurate on most homes, but RMSE rose: {figures}.",
+            )
         return "promoted", "clearly more accurate", f"Clearly more accurate: {figures}."
 
 
@@ -332,7 +336,9 @@ def bento(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.Materiali
     retry_policy=dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL),
     description="What the running service answers with, after it was told to reload.",
 )
-def served_model(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.MaterializeResult[None]:
+def served_model(
+    context: dg.AssetExecutionContext, tracking: Tracking
+) -> dg.MaterializeResult[None]:
     champion = tracking.production()
     url = settings().service_url.rstrip("/")
     try:
@@ -398,7 +404,12 @@ def _by_hand(version: str, decision: str, reason: str) -> PromotionRecord:
     with database.lock(PROMOTION_LOCK):
         champion = tracking.alias(PRODUCTION_ALIAS)
         record = PromotionRecord(
-            version, champion and str(champion.version), decision, "by hand", reason, {}
+            version,
+            str(champion.version) if champion else None,
+            decision,
+            "by hand",
+            reason,
+            {},
         )
         with database.transaction() as connection:
             record.save(connection)

@@ -13,10 +13,9 @@ import adbc_driver_postgresql.dbapi as adbc
 import dagster as dg
 import fsspec
 import psycopg
-from psycopg import sql
 import pyarrow as pa
 import pyarrow.csv
-
+from psycopg import sql
 
 # Bounds the CSV text held at once: a clean row is about 500 characters.
 COPY_ROWS = 50_000
@@ -30,7 +29,8 @@ class Database(dg.ConfigurableResource[None]):
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        with psycopg.connect(self.url) as connection:
+        # An explicit transaction, so that `connection.transaction()` inside nests as a savepoint.
+        with psycopg.connect(self.url) as connection, connection.transaction():
             yield connection
 
     def read(self, query: str) -> pa.Table:
@@ -72,7 +72,7 @@ def copy_arrow(connection: psycopg.Connection, table: str, rows: pa.Table) -> No
 
 
 class ObjectStore(dg.ConfigurableResource[None]):
-    """A folder of an fsspec file system: `file:///…` on one machine, `s3://bucket/prefix` elsewhere.
+    """A folder of an fsspec file system: `file:///…` on one machine, `s3://…` elsewhere.
 
     Keys are relative POSIX paths. A key appears with all of its bytes or not at all.
     """

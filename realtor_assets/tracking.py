@@ -36,6 +36,7 @@ class Tracking(dg.ConfigurableResource[None]):
         """A client of the server. MLflow is imported on first use: it takes seconds."""
         # Progress bars of uploads would fill the compute logs.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
         mlflow.set_tracking_uri(self.tracking_uri)
@@ -114,22 +115,13 @@ class Tracking(dg.ConfigurableResource[None]):
 
     def register(self, run_id: str, model_uri: str, tags: dict[str, str]) -> "ModelVersion":
         """The registered version of a candidate's run: made once, found after that."""
-        import mlflow.exceptions
-
         client = self.client()
-        try:
-            client.create_registered_model(
-                REGISTERED_MODEL, description="US house prices, valued as sold. One Production."
-            )
-        except mlflow.exceptions.MlflowException as problem:
-            if problem.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        import mlflow
+
         for version in client.search_model_versions(f"name = '{REGISTERED_MODEL}'"):
             if version.run_id == run_id:
                 return version
-        return client.create_model_version(
-            REGISTERED_MODEL, source=model_uri, run_id=run_id, tags=tags
-        )
+        return mlflow.register_model(model_uri, REGISTERED_MODEL, tags=tags)
 
     def point_production_at(self, version: str) -> str | None:
         """Make `version` the one Production model; returns the version it takes over from.

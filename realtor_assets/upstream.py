@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import httpx
 import psycopg
-from psycopg import sql
 import tenacity
 import zstandard
+from psycopg import sql
 
 from realtor_assets.resources import Database, ObjectStore
 
@@ -107,7 +107,9 @@ class ListingsApi:
                         out.write(chunk)
             landed = LandedPayload(key, digest.hexdigest(), received, time.monotonic() - started)
         except httpx.HTTPError as problem:
-            error = f"GET {url} failed after {received:,} bytes: {type(problem).__name__}: {problem}"
+            error = (
+                f"GET {url} failed after {received:,} bytes: {type(problem).__name__}: {problem}"
+            )
             raise UpstreamUnavailable(error) from problem
         except UpstreamError as problem:
             error = str(problem)

@@ -5,10 +5,29 @@ from collections.abc import Iterator
 import pytest
 
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
+from tests import servers
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A real PostgreSQL with the platform's four databases; `.urls` names them."""
     with temporary_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[servers.MlflowServer]:
+    """A real MLflow server with a PostgreSQL backend and an artifact proxy."""
+    backend = postgres.urls["MLFLOW_BACKEND_STORE_URI"]
+    with servers.mlflow_server(tmp_path_factory.mktemp("mlflow"), backend) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def small_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Upstream]:
+    """The stand-in upstream with a small synthetic market."""
+    folder = tmp_path_factory.mktemp("upstream")
+    with servers.upstream(folder, "--rows", "30000", "--seed", "7") as server:
         yield server

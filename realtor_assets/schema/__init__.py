@@ -1,7 +1,6 @@
 """The tables of the RAW and CLEAN databases, and how Dagster shows them."""
 
 from importlib.resources import files
-from typing import LiteralString, cast
 
 import dagster as dg
 import psycopg
@@ -13,7 +12,7 @@ def create_tables(connection: psycopg.Connection, database: str) -> None:
 
     Concurrent callers wait for one another: PostgreSQL's IF NOT EXISTS alone can race.
     """
-    statements = cast(LiteralString, (files(__package__) / f"{database}.sql").read_text())
+    statements = (files(__package__) / f"{database}.sql").read_text()
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('realtor schema'))")
     connection.execute(statements)
 

@@ -2,11 +2,11 @@
 
 import psycopg
 import pytest
-from tests.assets.conftest import Listing, land, listing
 
 from realtor_assets import loading
 from realtor_assets.loading import load_payload, pending_payloads
 from realtor_assets.resources import Database, ObjectStore
+from tests.assets.conftest import Listing, land, listing
 
 pytestmark = pytest.mark.integration
 

@@ -58,7 +58,9 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
             except httpx.HTTPError:
                 if server.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"the S3 server did not start: {(folder / 'log').read_text()[-2000:]}")
+                    pytest.fail(
+                        f"the S3 server did not start: {(folder / 'log').read_text()[-2000:]}"
+                    )
                 time.sleep(0.2)
         yield endpoint
     finally:

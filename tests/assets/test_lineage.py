@@ -1,0 +1,155 @@
+"""Source → Production, in one process, on real PostgreSQL, MLflow, object store and upstream.
+
+The bento and the running service belong to `tests/e2e`; everything before them runs here.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from realtor_assets import settings as settings_module
+from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.tracking import Tracking
+from realtor_local.postgres import EmbeddedPostgres
+from tests.servers import MlflowServer, Upstream
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("lineage")]
+
+
+class Lineage:
+    """The code location's jobs on a Dagster instance of the test's own."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        from realtor_assets.definitions import defs
+
+        self.defs = defs
+        self.instance = instance
+        self.resources = defs.resources or {}
+
+    def run(self, job: str, *assets: str) -> dg.ExecuteInProcessResult:
+        selection = [dg.AssetKey(name) for name in assets] or None
+        definition = self.defs.resolve_job_def(job)
+        return definition.execute_in_process(
+            instance=self.instance, asset_selection=selection, raise_on_error=False
+        )
+
+    def metadata(self, asset: str) -> dict[str, object]:
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {key: item.value for key, item in event.asset_materialization.metadata.items()}
+
+
+@pytest.fixture(scope="module")
+def lineage(
+    postgres: EmbeddedPostgres,
+    mlflow_server: MlflowServer,
+    small_upstream: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Lineage]:
+    folder = tmp_path_factory.mktemp("lineage")
+    environment = postgres.urls | {
+        "REALTOR_STORAGE_URL": f"file://{folder}/store",
+        "MLFLOW_TRACKING_URI": mlflow_server.url,
+        "REALTOR_API_URL": small_upstream.url,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        settings_module.settings.cache_clear()
+        with dg.DagsterInstance.local_temp(str(folder)) as instance:
+            yield Lineage(instance)
+        settings_module.settings.cache_clear()
+
+
+TRAIN = (
+    "linear_regression", "random_forest", "gradient_boosting", "xgboost", "best_model",
+    "promotion_decision", "production_model", "ratio_study", "batch_valuations",
+)  # fmt: skip
+
+
+def test_definitions_are_loadable(lineage: Lineage) -> None:
+    dg.Definitions.validate_loadable(lineage.defs)
+
+
+def test_first_batch_to_production(lineage: Lineage) -> None:
+    for job, assets in (("ingest", ()), ("clean", ()), ("train", TRAIN)):
+        result = lineage.run(job, *assets)
+        assert result.success, [event.message for event in result.get_step_failure_events()]
+        checks = result.get_asset_check_evaluations()
+        assert all(check.passed for check in checks), checks
+
+    assert lineage.metadata("retrain_decision")["rule"] == "first model"
+    assert lineage.metadata("promotion_decision")["rule"] == "first model"
+    assert lineage.metadata("production_model")["model_version"] == "1"
+    assert lineage.metadata("ratio_study")["median_ratio"] == pytest.approx(1.0, abs=0.15)
+
+
+def test_ingesting_nothing_new_keeps_the_clean_build(lineage: Lineage) -> None:
+    before = lineage.metadata("clean_train")
+
+    assert lineage.run("clean").success
+
+    assert lineage.metadata("clean_train")["dagster/row_count"] == before["dagster/row_count"]
+    assert lineage.metadata("retrain_decision")["rule"] == "nothing new"
+
+
+def test_a_model_from_the_registry_values_homes_for_anybody(lineage: Lineage) -> None:
+    import mlflow
+    import pandas as pd
+
+    lineage.resources["tracking"].client()
+    model = mlflow.pyfunc.load_model("models:/realtor-price@production")
+    valued = model.predict(pd.DataFrame([{"state": "Texas", "house_size": 1_500.0}]))
+
+    assert 0 < valued["low"][0] < valued["price"][0] < valued["high"][0]
+
+
+def test_second_batch_duels_on_the_same_test_split(lineage: Lineage) -> None:
+    for job, assets in (("ingest", ()), ("clean", ()), ("train", TRAIN)):
+        result = lineage.run(job, *assets)
+        assert result.success, [event.message for event in result.get_step_failure_events()]
+
+    retrain = lineage.metadata("retrain_decision")
+    assert retrain["figures"]["new_batches"] == [1]  # type: ignore[index]
+    decision = lineage.metadata("promotion_decision")
+    assert decision["champion_version"] == "1"
+    figures = decision["figures"]
+    assert isinstance(figures, dict)
+    assert figures["champion"]["n"] == figures["challenger"]["n"] == figures["n"]
+    tracking: Tracking = lineage.resources["tracking"]
+    production = tracking.production()
+    assert production.version == ("2" if decision["decision"] == "promoted" else "1")
+
+
+def test_four_candidates_of_one_run_share_one_parent(lineage: Lineage) -> None:
+    tracking: Tracking = lineage.resources["tracking"]
+    client = tracking.client()
+    experiment = client.get_experiment_by_name("realtor")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if "dagster_run_id" in run.data.tags]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert len(parents) == 2
+    for parent in parents:
+        names = {
+            run.info.run_name
+            for run in children
+            if run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        }
+        assert names >= {"linear_regression", "random_forest", "gradient_boosting", "xgboost"}
+    assert {run.info.status for run in children} == {"FINISHED"}
+
+
+def test_the_store_holds_what_was_received(lineage: Lineage) -> None:
+    store: ObjectStore = lineage.resources["store"]
+    raw: Database = lineage.resources["raw_database"]
+    with raw.transaction() as connection:
+        logged = connection.execute(
+            "SELECT payload_key FROM api_request_log WHERE payload_key IS NOT NULL"
+        ).fetchall()
+    assert sorted(key for (key,) in logged) == store.list_keys("payloads")
+    assert len(logged) == 2
+    assert Path(store.url.removeprefix("file://")).is_dir()

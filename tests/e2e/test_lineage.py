@@ -1,0 +1,169 @@
+"""The whole platform: `realtor up` in an empty home, the lineage, a price over HTTP, `down`."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from dotenv import dotenv_values
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200), pytest.mark.xdist_group("e2e")]
+
+REALTOR = Path(sys.executable).with_name("realtor")
+OURS = ("REALTOR_", "DAGSTER_", "MLFLOW_", "BENTOML_")
+HOME = {"bed": 3, "bath": 2, "house_size": 1_650, "state": "Texas", "city": "Houston"}
+
+
+class Platform:
+    """One platform in a folder of its own, driven by its command as a person would."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(OURS)
+        } | {
+            "REALTOR_HOME": str(home),
+            "REALTOR_MARKET_ROWS": "30000",
+            **{
+                f"REALTOR_{program}_PORT": "0"
+                for program in ("MLFLOW", "UPSTREAM", "DAGSTER", "SERVICE", "APP")
+            },
+        }
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [REALTOR, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    @property
+    def settings(self) -> dict[str, str]:
+        found = dotenv_values(self.home / "platform.env")
+        return {name: value for name, value in found.items() if value is not None}
+
+    def get(self, path: str) -> Any:
+        return httpx.get(self.settings["REALTOR_SERVICE_URL"] + path, timeout=30).json()
+
+    def post(self, path: str, body: Any) -> Any:
+        url = self.settings["REALTOR_SERVICE_URL"] + path
+        return httpx.post(url, json=body, timeout=60).raise_for_status().json()
+
+    def query(self, variable: str, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.settings[variable]) as connection:
+            return connection.execute(statement).fetchall()
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    platform = Platform(tmp_path_factory.mktemp("platform") / "home")
+    up = platform.run("up", "--detach")
+    try:
+        assert up.returncode == 0, up.stdout[-6000:] + up.stderr[-6000:]
+        assert "xgboost" in up.stdout or "gradient_boosting" in up.stdout or "forest" in up.stdout
+        yield platform
+    finally:
+        down = platform.run("down")
+        assert down.returncode == 0, down.stdout + down.stderr
+
+
+def test_the_lineage_ends_in_a_price_over_http(platform: Platform) -> None:
+    valuation = platform.post("/predict", HOME)
+
+    assert 0 < valuation["low"] < valuation["price"] < valuation["high"]
+    assert valuation["model"]["version"] == "1"
+    info = platform.get("/model-info")
+    assert info["batches"] == [0]
+    assert info["metrics"]["test"]["mdape"] < 0.5
+    assert platform.get("/health")["status"] == "ok"
+
+
+def test_every_endpoint_answers(platform: Platform) -> None:
+    service = platform.settings["REALTOR_SERVICE_URL"]
+    assert {item["path"] for item in platform.get("/")["endpoints"]} >= {
+        "/", "/health", "/model-info", "/predict", "/predict-batch", "/explain",
+        "/reload-model", "/metrics",
+    }  # fmt: skip
+    batch = platform.post("/predict-batch", {"properties": [HOME, HOME | {"bed": -1}]})
+    assert (batch["valued"], batch["failed"]) == (1, 1)
+    explained = platform.post("/explain", HOME)
+    total = explained["base_price"] + sum(item["dollars"] for item in explained["contributions"])
+    assert total == pytest.approx(explained["valuation"]["price"], rel=1e-3)
+    assert platform.post("/reload-model", {})["changed"] is False
+    assert "bentoml_service_request_total" in httpx.get(f"{service}/metrics").text
+
+
+def test_every_asset_is_materialized_and_every_check_passed(platform: Platform) -> None:
+    executed = platform.query(
+        "DAGSTER_POSTGRES_URL",
+        "SELECT check_name, execution_status FROM asset_check_executions",
+    )
+    assert len(executed) >= 12
+    assert {status for _, status in executed} == {"SUCCEEDED"}
+    materialized = platform.query(
+        "DAGSTER_POSTGRES_URL",
+        "SELECT asset_key FROM asset_keys WHERE last_materialization IS NOT NULL",
+    )
+    names = {json.loads(key)[0] for (key,) in materialized}
+    assert names >= {
+        "landed_payloads", "raw_train", "raw_quarantine", "encoding_mappings", "clean_test",
+        "drift_report", "retrain_decision", "linear_regression", "random_forest",
+        "gradient_boosting", "xgboost", "best_model", "promotion_decision", "production_model",
+        "bento", "served_model", "ratio_study", "batch_valuations",
+    }  # fmt: skip
+
+
+def test_the_train_run_is_one_mlflow_parent_with_its_true_status(platform: Platform) -> None:
+    parents = platform.query(
+        "MLFLOW_BACKEND_STORE_URI",
+        "SELECT r.run_uuid, r.status FROM runs r JOIN tags t USING (run_uuid)"
+        " WHERE t.key = 'dagster_run_id'",
+    )
+    assert [status for _, status in parents] == ["FINISHED"]
+    children = platform.query(
+        "MLFLOW_BACKEND_STORE_URI",
+        "SELECT r.name FROM runs r JOIN tags t USING (run_uuid)"
+        f" WHERE t.key = 'mlflow.parentRunId' AND t.value = '{parents[0][0]}'",
+    )
+    names = {name for (name,) in children}
+    assert names >= {"linear_regression", "random_forest", "gradient_boosting", "xgboost"}
+
+
+def test_the_next_batch_is_ingested_and_judged(platform: Platform) -> None:
+    for command in ("ingest", "train"):
+        done = platform.run(command)
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+
+    decisions = platform.query(
+        "REALTOR_CLEAN_DATABASE_URL",
+        "SELECT decision, reason FROM promotion_decisions ORDER BY decision_id",
+    )
+    assert len(decisions) == 2
+    assert all(len(reason) > 20 for _, reason in decisions)
+    retrain = platform.query(
+        "REALTOR_CLEAN_DATABASE_URL",
+        "SELECT batches, reason FROM retrain_decisions ORDER BY batches",
+    )
+    assert [batches for batches, _ in retrain] == [[0], [0, 1]]
+
+
+def test_up_again_starts_from_where_it_ended(platform: Platform) -> None:
+    rows = "SELECT count(*) FROM api_request_log"
+    before = platform.query("REALTOR_RAW_DATABASE_URL", rows)
+
+    again = platform.run("up", "--detach")
+
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert platform.query("REALTOR_RAW_DATABASE_URL", rows) == before
+    status = platform.run("status", "--json")
+    assert status.returncode == 0, status.stdout

@@ -1,0 +1,87 @@
+"""Real servers that several test folders start: each a process on a free port."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from realtor_local.ports import free_port
+
+
+@dataclass(frozen=True)
+class MlflowServer:
+    url: str
+
+
+@dataclass(frozen=True)
+class Upstream:
+    url: str
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path],
+    health: str,
+    log: Path,
+    *,
+    environment: dict[str, str] | None = None,
+    timeout: float = 120,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`command` as a process until the block ends; entered once `health` answers 200."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | (environment or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                if httpx.get(health, timeout=2).is_success:
+                    break
+            except httpx.HTTPError:
+                pass
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.2)
+        yield process
+    finally:
+        with_children = process.pid
+        try:
+            os.killpg(with_children, 15)
+            process.wait(timeout=20)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(with_children, 9)
+            process.wait()
+
+
+@contextmanager
+def mlflow_server(folder: Path, backend: str) -> Iterator[MlflowServer]:
+    """An MLflow server on the PostgreSQL database `backend`, artifacts in `folder`."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [
+        Path(sys.executable).with_name("mlflow"), "server", "--host", "127.0.0.1",
+        "--port", url.rsplit(":", 1)[1], "--workers", "1", "--backend-store-uri", backend,
+        "--artifacts-destination", (folder / "artifacts").as_uri(), "--serve-artifacts",
+    ]  # fmt: skip
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with running(command, f"{url}/health", folder / "mlflow.log", environment=environment):
+        yield MlflowServer(url)
+
+
+@contextmanager
+def upstream(folder: Path, *options: str) -> Iterator[Upstream]:
+    """The stand-in upstream API, with its command-line `options`."""
+    port = free_port()
+    command = [sys.executable, "-m", "realtor_local.upstream", "--port", str(port), *options]
+    with running(command, f"http://127.0.0.1:{port}/health", folder / "upstream.log"):
+        yield Upstream(f"http://127.0.0.1:{port}")
