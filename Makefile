@@ -1,0 +1,56 @@
+# `make up` runs the whole platform on this machine; everything it needs is installed under this folder.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help up down status sync test lint format bench clean
+
+# uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing.
+define find_uv
+uv="$$(command -v uv || true)"; \
+if [ -z "$$uv" ]; then \
+  if [ ! -x .tools/bin/uv ]; then \
+    echo "Installing uv into .tools"; rm -rf .tools; \
+    if ! { python3 -m venv .tools && .tools/bin/python -m pip install --quiet uv; } 2> /dev/null; then \
+      rm -rf .tools; python3 -m pip install --quiet --target .tools uv; \
+    fi; \
+  fi; \
+  uv="$$PWD/.tools/bin/uv"; \
+fi
+endef
+
+help: ## This list
+	@grep -E '^[a-z]+:.*## ' "$(firstword $(MAKEFILE_LIST))" | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+
+sync: # The locked environment in .venv; quick when nothing has changed
+	@[ -d .venv ] || echo "Installing the locked environment: minutes the first time, seconds later"; \
+	$(find_uv); "$$uv" sync --quiet --locked --all-extras
+
+up: sync ## Start the platform and train its first model (REALTOR_CSV=… or REALTOR_API_URL=… for your own data)
+	@.venv/bin/realtor up
+
+down: ## Stop the platform
+	@if [ -x .venv/bin/realtor ]; then .venv/bin/realtor down; else echo "Nothing is installed here."; fi
+
+status: sync ## Show the platform's programs
+	@.venv/bin/realtor status
+
+test: sync ## Run the tests
+	@.venv/bin/pytest
+
+lint: sync ## Check style, types and the direction of imports
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format: sync ## Format the code
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+bench: sync ## Run the benchmarks against their baselines
+	@for each in benchmarks/[!_]*.py; do [ -e "$$each" ] || continue; .venv/bin/python "$$each"; done
+
+clean: down ## Remove everything that was installed or made here, the platform's data included
+	@rm -rf .venv .tools .realtor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@if [ -L .env ]; then rm .env; fi
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

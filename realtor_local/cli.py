@@ -1,0 +1,342 @@
+"""The `realtor` command.
+
+Everything heavy is imported by the command that needs it: `realtor --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from realtor_local.errors import RealtorError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from realtor_local.settings import Settings
+
+FAILED, DOWN = 1, 3
+
+app = typer.Typer(
+    name="realtor",
+    help="The Realtor platform on this machine.\n\n"
+    "Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 3 the platform is down"
+    " (status), 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """The entry point: an error that a person can put right is one line and exit code 1."""
+    try:
+        app()
+    except RealtorError as error:
+        _console(error=True).print(f"realtor: {error}", style="red")
+        sys.exit(FAILED)
+
+
+# ------------------------------------------------------------------------------------- the platform
+
+
+@app.command()
+def up(
+    detach: Annotated[
+        bool | None,
+        typer.Option(
+            "--detach/--foreground",
+            help="Return once the platform is up, or stay and stop it on Ctrl-C."
+            "  [default: foreground on a terminal, else detached]",
+        ),
+    ] = None,
+    lineage: Annotated[
+        bool,
+        typer.Option(
+            "--lineage/--no-lineage", help="Train a first model where there is none in Production."
+        ),
+    ] = True,
+) -> None:
+    """Start the platform, and train its first model.
+
+    Again and again is fine: what runs is left alone, and what stopped half-way is finished.
+    Exit codes: 0 up (or, in the foreground, stopped by Ctrl-C), 1 something does not start or the
+    lineage failed, 130 interrupted while starting.
+    """
+    from realtor_local.up import up as bring_up
+
+    if detach is None:
+        detach = not (sys.stdin.isatty() and sys.stdout.isatty())
+    code = bring_up(_settings(), _console(), lineage=lineage, foreground=not detach)
+    raise typer.Exit(code)
+
+
+@app.command()
+def down() -> None:
+    """Stop the platform, and whatever it has left behind. Exit code 0 also when nothing ran."""
+    from realtor_local.stack import Stack
+
+    console = _console()
+    stopped = Stack(_settings(), console).stop()
+    console.print("The platform is stopped." if stopped else "The platform was not running.")
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show each program's state, pid, uptime, port, URL and health.
+
+    Exit codes: 0 all healthy, 1 something is not, 3 the platform is down.
+    """
+    from dataclasses import asdict
+
+    from realtor_local.report import print_table, status_table
+    from realtor_local.stack import Stack
+
+    console = _console()
+    rows = Stack(_settings(), console).status()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    elif rows:
+        print_table(console, status_table(rows))
+    else:
+        console.print("The platform is down; `realtor up` starts it.")
+    if not rows:
+        raise typer.Exit(DOWN)
+    if any(row.problem for row in rows):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and the platform, and name the fix for what is wrong.
+
+    Exit codes: 0 nothing fails (warnings may remain), 1 something does.
+    """
+    from realtor_local.doctor import diagnose, report
+
+    console = _console()
+    if not report(diagnose(_settings(), console), console):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def restart_upstream() -> None:
+    """Rewind the upstream to its first batch; what is in RAW already is not stored twice.
+
+    Exit codes: 0 rewound, 1 the upstream does not answer.
+    """
+    from realtor_local.lineage import rewind_upstream
+
+    environment = _platform()
+    rewind_upstream(
+        environment["REALTOR_API_URL"],
+        group=environment.get("REALTOR_API_GROUP", "1"),
+        day=environment.get("REALTOR_API_DAY"),
+    )
+    _console().print("The next `realtor ingest` gets the first batch.")
+
+
+# -------------------------------------------------------------------------------------- the lineage
+
+
+@app.command()
+def ingest(
+    batches: Annotated[int, typer.Option(min=1, help="How many batches to ingest.")] = 1,
+) -> None:
+    """Take the upstream's next batches into RAW: the Dagster job `ingest`.
+
+    Exit codes: 0 all runs succeeded (also when the upstream has no more data), 1 one failed.
+    """
+    _run_jobs(["ingest"] * batches)
+
+
+@app.command()
+def train() -> None:
+    """Build the features, train the candidates and let the best one challenge Production.
+
+    Runs the Dagster jobs `clean` and `train`. Exit codes: 0 both succeeded, 1 one failed.
+    """
+    _run_jobs(["clean", "train"])
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="Version of the registered model.")],
+    reason: Annotated[
+        str, typer.Option(help="Why; kept with the decision.")
+    ] = "promoted on the command line",
+) -> None:
+    """Make a version the Production model by hand. Exit codes: 0 done, 1 no such version."""
+    console, environment = _console(), _platform()
+    os.environ.update(environment)
+    from realtor_assets.release import UnknownVersion, promote
+
+    try:
+        promote(version, reason)
+    except UnknownVersion as error:
+        raise RealtorError(str(error)) from error
+    _reload(console, environment)
+
+
+@app.command()
+def rollback(
+    reason: Annotated[
+        str, typer.Option(help="Why; kept with the decision.")
+    ] = "rolled back on the command line",
+) -> None:
+    """Give Production back to the version before. Exit codes: 0 done, 1 there is none."""
+    console, environment = _console(), _platform()
+    os.environ.update(environment)
+    from realtor_assets.release import UnknownVersion, rollback
+
+    try:
+        rollback(reason)
+    except UnknownVersion as error:
+        raise RealtorError(str(error)) from error
+    _reload(console, environment)
+
+
+# --------------------------------------------------------------------------------------- valuations
+
+
+@app.command()
+def predict(
+    brokered_by: Annotated[int | None, typer.Option(help="Code of the broker.")] = None,
+    status: Annotated[str | None, typer.Option(help="for_sale, sold or ready_to_build.")] = None,
+    bed: Annotated[int | None, typer.Option(help="Bedrooms.")] = None,
+    bath: Annotated[int | None, typer.Option(help="Bathrooms.")] = None,
+    acre_lot: Annotated[float | None, typer.Option(help="Size of the lot, in acres.")] = None,
+    street: Annotated[int | None, typer.Option(help="Code of the street.")] = None,
+    city: Annotated[str | None, typer.Option(help="City.")] = None,
+    state: Annotated[str | None, typer.Option(help="State, by its full name.")] = None,
+    zip_code: Annotated[str | None, typer.Option(help="Zip code.")] = None,
+    house_size: Annotated[int | None, typer.Option(help="Living area, in square feet.")] = None,
+    prev_sold_date: Annotated[
+        str | None, typer.Option(help="When it was last sold, as YYYY-MM-DD.")
+    ] = None,
+    listing: Annotated[
+        str | None,
+        typer.Option("--json", help="The whole property as a JSON object, instead of options."),
+    ] = None,
+) -> None:
+    """Value one property with the running service.
+
+    Exit codes: 0 valued, 1 refused (the reason names the field) or the service does not answer.
+    """
+    from realtor_local.report import valuation_text
+    from realtor_local.valuation import ValuationService
+
+    given: dict[str, Any] = {
+        "brokered_by": brokered_by,
+        "status": status,
+        "bed": bed,
+        "bath": bath,
+        "acre_lot": acre_lot,
+        "street": street,
+        "city": city,
+        "state": state,
+        "zip_code": zip_code,
+        "house_size": house_size,
+        "prev_sold_date": prev_sold_date,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if listing is not None:
+        if given:
+            raise typer.BadParameter("give --json or options, not both")
+        given = _json_object(listing)
+    valuation = ValuationService(_service_url()).predict(given)
+    console = _console()
+    console.print(valuation_text(valuation))
+    model = valuation["model"]
+    console.print(f"by {model['name']} version {model['version']} ({model['candidate']})")
+    for warning in valuation["warnings"]:
+        console.print(f"note: {warning}", style="yellow")
+
+
+@app.command()
+def score(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN", exists=True, dir_okay=False, help="Properties, as CSV or Parquet."
+        ),
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, CSV or Parquet.")],
+) -> None:
+    """Value a file of properties with the champion, without the service.
+
+    Exit codes: 0 written, 1 there is no champion or the file cannot be read.
+    """
+    from realtor_local.scoring import score_with_champion
+
+    score_with_champion(Path(_platform()["REALTOR_CHAMPION_CACHE"]), source, target, _console())
+
+
+# ---------------------------------------------------------------------------------------- internals
+
+
+def _console(*, error: bool = False) -> Console:
+    from realtor_local.report import make_console
+
+    return make_console(error=error)
+
+
+def _settings() -> Settings:
+    from realtor_local.settings import load_settings
+
+    return load_settings()
+
+
+def _platform() -> dict[str, str]:
+    """What platform.env tells of the platform that was started last. Raises RealtorError."""
+    from realtor_local.home import Home
+
+    home = Home(_settings().home)
+    environment = home.environment()
+    if not environment:
+        raise RealtorError(f"There is no platform in {home.root} yet: `realtor up` makes it.")
+    return environment
+
+
+def _service_url() -> str:
+    return os.environ.get("REALTOR_SERVICE_URL") or _platform()["REALTOR_SERVICE_URL"]
+
+
+def _run_jobs(jobs: list[str]) -> None:
+    from realtor_local.lineage import run_jobs
+    from realtor_local.up import platform_urls
+
+    urls = platform_urls(_platform())
+    if "Dagster" not in urls:
+        raise RealtorError("This platform runs without Dagster (REALTOR_PROGRAMS).")
+    run_jobs(urls["Dagster"], jobs, _console())
+
+
+def _reload(console: Console, environment: Mapping[str, str]) -> None:
+    from realtor_local.valuation import ServiceError, ValuationService
+
+    try:
+        told = ValuationService(environment["REALTOR_SERVICE_URL"]).reload()
+    except ServiceError as error:
+        console.print(f"Done. The service will follow when it is up: {error}", style="yellow")
+    else:
+        console.print(f"The service now values with version {told['after']}.")
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="--json") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter("must be a JSON object", param_hint="--json")
+    return value

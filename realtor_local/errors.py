@@ -1,0 +1,5 @@
+"""The base of the errors that `realtor` prints as one line instead of a traceback."""
+
+
+class RealtorError(Exception):
+    """Something a person can put right; the text says what it is and how."""

@@ -1,0 +1,235 @@
+"""The programs of the platform: commands, ports, environment and health, from the settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from realtor_local.errors import RealtorError
+from realtor_local.files import write_private
+from realtor_local.home import Home
+from realtor_local.ports import LOOPBACK, free_port, is_free
+from realtor_local.postgres import EmbeddedPostgres
+from realtor_local.processes import PROGRAM_MARK, STACK_MARK
+from realtor_local.settings import ROOT, Settings
+
+# Variables of the user's that the platform's processes keep, whatever shell starts them again.
+KEPT_PREFIXES = ("REALTOR_", "MLFLOW_", "BENTOML_", "DAGSTER_")
+
+PORT_VARIABLES: Mapping[str, str] = {
+    "postgres": "REALTOR_POSTGRES_PORT",
+    "mlflow": "REALTOR_MLFLOW_PORT",
+    "upstream": "REALTOR_UPSTREAM_PORT",
+    "dagster-webserver": "REALTOR_DAGSTER_PORT",
+    "service": "REALTOR_SERVICE_PORT",
+    "app": "REALTOR_APP_PORT",
+}
+HEALTH_PATHS: Mapping[str, str] = {
+    "mlflow": "/health",
+    "upstream": "/health",
+    "dagster-webserver": "/server_info",
+    "service": "/livez",
+    "app": "/_stcore/health",
+}
+# Stopping goes wave by wave, the last first. Starting needs PostgreSQL first, and no more.
+WAVES: Mapping[str, int] = {"postgres": 1, "mlflow": 2, "upstream": 2}
+LAST_WAVE = 3
+# Servers whose workers outlive a killed parent and keep its port.
+LEAVES_WORKERS = {"mlflow", "service"}
+
+
+class ProgramError(RealtorError):
+    """A program cannot be described; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised program.
+
+    `account` is (uid, gid) to run as, None for the caller's own. A `sole` program's leftover
+    processes are ended before it starts.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    directory: str
+    port: int | None = None
+    account: tuple[int, int] | None = None
+    sole: bool = False
+
+    @property
+    def url(self) -> str | None:
+        """Where a person or a client finds it; None when it does not speak HTTP."""
+        return f"http://{LOOPBACK}:{self.port}" if self.name in HEALTH_PATHS else None
+
+    @property
+    def health_url(self) -> str | None:
+        return f"{self.url}{HEALTH_PATHS[self.name]}" if self.url else None
+
+    @property
+    def wave(self) -> int:
+        return WAVES.get(self.name, LAST_WAVE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one `realtor up` runs: the programs, and the environment that all of them get."""
+
+    programs: Mapping[str, Program]
+    environment: Mapping[str, str]
+
+
+def make_plan(
+    settings: Settings, home: Home, postgres: EmbeddedPostgres, *, running: bool = False
+) -> Plan:
+    """What these settings ask for; a `running` platform keeps the ports it holds.
+
+    Raises ProgramError, or PostgresError when its programs or its cluster are missing.
+    """
+    known = home.environment()
+    ports: dict[str, int] = {}
+    for name in HEALTH_PATHS:
+        if name in settings.programs:
+            wanted = settings.port(name)
+            taken = frozenset(ports.values())
+            remembered = int(known.get(PORT_VARIABLES[name], 0))
+            reusable = remembered and remembered not in taken and (running or is_free(remembered))
+            ports[name] = wanted or (remembered if reusable else free_port(avoid=taken))
+    databases = {name: url for name, url in settings.database_urls.items() if url}
+    if "postgres" in settings.programs:
+        databases = postgres.urls
+        ports["postgres"] = postgres.cluster.port
+    environment = _environment(settings, home, ports, databases)
+    programs = {
+        name: _program(name, settings, home, postgres, ports.get(name))
+        for name in settings.programs
+    }
+    return Plan(programs, environment)
+
+
+def save(programs: Mapping[str, Program], home: Home) -> None:
+    """Writes run/programs.json, from which `launch` and other shells' `status` read."""
+    described = {name: dataclasses.asdict(program) for name, program in programs.items()}
+    write_private(home.run / "programs.json", json.dumps(described, indent=1))
+
+
+def load(home: Home) -> dict[str, Program]:
+    """The programs of the last start; empty before the first."""
+    try:
+        described = json.loads((home.run / "programs.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {
+        name: Program(
+            **{
+                **each,
+                "command": tuple(each["command"]),
+                "account": each["account"] and tuple(each["account"]),
+            }
+        )
+        for name, each in described.items()
+    }
+
+
+def _environment(
+    settings: Settings, home: Home, ports: Mapping[str, int], databases: Mapping[str, str]
+) -> dict[str, str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(KEPT_PREFIXES) and name not in (STACK_MARK, PROGRAM_MARK) and value
+    }
+    environment.update(
+        REALTOR_HOME=str(home.root),
+        REALTOR_PROGRAMS=",".join(settings.programs),
+        REALTOR_STORAGE_URL=settings.storage_url or home.store.as_uri(),
+        REALTOR_CHAMPION_CACHE=str(settings.champion_cache or home.champion),
+        DAGSTER_HOME=str(home.dagster),
+        BENTOML_HOME=str(settings.bentoml_home or home.bentoml),
+        BENTOML_DO_NOT_TRACK="True",
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+        PYTHONUNBUFFERED="1",
+        **databases,
+    )
+    for name, port in ports.items():
+        environment[PORT_VARIABLES[name]] = str(port)
+    for name, variable, external in (
+        ("mlflow", "MLFLOW_TRACKING_URI", settings.mlflow_tracking_uri),
+        ("upstream", "REALTOR_API_URL", settings.api_url),
+        ("service", "REALTOR_SERVICE_URL", None),
+    ):
+        url = f"http://{LOOPBACK}:{ports[name]}" if name in ports else external
+        if url:
+            environment[variable] = url
+    if raw := databases.get("REALTOR_RAW_DATABASE_URL"):
+        environment["REALTOR_INFERENCE_LOG_URL"] = raw
+    if settings.csv:
+        environment["REALTOR_CSV"] = str(settings.csv)
+    # A proxy, where one is set, cannot reach this machine's loopback interface.
+    direct = (os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "").split(",")
+    unproxied = dict.fromkeys([*filter(None, direct), LOOPBACK, "localhost"])
+    environment["NO_PROXY"] = environment["no_proxy"] = ",".join(unproxied)
+    return environment
+
+
+def _program(
+    name: str, settings: Settings, home: Home, postgres: EmbeddedPostgres, port: int | None
+) -> Program:
+    if name == "postgres":
+        account = postgres.cluster.account
+        return Program(
+            name,
+            tuple(postgres.command),
+            str(postgres.cluster.data),
+            port,
+            account=(account.uid, account.gid) if account else None,
+        )
+    # Dagster reads a `.env` in its working folder: it must not be the project's.
+    folder = home.dagster if name.startswith("dagster") else home.root
+    arguments = _arguments(name, settings, home, str(port))
+    return Program(
+        name, (sys.executable, "-m", *arguments), str(folder), port, sole=name in LEAVES_WORKERS
+    )
+
+
+def _arguments(name: str, settings: Settings, home: Home, port: str) -> tuple[str, ...]:
+    """A Python module and its arguments."""
+    workspace = ("-w", str(ROOT / "workspace.yaml"))
+    at = ("--host", LOOPBACK, "--port", port)
+    match name:
+        case "mlflow":
+            # The database's URL comes by MLFLOW_BACKEND_STORE_URI: arguments can be seen in `ps`.
+            artifacts = ("--artifacts-destination", home.artifacts.as_uri(), "--serve-artifacts")
+            return ("mlflow", "server", *at, "--workers", "1", *artifacts)
+        case "upstream":
+            state = ("--state", str(home.root / "upstream.json"))
+            return ("realtor_local.upstream", "--port", port, *state, *_upstream_data(settings))
+        case "dagster-webserver":
+            return ("dagster_webserver", "-h", LOOPBACK, "-p", port, *workspace)
+        case "dagster-daemon":
+            return ("dagster._daemon", "run", *workspace)
+        case "service":
+            service = ("realtor_serving.service:ValuationService", "--working-dir", str(ROOT))
+            return ("bentoml", "serve", *service, *at)
+        case "app":
+            options = {
+                "server.headless": "true",
+                "server.address": LOOPBACK,
+                "server.port": port,
+                "browser.gatherUsageStats": "false",
+            }
+            flags = (part for key, value in options.items() for part in (f"--{key}", value))
+            return ("streamlit", "run", str(ROOT / "realtor_ui" / "app.py"), *flags)
+    raise ProgramError(f"no program is called {name!r}")
+
+
+def _upstream_data(settings: Settings) -> tuple[str, ...]:
+    if settings.csv is None:
+        return ("--rows", str(settings.market_rows), "--seed", str(settings.market_seed))
+    if not settings.csv.is_file():
+        raise ProgramError(f"REALTOR_CSV={settings.csv}: there is no such file")
+    return ("--csv", str(settings.csv))

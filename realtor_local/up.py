@@ -1,0 +1,89 @@
+"""`realtor up`: the platform, its first champion, and what to do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from realtor_local.lineage import LINEAGE, has_champion, run_jobs
+from realtor_local.report import platform_table, print_table
+from realtor_local.settings import Settings
+from realtor_local.signals import ends_interrupt
+from realtor_local.stack import Stack
+from realtor_local.valuation import EXAMPLE, ValuationService
+
+INTERRUPTED = 130
+
+# Heading → the variable in platform.env that holds the URL.
+_URLS: Mapping[str, str] = {
+    "MLflow": "MLFLOW_TRACKING_URI",
+    "Upstream": "REALTOR_API_URL",
+    "Service": "REALTOR_SERVICE_URL",
+}
+
+
+def up(settings: Settings, console: Console, *, lineage: bool, foreground: bool) -> int:
+    """Starts the platform, makes a champion where there is none, and prints the table.
+
+    In the foreground it then watches until interrupted, and stops everything. Returns the exit
+    code. Raises RealtorError; a platform whose lineage failed goes on running, to be looked at.
+    """
+    stack = Stack(settings, console)
+    with ends_interrupt():
+        try:
+            fresh = stack.start()
+        except KeyboardInterrupt:
+            console.print("Interrupted; everything is stopped.")
+            return INTERRUPTED
+        if not fresh:
+            console.print("The platform already runs.")
+        try:
+            _show(stack, console, lineage=lineage)
+        except KeyboardInterrupt:
+            if fresh:
+                stack.stop()
+                console.print("Interrupted; everything is stopped.")
+            return INTERRUPTED
+        if foreground and fresh:
+            console.print("Press Ctrl-C to stop everything.")
+            try:
+                stack.watch()
+            except KeyboardInterrupt:
+                stack.stop()
+                console.print("Everything is stopped.")
+    return 0
+
+
+def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
+    environment = stack.home.environment()
+    running = environment["REALTOR_PROGRAMS"].split(",")
+    urls = platform_urls(environment)
+    mlflow = environment.get("MLFLOW_TRACKING_URI")
+    champion = mlflow is not None and "dagster-webserver" in running and has_champion(mlflow)
+    if lineage and not champion and {"Dagster", "MLflow", "Service"} <= set(urls):
+        console.print("There is no Production model yet: running the lineage.")
+        run_jobs(urls["Dagster"], LINEAGE, console)
+        champion = True
+    model = valuation = None
+    if champion and "service" in running:
+        service = ValuationService(environment["REALTOR_SERVICE_URL"])
+        service.reload()
+        model, valuation = service.model_info(), service.predict(EXAMPLE)
+    print_table(console, platform_table(urls, model, EXAMPLE, valuation))
+
+
+def platform_urls(environment: Mapping[str, str]) -> dict[str, str]:
+    """Heading → URL of what platform.env describes."""
+    urls = {}
+    running = environment["REALTOR_PROGRAMS"].split(",")
+    if "dagster-webserver" in running:
+        urls["Dagster"] = f"http://127.0.0.1:{environment['REALTOR_DAGSTER_PORT']}"
+    urls |= {
+        heading: environment[variable]
+        for heading, variable in _URLS.items()
+        if variable in environment
+    }
+    if "app" in running:
+        urls["App"] = f"http://127.0.0.1:{environment['REALTOR_APP_PORT']}"
+    return urls

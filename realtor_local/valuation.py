@@ -1,0 +1,82 @@
+"""The valuation service, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from realtor_local.errors import RealtorError
+from realtor_local.health import http_client
+
+# What `realtor up` shows a valuation of: an ordinary house, in the state the market starts with.
+EXAMPLE: Mapping[str, object] = {
+    "status": "for_sale",
+    "bed": 3,
+    "bath": 2,
+    "acre_lot": 0.2,
+    "city": "Hartford",
+    "state": "Connecticut",
+    "zip_code": "06114",
+    "house_size": 1600,
+}
+
+
+class ServiceError(RealtorError):
+    """The service does not answer, or refuses; the text holds its reasons."""
+
+
+class ValuationService:
+    """The service at `url`. Every method raises ServiceError."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def model_info(self) -> dict[str, Any]:
+        return self._ask("GET", "/model-info")
+
+    def reload(self) -> dict[str, Any]:
+        """Makes the service look for a new champion now. Returns before, after, changed."""
+        return self._ask("POST", "/reload-model", timeout=120.0)
+
+    def predict(self, listing: Mapping[str, object]) -> dict[str, Any]:
+        """The valuation of one property."""
+        return self._ask("POST", "/predict", body=listing)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, object] | None = None,
+        timeout: float = 30.0,
+    ) -> dict[str, Any]:
+        try:
+            with http_client(timeout) as client:
+                answer = client.request(method, f"{self.url}{path}", json=body or {})
+        except httpx.HTTPError as error:
+            raise ServiceError(
+                f"The service at {self.url} does not answer ({error}). Is the platform up?"
+                " `realtor status` tells."
+            ) from error
+        if answer.is_success:
+            return dict(answer.json())
+        raise ServiceError(_refusal(answer))
+
+
+def _refusal(answer: httpx.Response) -> str:
+    try:
+        told = answer.json()
+    except ValueError:
+        told = {}
+    if not isinstance(told, dict) or not told:
+        return f"The service answers {answer.status_code}: {answer.text[:300]}"
+    detail = told.get("detail", [])
+    reasons = (
+        [f"{'.'.join(map(str, each.get('loc', [])))}: {each.get('msg')}" for each in detail]
+        if isinstance(detail, list)
+        else [str(detail)]
+    )
+    head = str(told.get("error") or told.get("status") or f"status {answer.status_code}")
+    return "; ".join([head, *reasons])

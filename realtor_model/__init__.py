@@ -1,0 +1,1 @@
+"""The valuation model: what a listing is, what is learnt from listings, and how good it is."""

@@ -1,0 +1,238 @@
+"""A trained valuation model as one thing: encoder, estimator, interval, profile and its papers.
+
+On disk a bundle is a folder whose manifest names every file with its sha256. Nothing in it is a
+pickle: reading a bundle runs no code of the bundle's.
+"""
+
+import hashlib
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from realtor_model import estimators
+from realtor_model.estimators import Estimator
+from realtor_model.explanation import Explanation, explain
+from realtor_model.features import FEATURE_VERSION, Columns, FeatureEncoder
+from realtor_model.intervals import ConformalInterval
+from realtor_model.listing import RANGES
+
+Floats = NDArray[np.float64]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_MAPPINGS = "encoding_mappings.parquet"
+_STATISTICS = "preprocessing_statistics.parquet"
+_INTERVAL = "interval.json"
+_PROFILE = "profile.json"
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
+
+# Upper limits of the forecast standard deviation: the half width, relative to the price, of the
+# range that holds 68 % of prices. HouseCanary's scale: high up to 15 %, medium up to 30 %.
+CONFIDENCE_LIMITS = {"medium": 0.30, "high": 0.15}
+_ONE_DEVIATION = NormalDist().cdf(1.0) - NormalDist().cdf(-1.0)
+
+
+class BrokenBundle(Exception):
+    """A bundle is incomplete, changed, or of a kind that this version does not read."""
+
+
+@dataclass(frozen=True)
+class Valuations:
+    """Values of n homes: price, low and high (n,) in dollars; confidence (n,): "high", "medium" or
+    "low"."""
+
+    price: Floats
+    low: Floats
+    high: Floats
+    confidence: NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class ValuationModel:
+    """What training makes, the registry keeps and the service serves.
+
+    profile: `drift.profile` of the train rows. metadata: JSON; data_version, batches, as_of,
+    train_rows, trained_at, metrics by split, and whatever else belongs to the model's papers.
+    """
+
+    candidate: str
+    encoder: FeatureEncoder
+    estimator: Estimator
+    interval: ConformalInterval
+    profile: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def price_range(self) -> tuple[float, float]:
+        """Lowest and highest price that the model learned from, dollars."""
+        low, high = self.estimator.log_range
+        return math.exp(low), math.exp(high)
+
+    def predict(self, columns: Columns) -> Floats:
+        """Prices (n,), dollars, of the listings as they are: of a for-sale row, what is asked."""
+        return np.exp(self._predict_log(columns))
+
+    def value(self, columns: Columns) -> Valuations:
+        """Price, range and confidence of n rows; give it `as_sold` columns to value homes.
+
+        Confidence grades the calibrated range of homes of about this price, carried from the
+        interval's coverage to one standard deviation as if errors were normal.
+        """
+        log_price = self._predict_log(columns)
+        low, high = self.interval.interval(log_price)
+        relative = (np.exp(high - log_price) - np.exp(low - log_price)) / 2.0
+        deviation = relative * _deviations(_ONE_DEVIATION) / _deviations(self.interval.coverage)
+        confidence = np.full(len(log_price), "low", object)
+        for grade, limit in CONFIDENCE_LIMITS.items():
+            confidence[deviation <= limit] = grade
+        return Valuations(np.exp(log_price), np.exp(low), np.exp(high), confidence)
+
+    def explain(self, columns: Columns) -> Explanation:
+        """The exact SHAP values of n rows; see `Explanation`."""
+        matrix = self.encoder.transform(columns)
+        base, contributions = self.estimator.contributions(matrix)
+        return explain(
+            base, contributions, self.estimator.predict_log(matrix), self.estimator.feature_names
+        )
+
+    def warnings(self, columns: Columns) -> list[list[str]]:
+        """Per row, in plain words, what makes its valuation a guess; mostly nothing."""
+        texts: list[list[str]] = [[] for _ in range(len(columns["status"]))]
+        for name, unknown in self.encoder.unknown(columns).items():
+            for row in np.flatnonzero(unknown):
+                texts[row].append(
+                    f"{name} {columns[name][row]} is not among the listings learned from: "
+                    "the home is valued by what surrounds it"
+                )
+        for name, (low, high) in self.encoder.ranges.items():
+            values = columns[name]
+            for row in np.flatnonzero((values < low) | (values > high)):
+                texts[row].append(
+                    f"{name} {values[row]:,.10g} is outside the range learned from, "
+                    f"{low:,.6g} to {high:,.6g} {RANGES[name].unit}"
+                )
+        return texts
+
+    def save(self, path: Path) -> None:
+        """Write the bundle as the folder `path`, which appears whole or not at all.
+
+        A bundle that was there is replaced.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+            folder = Path(scratch) / "new"
+            folder.mkdir()
+            self._write(folder)
+            if path.exists():
+                path.rename(Path(scratch) / "old")
+            folder.rename(path)
+
+    @classmethod
+    def load(cls, path: Path, *, verify: bool = True) -> Self:
+        """Read the bundle in the folder `path`, wholly into memory.
+
+        Args:
+            path: the folder that `save` wrote.
+            verify: compare every file with its sha256 first.
+
+        Raises:
+            BrokenBundle: a file is missing, changed or unreadable (the text names it), or the
+                bundle's format or features are not this version's.
+        """
+        with _reading(path / MANIFEST):
+            manifest = json.loads((path / MANIFEST).read_text())
+            found_format, features = manifest["format"], manifest["feature_version"]
+            files, candidate, metadata = (
+                manifest[key] for key in ("files", "candidate", "metadata")
+            )
+        if found_format != FORMAT:
+            raise BrokenBundle(f"{path} has format {found_format}; this version reads {FORMAT}")
+        if features != FEATURE_VERSION:
+            raise BrokenBundle(
+                f"{path} was made with features {features} and this version has "
+                f"{FEATURE_VERSION}: train again, or serve it with the code that it came with"
+            )
+        if verify:
+            for name, told in files.items():
+                _verify(path / name, told)
+        with _reading(path / _MAPPINGS, path / _STATISTICS):
+            encoder = FeatureEncoder.from_tables(
+                pd.read_parquet(path / _MAPPINGS), pd.read_parquet(path / _STATISTICS)
+            )
+        with _reading(path / "estimator.json", path / "model.*"):
+            estimator = estimators.load(path)
+        with _reading(path / _INTERVAL):
+            interval = ConformalInterval.from_dict(json.loads((path / _INTERVAL).read_text()))
+        with _reading(path / _PROFILE):
+            profile = json.loads((path / _PROFILE).read_text())
+        return cls(candidate, encoder, estimator, interval, profile, metadata)
+
+    def _predict_log(self, columns: Columns) -> Floats:
+        return self.estimator.predict_log(self.encoder.transform(columns))
+
+    def _write(self, folder: Path) -> None:
+        mappings, statistics = self.encoder.to_tables()
+        mappings.to_parquet(folder / _MAPPINGS, index=False)
+        statistics.to_parquet(folder / _STATISTICS, index=False)
+        self.estimator.save(folder)
+        _write_json(folder / _INTERVAL, self.interval.to_dict())
+        _write_json(folder / _PROFILE, self.profile)
+        manifest = {
+            "format": FORMAT,
+            "candidate": self.candidate,
+            "feature_version": FEATURE_VERSION,
+            "feature_names": self.encoder.feature_names,
+            "metadata": self.metadata,
+            "versions": {
+                "python": sys.version.split()[0],
+                **{name: version(name) for name in _LIBRARIES},
+            },
+            "files": {
+                file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size}
+                for file in sorted(folder.iterdir())
+            },
+        }
+        _write_json(folder / MANIFEST, manifest)
+
+
+@contextmanager
+def _reading(*files: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as problem:
+        names = " or ".join(map(str, files))
+        raise BrokenBundle(f"{names} cannot be read: {problem!r}") from problem
+
+
+def _verify(file: Path, told: dict[str, Any]) -> None:
+    if not file.is_file():
+        raise BrokenBundle(f"{file} is missing")
+    if file.stat().st_size != told["bytes"] or _sha256(file) != told["sha256"]:
+        raise BrokenBundle(f"{file} is not the file that was saved: its sha256 differs")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_json(path: Path, values: Any) -> None:
+    # Strict JSON, so that any reader takes it: a NaN in somebody's metadata stops here.
+    path.write_text(json.dumps(values, indent=1, allow_nan=False))
+
+
+def _deviations(coverage: float) -> float:
+    """Half width, in standard deviations, of the central range of a normal distribution."""
+    return NormalDist().inv_cdf((1.0 + coverage) / 2.0)

@@ -1,0 +1,151 @@
+"""How far new rows are from the rows a model was trained on: effect sizes, never p-values.
+
+At 100,000 rows every test of equality fails; what counts is how far things moved.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from realtor_model.features import MEASURES, Columns
+from realtor_model.listing import TARGET, TEXTS
+
+Floats = NDArray[np.float64]
+
+PREDICTION = "prediction"
+BINS = 10
+TOP_CATEGORIES = 200
+# A share below this counts as this: the PSI of an empty bin would be infinite.
+SMALLEST_SHARE = 1e-4
+
+_PERCENTILES = np.linspace(0.01, 0.99, 99)
+
+
+def profile(
+    columns: Columns, price: Floats | None = None, predictions: Floats | None = None
+) -> dict[str, Any]:
+    """What rows (n,) look like, as JSON: the reference of `compare`.
+
+    Bed, bath, lot and house size, price and predictions (dollars): decile edges and shares,
+    percentiles. Status, state, city and zip: shares of the 200 most frequent, and all that occur.
+    Both: null rate. Ids are left out, and the date of the last sale, which moves with time itself.
+    """
+    features: dict[str, Any] = {}
+    for name, values in _numbers(columns, price, predictions).items():
+        known = values[~np.isnan(values)]
+        edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if known.size else known
+        logs = np.log1p(known)
+        features[name] = {
+            "kind": "number",
+            "edges": edges.tolist(),
+            "shares": _bin_shares(known, edges).tolist(),
+            "log_percentiles": np.quantile(logs, _PERCENTILES).tolist() if known.size else [],
+            "log_deviation": float(logs.std()) if known.size else 0.0,
+            "null_rate": 1.0 - known.size / max(len(values), 1),
+        }
+    for name in TEXTS:
+        shares, null_rate = _category_shares(columns[name])
+        features[name] = {
+            "kind": "category",
+            "shares": shares.head(TOP_CATEGORIES).to_dict(),
+            "categories": sorted(shares.index),
+            "null_rate": null_rate,
+        }
+    return {"rows": len(columns["status"]), "features": features}
+
+
+def compare(
+    reference: dict[str, Any],
+    columns: Columns,
+    price: Floats | None = None,
+    predictions: Floats | None = None,
+) -> pd.DataFrame:
+    """Rows (n,) against a `profile`; one line for each feature that both have.
+
+    Columns:
+        feature.
+        psi: population stability index, sum of (p - q) * ln(p / q) over deciles of the reference,
+            or over its 200 most frequent categories and all others; by convention 0.10 is worth a
+            look and 0.25 worth acting.
+        wasserstein: mean distance of the percentiles of log(1 + value), in standard deviations of
+            the reference; NaN for categories.
+        null_rate_change: new less old share of missing values.
+        unseen_share: share of the known values that the reference never had; NaN for numbers.
+    """
+    rows = []
+    described = reference["features"]
+    for name, values in _numbers(columns, price, predictions).items():
+        if name in described:
+            rows.append({"feature": name, **_compare_numbers(described[name], values)})
+    rows += [
+        {"feature": name, **_compare_categories(described[name], columns[name])} for name in TEXTS
+    ]
+    return pd.DataFrame(rows)
+
+
+def _compare_numbers(was: dict[str, Any], values: Floats) -> dict[str, float]:
+    known = values[~np.isnan(values)]
+    psi = wasserstein = 0.0
+    if known.size and was["log_percentiles"]:
+        psi = _psi(np.array(was["shares"]), _bin_shares(known, np.array(was["edges"])))
+        moved = np.quantile(np.log1p(known), _PERCENTILES) - np.array(was["log_percentiles"])
+        wasserstein = float(np.mean(np.abs(moved)) / (was["log_deviation"] or 1.0))
+    return {
+        "psi": psi,
+        "wasserstein": wasserstein,
+        "null_rate_change": 1.0 - known.size / max(len(values), 1) - was["null_rate"],
+        "unseen_share": float("nan"),
+    }
+
+
+def _compare_categories(was: dict[str, Any], values: NDArray[Any]) -> dict[str, float]:
+    shares, null_rate = _category_shares(values)
+    top = pd.Series(was["shares"], dtype=np.float64)
+    psi = 0.0
+    if len(shares) and len(top):
+        now = shares.reindex(top.index, fill_value=0.0).to_numpy()
+        psi = _psi(_with_others(top.to_numpy()), _with_others(now))
+    return {
+        "psi": psi,
+        "wasserstein": float("nan"),
+        "null_rate_change": null_rate - was["null_rate"],
+        "unseen_share": float(shares[~shares.index.isin(was["categories"])].sum()),
+    }
+
+
+def _numbers(
+    columns: Columns, price: Floats | None, predictions: Floats | None
+) -> dict[str, Floats]:
+    numbers = {name: columns[name] for name in MEASURES}
+    if price is not None:
+        numbers[TARGET] = price
+    if predictions is not None:
+        numbers[PREDICTION] = predictions
+    return numbers
+
+
+def _category_shares(values: NDArray[Any]) -> tuple["pd.Series[float]", float]:
+    """Shares of the known values by category, largest first; and the null rate."""
+    series = pd.Series(values, dtype=object)
+    counts = series.value_counts(normalize=True)
+    ordered = counts.rename_axis("category").reset_index(name="share")
+    ordered = ordered.sort_values(["share", "category"], ascending=[False, True])
+    shares = ordered.set_index("category")["share"].astype(np.float64)
+    return shares, float(series.isna().mean()) if len(series) else 0.0
+
+
+def _bin_shares(values: Floats, edges: Floats) -> Floats:
+    bins = np.searchsorted(edges, values, side="right")
+    return np.bincount(bins, minlength=len(edges) + 1) / max(len(values), 1)
+
+
+def _with_others(shares: NDArray[Any]) -> Floats:
+    return np.append(shares, max(0.0, 1.0 - float(shares.sum())))
+
+
+def _psi(expected: Floats, actual: Floats) -> float:
+    p = np.maximum(actual, SMALLEST_SHARE)
+    q = np.maximum(expected, SMALLEST_SHARE)
+    return float(np.sum((p - q) * np.log(p / q)))

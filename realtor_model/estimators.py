@@ -1,0 +1,399 @@
+"""The candidates: four regressors of log price, and how a fitted one is kept without pickle."""
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+from zipfile import ZIP_DEFLATED
+
+import numpy as np
+import skops.io
+import xgboost
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from realtor_model.features import FEATURE_NAMES, MONOTONE
+
+Matrix = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+# A prediction stays within the train prices, or a factor of 2 beyond: a linear model on an odd home
+# must not explode in the exponential.
+LOG_MARGIN = float(np.log(2.0))
+
+# The types that skops may build while it loads one of our models; any other is refused.
+TRUSTED_TYPES = (
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+)
+
+_ROWS_PER_THREAD = 10_000
+
+
+class Estimator(ABC):
+    """A fitted candidate; everything it answers is in log dollars.
+
+    Attributes:
+        candidate: its name in `CANDIDATES`.
+        hyperparameters: those it was trained with, and what training chose (`best_iteration`).
+        n_train_rows: rows it was fitted on.
+        log_range: lowest and highest log price among them.
+        feature_names: the columns of its matrix.
+    """
+
+    file_name: ClassVar[str] = "model.skops"
+    # TreeSHAP of a forest takes a tenth of a second for each row.
+    importance_rows: ClassVar[int] = 1_000
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        candidate: str,
+        hyperparameters: Mapping[str, Any],
+        n_train_rows: int,
+        log_range: Sequence[float],
+        feature_names: Sequence[str],
+        importance: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.model = model
+        self.candidate = candidate
+        self.hyperparameters = dict(hyperparameters)
+        self.n_train_rows = n_train_rows
+        self.log_range = (float(log_range[0]), float(log_range[1]))
+        self.feature_names = tuple(feature_names)
+        self._importance = dict(importance)
+
+    def predict_log(self, x: Matrix) -> Floats:
+        """Log price, float64 (n,), of the matrix (n, n_features) float32.
+
+        It stays near the train prices (`LOG_MARGIN`). Large matrices are spread over all cores.
+        """
+        return self._held(self._predict(np.ascontiguousarray(x, np.float32)))
+
+    def contributions(self, x: Matrix) -> tuple[float, Floats]:
+        """Exact SHAP values of the rows: a base, and float64 (n, n_features).
+
+        base + contributions.sum(axis=1) is `predict_log(x)` to within 1e-4 (XGBoost adds up in
+        float32). Where the prediction is held near the train prices they shrink in proportion.
+        """
+        base, values = self._contributions(np.ascontiguousarray(x, np.float32))
+        total = values.sum(axis=1)
+        held = self._held(base + total) - base
+        scale = np.divide(held, total, out=np.ones_like(total), where=total != 0.0)
+        scaled: Floats = values * scale[:, None]
+        return base, scaled
+
+    def importance(self) -> dict[str, float]:
+        """Mean |SHAP value| of each feature over a sample of the train rows, in log dollars."""
+        return dict(self._importance)
+
+    def save(self, folder: Path) -> None:
+        """Write the model and `estimator.json` into the existing `folder`; see `load`."""
+        self._write(folder / self.file_name)
+        described = {
+            "candidate": self.candidate,
+            "hyperparameters": self.hyperparameters,
+            "n_train_rows": self.n_train_rows,
+            "log_range": self.log_range,
+            "feature_names": self.feature_names,
+            "importance": self._importance,
+        }
+        (folder / "estimator.json").write_text(json.dumps(described, indent=1))
+
+    def _held(self, log_price: Floats) -> Floats:
+        low, high = self.log_range
+        held: Floats = np.clip(log_price, low - LOG_MARGIN, high + LOG_MARGIN)
+        return held
+
+    def _measure_importance(self, x: Matrix, seed: int) -> None:
+        sample = np.random.default_rng(seed).permutation(len(x))[: self.importance_rows]
+        mean = np.abs(self.contributions(x[sample])[1]).mean(axis=0)
+        self._importance = dict(zip(self.feature_names, map(float, mean), strict=True))
+
+    def _write(self, path: Path) -> None:
+        # Level 1 shrinks a forest to a third; level 9 takes minutes for a few percent more.
+        skops.io.dump(self.model, path, compression=ZIP_DEFLATED, compresslevel=1)
+
+    @staticmethod
+    def _read(path: Path) -> Any:
+        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+
+    @staticmethod
+    @abstractmethod
+    def _fit(data: "_Data", settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        """The fitted model, and what training chose beyond `settings`."""
+
+    @abstractmethod
+    def _predict(self, x: Matrix) -> Floats: ...
+
+    @abstractmethod
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]: ...
+
+
+@dataclass(frozen=True)
+class _Data:
+    x: Matrix
+    y: Floats
+    x_validation: Matrix
+    y_validation: Floats
+    monotone: list[int]
+
+
+class _Linear(Estimator):
+    """Least squares on standardised features."""
+
+    @staticmethod
+    def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        model = make_pipeline(StandardScaler(), LinearRegression(**settings))
+        return model.fit(data.x.astype(np.float64), data.y), {}
+
+    def _predict(self, x: Matrix) -> Floats:
+        base, values = self._contributions(x)
+        predicted: Floats = base + values.sum(axis=1)
+        return predicted
+
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
+        # The SHAP value of a linear model is coefficient * (x - mean): the scaler centres x.
+        scaler, regression = self.model[0], self.model[-1]
+        standardised = (x.astype(np.float64) - scaler.mean_) / scaler.scale_
+        return float(regression.intercept_), standardised * regression.coef_
+
+
+class _Trees(Estimator):
+    """Trees of scikit-learn, explained by TreeSHAP."""
+
+    @cached_property
+    def _explainer(self) -> Any:
+        import shap  # takes seconds to import, and only explanations need it
+
+        return shap.TreeExplainer(self.model)
+
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
+        values = self._explainer.shap_values(x, check_additivity=False)
+        return float(np.ravel(self._explainer.expected_value)[0]), np.asarray(values, np.float64)
+
+
+class _Forest(_Trees):
+    """Random forest on bounded bootstraps."""
+
+    importance_rows = 100
+
+    @staticmethod
+    def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        bounded = settings | {"max_samples": min(settings["max_samples"], len(data.y))}
+        forest = RandomForestRegressor(**bounded, random_state=seed, n_jobs=-1)
+        return forest.fit(data.x, data.y), {}
+
+    def _predict(self, x: Matrix) -> Floats:
+        # Not the forest's own predict: its thread pool costs a single row 10 ms, and adds the
+        # trees up in whatever order they finish.
+        trees = [tree.tree_ for tree in self.model.estimators_]
+
+        def mean(rows: Matrix) -> Floats:
+            total = np.zeros(len(rows))
+            for tree in trees:
+                total += tree.predict(rows)[:, 0]
+            return total / len(trees)
+
+        return _by_rows(mean, x)
+
+
+class _HistogramBoosting(_Trees):
+    """Gradient boosting on binned features (scikit-learn)."""
+
+    @staticmethod
+    def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        boosting = HistGradientBoostingRegressor(
+            **settings, monotonic_cst=data.monotone, early_stopping=False, random_state=seed
+        )
+        return boosting.fit(data.x, data.y), {}
+
+    def _predict(self, x: Matrix) -> Floats:
+        return np.asarray(self.model.predict(x), np.float64)
+
+
+class _XGBoost(Estimator):
+    """Gradient boosting with early stopping on the validation rows."""
+
+    file_name = "model.ubj"
+
+    @staticmethod
+    def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        parameters = settings | {
+            "objective": "reg:squarederror",
+            "tree_method": "hist",
+            "monotone_constraints": tuple(data.monotone),
+            "seed": seed,
+        }
+        rounds = parameters.pop("n_estimators")
+        patience = parameters.pop("early_stopping_rounds")
+        train_rows = xgboost.QuantileDMatrix(data.x, data.y)
+        judged = xgboost.QuantileDMatrix(data.x_validation, data.y_validation, ref=train_rows)
+        booster = xgboost.train(
+            parameters,
+            train_rows,
+            rounds,
+            evals=[(judged, "validation")],
+            early_stopping_rounds=patience,
+            verbose_eval=False,
+        )
+        best = booster.best_iteration
+        kept = booster[: best + 1]
+        kept.set_param({"nthread": 1})
+        return kept, {"best_iteration": best}
+
+    def _predict(self, x: Matrix) -> Floats:
+        return _by_rows(self.model.inplace_predict, x).astype(np.float64)
+
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
+        def explain(rows: Matrix) -> NDArray[np.float32]:
+            matrix = xgboost.DMatrix(rows, nthread=1)
+            values: NDArray[np.float32] = self.model.predict(matrix, pred_contribs=True)
+            return values
+
+        values = _by_rows(explain, x, at_least=100).astype(np.float64)
+        return float(values[0, -1]) if len(values) else 0.0, values[:, :-1]
+
+    def _write(self, path: Path) -> None:
+        path.write_bytes(self.model.save_raw("ubj"))
+
+    @staticmethod
+    def _read(path: Path) -> Any:
+        # One thread: a service answers many callers, and `_by_rows` spreads what is large.
+        booster = xgboost.Booster({"nthread": 1})
+        booster.load_model(bytearray(path.read_bytes()))
+        booster.set_param({"nthread": 1})
+        return booster
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kind of model that is trained on every build: its class and default hyperparameters."""
+
+    estimator: type[Estimator]
+    hyperparameters: Mapping[str, Any]
+
+
+CANDIDATES: Mapping[str, Candidate] = MappingProxyType(
+    {
+        "linear_regression": Candidate(_Linear, {}),
+        # Bounded bootstraps and leaves keep 200 trees of depth 20 under 200 MB.
+        "random_forest": Candidate(
+            _Forest,
+            {
+                "n_estimators": 200,
+                "max_depth": 20,
+                "min_samples_leaf": 8,
+                "max_features": 0.33,
+                "max_samples": 50_000,
+            },
+        ),
+        "gradient_boosting": Candidate(
+            _HistogramBoosting,
+            {"max_iter": 200, "max_depth": 5, "learning_rate": 0.1, "min_samples_leaf": 20},
+        ),
+        "xgboost": Candidate(
+            _XGBoost,
+            {
+                "n_estimators": 500,
+                "max_depth": 7,
+                "learning_rate": 0.07,
+                "min_child_weight": 5.0,
+                "subsample": 0.8,
+                "colsample_bytree": 0.6,
+                "reg_lambda": 2.0,
+                "early_stopping_rounds": 40,
+            },
+        ),
+    }
+)
+
+
+def train(
+    candidate: str,
+    x: Matrix,
+    price: Floats,
+    x_validation: Matrix,
+    price_validation: Floats,
+    hyperparameters: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    *,
+    feature_names: Sequence[str] = FEATURE_NAMES,
+) -> Estimator:
+    """Fit `candidate` to log price, on all cores; the same seed makes the same model.
+
+    Args:
+        candidate: a name in `CANDIDATES`.
+        x: float32 (n, n_features), finite.
+        price: float64 (n,), dollars, positive.
+        x_validation, price_validation: rows of homes not in `x`; XGBoost stops early by them, the
+            others leave them alone.
+        hyperparameters: replaces single defaults of the candidate.
+        seed: of everything random.
+        feature_names: names of the columns of `x`.
+
+    Raises:
+        ValueError: an unknown candidate or hyperparameter, or names that don't fit the matrix.
+    """
+    if candidate not in CANDIDATES:
+        raise ValueError(f"candidate is {candidate!r}; it must be one of {', '.join(CANDIDATES)}")
+    kind = CANDIDATES[candidate]
+    overrides = dict(hyperparameters or {})
+    if unknown := sorted(overrides.keys() - kind.hyperparameters.keys()):
+        known = ", ".join(kind.hyperparameters) or "none"
+        raise ValueError(f"{candidate} has no hyperparameter {', '.join(unknown)}; it has: {known}")
+    if x.shape[1] != len(feature_names):
+        raise ValueError(f"x has {x.shape[1]} columns and {len(feature_names)} feature names")
+    settings = {**kind.hyperparameters, **overrides}
+    y = np.log(price)
+    monotone = [MONOTONE.get(name, 0) for name in feature_names]
+    data = _Data(x, y, x_validation, np.log(price_validation), monotone)
+    model, chosen = kind.estimator._fit(data, settings, seed)
+    fitted = kind.estimator(
+        model,
+        candidate=candidate,
+        hyperparameters=settings | chosen,
+        n_train_rows=len(y),
+        log_range=(float(y.min()), float(y.max())),
+        feature_names=feature_names,
+    )
+    fitted._measure_importance(x, seed)
+    return fitted
+
+
+def load(folder: Path) -> Estimator:
+    """The estimator that `Estimator.save` wrote into `folder`, wholly in memory.
+
+    Raises:
+        OSError, ValueError, KeyError: a file is missing or not what `save` writes.
+        skops.io.exceptions.UntrustedTypesFoundException: the model has types beyond
+            `TRUSTED_TYPES`; nothing of it was built.
+    """
+    described = json.loads((folder / "estimator.json").read_text())
+    kind = CANDIDATES[described["candidate"]].estimator
+    return kind(kind._read(folder / kind.file_name), **described)
+
+
+def _by_rows(
+    function: Callable[[Matrix], NDArray[Any]], x: Matrix, *, at_least: int = _ROWS_PER_THREAD
+) -> NDArray[Any]:
+    """`function(x)`, a large `x` in chunks of rows on all cores; bit-equal to one call."""
+    if len(x) < 2 * at_least:
+        return function(x)
+    chunks = [x[start : start + at_least] for start in range(0, len(x), at_least)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(function, chunks)))

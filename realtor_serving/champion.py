@@ -1,0 +1,384 @@
+"""The model being served: found in MLflow, kept on disk, watched, and swapped while serving.
+
+The cache folder holds one folder per version and `current.json`, which names the one to serve.
+Every worker follows `current.json`; one of them, the leader, asks the registry and rewrites it.
+Whatever fails on the way, the model in memory keeps answering.
+"""
+
+import fcntl
+import gc
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from realtor_model.bundle import ValuationModel
+from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.listing import Property
+from realtor_serving.registry import NoBundle, Registry, RegistryUnavailable, Release
+
+FOLLOW_SECONDS = 1.0
+COMPLAIN_SECONDS = 60.0
+KEPT_VERSIONS = 3
+ADDITIVITY_TOLERANCE = 1e-4
+# The sale of an ordinary house: what a new model has to value before it serves anybody.
+WARM_UP = Property(state="Texas", city="Houston", zip_code="77002", bed=3, bath=2, house_size=1800)
+
+logger = logging.getLogger(__name__)
+
+
+class RefusedModel(Exception):
+    """A new version that cannot serve; the text says why."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A model that serves, and where it comes from. Immutable: one request reads it once."""
+
+    model: ValuationModel
+    release: Release
+    stage: str
+    loaded_at: datetime
+    bundle_sha256: str
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What `current.json` says: the release to serve, and its folder in the cache."""
+
+    release: Release
+    path: Path
+    loaded_at: datetime
+
+
+def load_champion(path: Path, release: Release, stage: str, loaded_at: datetime) -> Champion:
+    """Load, verify and try out the bundle at `path`. Raises `RefusedModel`."""
+    try:
+        model = ValuationModel.load(path)
+        columns = as_sold(columns_from_properties([WARM_UP]))
+        price = float(model.value(columns).price[0])
+        explanation = model.explain(columns)
+    except Exception as problem:
+        raise RefusedModel(f"{type(problem).__name__}: {problem}") from problem
+    if not (np.isfinite(price) and price > 0):
+        raise RefusedModel(f"it values an ordinary house at {price}")
+    gap = float(explanation.additivity_error[0])
+    if not gap <= ADDITIVITY_TOLERANCE:
+        raise RefusedModel(f"its explanation misses its valuation by {gap} in log price")
+    digest = hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest()
+    return Champion(model, release, stage, loaded_at, digest)
+
+
+class ChampionCache:
+    """The models on disk. Safe between processes: every write is a rename."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._pointer_file = folder / "current.json"
+
+    def current(self) -> Pointer | None:
+        """What to serve; None before the first model."""
+        try:
+            told = json.loads(self._pointer_file.read_text())
+            return Pointer(
+                Release(told["version"], told["run_id"]),
+                Path(told["path"]),
+                datetime.fromisoformat(told["loaded_at"]),
+            )
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as problem:
+            logger.warning(
+                "%s cannot be read, as if it were not there: %s", self._pointer_file, problem
+            )
+            return None
+
+    def point_at(self, pointer: Pointer) -> None:
+        """Make every worker serve `pointer`."""
+        told = {
+            "version": pointer.release.version,
+            "stage": "Production",
+            "run_id": pointer.release.run_id,
+            "path": str(pointer.path),
+            "loaded_at": pointer.loaded_at.isoformat(),
+        }
+        with tempfile.NamedTemporaryFile(
+            "w", dir=self.folder, prefix=".current-", delete=False
+        ) as file:
+            json.dump(told, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(self._pointer_file)
+
+    def path(self, release: Release) -> Path:
+        """Where the bundle of `release` is kept."""
+        return self.folder / release.key
+
+    def fetch(self, release: Release, download: Callable[[Release, Path], Path]) -> Path:
+        """Download the bundle of `release`; its folder appears whole or not at all."""
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".download-") as folder:
+            bundle = download(release, Path(folder))
+            target = self.path(release)
+            shutil.rmtree(target, ignore_errors=True)
+            bundle.rename(target)
+        return target
+
+    def refusal(self, release: Release) -> str | None:
+        """Why `release` was refused; None when it was not."""
+        try:
+            return self._refusal_file(release).read_text()
+        except FileNotFoundError:
+            return None
+
+    def refuse(self, release: Release, reason: str) -> None:
+        """Remember that `release` cannot serve, so that nobody downloads it again and again."""
+        shutil.rmtree(self.path(release), ignore_errors=True)
+        self._refusal_file(release).write_text(reason)
+
+    def prune(self, keep: int = KEPT_VERSIONS) -> None:
+        """Remove all but the `keep` bundles that were used last, and what crashes left behind."""
+        current = self.current()
+        folders = [each for each in self.folder.iterdir() if each.is_dir()]
+        newest = sorted(
+            (each for each in folders if not each.name.startswith(".")),
+            key=lambda each: (current is not None and each == current.path, each.stat().st_mtime),
+            reverse=True,
+        )
+        abandoned = [each for each in folders if each.name.startswith(".download-")]
+        for folder in [*newest[keep:], *abandoned]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the lock `name` of this cache, waiting for it."""
+        with self._lock_file(name) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def try_lock(self, name: str) -> IO[bytes] | None:
+        """The lock `name` if it is free, held until the returned file is closed."""
+        file = self._lock_file(name)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
+
+    def _lock_file(self, name: str) -> IO[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return (self.folder / f"{name}.lock").open("ab")
+
+    def _refusal_file(self, release: Release) -> Path:
+        return self.folder / f"{release.key}.refused"
+
+
+@dataclass(frozen=True)
+class Reload:
+    """What a look at the registry changed: the version before and after, None for no model."""
+
+    before: str | None
+    after: str | None
+
+
+class ChampionWatcher:
+    """Holds the champion of one worker and keeps it current from a thread of its own.
+
+    `packaged` is the bundle to serve, with its release, while the cache is empty. `observe` is
+    told the outcome of each change: "loaded", "refused" or "unavailable", and the champion.
+    """
+
+    def __init__(
+        self,
+        cache: ChampionCache,
+        registry: Registry | None,
+        *,
+        packaged: tuple[Path, Release] | None = None,
+        poll_seconds: float = 5.0,
+        observe: Callable[[str, Champion | None], None] = lambda outcome, champion: None,
+    ) -> None:
+        self._cache = cache
+        self._registry = registry
+        self._packaged = packaged
+        self._poll_seconds = poll_seconds
+        self._observe = observe
+        self._champion: Champion | None = None
+        self._followed: Pointer | None = None
+        self._changing = threading.Lock()
+        self._stopping = threading.Event()
+        self._leadership: IO[bytes] | None = None
+        self._complained_at = -COMPLAIN_SECONDS
+        self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
+
+    @property
+    def champion(self) -> Champion | None:
+        """The champion now, or None. Read it once per request."""
+        return self._champion
+
+    def start(self) -> None:
+        """Load what is on disk, then watch."""
+        with self._changing:
+            self._follow()
+            if self._champion is None and self._packaged is not None:
+                path, release = self._packaged
+                try:
+                    self._swap(load_champion(path, release, "Packaged", datetime.now(UTC)))
+                except RefusedModel as problem:
+                    self._refused(release, problem)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watching; the champion stays readable."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+        if self._leadership is not None:
+            self._leadership.close()
+
+    def reload(self) -> Reload:
+        """Look now, also at a version that was refused before.
+
+        Raises `RegistryUnavailable`, or `RefusedModel`; the champion stays as it was.
+        """
+        before = self._champion
+        if reason := self._check(again=True):
+            raise RefusedModel(reason)
+        with self._changing:
+            self._follow()
+        after = self._champion
+        return Reload(
+            before.release.version if before else None, after.release.version if after else None
+        )
+
+    def _watch(self) -> None:
+        next_check = 0.0
+        while True:
+            try:
+                with self._changing:
+                    self._follow()
+                if time.monotonic() >= next_check and (self._leads() or self._lags()):
+                    next_check = time.monotonic() + self._poll_seconds
+                    self._check(again=False)
+            except RegistryUnavailable as problem:
+                self._observe("unavailable", self._champion)
+                self._complain(f"{problem}. Serving on with {self._served()}.")
+            except Exception:
+                logger.exception("The watch over the champion failed; it goes on")
+            if self._stopping.wait(FOLLOW_SECONDS):
+                return
+
+    def _leads(self) -> bool:
+        """Whether this worker is the one that asks the registry; the lock dies with its holder."""
+        if self._leadership is None:
+            self._leadership = self._cache.try_lock("leader")
+        return self._leadership is not None
+
+    def _lags(self) -> bool:
+        """Whether this worker could not load what `current.json` names."""
+        champion, pointer = self._champion, self._followed
+        return pointer is not None and (champion is None or champion.release != pointer.release)
+
+    def _follow(self) -> None:
+        """Serve what `current.json` names."""
+        pointer = self._cache.current()
+        if pointer is None or pointer == self._followed:
+            return
+        self._followed = pointer
+        try:
+            champion = load_champion(pointer.path, pointer.release, "Production", pointer.loaded_at)
+        except RefusedModel as problem:
+            self._refused(pointer.release, problem)
+        else:
+            self._swap(champion)
+
+    def _check(self, *, again: bool) -> str | None:
+        """Ask the registry, and make its production model the current one everywhere.
+
+        Returns why that model was refused, None when it was not; a version that was refused
+        before is only tried `again` when asked to. Raises `RegistryUnavailable`.
+        """
+        if self._registry is None:
+            return None
+        with self._cache.lock("check"):
+            release = self._registry.production()
+            if release is None or self._serves(release):
+                return None
+            if not again and (reason := self._cache.refusal(release)) is not None:
+                return reason
+            loaded_at = datetime.now(UTC)
+            try:
+                path, champion = self._obtain(release, self._registry, loaded_at)
+            except (RefusedModel, NoBundle) as problem:
+                self._cache.refuse(release, str(problem))
+                self._refused(release, problem)
+                return f"version {release.version} was refused: {problem}"
+            os.utime(path)
+            pointer = Pointer(release, path, loaded_at)
+            with self._changing:
+                self._cache.point_at(pointer)
+                self._followed = pointer
+                self._swap(champion)
+            self._cache.prune()
+            return None
+
+    def _serves(self, release: Release) -> bool:
+        """Whether this worker and `current.json` are both at `release`."""
+        champion, pointer = self._champion, self._cache.current()
+        return (
+            champion is not None
+            and champion.stage == "Production"
+            and champion.release == release
+            and pointer is not None
+            and pointer.release == release
+        )
+
+    def _obtain(
+        self, release: Release, registry: Registry, loaded_at: datetime
+    ) -> tuple[Path, Champion]:
+        cached = self._cache.path(release)
+        if cached.is_dir():
+            try:
+                return cached, load_champion(cached, release, "Production", loaded_at)
+            except RefusedModel as problem:
+                logger.warning("The cached version %s is fetched again: %s", release.key, problem)
+        path = self._cache.fetch(release, registry.download)
+        return path, load_champion(path, release, "Production", loaded_at)
+
+    def _swap(self, champion: Champion) -> None:
+        self._champion = champion
+        # A model is thousands of long-lived objects: the collector need not walk them again.
+        gc.collect()
+        gc.freeze()
+        logger.info("Serving %s", self._served())
+        self._observe("loaded", champion)
+
+    def _refused(self, release: Release, problem: Exception) -> None:
+        logger.error(
+            "Version %s is refused: %s. Serving on with %s.",
+            release.version,
+            problem,
+            self._served(),
+        )
+        self._observe("refused", self._champion)
+
+    def _served(self) -> str:
+        champion = self._champion
+        if champion is None:
+            return "no model"
+        return f"version {champion.release.version} ({champion.model.candidate})"
+
+    def _complain(self, text: str) -> None:
+        if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:
+            self._complained_at = time.monotonic()
+            logger.warning(text)

@@ -1,0 +1,210 @@
+"""inference_log: the valuations that were given, written to RAW without slowing one of them."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID, uuid4
+
+import psycopg
+
+CAPACITY = 100_000
+BATCH_ROWS = 5_000
+FLUSH_SECONDS = 1.0
+CONNECT_SECONDS = 5
+STATEMENT_MILLISECONDS = 10_000
+CLOSE_SECONDS = 10.0
+COMPLAIN_SECONDS = 60.0
+
+_COPY = (
+    "COPY inference_log (request_id, requested_at, endpoint, model_version, property, price, low,"
+    " high) FROM STDIN"
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One valuation that was given. `property_json` is the checked property as JSON."""
+
+    endpoint: str
+    model_version: str
+    property_json: str
+    price: float
+    low: float
+    high: float
+
+
+_Row = tuple[UUID, datetime, Answer]
+
+
+class InferenceLog(Protocol):
+    """Where answers are remembered."""
+
+    def record(self, answers: Iterable[Answer]) -> None:
+        """Remember `answers`; never waits and never fails."""
+
+    def close(self) -> None:
+        """Write what is still waiting, for a few seconds at most."""
+
+
+class NoInferenceLog:
+    """Remembers nothing: no database is set."""
+
+    def record(self, answers: Iterable[Answer]) -> None:
+        """See `InferenceLog.record`."""
+
+    def close(self) -> None:
+        """See `InferenceLog.close`."""
+
+
+class PostgresInferenceLog:
+    """A bounded queue, and one thread that copies it to PostgreSQL in batches.
+
+    When the database cannot take rows they wait, up to `capacity`; beyond it the newest are
+    dropped. `count(result, n)` is told of rows "written", "dropped", and "failed" to be written in
+    an attempt, which will be tried again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        capacity: int = CAPACITY,
+        count: Callable[[str, int], None] = lambda result, rows: None,
+    ) -> None:
+        self._url = url
+        self._capacity = capacity
+        self._count = count
+        self._queue: deque[_Row] = deque()
+        self._stopping = threading.Event()
+        self._deadline: float | None = None
+        self._complained_at = -COMPLAIN_SECONDS
+        self._dropped = 0
+        self._connection: psycopg.Connection | None = None
+        self._thread = threading.Thread(target=self._write, name="inference-log", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def record(self, answers: Iterable[Answer]) -> None:
+        """See `InferenceLog.record`."""
+        now = datetime.now(UTC)
+        dropped = 0
+        for answer in answers:
+            if len(self._queue) < self._capacity:
+                self._queue.append((uuid4(), now, answer))
+            else:
+                dropped += 1
+        if dropped:
+            self._dropped += dropped
+            self._count("dropped", dropped)
+
+    def close(self) -> None:
+        """See `InferenceLog.close`."""
+        self._deadline = time.monotonic() + CLOSE_SECONDS
+        self._stopping.set()
+        self._thread.join(CLOSE_SECONDS + CONNECT_SECONDS)
+        if self._queue:
+            self._count("dropped", len(self._queue))
+            logger.warning("%d rows of inference_log were not written", len(self._queue))
+
+    def _write(self) -> None:
+        while True:
+            stopping = self._stopping.wait(FLUSH_SECONDS)
+            written = self._flush()
+            if stopping and (not self._queue or not written or self._late()):
+                break
+        if self._connection is not None:
+            self._connection.close()
+
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def _flush(self) -> bool:
+        """Write all that waits, batch by batch; whether the database took it."""
+        while self._queue and not self._late():
+            # By index: an iterator would not bear the appends of other threads.
+            batch = [self._queue[i] for i in range(min(BATCH_ROWS, len(self._queue)))]
+            try:
+                self._store(batch)
+            except (psycopg.Error, OSError) as problem:
+                self._count("failed", len(batch))
+                self._disconnect()
+                self._complain(problem)
+                return False
+            for _ in batch:
+                self._queue.popleft()
+        return True
+
+    def _store(self, batch: list[_Row]) -> None:
+        """Write `batch` but for rows that PostgreSQL can never take (a NUL in a text)."""
+        try:
+            self._copy(batch)
+        except psycopg.errors.UniqueViolation:
+            # The transaction of an earlier attempt was committed, and its answer was lost.
+            logger.info("%d rows of inference_log had been written already", len(batch))
+        except psycopg.DataError as problem:
+            if len(batch) == 1:
+                logger.warning("A row for inference_log was dropped: %s", problem)
+                self._count("dropped", 1)
+                return
+            middle = len(batch) // 2
+            self._store(batch[:middle])
+            self._store(batch[middle:])
+            return
+        self._count("written", len(batch))
+
+    def _copy(self, batch: list[_Row]) -> None:
+        if self._connection is None:
+            self._connection = psycopg.connect(
+                self._url,
+                connect_timeout=CONNECT_SECONDS,
+                options=f"-c statement_timeout={STATEMENT_MILLISECONDS}",
+                application_name="realtor inference log",
+            )
+        with (
+            self._connection.transaction(),
+            self._connection.cursor() as cursor,
+            cursor.copy(_COPY) as copy,
+        ):
+            for request_id, requested_at, answer in batch:
+                copy.write_row(
+                    (
+                        request_id, requested_at, answer.endpoint, answer.model_version,
+                        answer.property_json, answer.price, answer.low, answer.high,
+                    )
+                )  # fmt: skip
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _complain(self, problem: Exception) -> None:
+        if time.monotonic() - self._complained_at < COMPLAIN_SECONDS:
+            return
+        self._complained_at = time.monotonic()
+        logger.warning(
+            "inference_log cannot be written (%s): %d rows wait, %d were dropped since the last"
+            " such message; answers are not affected",
+            problem,
+            len(self._queue),
+            self._dropped,
+        )
+        self._dropped = 0

@@ -1,0 +1,110 @@
+"""Which model is in production, and its bundle: the questions the service asks MLflow."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from realtor_model.listing import PRODUCTION_ALIAS, REGISTERED_MODEL
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class RegistryUnavailable(Exception):
+    """The registry does not answer, or not in a way that names a model."""
+
+
+class NoBundle(Exception):
+    """A registered version that holds no bundle of ours."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One registered version. `run_id` is "" where the registry knows no run."""
+
+    version: str
+    run_id: str
+
+    @property
+    def key(self) -> str:
+        """A folder name that no other release has."""
+        return f"{self.version}-{self.run_id}" if self.run_id else self.version
+
+
+class Registry(Protocol):
+    """What the service needs to know of a model registry."""
+
+    def production(self) -> Release | None:
+        """The release in production; None when there is none. Raises `RegistryUnavailable`."""
+
+    def download(self, release: Release, folder: Path) -> Path:
+        """Put the release's files into `folder`; returns the bundle among them.
+
+        Raises `RegistryUnavailable`, or `NoBundle`.
+        """
+
+
+@dataclass(frozen=True)
+class MlflowRegistry:
+    """The production alias of the registered model on an MLflow server."""
+
+    tracking_uri: str
+
+    def production(self) -> Release | None:
+        """See `Registry.production`."""
+        client = self._client()
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
+        try:
+            found = client.get_model_version_by_alias(REGISTERED_MODEL, PRODUCTION_ALIAS)
+        except MlflowException as problem:
+            if problem.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise RegistryUnavailable(self._unavailable(problem)) from problem
+        except (RequestException, OSError) as problem:
+            raise RegistryUnavailable(self._unavailable(problem)) from problem
+        return Release(str(found.version), found.run_id or "")
+
+    def download(self, release: Release, folder: Path) -> Path:
+        """See `Registry.download`."""
+        self._client()
+        import mlflow.artifacts
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
+        try:
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{REGISTERED_MODEL}/{release.version}", dst_path=str(folder)
+            )
+        except (MlflowException, RequestException, OSError) as problem:
+            raise RegistryUnavailable(self._unavailable(problem)) from problem
+        return find_bundle(folder)
+
+    def _client(self) -> "MlflowClient":
+        # With MLflow's own limits a dead server keeps a call waiting for minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        import mlflow
+
+        mlflow.set_tracking_uri(self.tracking_uri)
+        mlflow.set_registry_uri(self.tracking_uri)
+        return mlflow.MlflowClient()
+
+    def _unavailable(self, problem: Exception) -> str:
+        return f"MLflow at {self.tracking_uri} does not answer: {problem}"
+
+
+def find_bundle(folder: Path) -> Path:
+    """The bundle somewhere below `folder`. Raises `NoBundle`."""
+    found = [
+        manifest.parent
+        for manifest in sorted(folder.rglob("manifest.json"))
+        if "feature_names" in json.loads(manifest.read_text())
+    ]
+    if len(found) != 1:
+        raise NoBundle(f"the registered model holds {len(found)} bundles; one was expected")
+    return found[0]

@@ -1,0 +1,287 @@
+"""The valuation service. Start it with `bentoml serve realtor_serving.service:ValuationService`."""
+
+import functools
+import gc
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import anyio.to_thread
+import bentoml
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from realtor_model.listing import REGISTERED_MODEL, Property
+from realtor_serving import metrics, valuation
+from realtor_serving.champion import (
+    Champion,
+    ChampionCache,
+    ChampionWatcher,
+    RefusedModel,
+)
+from realtor_serving.inference_log import (
+    Answer,
+    InferenceLog,
+    NoInferenceLog,
+    PostgresInferenceLog,
+)
+from realtor_serving.packaging import PACKAGED_BUNDLE, packaged_release
+from realtor_serving.registry import MlflowRegistry, RegistryUnavailable, Release
+from realtor_serving.requests import (
+    BatchBody,
+    Gate,
+    PropertyBody,
+    json_response,
+    refuse,
+    rejection,
+)
+from realtor_serving.schemas import (
+    BatchValuation,
+    ExplainedValuation,
+    ReloadResult,
+    Valuation,
+)
+from realtor_serving.settings import ROOT, Settings, settings
+
+VERSION = "0.1.0"
+NO_MODEL = (
+    f"no model is loaded yet. The service takes the version of {REGISTERED_MODEL} with the alias "
+    "`production` from MLflow by itself: train one (`realtor train`), or see the service's log for "
+    "why it could not be loaded"
+)
+# An answer is a thousand short-lived objects: collecting seldom keeps the slowest answers quick.
+GC_THRESHOLD = (50_000, 50, 100)
+
+_Result = TypeVar("_Result")
+
+config = settings()
+
+
+def packaged_champion(chosen: Path | None) -> tuple[Path, Release] | None:
+    """The bundle to start with and its release: the one chosen, or the one in this bento."""
+    bundle = chosen or ROOT / PACKAGED_BUNDLE
+    if chosen is None and not bundle.is_dir():
+        return None
+    return bundle, packaged_release(bundle)
+
+
+class Runtime:
+    """What one worker holds: the champion, the log of its answers, and their limits."""
+
+    def __init__(self, config: Settings) -> None:
+        logging.getLogger(__package__).setLevel(logging.INFO)
+        gc.set_threshold(*GC_THRESHOLD)
+        uri = config.mlflow_tracking_uri
+        self._watcher = ChampionWatcher(
+            ChampionCache(config.cache),
+            MlflowRegistry(uri) if uri else None,
+            packaged=packaged_champion(config.champion_bundle),
+            poll_seconds=config.champion_poll_seconds,
+            observe=metrics.ModelMetrics().observe,
+        )
+        self._log: InferenceLog = (
+            PostgresInferenceLog(
+                config.inference_log_url,
+                count=lambda result, rows: metrics.LOGGED.labels(result).inc(rows),
+            )
+            if config.inference_log_url
+            else NoInferenceLog()
+        )
+        self.explanations = CapacityLimiter(config.explain_concurrency)
+        self.batches = CapacityLimiter(1)
+        self.reloads = CapacityLimiter(1)
+        self._watcher.start()
+
+    @property
+    def champion(self) -> Champion | None:
+        """The champion now; read once per request."""
+        return self._watcher.champion
+
+    def reload(self) -> ReloadResult | None:
+        """Take the registry's production model now; None when there is none."""
+        result = self._watcher.reload()
+        if result.after is None:
+            return None
+        return ReloadResult(
+            before=result.before, after=result.after, changed=result.before != result.after
+        )
+
+    def remember(
+        self, endpoint: str, properties: Sequence[Property], valuations: Sequence[Valuation]
+    ) -> None:
+        """Count n answers and log them."""
+        if not valuations:
+            return
+        version = valuations[0].model.version
+        metrics.PREDICTIONS.labels(endpoint, version).inc(len(valuations))
+        for each in valuations:
+            metrics.PRICE.observe(each.price)
+        self._log.record(
+            Answer(
+                endpoint,
+                version,
+                listing.model_dump_json(exclude_none=True),
+                each.price,
+                each.low,
+                each.high,
+            )
+            for listing, each in zip(properties, valuations, strict=True)
+        )
+
+    def close(self) -> None:
+        """Stop the threads; what is still to be logged is written."""
+        self._watcher.stop()
+        self._log.close()
+
+
+def _no_model() -> Response:
+    return refuse(503, NO_MODEL)
+
+
+async def _index(request: Request) -> Response:
+    """What the service offers: this list."""
+    return JSONResponse(
+        {
+            "service": "realtor valuation service",
+            "version": VERSION,
+            "description": "Values US homes as sold, with the model in production.",
+            "endpoints": [
+                {"method": method, "path": path, "summary": summary}
+                for method, path, summary in _endpoints()
+            ],
+            "docs": "/docs.json",
+        }
+    )
+
+
+async def _health(request: Request) -> Response:
+    """Whether a model is loaded, and which."""
+    champion = _runtime(request).champion
+    if champion is None:
+        return JSONResponse({"status": "no model", "detail": NO_MODEL}, status_code=503)
+    model = valuation.model_ref(champion).model_dump()
+    model["trained_at"] = champion.model.metadata["trained_at"]
+    return JSONResponse({"status": "ok", "model": model})
+
+
+async def _model_info(request: Request) -> Response:
+    """The model: version, metrics, training data, features, allowed inputs."""
+    champion = _runtime(request).champion
+    return _no_model() if champion is None else json_response(valuation.model_info(champion))
+
+
+_PAGES: dict[str, Callable[[Request], Awaitable[Response]]] = {
+    "/": _index,
+    "/health": _health,
+    "/model-info": _model_info,
+}
+pages = Starlette(routes=[Route(path, endpoint) for path, endpoint in _PAGES.items()])
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+def _endpoints() -> list[tuple[str, str, str]]:
+    """Method, path and summary of all endpoints."""
+    reads = [("GET", path, _summary(endpoint)) for path, endpoint in _PAGES.items()]
+    writes = [("POST", each.route, _summary(each.func)) for each in _service.apis.values()]
+    return [*reads, *writes, ("GET", "/metrics", "Prometheus metrics.")]
+
+
+def _summary(endpoint: object) -> str:
+    return (endpoint.__doc__ or "").partition("\n")[0]
+
+
+@bentoml.service(
+    name="realtor",
+    workers=config.workers,
+    envs=[{"name": "OMP_NUM_THREADS", "value": "1"}],
+    traffic={"timeout": config.timeout_seconds, "max_concurrency": config.max_concurrency},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
+)
+@bentoml.asgi_app(pages, path="/", name="pages")
+class ValuationService:
+    """Values US homes as sold, with the model in production."""
+
+    def __init__(self) -> None:
+        self._runtime = Runtime(config)
+        pages.state.runtime = self._runtime
+
+    @bentoml.api(route="/predict", output_spec=Valuation)  # type: ignore[untyped-decorator]
+    async def predict(self, listing: PropertyBody, /) -> Response:
+        """Value one home."""
+        if refusal := rejection(listing):
+            return refusal
+        champion = self._runtime.champion
+        if champion is None:
+            return _no_model()
+        (answer,) = valuation.value(champion, [listing])
+        self._runtime.remember("/predict", [listing], [answer])
+        return json_response(answer)
+
+    @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
+    async def predict_batch(self, batch: BatchBody, /) -> Response:
+        """Value up to 10,000 homes; a bad row gets its error and spoils no other."""
+        if refusal := rejection(batch):
+            return refusal
+        champion = self._runtime.champion
+        if champion is None:
+            return _no_model()
+        return await _in_thread(
+            self._runtime.batches, self._value_batch, champion, batch.properties
+        )
+
+    def _value_batch(self, champion: Champion, rows: Sequence[dict[str, Any]]) -> Response:
+        answer, properties, valuations = valuation.value_rows(champion, rows)
+        self._runtime.remember("/predict-batch", properties, valuations)
+        return json_response(answer)
+
+    @bentoml.api(route="/explain", output_spec=ExplainedValuation)  # type: ignore[untyped-decorator]
+    async def explain(self, listing: PropertyBody, /) -> Response:
+        """Value one home and say why: what each input adds, in dollars and in log price."""
+        if refusal := rejection(listing):
+            return refusal
+        champion = self._runtime.champion
+        if champion is None:
+            return _no_model()
+        answer = await _in_thread(self._runtime.explanations, valuation.explain, champion, listing)
+        self._runtime.remember("/explain", [listing], [answer.valuation])
+        return json_response(answer)
+
+    @bentoml.api(route="/reload-model", output_spec=ReloadResult)  # type: ignore[untyped-decorator]
+    async def reload_model(self) -> Response:
+        """Take the model that MLflow has in production now, and say what changed."""
+        try:
+            result = await _in_thread(self._runtime.reloads, self._runtime.reload)
+        except RegistryUnavailable as problem:
+            return refuse(503, f"{problem}. The service goes on with the model it has")
+        except RefusedModel as problem:
+            return refuse(409, f"{problem}. The service goes on with the model it has")
+        return _no_model() if result is None else json_response(result)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """Write what is still to be logged."""
+        self._runtime.close()
+
+
+async def _in_thread(
+    limiter: CapacityLimiter, work: Callable[..., _Result], *args: object
+) -> _Result:
+    return await anyio.to_thread.run_sync(functools.partial(work, *args), limiter=limiter)
+
+
+# What the decorators made of the class: BentoML has no types that say so.
+_service = cast("Any", ValuationService)
+_service.add_asgi_middleware(
+    Gate,
+    allowed_hosts=frozenset(host.strip().lower() for host in config.allowed_hosts.split(",")),
+    max_body_bytes=config.max_body_bytes,
+)
