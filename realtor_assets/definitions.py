@@ -7,9 +7,6 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
 
-# Steps import this stack once in the fork server instead of once each.
-PRELOADED = ["realtor_assets.definitions", "pandas", "sklearn.ensemble", "xgboost", "mlflow"]
-
 config = settings()
 
 defs = dg.Definitions(
@@ -40,7 +37,7 @@ defs = dg.Definitions(
         "clean_database": Database(url=config.clean_database_url),
         "tracking": Tracking(tracking_uri=config.mlflow_tracking_uri),
     },
-    executor=dg.multiprocess_executor.configured(
-        {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
-    ),
+    # A run is a process of its own already, and the estimators use every core: a process per step
+    # would only import this stack again for each, which takes longer than most steps.
+    executor=dg.in_process_executor,
 )
