@@ -64,7 +64,7 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
         group_name="models",
         kinds={"mlflow", "xgboost" if candidate == "xgboost" else "scikitlearn"},
         owners=OWNERS,
-        deps=["clean_train", "clean_validation", "encoding_mappings", "preprocessing_statistics"],
+        deps=["clean_train", "clean_validation"],
         description=CANDIDATE_DESCRIPTIONS[candidate],
         code_version=FEATURE_VERSION,
     )
