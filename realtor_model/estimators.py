@@ -187,7 +187,7 @@ class _Trees(Estimator):
 class _Forest(_Trees):
     """Random forest on bounded bootstraps."""
 
-    importance_rows = 100
+    importance_rows = 50
 
     @staticmethod
     def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,11 +125,15 @@ def test_every_asset_is_materialized_and_every_check_passed(platform: Platform) 
 
 
 def test_the_train_run_is_one_mlflow_parent_with_its_true_status(platform: Platform) -> None:
-    parents = platform.query(
-        "MLFLOW_BACKEND_STORE_URI",
+    statement = (
         "SELECT r.run_uuid, r.status FROM runs r JOIN tags t USING (run_uuid)"
-        " WHERE t.key = 'dagster_run_id'",
+        " WHERE t.key = 'dagster_run_id'"
     )
+    deadline = time.monotonic() + 120
+    parents = platform.query("MLFLOW_BACKEND_STORE_URI", statement)
+    while parents[0][1] == "RUNNING" and time.monotonic() < deadline:
+        time.sleep(2)  # a sensor closes it
+        parents = platform.query("MLFLOW_BACKEND_STORE_URI", statement)
     assert [status for _, status in parents] == ["FINISHED"]
     children = platform.query(
         "MLFLOW_BACKEND_STORE_URI",

@@ -1,0 +1,186 @@
+"""The whole model: kept and read bit for bit, refused when anything changed, explained in full."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from realtor_model.bundle import BrokenBundle, ValuationModel
+from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties
+from realtor_model.intervals import ConformalInterval
+from realtor_model.listing import INPUTS, Property
+from tests.model.conftest import Market
+
+Columns = dict[str, NDArray[Any]]
+ModelOf = Callable[[str], ValuationModel]
+
+
+@pytest.fixture
+def saved(model_of: ModelOf, tmp_path: Path) -> Path:
+    model_of("xgboost").save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_kept_and_read_it_is_the_same(
+    model: ValuationModel, homes: Columns, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "bundle")
+    again = ValuationModel.load(tmp_path / "bundle")
+
+    for one, other in ((model.predict, again.predict),):
+        assert np.array_equal(one(homes), other(homes))
+    ours, theirs = model.value(homes), again.value(homes)
+    assert np.array_equal(ours.low, theirs.low)
+    assert np.array_equal(ours.high, theirs.high)
+    assert list(ours.confidence) == list(theirs.confidence)
+    assert again.metadata == model.metadata
+    assert again.profile == model.profile
+    assert again.candidate == model.candidate
+    assert again.price_range == model.price_range
+
+
+def test_a_bundle_is_whole_before_it_has_its_name(saved: Path, model_of: ModelOf) -> None:
+    before = {file.name for file in saved.iterdir()}
+    model_of("linear_regression").save(saved)
+
+    assert ValuationModel.load(saved).candidate == "linear_regression"
+    assert [path.name for path in saved.parent.iterdir()] == ["bundle"]
+    assert before - {file.name for file in saved.iterdir()} == {"model.ubj"}
+
+
+def test_a_failed_save_leaves_what_was_there(saved: Path, model_of: ModelOf) -> None:
+    broken = replace(model_of("xgboost"), metadata={"metrics": float("nan")})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        broken.save(saved)
+
+    assert [path.name for path in saved.parent.iterdir()] == ["bundle"]
+    assert ValuationModel.load(saved).candidate == "xgboost"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["encoding_mappings.parquet", "preprocessing_statistics.parquet", "estimator.json",
+     "model.ubj", "interval.json", "profile.json"],
+)  # fmt: skip
+def test_a_file_that_changed_or_went_is_named(saved: Path, name: str) -> None:
+    content = (saved / name).read_bytes()
+    (saved / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(BrokenBundle, match=f"{name} is not the file that was saved"):
+        ValuationModel.load(saved)
+
+    (saved / name).unlink()
+    with pytest.raises(BrokenBundle, match=f"{name} is missing"):
+        ValuationModel.load(saved)
+    with pytest.raises(BrokenBundle, match=r"cannot be read"):
+        ValuationModel.load(saved, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "has format 99; this version reads 1"),
+        ({"feature_version": "0"}, "was made with features 0 and this version has"),
+        ({"files": None}, "cannot be read"),
+    ],
+)
+def test_another_kind_of_bundle_is_refused(
+    saved: Path, change: dict[str, Any], message: str
+) -> None:
+    manifest = json.loads((saved / "manifest.json").read_text()) | change
+    if change.get("files", 0) is None:
+        del manifest["files"]
+    (saved / "manifest.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(BrokenBundle, match=message):
+        ValuationModel.load(saved)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrokenBundle, match=r"manifest\.json cannot be read"):
+        ValuationModel.load(tmp_path)
+
+
+def test_the_manifest_tells_what_is_inside(saved: Path) -> None:
+    manifest = json.loads((saved / "manifest.json").read_text())
+
+    assert manifest["feature_names"] == list(FEATURE_NAMES)
+    assert set(manifest["files"]) | {"manifest.json"} == {file.name for file in saved.iterdir()}
+    assert {"python", "xgboost", "scikit-learn", "skops"} <= set(manifest["versions"])
+    assert not [file for file in saved.iterdir() if file.suffix in (".pkl", ".joblib")]
+
+
+# ---- valuations -----------------------------------------------------------------------------
+
+
+def test_a_valuation_lies_in_its_range(model: ValuationModel, homes: Columns) -> None:
+    values = model.value(homes)
+
+    assert np.array_equal(values.price, model.predict(homes))
+    assert np.all((values.low < values.price) & (values.price < values.high))
+    assert set(values.confidence) <= {"high", "medium", "low"}
+
+
+def test_the_range_holds_the_price_as_often_as_promised(
+    model: ValuationModel, market: Market
+) -> None:
+    values = model.value(market.test.columns)
+    covered = (values.low <= market.test.price) & (market.test.price <= values.high)
+
+    assert covered.mean() == pytest.approx(0.8, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("half_width", "coverage", "grade"),
+    [(0.10, 0.8, "high"), (0.18, 0.8, "high"), (0.25, 0.8, "medium"), (0.50, 0.8, "low"),
+     (0.25, 0.95, "high"), (0.18, 0.5, "medium")],
+)  # fmt: skip
+def test_confidence_is_the_calibrated_width(
+    model_of: ModelOf, homes: Columns, half_width: float, coverage: float, grade: str
+) -> None:
+    interval = ConformalInterval(coverage, (), (half_width,))
+    model = replace(model_of("xgboost"), interval=interval)
+
+    assert set(model.value(homes).confidence) == {grade}
+
+
+def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> None:
+    few = {name: values[:30] for name, values in homes.items()}
+    told = model.explain(few)
+
+    assert told.additivity_error.max() < 1e-4
+    assert told.feature_names == FEATURE_NAMES
+    assert set(told.inputs) == set(INPUTS) - {"street"}
+    assert told.by_input_log.sum(axis=1) == pytest.approx(told.contributions_log.sum(axis=1))
+    dollars = told.base_price + told.by_input_dollars.sum(axis=1)
+    assert dollars == pytest.approx(model.predict(few), rel=1e-4)
+    size = [FEATURE_NAMES.index(name) for name in (
+        "house_size", "log_house_size", "house_size_missing", "land_only", "sqft_per_bed",
+    )]  # fmt: skip
+    assert told.by_input_log[:, told.inputs.index("house_size")] == pytest.approx(
+        told.contributions_log[:, size].sum(axis=1)
+    )
+
+
+def test_warnings_name_what_makes_a_valuation_a_guess(model_of: ModelOf) -> None:
+    asked = [
+        {"state": "Ohio", "zip_code": "44101", "house_size": 1500},
+        {"state": "Ohio", "zip_code": "99999", "city": "Atlantis", "house_size": 900_000},
+        {"state": "Utopia", "bed": 3},
+    ]
+    columns = as_sold(columns_from_properties([Property.model_validate(each) for each in asked]))
+    plain, odd, nowhere = model_of("xgboost").warnings(columns)
+
+    assert plain == []
+    assert [text.split(" is ")[0] for text in odd] == [
+        "city Atlantis", "zip_code 99999", "house_size 900,000",
+    ]  # fmt: skip
+    assert "square feet" in odd[2]
+    assert nowhere == [
+        "state Utopia is not among the listings learned from: "
+        "the home is valued by what surrounds it"
+    ]

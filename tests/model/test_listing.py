@@ -1,0 +1,251 @@
+"""The contract: what is received becomes a typed listing, or a broken row with its reasons."""
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from realtor_model.listing import COLUMNS, INPUTS, RAW_SCHEMA, Property, SchemaChanged, check
+from realtor_model.listing import normalise as to_typed
+from tests.model.conftest import received
+
+GOOD = {
+    "brokered_by": 6016.0, "status": "for_sale", "price": 239_800.0, "bed": 3.0, "bath": 2.0,
+    "acre_lot": 0.28, "street": 1_693_508.0, "city": "Graham", "state": "North Carolina",
+    "zip_code": 27253.0, "house_size": 1_605.0, "prev_sold_date": "2021-10-22",
+}  # fmt: skip
+
+
+def batch(*changes: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame([GOOD | change for change in changes], columns=list(COLUMNS))
+
+
+def test_a_batch_is_typed() -> None:
+    valid, broken = check(received(500))
+
+    assert len(valid) == 500
+    assert broken.empty
+    assert list(valid.columns) == list(COLUMNS)
+    RAW_SCHEMA.validate(valid)
+    assert {name: str(dtype) for name, dtype in valid.dtypes.items()} == {
+        "brokered_by": "Int64", "status": "string", "price": "float64", "bed": "Int64",
+        "bath": "Int64", "acre_lot": "float64", "street": "Int64", "city": "string",
+        "state": "string", "zip_code": "string", "house_size": "Int64",
+        "prev_sold_date": "datetime64[ns]",
+    }  # fmt: skip
+
+
+def test_everything_but_price_and_state_may_be_missing() -> None:
+    nothing = dict.fromkeys(set(COLUMNS) - {"price", "state"})
+    valid, broken = check(batch(nothing, {}, dict.fromkeys(nothing, "")))
+
+    assert broken.empty
+    assert valid.loc[0, list(nothing)].isna().all()
+    assert valid.loc[2, list(nothing)].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("price", None, "is required"),
+        ("price", 0.0, "must be from 1 to 1,999,999,999 dollars"),
+        ("price", 2_147_483_600.0, "must be from"),
+        ("price", float("inf"), "must be a number"),
+        ("price", "a lot", "must be a number"),
+        ("price", True, "must be a number"),
+        ("price", [1], "must be a number"),
+        ("bed", 473.0, "must be from 1 to 100 bedrooms"),
+        ("bed", 2.5, "must be a whole number"),
+        ("bed", 0, "must be from"),
+        ("bath", -1, "must be from"),
+        ("brokered_by", 1e300, "must be a whole number"),
+        ("acre_lot", 100_000.5, "must be from 0 to 100,000 acres"),
+        ("house_size", 4.0, "must be from 50 to 1,000,000 square feet"),
+        ("zip_code", 123_456.0, "5 digits"),
+        ("zip_code", 0.0, "5 digits"),
+        ("zip_code", "E1A 1A1", "5 digits"),
+        ("prev_sold_date", "2022-02-30", "must be a date"),
+        ("prev_sold_date", 20_220_101.0, "must be a date"),
+        ("prev_sold_date", "1850-01-01", "must be a date"),
+        ("status", "withdrawn", "must be one of for_sale, sold, ready_to_build"),
+        ("state", None, "is required"),
+        ("state", "  ", "is required"),
+        ("city", "Gra\x00ham", "must be printable text"),
+        ("city", "Gra\ud800ham", "must be printable text"),
+        ("city", 7.0, "must be text"),
+        ("city", {"name": "Graham"}, "must be text"),
+    ],
+)
+def test_an_impossible_value_breaks_its_row(column: str, value: object, reason: str) -> None:
+    valid, broken = check(batch({}, {column: value}))
+
+    assert len(valid) == 1
+    assert list(broken["row"]) == [1]
+    assert list(broken["column_name"]) == [column]
+    assert broken["rule"][0].startswith(f"{column} ")
+    assert reason in broken["rule"][0]
+    assert ";" not in broken["rule"][0]
+
+
+def test_a_broken_row_tells_all_its_reasons_once() -> None:
+    _, broken = check(batch({}, {"bed": 473.0, "price": "?", "status": "x", "city": "Graham"}))
+
+    assert broken.to_dict("records") == [
+        {
+            "row": 1,
+            "column_name": "status",
+            "rule": "status must be one of for_sale, sold, ready_to_build; "
+            "price must be a number; bed must be from 1 to 100 bedrooms",
+            "value": "x",
+            "record": json.dumps(GOOD | {"bed": 473.0, "price": "?", "status": "x"}),
+        }
+    ]
+
+
+def test_the_record_of_a_broken_row_is_json_that_a_database_takes() -> None:
+    odd = {
+        "price": float("nan"),
+        "city": "a\x00\ud800b",
+        "state": ["x", None],
+        "bed": Decimal("3.5"),
+    }
+    _, broken = check(batch(odd))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    record = json.loads(broken["record"][0], parse_constant=refuse)
+    assert record["price"] is None
+    assert record["state"] == ["x", None]
+    assert record["bed"] == "3.5"
+    assert "\x00" not in record["city"]
+    record["city"].encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(6016.0, "06016"), (6016, "06016"), ("6016", "06016"), ("6016.0", "06016"),
+     (" 06016 ", "06016"), ("06016-1234", "06016"), (99_950.0, "99950"), (601.0, "00601")],
+)  # fmt: skip
+def test_zips_get_their_zeros_back(value: object, expected: str) -> None:
+    assert check(batch({"zip_code": value}))[0]["zip_code"].tolist() == [expected]
+    assert Property.model_validate({"zip_code": value, "bed": 3}).zip_code == expected
+
+
+def test_a_csv_and_json_are_read_the_same() -> None:
+    from_json = received(300)
+    as_text = from_json.astype(object).where(from_json.notna(), "").astype(str)
+
+    pd.testing.assert_frame_equal(check(from_json)[0], check(as_text)[0])
+    pd.testing.assert_frame_equal(check(from_json)[0], to_typed(as_text))
+
+
+def test_numbers_may_be_decimals_and_rounding_errors() -> None:
+    valid, _ = check(batch({"price": Decimal("250000.50"), "bed": 3 + 1e-12, "bath": Decimal(2)}))
+
+    assert valid["price"].tolist() == [250_000.5]
+    assert valid[["bed", "bath"]].to_numpy().tolist() == [[3, 2]]
+
+
+def test_positions_do_not_depend_on_the_index() -> None:
+    frame = batch({}, {"price": 0.0}, {}).set_axis([7, 7, 7])
+
+    valid, broken = check(frame)
+
+    assert list(broken["row"]) == [1]
+    assert list(valid.index) == [0, 1]
+
+
+def test_a_renamed_column_is_named() -> None:
+    with pytest.raises(SchemaChanged, match="house_size") as caught:
+        check(batch({}).rename(columns={"house_size": "living_area"}))
+    assert caught.value.missing == ["house_size"]
+    assert caught.value.unexpected == ["living_area"]
+
+
+def test_a_column_more_does_no_harm() -> None:
+    assert list(check(batch({}).assign(agent="x"))[0].columns) == list(COLUMNS)
+
+
+JSON_SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.lists(st.none())
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(COLUMNS), JSON_SCALARS, max_size=5), min_size=1, max_size=5
+    )
+)
+def test_every_row_is_valid_or_broken_whatever_is_sent(changes: list[dict[str, Any]]) -> None:
+    frame = batch(*changes)
+    valid, broken = check(frame)
+
+    assert len(valid) + len(broken) == len(frame)
+    assert broken["row"].is_unique
+    RAW_SCHEMA.validate(valid)
+    for record in broken["record"]:
+        json.loads(record.encode())
+
+
+# ---- Property -------------------------------------------------------------------------------
+
+
+def test_a_property_of_three_facts() -> None:
+    home = Property.model_validate({"state": " Connecticut ", "bed": "3", "city": " "})
+
+    assert (home.state, home.bed, home.city, home.status) == ("Connecticut", 3, None, "for_sale")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bed": 473}, r"bed is 473; it must be from 1 to 100 bedrooms"),
+        ({"bed": 2.5}, r"bed is 2.5; it must be a whole number"),
+        ({"house_size": float("nan")}, r"house_size is nan; it must be a number"),
+        ({"acre_lot": float("inf")}, r"acre_lot is inf; it must be a number"),
+        ({"bath": True}, r"bath is True; it must be a number"),
+        ({"bath": 10**400}, r"bath is 10+; it must be a number"),
+        ({"zip_code": "1234567"}, r"zip_code is '1234567'; it must be a zip code of 5 digits"),
+        ({"prev_sold_date": 20200101}, r"prev_sold_date is 20200101; it must be a date"),
+        ({"status": "gone"}, r"status is 'gone'; it must be one of for_sale, sold"),
+        ({"city": 3}, r"city is 3; it must be text"),
+        ({"pool": True}, r"Extra inputs are not permitted"),
+        ({"state": None}, r"state or zip_code is required"),
+        ({"bed": None}, r"one of house_size, acre_lot and bed is required"),
+    ],
+)
+def test_a_property_is_refused_with_field_value_and_range(
+    change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Property.model_validate({"state": "Ohio", "bed": 3} | change)
+
+
+def test_dates_are_dates() -> None:
+    for given_date in ("2021-10-22", "2021-10-22T00:00:00Z", dt.date(2021, 10, 22)):
+        home = Property.model_validate({"state": "Ohio", "bed": 3, "prev_sold_date": given_date})
+        assert home.prev_sold_date == dt.date(2021, 10, 22)
+
+
+def test_a_listing_that_keeps_the_contract_is_a_property() -> None:
+    valid, _ = check(received(300))
+    rows = valid[list(INPUTS)].astype(object).where(valid[list(INPUTS)].notna(), None)
+    for row in rows.to_dict("records"):
+        if any(row[name] is not None for name in ("house_size", "acre_lot", "bed")):
+            home = Property.model_validate(row)
+            assert home.zip_code == row["zip_code"]
+            assert home.house_size == row["house_size"]
+
+
+def test_its_json_schema_tells_the_ranges() -> None:
+    described = Property.model_json_schema()["properties"]["bed"]["anyOf"][0]
+
+    assert (described["minimum"], described["maximum"]) == (1, 100)
