@@ -1,55 +1,80 @@
-"""Charts: pure functions from figures to Altair charts."""
+"""Charts: pure functions from figures to Altair charts. `dark` says what they are drawn on."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
-RAISES, LOWERS = "#1f5f8b", "#b4551d"
-BAND, MARK = "#8fb3cc", "#1f5f8b"
+from realtor_ui import wording
+
+Chart = alt.LayerChart | alt.FacetChart
+
+# Blue and orange: told apart with any kind of colour vision, on light and on dark.
+RAISES, LOWERS = "#3b82b5", "#c9662a"
+MUTED = "#8a949a"
 DOLLARS = "$,.0f"
-SHORT_DOLLARS = "$~s"
+FONT_SIZE = 13
+# Room for a figure beside the longest bar, as a share of all bars, on the narrowest screen.
+FIGURE_ROOM = 0.45
 
 
-def range_bar(low: float, price: float, high: float) -> alt.LayerChart | alt.FacetChart:
+def _ink(dark: bool) -> str:
+    return "#e8ebe9" if dark else "#1c2326"
+
+
+def range_bar(low: float, price: float, high: float, *, dark: bool = False) -> Chart:
     """The estimate within its range, dollars."""
     figures = pd.DataFrame({"low": [low], "price": [price], "high": [high]})
-    margin = 0.15 * (high - low)
-    scale = alt.Scale(domain=[max(0.0, low - margin), high + margin], nice=False)
-    axis = alt.Axis(format=SHORT_DOLLARS, title=None, tickCount=4, grid=False, domain=False)
-    tooltip = [
-        alt.Tooltip("low:Q", format=DOLLARS, title="Low end"),
-        alt.Tooltip("price:Q", format=DOLLARS, title="Estimate"),
-        alt.Tooltip("high:Q", format=DOLLARS, title="High end"),
-    ]
-    base = alt.Chart(figures, height=64).encode(tooltip=tooltip)
-    band = base.mark_bar(height=18, cornerRadius=9, color=BAND).encode(
-        x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q"
+    for name in ("low", "high"):
+        figures[f"{name}_text"] = figures[name].map(wording.dollars)
+    scale = alt.Scale(domain=[low, high], nice=False, zero=False)
+    base = alt.Chart(figures, height=70).encode(
+        tooltip=[
+            alt.Tooltip("low:Q", format=DOLLARS, title="Low end"),
+            alt.Tooltip("price:Q", format=DOLLARS, title="Estimate"),
+            alt.Tooltip("high:Q", format=DOLLARS, title="High end"),
+        ]
     )
-    mark = base.mark_tick(thickness=4, size=36, color=MARK).encode(x=alt.X("price:Q", scale=scale))
-    return alt.layer(band, mark)
+    band = base.mark_bar(height=16, cornerRadius=8, color=RAISES, opacity=0.45, yOffset=-12).encode(
+        x=alt.X("low:Q", scale=scale, axis=None), x2="high:Q"
+    )
+    mark = base.mark_tick(
+        thickness=5, size=32, color=_ink(dark), opacity=1, yOffset=-12, cornerRadius=2
+    ).encode(x=alt.X("price:Q", scale=scale, axis=None))
+    words: dict[str, Any] = {"dy": 20, "fontSize": FONT_SIZE, "color": _ink(dark)}
+    left = base.mark_text(align="left", **words).encode(
+        x=alt.X("low:Q", scale=scale, axis=None), text="low_text:N"
+    )
+    right = base.mark_text(align="right", **words).encode(
+        x=alt.X("high:Q", scale=scale, axis=None), text="high_text:N"
+    )
+    return alt.layer(band, mark, left, right)
 
 
-def contributions(
-    labels: Sequence[str], dollars: Sequence[float]
-) -> alt.LayerChart | alt.FacetChart:
-    """What each of n inputs adds to the price or takes from it, dollars, in the given order."""
+def contributions(labels: Sequence[str], dollars: Sequence[float], *, dark: bool = False) -> Chart:
+    """What each of n >= 1 inputs adds to the price or takes from it, dollars, in that order."""
     figures = pd.DataFrame({"label": list(labels), "dollars": list(dollars)})
     figures["effect"] = ["raises" if each >= 0 else "lowers" for each in dollars]
-    figures["text"] = [f"{'+' if each >= 0 else '-'}${abs(each):,.0f}" for each in dollars]
-    reach = 1.35 * max(1.0, max(abs(each) for each in dollars))
-    base = alt.Chart(figures, height=alt.Step(30)).encode(
-        y=alt.Y("label:N", sort=None, axis=alt.Axis(title=None, labelLimit=170, ticks=False)),
-        x=alt.X(
-            "dollars:Q",
-            scale=alt.Scale(domain=[-reach, reach]),
-            axis=alt.Axis(format=SHORT_DOLLARS, title=None, tickCount=5),
+    figures["text"] = [wording.signed_dollars(each) for each in dollars]
+    least, most = min(0.0, *dollars), max(0.0, *dollars)
+    room = FIGURE_ROOM * max(most - least, 1.0)
+    domain = [least - (room if least < 0 else 0), most + (room if most > 0 else 0)]
+    base = alt.Chart(figures, height=30 * len(figures)).encode(
+        y=alt.Y(
+            "label:N",
+            sort=None,
+            axis=alt.Axis(
+                title=None, labelLimit=190, ticks=False, domain=False, labelColor=_ink(dark),
+                labelFontSize=FONT_SIZE,
+            ),
         ),
+        x=alt.X("dollars:Q", scale=alt.Scale(domain=domain, nice=False), axis=None),
         tooltip=[
             alt.Tooltip("label:N", title="Because of"),
-            alt.Tooltip("dollars:Q", format="+$,.0f", title="Adds"),
+            alt.Tooltip("text:N", title="Adds"),
         ],
-    )
+    )  # fmt: skip
     bars = base.mark_bar(height=18, cornerRadius=2).encode(
         color=alt.Color(
             "effect:N",
@@ -57,6 +82,11 @@ def contributions(
             legend=None,
         )
     )
-    above = base.transform_filter("datum.dollars >= 0").mark_text(align="left", dx=5)
-    below = base.transform_filter("datum.dollars < 0").mark_text(align="right", dx=-5)
-    return alt.layer(bars, above.encode(text="text:N"), below.encode(text="text:N"))
+    above = base.transform_filter("datum.dollars >= 0").mark_text(
+        align="left", dx=5, color=_ink(dark), fontSize=FONT_SIZE
+    )
+    below = base.transform_filter("datum.dollars < 0").mark_text(
+        align="right", dx=-5, color=_ink(dark), fontSize=FONT_SIZE
+    )
+    zero = alt.Chart(figures).mark_rule(color=MUTED).encode(x=alt.XDatum(0, axis=None))
+    return alt.layer(bars, zero, above.encode(text="text:N"), below.encode(text="text:N"))

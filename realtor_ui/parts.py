@@ -11,6 +11,11 @@ from realtor_ui.settings import settings
 REFRESH_SECONDS = 10
 
 
+def dark() -> bool:
+    """Whether the page is drawn on dark."""
+    return bool(st.context.theme.type == "dark")
+
+
 @st.cache_resource
 def client() -> ServiceClient:
     """The client that all sessions share."""
@@ -47,16 +52,15 @@ def _status() -> None:
         return
     st.badge("Service up", icon=":material/check_circle:", color="green")
     trained = info.trained_at if info.trained_at.tzinfo else info.trained_at.replace(tzinfo=UTC)
-    facts = {
-        "Model": f"version {info.version}, {info.stage}",
-        "Kind": wording.CANDIDATES.get(info.candidate, info.candidate),
-        "Trained": f"{trained:%-d %b %Y}, {wording.age(trained)}",
-        "Data to": info.as_of,
-        "Listings": f"{info.train_rows:,}",
-    }
+    kind = wording.CANDIDATES.get(info.candidate, info.candidate)
+    st.markdown(f"**Model version {info.version}** ({info.stage})")
+    facts = [
+        f"{kind[:1].upper()}{kind[1:]}, trained {wording.age(trained)}, on {trained:%-d %B %Y}",
+        f"{info.train_rows:,} listings, data to {info.as_of}",
+    ]
     if (test := info.metrics.get("test")) and "mdape" in test:
-        facts["Typical error"] = f"{test['mdape']:.0%} of the price"
-    st.markdown("\n".join(f"- {name}: **{fact}**" for name, fact in facts.items()))
+        facts.append(f"Half of its estimates are within {test['mdape']:.0%} of the price")
+    st.caption("  \n".join(facts))
 
 
 def tell(problem: ServiceError) -> None:

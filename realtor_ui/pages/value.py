@@ -15,10 +15,12 @@ from realtor_ui.client import (
     ModelInfo,
     ServiceError,
 )
-from realtor_ui.parts import client, model_info, tell, wait_for_service
+from realtor_ui.parts import client, dark, model_info, tell, wait_for_service
 
 SHOWN_REASONS = 8
 NEGLIGIBLE_DOLLARS = 1.0
+# Where the last answer and the home it is for are kept while the person goes on.
+VALUED = "valued"
 FIRST_SALE = date(1900, 1, 1)
 
 
@@ -37,8 +39,8 @@ def main() -> None:
     with right:
         if home is not None:
             _ask(home)
-        if "answer" in st.session_state:
-            _result(st.session_state["answer"], st.session_state["home"])
+        if VALUED in st.session_state:
+            _result(*st.session_state[VALUED])
         elif home is None:
             st.info(
                 "Fill in what you know and press **Value this home**. A state or a zip code is "
@@ -113,7 +115,7 @@ def _whole(
 
 def _ask(home: dict[str, Any]) -> None:
     """Get the valuation of `home` and keep it, or say why there is none."""
-    st.session_state.pop("answer", None)
+    st.session_state.pop(VALUED, None)
     try:
         with st.spinner("Valuing this home"):
             answer = client().explain(home)
@@ -122,7 +124,7 @@ def _ask(home: dict[str, Any]) -> None:
     except ServiceError as problem:
         tell(problem)
     else:
-        st.session_state["answer"], st.session_state["home"] = answer, home
+        st.session_state[VALUED] = (answer, home)
 
 
 def _in_words(problem: FieldProblem) -> str:
@@ -142,9 +144,13 @@ def _result(answer: ExplainedValuation, home: dict[str, Any]) -> None:
         facts.append(f"**{wording.dollars(value.price / size)}** per sq ft")
     facts.append(f"model version {value.model.version}")
     st.markdown(_text(" · ".join(facts)))
-    st.altair_chart(charts.range_bar(value.low, value.price, value.high), width="stretch")
+    st.altair_chart(
+        charts.range_bar(value.low, value.price, value.high, dark=dark()), width="stretch"
+    )
     low, high = wording.dollars(value.low), wording.dollars(value.high)
-    st.caption(_text(f"{value.coverage:.0%} of homes like this sell for between {low} and {high}."))
+    st.caption(
+        _text(f"{value.coverage:.0%} of homes sell within a range made like this: {low} to {high}.")
+    )
     for warning in value.warnings:
         st.warning(f"{warning[:1].upper()}{warning[1:]}.", icon=":material/info:")
     _reasons(answer)
@@ -167,7 +173,7 @@ def _reasons(answer: ExplainedValuation) -> None:
         return
     shown = slice(0, SHOWN_REASONS)
     st.altair_chart(
-        charts.contributions(labels[shown], [each.dollars for each in reasons[shown]]),
+        charts.contributions(labels[shown], [each.dollars for each in reasons[shown]], dark=dark()),
         width="stretch",
     )
     with st.expander("All reasons as a table"):

@@ -1,0 +1,200 @@
+"""The HTTP contract, against the running service."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from realtor_model.bundle import ValuationModel
+from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.listing import INPUTS, RANGES, Property
+from tests.serving.running import HOUSE, Server
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("service")]
+
+
+def test_a_home_is_valued_as_sold_by_the_model_itself(
+    service: Server, model: ValuationModel
+) -> None:
+    listed = HOUSE | {"status": "for_sale", "prev_sold_date": "2019-05-04"}
+
+    answer = service.post("/predict", listed)
+
+    expected = model.value(as_sold(columns_from_properties([Property.model_validate(listed)])))
+    told = answer.json()
+    assert answer.status_code == 200
+    assert told["price"] == pytest.approx(expected.price[0], abs=0.01)
+    assert (told["low"], told["high"]) == pytest.approx(
+        (expected.low[0], expected.high[0]), abs=0.01
+    )
+    assert told["confidence"] == expected.confidence[0]
+    assert (told["coverage"], told["currency"], told["as_of"]) == (0.8, "USD", "2026-01-31")
+    assert told["warnings"] == []
+    assert told["model"] == {
+        "name": "realtor-price",
+        "version": "packaged",
+        "stage": "Packaged",
+        "candidate": "xgboost",
+    }
+
+
+def test_what_is_unknown_is_valued_with_a_warning(service: Server) -> None:
+    told = service.post("/predict", {"zip_code": "99501", "bed": 3}).json()
+
+    assert told["low"] < told["price"] < told["high"]
+    assert any("99501" in warning for warning in told["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "value", "words"),
+    [
+        (HOUSE | {"bed": 300}, ["bed"], 300, "from 1 to 100"),
+        (HOUSE | {"bath": "two"}, ["bath"], "two", "must be a number"),
+        (HOUSE | {"status": "leased"}, ["status"], "leased", "for_sale, sold, ready_to_build"),
+        (HOUSE | {"pool": True}, ["pool"], True, "not permitted"),
+        ({"bed": 3}, [], {"bed": 3}, "state or zip_code is required"),
+        ([HOUSE], [], None, "object"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_a_refusal_names_field_value_and_rule(
+    service: Server, path: str, body: object, field: list[str], value: object, words: str
+) -> None:
+    answer = service.post(path, body)
+
+    assert answer.status_code == 400
+    told = answer.json()
+    (detail,) = told["detail"]
+    assert detail["loc"] == field
+    assert value is None or detail["value"] == value
+    assert words in detail["msg"]
+    assert words in told["error"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"bed": NaN}'])
+def test_what_is_no_json_is_refused(service: Server, content: bytes) -> None:
+    answer = httpx.post(f"{service.url}/predict", content=content, timeout=60)
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"][0]["msg"]
+
+
+def test_the_body_is_json_whatever_it_claims_to_be(service: Server) -> None:
+    for claimed in ("text/plain", "application/vnd.bentoml+arrow", "application/x-msgpack"):
+        answer = httpx.post(
+            f"{service.url}/predict",
+            content=b'{"state": "Texas", "bed": 3}',
+            headers={"Content-Type": claimed},
+            timeout=60,
+        )
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+
+
+def test_a_large_body_is_refused_declared_or_not(service: Server) -> None:
+    large = b" " * (16 * 1024 * 1024 + 1)
+
+    declared = httpx.post(f"{service.url}/predict", content=large, timeout=60)
+    chunked = httpx.post(
+        f"{service.url}/predict", content=(large[:1_000_000] for _ in range(20)), timeout=60
+    )
+
+    assert declared.status_code == chunked.status_code == 413
+    assert "larger than" in declared.json()["error"]
+
+
+def test_a_foreign_host_name_is_refused(service: Server) -> None:
+    answer = service.get("/health", headers={"Host": "rebound.example:80"})
+
+    assert answer.status_code == 400
+    assert "REALTOR_SERVICE_ALLOWED_HOSTS" in answer.json()["error"]
+
+
+def test_a_bad_row_of_a_batch_spoils_no_other(service: Server) -> None:
+    rows = [HOUSE, HOUSE | {"bed": -1}, {}, HOUSE | {"house_size": 3_000}]
+
+    told = service.post("/predict-batch", {"properties": rows}).json()
+
+    assert (told["valued"], told["failed"]) == (2, 2)
+    assert [row["index"] for row in told["results"]] == [0, 1, 2, 3]
+    assert [row["valuation"] is None for row in told["results"]] == [False, True, True, False]
+    assert told["results"][1]["error"]["detail"][0]["loc"] == ["bed"]
+    assert told["results"][0]["error"] is None
+    single = service.post("/predict", rows[3]).json()
+    assert told["results"][3]["valuation"] == single
+
+
+def test_a_batch_has_its_limits(service: Server) -> None:
+    most = service.post("/predict-batch", {"properties": [HOUSE] * 10_000})
+    none = service.post("/predict-batch", {"properties": []})
+    more = service.post("/predict-batch", {"properties": [{}] * 10_001})
+
+    assert most.json()["valued"] == 10_000
+    assert none.status_code == more.status_code == 400
+    assert "10000" in more.json()["error"]
+
+
+def test_the_reasons_add_up_to_the_price(service: Server) -> None:
+    told = service.post("/explain", HOUSE | {"zip_code": "06830", "city": "Greenwich"}).json()
+
+    valuation, contributions = told["valuation"], told["contributions"]
+    total = told["base_price"] + sum(each["dollars"] for each in contributions)
+    assert total == pytest.approx(valuation["price"], abs=1)
+    assert told["additivity_error"] < 1e-4
+    assert {each["input"] for each in contributions} <= set(INPUTS)
+    sizes = [abs(each["dollars"]) for each in contributions]
+    assert sizes == sorted(sizes, reverse=True)
+    assert contributions[0]["input"] == "zip_code"
+    assert sum(each["log"] for each in told["features"]) == pytest.approx(
+        sum(each["log"] for each in contributions), abs=1e-6
+    )
+    entered = {each["input"]: each["value"] for each in contributions}
+    assert entered["house_size"] == HOUSE["house_size"]
+    assert entered["status"] == "sold"
+
+
+def test_the_service_says_what_it_is(service: Server, model: ValuationModel) -> None:
+    index, health = service.get("/").json(), service.get("/health").json()
+    info = service.get("/model-info").json()
+
+    offered = {(each["method"], each["path"]) for each in index["endpoints"]}
+    assert offered == {
+        ("GET", "/"), ("GET", "/health"), ("GET", "/model-info"), ("GET", "/metrics"),
+        ("POST", "/predict"), ("POST", "/predict-batch"), ("POST", "/explain"),
+        ("POST", "/reload-model"),
+    }  # fmt: skip
+    assert all(each["summary"] for each in index["endpoints"])
+    assert service.get(index["docs"]).json()["paths"].keys() >= {"/predict", "/explain"}
+    assert health["status"] == "ok"
+    assert health["model"]["trained_at"] == info["trained_at"] == model.metadata["trained_at"]
+    assert info["metrics"]["test"]["mdape"] == model.metadata["metrics"]["test"]["mdape"]
+    assert info["feature_names"] == list(model.encoder.feature_names)
+    assert set(info["inputs"]) == set(INPUTS)
+    assert info["inputs"]["bed"]["high"] == RANGES["bed"].high
+    assert re.fullmatch(r"[0-9a-f]{64}", info["bundle_sha256"])
+
+
+def test_reloading_without_a_registry_changes_nothing(service: Server) -> None:
+    for body in (None, {}):
+        told = service.post("/reload-model", body).json()
+        assert told == {"before": "packaged", "after": "packaged", "changed": False}
+
+
+def test_every_worker_counts(service: Server) -> None:
+    def count() -> tuple[float, float]:
+        text = service.get("/metrics").text
+        series = 'realtor_predictions_total{endpoint="/predict",version="packaged"}'
+        found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+        return float(found.get(series, 0)), float(found["realtor_predicted_price_dollars_count"])
+
+    before = count()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: service.post("/predict", HOUSE), range(80)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
+    after = count()
+    assert (after[0] - before[0], after[1] - before[1]) == (80, 80)
+    info = 'realtor_model_info{candidate="xgboost",name="realtor-price"'
+    assert f'{info},stage="Packaged",version="packaged"}} 1.0' in service.get("/metrics").text

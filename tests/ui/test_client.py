@@ -1,0 +1,114 @@
+"""The client gives typed answers, or an error that says what a person can do."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from realtor_ui.client import (
+    InvalidProperty,
+    NoModel,
+    ServiceClient,
+    ServiceUnavailable,
+)
+from tests.serving.running import HOUSE, Server, free_port, run_service
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("app")]
+
+
+def test_answers_are_typed(service: Server) -> None:
+    with ServiceClient(service.url) as client:
+        info, value, explained = client.model_info(), client.predict(HOUSE), client.explain(HOUSE)
+
+    assert info.inputs["bed"].high == 100
+    assert info.inputs["status"].choices == ["for_sale", "sold", "ready_to_build"]
+    assert value.low < value.price < value.high
+    assert explained.valuation == value
+    total = explained.base_price + sum(each.dollars for each in explained.contributions)
+    assert total == pytest.approx(value.price, abs=1)
+
+
+def test_a_refusal_names_the_fields(service: Server) -> None:
+    with ServiceClient(service.url) as client, pytest.raises(InvalidProperty) as caught:
+        client.predict({"state": "Texas", "bed": 0, "bath": 1000})
+
+    assert [problem.field for problem in caught.value.problems] == ["bed", "bath"]
+    assert "from 1 to 100" in caught.value.problems[0].message
+
+
+def test_a_service_that_is_down() -> None:
+    with (
+        ServiceClient(f"http://127.0.0.1:{free_port()}") as client,
+        pytest.raises(ServiceUnavailable, match="does not answer"),
+    ):
+        client.model_info()
+
+
+def test_a_service_without_a_model(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("empty")
+    with (
+        run_service(folder, REALTOR_SERVICE_WORKERS="1") as empty,
+        ServiceClient(empty.url) as client,
+    ):
+        with pytest.raises(NoModel):
+            client.model_info()
+        with pytest.raises(NoModel):
+            client.predict(HOUSE)
+
+
+@contextmanager
+def answering(status: int, body: bytes, *, silent: bool = False) -> Iterator[str]:
+    """The URL of a server that gives one answer to everything, or none at all."""
+    released = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if silent:
+                released.wait(30)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        released.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (429, b'{"error": "Too many requests"}', "busy"),
+        (500, b"Internal Server Error", "status 500"),
+        (504, b'{"error": "Not able to process the request in 60 seconds"}', "60 seconds"),
+        (200, b"<html>", "something else"),
+        (200, b'{"status": "up"}', "something else"),
+    ],
+)
+def test_other_answers_are_told_apart(status: int, body: bytes, words: str) -> None:
+    with (
+        answering(status, body) as url,
+        ServiceClient(url) as client,
+        pytest.raises(ServiceUnavailable, match=words),
+    ):
+        client.model_info()
+
+
+def test_a_service_that_hangs() -> None:
+    with (
+        answering(200, b"{}", silent=True) as url,
+        ServiceClient(url, timeout_seconds=0.3) as client,
+        pytest.raises(ServiceUnavailable, match="too long"),
+    ):
+        client.model_info()
