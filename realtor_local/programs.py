@@ -18,7 +18,7 @@ from realtor_local.processes import PROGRAM_MARK, STACK_MARK
 from realtor_local.settings import ROOT, Settings
 
 # Variables of the user's that the platform's processes keep, whatever shell starts them again.
-KEPT_PREFIXES = ("REALTOR_", "MLFLOW_", "BENTOML_", "DAGSTER_")
+KEPT_PREFIXES = ("REALTOR_", "MLFLOW_", "BENTOML_", "DAGSTER_", "AWS_")
 
 PORT_VARIABLES: Mapping[str, str] = {
     "postgres": "REALTOR_POSTGRES_PORT",
@@ -152,6 +152,9 @@ def _environment(
         BENTOML_HOME=str(settings.bentoml_home or home.bentoml),
         BENTOML_DO_NOT_TRACK="True",
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        # Threads that spin while they wait cost a busy machine more than half of a training.
+        OMP_WAIT_POLICY="PASSIVE",
         PYTHONUNBUFFERED="1",
         **databases,
     )
