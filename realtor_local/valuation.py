@@ -72,11 +72,8 @@ def _refusal(answer: httpx.Response) -> str:
         told = {}
     if not isinstance(told, dict) or not told:
         return f"The service answers {answer.status_code}: {answer.text[:300]}"
-    detail = told.get("detail", [])
-    reasons = (
-        [f"{'.'.join(map(str, each.get('loc', [])))}: {each.get('msg')}" for each in detail]
-        if isinstance(detail, list)
-        else [str(detail)]
-    )
-    head = str(told.get("error") or told.get("status") or f"status {answer.status_code}")
-    return "; ".join([head, *reasons])
+    error, detail = told.get("error") or told.get("status"), told.get("detail")
+    # The service's own error names every field; detail is for programs, unless it stands alone.
+    if isinstance(detail, str):
+        return f"{error}: {detail}" if error else detail
+    return str(error or f"The service answers {answer.status_code}: {answer.text[:300]}")
