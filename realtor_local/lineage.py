@@ -88,7 +88,8 @@ class _Teller:
         self._status.stop()
 
     def tell(self, progress: Progress) -> None:
-        steps = f"{progress.done}/{progress.total} steps" if progress.total else "starting"
+        begun = progress.done or progress.running
+        steps = f"{progress.done}/{progress.total} steps" if begun else progress.status.lower()
         text = f"{self._job}: {steps}  {', '.join(progress.running)}".rstrip()
         if self._console.is_terminal:
             self._status.update(text)

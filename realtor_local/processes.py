@@ -5,6 +5,7 @@ Children inherit the mark, so that it also finds what a killed program has left 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import psutil
@@ -43,10 +44,27 @@ def stop(processes: Iterable[psutil.Process], grace: float) -> None:
     processes = list(processes)
     for process in processes:
         _signal(process, force=False)
-    _, stubborn = psutil.wait_procs(processes, timeout=grace)
+    stubborn = _left(processes, grace)
     for process in stubborn:
         _signal(process, force=True)
-    psutil.wait_procs(stubborn, timeout=5)
+    _left(stubborn, 5)
+
+
+def _left(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Those that live after `timeout` seconds. A zombie holds nothing, whoever fails to reap it."""
+    deadline = time.monotonic() + timeout
+    while living := [process for process in processes if _lives(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return living
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, *, force: bool) -> None:

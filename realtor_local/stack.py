@@ -262,10 +262,10 @@ class Stack:
         ]
 
     def watch(self) -> None:
-        """Tells, until interrupted, which programs ended and were restarted.
+        """Tells, until the platform is stopped, which programs ended and were restarted.
 
-        When supervisord itself is killed, everything is started again. Raises StackError when
-        that fails.
+        For the process that started it. When supervisord itself is killed, everything is started
+        again. Raises RealtorError when that fails.
         """
         before = self.supervisor.states()
         while True:
@@ -273,6 +273,8 @@ class Stack:
             try:
                 now = self.supervisor.states()
             except SupervisorError:
+                if self.supervisor.ended_on_purpose():
+                    return
                 self.console.print(
                     "supervisord was killed; starting everything again.", style="red"
                 )

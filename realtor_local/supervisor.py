@@ -44,6 +44,7 @@ class Supervisor:
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, programs: Iterable[Program], environment: Mapping[str, str]) -> None:
         """Starts supervisord in a session of its own, with no program running yet.
@@ -62,7 +63,7 @@ class Supervisor:
         log = self.home.logs / "supervisord.out"
         scripts = Path(sys.executable).parent
         with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603  # a fixed command
+            self._process = process = subprocess.Popen(  # noqa: S603  # a fixed command
                 [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", configuration],
                 cwd=self.home.root,
                 env={
@@ -92,6 +93,10 @@ class Supervisor:
         except RPC_FAILURES:
             return False
         return True
+
+    def ended_on_purpose(self) -> bool:
+        """Whether the supervisord that was started here was asked to end. Waits for its end."""
+        return self._process is not None and self._process.wait() == 0
 
     def states(self) -> dict[str, State]:
         """Program → state. Raises SupervisorError when supervisord does not answer."""

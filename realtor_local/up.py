@@ -51,7 +51,7 @@ def up(settings: Settings, console: Console, *, lineage: bool, foreground: bool)
                 stack.watch()
             except KeyboardInterrupt:
                 stack.stop()
-                console.print("Everything is stopped.")
+            console.print("Everything is stopped.")
     return 0
 
 

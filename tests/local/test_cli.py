@@ -1,0 +1,259 @@
+"""The `realtor` command's surface: help, exit codes, and errors that are one line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.main import get_group
+from typer.testing import CliRunner
+
+from realtor_local.cli import app
+from realtor_local.home import Home, HomeError
+from realtor_local.lineage import RegistryError, UpstreamError, has_champion, rewind_upstream
+from realtor_local.settings import PROGRAMS, SettingsError, load_settings
+from tests.local.conftest import REALTOR, Platform
+
+COMMANDS = {
+    "up",
+    "down",
+    "status",
+    "doctor",
+    "ingest",
+    "train",
+    "promote",
+    "rollback",
+    "predict",
+    "score",
+    "restart-upstream",
+}
+VALUATION = {
+    "price": 412_000.0,
+    "low": 350_000.0,
+    "high": 480_000.0,
+    "coverage": 0.8,
+    "confidence": "medium",
+    "warnings": ["zip_code 99999 is unknown"],
+    "model": {"name": "realtor-price", "version": "3", "candidate": "xgboost"},
+}
+
+
+@contextmanager
+def server(status: int, body: object) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+    """An HTTP server with one answer; gives its URL and the requests it has got."""
+    requests: list[tuple[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the base class's name
+            length = int(self.headers.get("Content-Length", 0))
+            requests.append((self.path, json.loads(self.rfile.read(length) or "null")))
+            payload = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        do_POST = do_GET  # noqa: N815  # the base class's name
+
+        def log_message(self, *_: object) -> None:
+            """Stays silent."""
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listener.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.server_port}", requests
+    finally:
+        listener.shutdown()
+        thread.join()
+        listener.server_close()
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    """One that no test here starts."""
+    return Platform(tmp_path / "home")
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself(command: str) -> None:
+    told = CliRunner().invoke(app, [command, "--help"])
+    assert told.exit_code == 0
+    assert f"{command} [OPTIONS]" in told.stdout
+    assert "xit code" in told.stdout
+
+
+def test_there_is_no_other_command() -> None:
+    assert set(get_group(app).commands) == COMMANDS
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = "import sys, realtor_local.cli; print(*sys.modules)"
+    python = REALTOR.parent / "python"
+    told = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in told.stdout.split()}
+    assert not loaded & {"pandas", "numpy", "mlflow", "dagster", "sklearn", "pydantic", "httpx"}
+
+
+def test_a_platform_that_was_never_started(platform: Platform) -> None:
+    assert platform.run("status").returncode == 3
+    assert platform.run("status", "--json").stdout.strip() == "[]"
+    assert platform.run("down").returncode == 0
+    for command in (["ingest"], ["train"], ["predict", "--bed", "3"], ["promote", "2"]):
+        told = platform.run(*command)
+        assert told.returncode == 1
+        assert "realtor up" in told.stderr
+        assert "Traceback" not in told.stderr
+
+
+def test_wrong_settings_are_one_line_that_names_the_variable(platform: Platform) -> None:
+    told = platform.run("status", REALTOR_APP_PORT="70000")
+    assert told.returncode == 1
+    assert "REALTOR_APP_PORT" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_predict_sends_the_options_and_prints_the_valuation(platform: Platform) -> None:
+    options = [
+        "--bed",
+        "3",
+        "--zip-code",
+        "06114",
+        "--house-size",
+        "1600",
+        "--state",
+        "Connecticut",
+    ]
+    with server(200, VALUATION) as (url, requests):
+        told = platform.run("predict", *options, REALTOR_SERVICE_URL=url)
+    assert told.returncode == 0, told.stderr
+    assert requests == [
+        (
+            "/predict",
+            {"bed": 3, "zip_code": "06114", "house_size": 1600, "state": "Connecticut"},
+        )
+    ]
+    assert "$412,000 ($350,000 to $480,000 with 80% probability" in told.stdout
+    assert "zip_code 99999 is unknown" in told.stdout
+
+
+def test_predict_takes_json(platform: Platform) -> None:
+    with server(200, VALUATION) as (url, requests):
+        told = platform.run("predict", "--json", '{"bed": 4}', REALTOR_SERVICE_URL=url)
+        assert told.returncode == 0
+        for wrong in ('["bed"]', "{bed"):
+            assert platform.run("predict", "--json", wrong).returncode == 2
+        assert platform.run("predict", "--json", "{}", "--bed", "3").returncode == 2
+    assert [body for _, body in requests] == [{"bed": 4}]
+
+
+def test_predict_shows_why_the_service_refuses(platform: Platform) -> None:
+    detail = [{"loc": ["bed"], "msg": "999 is above 100", "value": 999}]
+    refusal = {"error": "bed is 999; it must be from 1 to 100", "detail": detail}
+    with server(400, refusal) as (url, _):
+        told = platform.run("predict", "--bed", "999", REALTOR_SERVICE_URL=url)
+    assert told.returncode == 1
+    assert "bed is 999; it must be from 1 to 100" in told.stderr
+
+
+def test_predict_without_a_service(platform: Platform) -> None:
+    told = platform.run("predict", "--bed", "3", REALTOR_SERVICE_URL="http://127.0.0.1:1")
+    assert told.returncode == 1
+    assert "does not answer" in told.stderr
+
+
+def test_rewinding_asks_for_our_group_and_day() -> None:
+    with server(200, {"ok": True}) as (url, requests):
+        rewind_upstream(url, group="7", day="Tuesday")
+        rewind_upstream(url, group="7", day=None)
+    assert [path for path, _ in requests] == [
+        "/restart_data_generation?group_number=7&day=Tuesday",
+        "/restart_data_generation?group_number=7",
+    ]
+    with server(500, {}) as (url, _), pytest.raises(UpstreamError, match="500"):
+        rewind_upstream(url, group="7", day=None)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (200, None, True),
+        (404, "RESOURCE_DOES_NOT_EXIST", False),
+        (400, "INVALID_PARAMETER_VALUE", False),
+    ],
+)
+def test_whether_there_is_a_champion(status: int, code: str | None, expected: bool) -> None:
+    with server(status, {"error_code": code}) as (url, _):
+        assert has_champion(url) is expected
+
+
+def test_a_broken_registry_is_not_an_empty_one() -> None:
+    with server(500, {"error_code": "INTERNAL_ERROR"}) as (url, _), pytest.raises(RegistryError):
+        has_champion(url)
+
+
+# ----------------------------------------------------------------------------------------- settings
+
+
+def test_urls_replace_programs() -> None:
+    urls = dict.fromkeys(
+        ("raw_database_url", "clean_database_url", "dagster_database_url", "mlflow_database_url"),
+        "postgresql://host/db",
+    )
+    assert load_settings().programs == PROGRAMS
+    assert set(PROGRAMS) - set(load_settings(**urls).programs) == {"postgres"}
+    assert set(PROGRAMS) - set(load_settings(api_url="http://host").programs) == {"upstream"}
+    assert set(PROGRAMS) - set(load_settings(mlflow_tracking_uri="http://host").programs) == {
+        "mlflow"
+    }
+    assert load_settings(chosen_programs="app,postgres", **urls).programs == ("postgres", "app")
+
+
+def test_some_databases_without_the_others_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"REALTOR_CLEAN_DATABASE_URL.*all four"):
+        load_settings(raw_database_url="postgresql://host/db")
+
+
+def test_unknown_programs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALTOR_PROGRAMS", "app,nginx")
+    with pytest.raises(SettingsError, match=r"REALTOR_PROGRAMS=.*nginx"):
+        load_settings()
+
+
+# ----------------------------------------------------------------------------------------- the home
+
+LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1)
+
+
+@given(value=LINES)
+def test_platform_env_says_the_same_to_shells_and_to_dotenv(
+    tmp_path_factory: pytest.TempPathFactory, value: str
+) -> None:
+    home = Home(tmp_path_factory.mktemp("home"))
+    home.write_environment({"NAME": value})
+    assert home.environment() == {"NAME": value}
+    line = home.platform_env.read_text()
+    if not set(value) & set("'$`\\"):
+        assert shlex.split(line) == [f"NAME={value}"]
+    assert dotenv_values(home.platform_env, interpolate=False)["NAME"] == value
+
+
+def test_a_value_of_several_lines_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="several lines"):
+        Home(tmp_path).write_environment({"NAME": "a\nb"})
+
+
+def test_a_long_home_gets_a_short_socket(tmp_path: Path) -> None:
+    assert len(str(Home(tmp_path / ("x" * 200)).socket)) < 100
+    assert Home(Path("/srv/realtor")).socket == Path("/srv/realtor/run/supervisor.sock")

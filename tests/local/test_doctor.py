@@ -1,0 +1,133 @@
+"""`realtor doctor` names what is wrong: each test breaks one thing, for real."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from realtor_local.doctor import Finding, Level, diagnose
+from realtor_local.report import make_console
+from realtor_local.settings import Settings, load_settings
+from tests.local.conftest import Platform
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a platform that was never started; the ports are free ones."""
+    return load_settings(
+        home=tmp_path / "home",
+        mlflow_port=0,
+        upstream_port=0,
+        dagster_port=0,
+        service_port=0,
+        app_port=0,
+        min_free_disk_gb=0.001,
+    )
+
+
+def findings(settings: Settings, subject: str) -> list[Finding]:
+    found = diagnose(settings, make_console())
+    return [each for each in found if each.subject == subject]
+
+
+def finding(settings: Settings, subject: str) -> Finding:
+    (only,) = findings(settings, subject)
+    return only
+
+
+def changed(settings: Settings, **values: object) -> Settings:
+    return settings.model_copy(update=values)
+
+
+def test_a_sound_machine_has_no_failures(settings: Settings) -> None:
+    found = list(diagnose(settings, make_console()))
+    assert [each for each in found if each.level is Level.FAIL] == []
+    assert {"Python", "Disk", "Memory", "Home", "PostgreSQL", "Platform"} <= {
+        each.subject for each in found
+    }
+
+
+def test_it_changes_nothing(settings: Settings) -> None:
+    list(diagnose(settings, make_console()))
+    assert not settings.home.exists()
+
+
+def test_missing_postgresql_is_named(settings: Settings, tmp_path: Path) -> None:
+    found = finding(changed(settings, pg_bin=tmp_path / "nowhere"), "PostgreSQL")
+    assert found.level is Level.FAIL
+    assert str(tmp_path / "nowhere") in found.text
+    assert "REALTOR_PG_BIN" in found.fix
+
+
+def test_an_external_postgresql_that_does_not_answer_is_named(settings: Settings) -> None:
+    url = "postgresql://user:hidden@127.0.0.1:1/database"
+    external = changed(
+        settings,
+        raw_database_url=url,
+        clean_database_url=url,
+        dagster_database_url=url,
+        mlflow_database_url=url,
+    )
+    found = findings(external, "PostgreSQL")
+    assert [each.level for each in found] == [Level.FAIL] * 4
+    assert "REALTOR_CLEAN_DATABASE_URL" in found[1].text
+    assert not any("hidden" in each.text for each in found)
+
+
+def test_a_taken_port_is_named_with_its_holder(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        found = finding(changed(settings, dagster_port=port), f"Port {port}")
+    assert found.level is Level.FAIL
+    assert "dagster-webserver" in found.text
+    assert f"pid {os.getpid()}" in found.text
+    assert "REALTOR_DAGSTER_PORT" in found.fix
+
+
+def test_too_little_disk_names_what_is_free_and_needed(settings: Settings) -> None:
+    found = finding(changed(settings, min_free_disk_gb=1e9), "Disk")
+    assert found.level is Level.FAIL
+    assert "GB free" in found.text
+    assert "1e+09 GB needed" in found.text
+
+
+def test_a_home_that_is_a_file_is_named(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = finding(changed(settings, home=tmp_path / "file" / "home"), "Home")
+    assert found.level is Level.FAIL
+    assert str(tmp_path / "file") in found.text
+
+
+def test_an_unreachable_upstream_is_named(settings: Settings) -> None:
+    found = finding(changed(settings, api_url="http://127.0.0.1:1"), "Upstream")
+    assert found.level is Level.FAIL
+    assert "http://127.0.0.1:1" in found.text
+    assert "REALTOR_API_URL" in found.fix
+
+
+@pytest.mark.integration
+@pytest.mark.xdist_group("stack")
+def test_a_running_platform_is_well_and_holds_its_own_ports(running: Platform) -> None:
+    done = running.run("doctor", REALTOR_MIN_FREE_DISK_GB="0.001")
+    assert done.returncode == 0, done.stdout
+    assert "held by our upstream" in done.stdout
+    assert "postgres: healthy" in done.stdout
+
+
+@pytest.mark.integration
+@pytest.mark.xdist_group("stack")
+def test_a_program_that_does_not_answer_is_named(running: Platform) -> None:
+    import psutil
+
+    process = psutil.Process(running.status()["upstream"]["pid"])
+    process.suspend()
+    try:
+        done = running.run("doctor")
+    finally:
+        process.resume()
+    assert done.returncode == 1
+    assert "FAIL  upstream: RUNNING" in done.stdout
+    assert str(running.home.log("upstream")) in done.stdout
