@@ -7,7 +7,7 @@ together, so no reader ever sees matrices of one build with the maps of another.
 import datetime as dt
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 import numpy as np
@@ -25,6 +25,7 @@ from realtor_assets.schema import create_tables, describe
 from realtor_model.features import FEATURE_VERSION, FeatureEncoder
 
 MAPS = ("encoding_mappings", "preprocessing_statistics")
+SNAPSHOTS = (*MAPS, *SPLITS)
 CLEAN_TABLES = {
     "encoding_mappings": (
         ["raw_train"],
@@ -43,7 +44,6 @@ CLEAN_TABLES = {
     "clean_validation": (["raw_validation", *MAPS], "Features of the validation split."),
     "clean_test": (["raw_test", *MAPS], "Features of the test split."),
 }
-_KEYS = ("row_hash", "batch_number", "status", "price", "price_per_sqft")
 _COMMENTS = {
     "row_hash": "of the RAW row",
     "price": "dollars; the target",
@@ -53,10 +53,15 @@ _COMMENTS = {
 
 @dataclass(frozen=True)
 class CleanBuild:
-    """The identity of one build of the clean tables, and what it was made from."""
+    """The identity of one build of the clean tables, and what it was made from.
+
+    RAW only grows, and a row keeps the load that first brought it: the rows of `loads` are the
+    rows of this build for ever.
+    """
 
     data_version: str
     feature_version: str
+    loads: list[int]
     batches: list[int]
     as_of: dt.date
     rows_train: int
@@ -64,15 +69,15 @@ class CleanBuild:
     rows_test: int
     outside_domain: int
 
-    def snapshot_key(self, split: str) -> str:
-        """Key of the split's Parquet snapshot in the object store."""
-        return f"snapshots/{self.data_version}/{split}.parquet"
+    def snapshot_key(self, table: str) -> str:
+        """Key of the Parquet snapshot of a split or a map table in the object store."""
+        return f"snapshots/{self.data_version}/{table}.parquet"
 
 
 def current_build(connection: psycopg.Connection) -> CleanBuild | None:
     """The newest build, or None before the first."""
     row = connection.execute(
-        "SELECT data_version, feature_version, batches, as_of, rows_train, rows_validation,"
+        "SELECT data_version, feature_version, loads, batches, as_of, rows_train, rows_validation,"
         " rows_test, outside_domain FROM clean_builds ORDER BY built_at DESC LIMIT 1"
     ).fetchone()
     return CleanBuild(*row) if row else None
@@ -114,73 +119,77 @@ def build_clean_tables(
         create_tables(connection, "clean")
         last = current_build(connection)
     with raw_database.transaction() as connection:
-        data_version, batches = source_version(connection)
-        as_of = reference_date(connection)
-        outside = rows_outside_domain(connection)
-    if last is not None and last.data_version == data_version:
-        context.log.info("nothing new in RAW since build %s: kept as it is", data_version)
+        source = source_of(connection)
+    kept = last is not None and last.data_version == source.data_version
+    if kept and all(store.exists(source.snapshot_key(table)) for table in SNAPSHOTS):
+        context.log.info("nothing new in RAW since build %s: kept as it is", source.data_version)
     else:
-        splits = {split: read_listings(raw_database, split) for split in SPLITS}
-        if min(map(len, splits.values())) == 0:
-            counts = {split: len(rows) for split, rows in splits.items()}
+        splits = {split: read_listings(raw_database, split, loads=source.loads) for split in SPLITS}
+        counts = {split: len(rows) for split, rows in splits.items()}
+        if min(counts.values()) == 0:
             raise dg.Failure(
                 f"too few listings for a train, validation and test split: {counts}; "
                 "ingest a batch first",
                 allow_retries=False,
             )
-        build = CleanBuild(
-            data_version,
-            FEATURE_VERSION,
-            batches,
-            as_of,
-            rows_train=len(splits["train"]),
-            rows_validation=len(splits["validation"]),
-            rows_test=len(splits["test"]),
-            outside_domain=outside,
+        build = replace(
+            source,
+            rows_train=counts["train"],
+            rows_validation=counts["validation"],
+            rows_test=counts["test"],
         )
         write_build(build, splits, store, clean_database)
     with clean_database.transaction() as connection:
         for name in CLEAN_TABLES:
             yield dg.MaterializeResult(
                 asset_key=name,
-                data_version=dg.DataVersion(data_version),
+                data_version=dg.DataVersion(source.data_version),
                 metadata=describe(connection, name)
-                | {"batches": str(batches), "as_of": str(as_of), "outside_domain": outside},
+                | {
+                    "batches": str(source.batches),
+                    "as_of": str(source.as_of),
+                    "outside_domain": source.outside_domain,
+                },
             )
 
 
-def source_version(connection: psycopg.Connection) -> tuple[str, list[int]]:
-    """The version of what RAW holds and the encoder makes of it, and the batches in it.
+def source_of(connection: psycopg.Connection) -> CleanBuild:
+    """The build that what RAW holds now would make, its rows not yet counted.
 
-    A payload that brought no new row changes nothing.
+    The version is a hash of the loads that brought rows and of the encoder's version. The
+    reference date is the newest sale, but for the odd date in the future. Raises `dagster.Failure`
+    before the first load.
     """
     rows = connection.execute(
-        "SELECT payload_key, batch_number FROM ingestion_summary"
-        " WHERE received > duplicate + quarantined ORDER BY payload_key"
+        "SELECT load_id, batch_number, payload_key FROM ingestion_summary"
+        " WHERE state = 'loaded' AND received > duplicate + quarantined ORDER BY load_id"
     ).fetchall()
-    text = "\n".join([FEATURE_VERSION, *(key for key, _ in rows)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16], sorted({batch for _, batch in rows})
-
-
-def reference_date(connection: psycopg.Connection) -> dt.date:
-    """The date the data speaks for: the newest sale, but for the odd date in the future."""
+    if not rows:
+        raise dg.Failure("RAW is empty: ingest a batch first", allow_retries=False)
+    loads = [load_id for load_id, _, _ in rows]
+    text = "\n".join([FEATURE_VERSION, *sorted(key for _, _, key in rows)])
+    outside = " + ".join(
+        f"(SELECT count(*) FROM raw_{split} WHERE load_id = ANY(%(loads)s) AND NOT ({IN_DOMAIN}))"
+        for split in SPLITS
+    )
     row = connection.execute(
-        "SELECT percentile_disc(0.999) WITHIN GROUP (ORDER BY prev_sold_date)"
-        " FROM raw_train WHERE prev_sold_date <= now()"
-    ).fetchone()
-    return row[0] if row and row[0] else dt.date.today()
-
-
-def rows_outside_domain(connection: psycopg.Connection) -> int:
-    """Rows kept in RAW whose price is outside the domain that models learn and are judged on."""
-    row = connection.execute(
-        "SELECT "
-        + " + ".join(
-            f"(SELECT count(*) FROM raw_{split} WHERE NOT ({IN_DOMAIN}))" for split in SPLITS
-        )
+        "SELECT (SELECT percentile_disc(0.999) WITHIN GROUP (ORDER BY prev_sold_date)"
+        " FROM raw_train WHERE prev_sold_date <= now() AND load_id = ANY(%(loads)s)),"
+        f" {outside}",
+        {"loads": loads},
     ).fetchone()
     assert row is not None
-    return int(row[0])
+    return CleanBuild(
+        data_version=hashlib.sha256(text.encode()).hexdigest()[:16],
+        feature_version=FEATURE_VERSION,
+        loads=loads,
+        batches=sorted({batch for _, batch, _ in rows}),
+        as_of=row[0] or dt.date.today(),
+        rows_train=0,
+        rows_validation=0,
+        rows_test=0,
+        outside_domain=int(row[1]),
+    )
 
 
 def write_build(
@@ -190,7 +199,12 @@ def write_build(
     encoder, train_matrix = FeatureEncoder.fit(
         splits["train"].columns, splits["train"].price, as_of=build.as_of
     )
-    tables = {
+    mappings, statistics = encoder.to_tables()
+    maps = {
+        "encoding_mappings": pa.Table.from_pandas(mappings),
+        "preprocessing_statistics": pa.Table.from_pandas(statistics),
+    }
+    splits_clean = {
         split: clean_table(
             rows,
             train_matrix if split == "train" else encoder.transform(rows.columns),
@@ -198,24 +212,26 @@ def write_build(
         )
         for split, rows in splits.items()
     }
-    for split, table in tables.items():
-        with store.create(build.snapshot_key(split)) as file:
+    for name, table in (maps | splits_clean).items():
+        with store.create(build.snapshot_key(name)) as file:
             pyarrow.parquet.write_table(table, file, compression="zstd")
-    mappings, statistics = encoder.to_tables()
     with database.transaction() as connection:
-        _replace(connection, "encoding_mappings", pa.Table.from_pandas(mappings))
-        _replace(connection, "preprocessing_statistics", pa.Table.from_pandas(statistics))
-        for split, table in tables.items():
+        for name, table in maps.items():
+            _replace(connection, name, table)
+        for split, table in splits_clean.items():
             _replace(connection, f"clean_{split}", table)
+        values = asdict(build)
         connection.execute(
-            "INSERT INTO clean_builds (data_version, feature_version, batches, as_of, rows_train,"
-            " rows_validation, rows_test, outside_domain) VALUES (%s,%s,%s,%s,%s,%s,%s,%s)"
-            " ON CONFLICT (data_version) DO UPDATE SET built_at = clock_timestamp()",
-            [
-                build.data_version, build.feature_version, build.batches, build.as_of,
-                build.rows_train, build.rows_validation, build.rows_test, build.outside_domain,
-            ],
-        )  # fmt: skip
+            sql.SQL(
+                "INSERT INTO clean_builds ({columns}) VALUES ({values})"
+                " ON CONFLICT (data_version) DO UPDATE"
+                " SET ({columns}, built_at) = ({values}, clock_timestamp())"
+            ).format(
+                columns=sql.SQL(", ").join(map(sql.Identifier, values)),
+                values=sql.SQL(", ").join(map(sql.Placeholder, values)),
+            ),
+            values,
+        )
 
 
 def clean_table(
@@ -227,6 +243,7 @@ def clean_table(
         price_per_sqft = np.where(size > 0, rows.price / size, np.nan)
     keys = {
         "row_hash": pa.array(rows.frame["row_hash"], pa.string()),
+        "load_id": pa.array(rows.frame["load_id"], pa.int32()),
         "batch_number": pa.array(rows.frame["batch_number"], pa.int32()),
         "status": pa.array(rows.frame["status"], pa.string()),
         "price": pa.array(rows.price),
@@ -267,10 +284,19 @@ def _replace(connection: psycopg.Connection, name: str, rows: pa.Table) -> None:
     copy_arrow(connection, name, rows)
 
 
-def read_encoder(database: Database) -> FeatureEncoder:
+def stored_encoder(database: Database) -> FeatureEncoder:
     """The encoder of the current build, rebuilt from its two tables."""
     mappings, statistics = (database.read(f"SELECT * FROM {name}") for name in MAPS)
     return FeatureEncoder.from_tables(mappings.to_pandas(), statistics.to_pandas())
+
+
+def read_encoder(store: ObjectStore, build: CleanBuild) -> FeatureEncoder:
+    """The encoder of `build`, from its snapshot: the one that made the snapshot's matrices."""
+    tables = []
+    for name in MAPS:
+        with store.open(build.snapshot_key(name)) as file:
+            tables.append(pyarrow.parquet.read_table(file).to_pandas())
+    return FeatureEncoder.from_tables(*tables)
 
 
 def read_snapshot(

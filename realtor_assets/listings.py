@@ -1,5 +1,6 @@
 """RAW listings in the valuation domain, as the model's columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,8 @@ IN_DOMAIN = f"price BETWEEN {_LOW} AND {_HIGH}"
 class Listings:
     """`n` listings of one split, ordered by `row_hash`.
 
-    `frame` has the 12 columns plus row_hash and batch_number; `columns` is the mapping that the
-    encoder takes; `price` is float64 (n,), dollars.
+    `frame` has the 12 columns plus row_hash, load_id and batch_number; `columns` is the mapping
+    that the encoder takes; `price` is float64 (n,), dollars.
     """
 
     frame: pd.DataFrame
@@ -32,15 +33,22 @@ class Listings:
     def price(self) -> NDArray[np.float64]:
         return self.frame[TARGET].to_numpy(np.float64)
 
+    @property
+    def batches(self) -> list[int]:
+        """The upstream's batch numbers in these rows."""
+        return sorted(int(batch) for batch in self.frame["batch_number"].unique())
+
     def __len__(self) -> int:
         return len(self.frame)
 
 
-def read_listings(database: Database, split: str, *, batch: int | None = None) -> Listings:
-    """The listings of `split` ("train", "validation" or "test"), all or one batch's."""
-    of_batch = "" if batch is None else f"AND batch_number = {int(batch)}"
+def read_listings(
+    database: Database, split: str, *, loads: Sequence[int] | None = None
+) -> Listings:
+    """The listings of `split` ("train", "validation" or "test"), all or those of `loads`."""
+    of_loads = "" if loads is None else f"AND load_id = ANY('{{{','.join(map(str, loads))}}}')"
     table = database.read(
-        f"SELECT row_hash::text AS row_hash, batch_number, {', '.join(COLUMNS)}"
-        f" FROM raw_{split} WHERE {IN_DOMAIN} {of_batch} ORDER BY raw_{split}.row_hash"
+        f"SELECT row_hash::text AS row_hash, load_id, batch_number, {', '.join(COLUMNS)}"
+        f" FROM raw_{split} WHERE {IN_DOMAIN} {of_loads} ORDER BY raw_{split}.row_hash"
     )
     return Listings(table.to_pandas(date_as_object=False, self_destruct=True))

@@ -53,6 +53,7 @@ class LoadReport:
     """Where the rows of one payload went. `received` is the sum of the other counts."""
 
     payload_key: str
+    load_id: int
     state: str
     group_number: int | None
     batch_number: int | None
@@ -72,10 +73,9 @@ class LoadReport:
 
 
 def pending_payloads(store: ObjectStore, connection: psycopg.Connection) -> list[str]:
-    """Keys of the payloads landed and not yet loaded, oldest first."""
-    known = {
-        key for (key,) in connection.execute("SELECT payload_key FROM ingestion_summary").fetchall()
-    }
+    """Keys of the payloads landed and not yet loaded, refused ones too, oldest first."""
+    loaded = connection.execute("SELECT payload_key FROM ingestion_summary WHERE state = 'loaded'")
+    known = {key for (key,) in loaded.fetchall()}
     return [key for key in store.list_keys(PAYLOADS) if key not in known]
 
 
@@ -86,6 +86,7 @@ def load_payload(store: ObjectStore, connection: psycopg.Connection, key: str) -
     the reason, and stays in the object store.
     """
     started = time.monotonic()
+    load_id = _next_load_id(connection)
     group = batch = None
     received = quarantined = 0
     try:
@@ -99,9 +100,10 @@ def load_payload(store: ObjectStore, connection: psycopg.Connection, key: str) -
                 quarantined += len(broken)
                 _stage(connection, valid)
                 _quarantine(connection, broken, key, batch, position)
-            inserted = _insert_new(connection, batch)
+            inserted = _insert_new(connection, load_id, batch)
         report = LoadReport(
             payload_key=key,
+            load_id=load_id,
             state="loaded",
             group_number=group,
             batch_number=batch,
@@ -114,18 +116,29 @@ def load_payload(store: ObjectStore, connection: psycopg.Connection, key: str) -
         )
     except (PayloadUnreadable, SchemaChanged) as problem:
         report = LoadReport(
-            key, "refused", group, batch, 0, 0, 0, 0, 0, 0,
+            key, load_id, "refused", group, batch, 0, 0, 0, 0, 0, 0,
             error=str(problem), seconds=time.monotonic() - started,
         )  # fmt: skip
     values = asdict(report)
     connection.execute(
-        sql.SQL("INSERT INTO ingestion_summary ({}) VALUES ({})").format(
-            sql.SQL(", ").join(map(sql.Identifier, values)),
-            sql.SQL(", ").join(map(sql.Placeholder, values)),
+        sql.SQL(
+            "INSERT INTO ingestion_summary ({columns}) VALUES ({values})"
+            " ON CONFLICT (payload_key) DO UPDATE SET ({columns}, loaded_at) = ({values}, now())"
+        ).format(
+            columns=sql.SQL(", ").join(map(sql.Identifier, values)),
+            values=sql.SQL(", ").join(map(sql.Placeholder, values)),
         ),
         values,
     )
     return report
+
+
+def _next_load_id(connection: psycopg.Connection) -> int:
+    row = connection.execute(
+        "SELECT nextval(pg_get_serial_sequence('ingestion_summary', 'load_id'))"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def read_header(store: ObjectStore, key: str) -> dict[str, int]:
@@ -154,10 +167,19 @@ def _chunks(store: ObjectStore, key: str) -> Iterator[tuple[int, pd.DataFrame]]:
                     raise PayloadUnreadable(f"{key}: a row of `data` is not an object")
                 yield position, pd.DataFrame.from_records(records)
                 position += len(records)
+            if position == 0 and not _has_rows_array(store, key):
+                raise PayloadUnreadable(f"{key} has no array `data`")
         except ijson.JSONError as problem:
             raise PayloadUnreadable(
                 f"{key} is not whole JSON: it breaks off after row {position:,} ({problem})"
             ) from problem
+
+
+def _has_rows_array(store: ObjectStore, key: str) -> bool:
+    with _document(store, key) as document:
+        return any(
+            (prefix, event) == ("data", "start_array") for prefix, event, _ in ijson.parse(document)
+        )
 
 
 def _document(store: ObjectStore, key: str) -> IO[bytes]:
@@ -183,15 +205,15 @@ def _quarantine(
     copy_arrow(connection, "raw_quarantine", pa.Table.from_pandas(rows, preserve_index=False))
 
 
-def _insert_new(connection: psycopg.Connection, batch: int) -> dict[str, int]:
+def _insert_new(connection: psycopg.Connection, load_id: int, batch: int) -> dict[str, int]:
     connection.execute(_HASH)
     columns = sql.SQL(", ").join(map(sql.Identifier, ("row_hash", *COLUMNS)))
     inserted = {}
     for split, (low, high) in _BUCKETS.items():
         statement = sql.SQL(
-            "INSERT INTO {table} ({columns}, batch_number)"
-            " SELECT {columns}, %s FROM hashed_listing WHERE bucket >= %s AND bucket < %s"
+            "INSERT INTO {table} ({columns}, load_id, batch_number)"
+            " SELECT {columns}, %s, %s FROM hashed_listing WHERE bucket >= %s AND bucket < %s"
             " ON CONFLICT (row_hash) DO NOTHING"
         ).format(table=sql.Identifier(f"raw_{split}"), columns=columns)
-        inserted[split] = connection.execute(statement, [batch, low, high]).rowcount
+        inserted[split] = connection.execute(statement, [load_id, batch, low, high]).rowcount
     return inserted

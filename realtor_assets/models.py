@@ -79,9 +79,7 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
         build = required_build(clean_database)
         parent = tracking.parent_run_id(context, clean_database)
         with tracking.child_run(parent, candidate) as run:
-            model, validation = train_on(
-                candidate, config, build, store, raw_database, clean_database
-            )
+            model, validation = train_on(candidate, config, build, store, raw_database)
             context.log.info("%s trained; validation %s", candidate, model.metadata["metrics"])
             model_uri = log_to_mlflow(model, validation)
         metrics = model.metadata["metrics"]["validation"]
@@ -120,10 +118,9 @@ def train_on(
     build: CleanBuild,
     store: ObjectStore,
     raw_database: Database,
-    clean_database: Database,
 ) -> tuple[ValuationModel, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Train `candidate` on `build`; returns the model, and price and prediction on validation."""
-    encoder = read_encoder(clean_database)
+    encoder = read_encoder(store, build)
     x_train, y_train = read_snapshot(store, build, "train", encoder.feature_names)
     x_validation, y_validation = read_snapshot(store, build, "validation", encoder.feature_names)
     estimator = estimators.train(
@@ -137,7 +134,7 @@ def train_on(
     )
     predicted_log = estimator.predict_log(x_validation)
     predicted = np.exp(predicted_log)
-    train_listings = read_listings(raw_database, "train")
+    train_listings = read_listings(raw_database, "train", loads=build.loads)
     model = ValuationModel(
         candidate=candidate,
         encoder=encoder,
@@ -147,6 +144,7 @@ def train_on(
         metadata={
             "data_version": build.data_version,
             "feature_version": build.feature_version,
+            "loads": build.loads,
             "batches": build.batches,
             "as_of": build.as_of.isoformat(),
             "train_rows": len(y_train),

@@ -30,11 +30,11 @@ SEGMENTS_SHOWN = 15
 
 
 DRIFT_UPSERT = """
-INSERT INTO drift_reports (batch_number, model_version, feature, psi, wasserstein,
+INSERT INTO drift_reports (load_id, model_version, feature, psi, wasserstein,
                            null_rate_change, unseen_share)
-VALUES (%(batch_number)s, %(model_version)s, %(feature)s, %(psi)s, %(wasserstein)s,
+VALUES (%(load_id)s, %(model_version)s, %(feature)s, %(psi)s, %(wasserstein)s,
         %(null_rate_change)s, %(unseen_share)s)
-ON CONFLICT (batch_number, model_version, feature) DO UPDATE
+ON CONFLICT (load_id, model_version, feature) DO UPDATE
 SET psi = excluded.psi, wasserstein = excluded.wasserstein,
     null_rate_change = excluded.null_rate_change, unseen_share = excluded.unseen_share,
     reported_at = now()
@@ -137,22 +137,22 @@ def drift_report(
     if champion is None:
         return dg.MaterializeResult(metadata={"summary": "There is no champion to compare with."})
     model = tracking.load_bundle(champion)
-    unseen = sorted(set(build.batches) - set(model.metadata["batches"]))
-    if not unseen:
-        return dg.MaterializeResult(metadata={"summary": "The champion has seen every batch."})
+    unseen = _unseen_loads(build, model)
     rows = _rows_of(raw_database, unseen)
+    if not len(rows):
+        return dg.MaterializeResult(metadata={"summary": "The champion has seen every batch."})
     report = drift.compare(model.profile, rows.columns, rows.price)
     with clean_database.transaction() as connection:
         for item in report.to_dict("records"):
             row: dict[str, Any] = {
                 str(key): None if pd.isna(value) else value for key, value in item.items()
             }
-            row |= {"batch_number": unseen[-1], "model_version": str(champion.version)}
+            row |= {"load_id": unseen[-1], "model_version": str(champion.version)}
             connection.execute(DRIFT_UPSERT, row)
     return dg.MaterializeResult(
         metadata={
             "champion_version": str(champion.version),
-            "batches": str(unseen),
+            "batches": str(rows.batches),
             "rows": len(rows),
             "max_psi": float(report["psi"].max()),
             "report": dg.MetadataValue.md(report.to_markdown(index=False, floatfmt=".3f")),
@@ -183,10 +183,7 @@ def retrain_decision(
     with clean_database.transaction() as connection:
         connection.execute(
             "INSERT INTO retrain_decisions (data_version, batches, model_version, decision, rule,"
-            " reason, figures) VALUES (%s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (data_version) DO UPDATE SET model_version = excluded.model_version,"
-            " decision = excluded.decision, rule = excluded.rule, reason = excluded.reason,"
-            " figures = excluded.figures, decided_at = now()",
+            " reason, figures) VALUES (%s, %s, %s, %s, %s, %s, %s)",
             [
                 build.data_version, build.batches, champion and str(champion.version),
                 decision.decision, decision.rule, decision.reason, json.dumps(decision.figures),
@@ -205,12 +202,11 @@ def retrain_decision(
 
 def gather(model: ValuationModel, build: CleanBuild, database: Database) -> Evidence:
     """Score `model` on the batches of `build` that it has not seen."""
-    unseen = sorted(set(build.batches) - set(model.metadata["batches"]))
     expected = float(model.metadata["metrics"]["test"]["mdape"])
     rows_before = int(model.metadata["train_rows"])
-    if not unseen:
+    rows = _rows_of(database, _unseen_loads(build, model))
+    if not len(rows):
         return Evidence([], 0, rows_before, expected, expected, 0.0, "", 0.0, "", 0.0)
-    rows = _rows_of(database, unseen)
     report = drift.compare(model.profile, rows.columns, rows.price).set_index("feature")
     places = report.loc[["state", "city", "zip_code"], "unseen_share"]
     # With thousands of thin categories PSI measures the size of the sample: zips and cities are
@@ -218,7 +214,7 @@ def gather(model: ValuationModel, build: CleanBuild, database: Database) -> Evid
     inputs = report.drop(index=["price", "city", "zip_code"])["psi"]
     low, high = model.price_range
     return Evidence(
-        new_batches=unseen,
+        new_batches=rows.batches,
         new_rows=len(rows),
         champion_rows=rows_before,
         error=score(model, rows)["mdape"],
@@ -282,7 +278,7 @@ def batch_valuations(
     champion = tracking.production()
     model = tracking.load_bundle(champion)
     build = required_build(clean_database)
-    newest = build.batches[-1]
+    newest = build.loads[-1]
     rows = _rows_of(raw_database, [newest])
     values = model.value(as_sold(rows.columns))
     table = pa.table(
@@ -295,7 +291,7 @@ def batch_valuations(
             "confidence": pa.array(values.confidence, pa.string()),
         }
     )
-    key = f"valuations/model_version={champion.version}/batch={newest}.parquet"
+    key = f"valuations/model_version={champion.version}/load={newest}.parquet"
     with store.create(key) as file:
         pyarrow.parquet.write_table(table, file, compression="zstd")
     return dg.MaterializeResult(
@@ -309,15 +305,12 @@ def batch_valuations(
     )
 
 
-def _rows_of(database: Database, batches: list[int]) -> Listings:
-    """All rows that `batches` first brought, whatever their split."""
-    return Listings(
-        pd.concat(
-            [
-                read_listings(database, split, batch=batch).frame
-                for split in SPLITS
-                for batch in batches
-            ],
-            ignore_index=True,
-        )
-    )
+def _unseen_loads(build: CleanBuild, model: ValuationModel) -> list[int]:
+    """The loads of `build` that `model` was not trained with."""
+    return sorted(set(build.loads) - set(model.metadata["loads"]))
+
+
+def _rows_of(database: Database, loads: list[int]) -> Listings:
+    """All rows that `loads` first brought, whatever their split."""
+    frames = [read_listings(database, split, loads=loads).frame for split in SPLITS]
+    return Listings(pd.concat(frames, ignore_index=True))

@@ -115,12 +115,21 @@ def load_landed_payloads(
     context: dg.AssetExecutionContext, store: ObjectStore, raw_database: Database
 ) -> Iterator[dg.MaterializeResult[None]]:
     reports: list[LoadReport] = []
+    failed: dict[str, str] = {}
     with raw_database.transaction() as connection:
         pending = pending_payloads(store, connection)
     for key in pending:
-        with raw_database.transaction() as connection:
-            report = load_payload(store, connection, key)
+        try:
+            with raw_database.transaction() as connection:
+                report = load_payload(store, connection, key)
+        except Exception as problem:
+            # One payload that cannot be loaded must not keep the others out; it stays pending.
+            context.log.exception("%s could not be loaded", key)
+            failed[key] = f"{type(problem).__name__}: {problem}"
+            continue
         reports.append(report)
+        if report.error is not None:
+            failed[key] = f"refused: {report.error}"
         context.log.info(
             "%s: batch %s %s: %s received = %s inserted + %s duplicate + %s quarantined",
             key, report.batch_number, report.state, f"{report.received:,}",
@@ -132,11 +141,10 @@ def load_landed_payloads(
             if name == "ingestion_summary":
                 metadata["loaded_now"] = dg.MetadataValue.md(load_table(reports))
             yield dg.MaterializeResult(asset_key=name, metadata=metadata)
-    refused = [report for report in reports if report.state == "refused"]
-    if refused:
+    if failed:
         raise dg.Failure(
-            "Payloads were refused; they stay in the object store and in ingestion_summary: "
-            + "; ".join(f"{report.payload_key}: {report.error}" for report in refused),
+            "Payloads could not be loaded. They stay in the object store, and every ingest tries "
+            "them again: " + "; ".join(f"{key}: {reason}" for key, reason in failed.items()),
             allow_retries=False,
         )
 

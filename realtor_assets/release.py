@@ -6,7 +6,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import httpx
@@ -31,8 +31,13 @@ from realtor_model.evaluation import (
 )
 from realtor_model.listing import PREVIOUS_ALIAS, PRODUCTION_ALIAS, REGISTERED_MODEL
 
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
 PROMOTION_LOCK = "realtor promotion"
 SELECTION_METRIC = "validation_rmse"
+# Honest models of these data reach an R² of log price of 0.6 to 0.8: above this there is a leak.
+MAX_HONEST_R2_LOG = 0.93
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def best_model(
     name = min(trained, key=lambda candidate: trained[candidate][SELECTION_METRIC])
     chosen = trained[name]
     model = tracking.load_logged_bundle(str(chosen["model_uri"]))
-    test = read_listings(raw_database, "test")
+    test = read_listings(raw_database, "test", loads=build.loads)
     predicted = model.predict(test.columns)
     metrics = regression_metrics(test.price, predicted)
     study = ratio_study(test.price, predicted)
@@ -182,51 +187,58 @@ def promotion_decision(
 ) -> dg.MaterializeResult[None]:
     challenger = tracking.version(_latest_metadata(context.instance, "best_model")["model_version"])
     champion = tracking.alias(PRODUCTION_ALIAS)
-    test = read_listings(raw_database, "test")
-    figures: dict[str, Any]
-    if champion is None:
-        decision, rule = "promoted", "first model"
-        model = tracking.load_bundle(challenger)
-        figures = {"challenger": score(model, test)}
-        reason = (
-            "There was no model in Production; the first one becomes the baseline: median error "
-            f"{figures['challenger']['mdape']:.1%} on {len(test):,} test listings."
-        )
-    elif champion.version == challenger.version:
-        decision, rule, figures = "promoted", "already Production", {}
-        reason = f"Version {champion.version} is already in Production."
-    else:
-        duel = paired_comparison(
-            test.price,
-            tracking.load_bundle(champion).predict(test.columns),
-            tracking.load_bundle(challenger).predict(test.columns),
-        )
-        decision, rule, reason = PromotionPolicy().decide(duel)
-        figures = asdict(duel)
-    figures["policy"] = asdict(PromotionPolicy())
-    record = PromotionRecord(
-        str(challenger.version),
-        str(champion.version) if champion else None,
-        decision,
-        rule,
-        reason,
-        figures,
-        context.run_id,
-    )
+    record = judge(tracking, challenger, champion, read_listings(raw_database, "test"))
+    record = replace(record, dagster_run_id=context.run_id)
     with clean_database.transaction() as connection:
         record.save(connection)
-    tracking.describe_version(record.model_version, decision=decision, reason=reason)
-    context.log.info("version %s %s: %s", record.model_version, decision, reason)
+    if record.champion_version != record.model_version:
+        tracking.describe_version(
+            record.model_version, decision=record.decision, reason=record.reason
+        )
+    context.log.info("version %s %s: %s", record.model_version, record.decision, record.reason)
     return dg.MaterializeResult(
         metadata={
-            "decision": decision,
-            "rule": rule,
-            "reason": reason,
+            "decision": record.decision,
+            "rule": record.rule,
+            "reason": record.reason,
             "model_version": record.model_version,
             "champion_version": record.champion_version or "none",
-            "figures": dg.MetadataValue.json(figures),
+            "figures": dg.MetadataValue.json(record.figures),
         }
     )
+
+
+def judge(
+    tracking: Tracking, challenger: "ModelVersion", champion: "ModelVersion | None", test: Listings
+) -> "PromotionRecord":
+    """Score challenger and champion on the same listings `test` and decide."""
+    version = str(challenger.version)
+    in_production = str(champion.version) if champion else None
+    policy = {"policy": asdict(PromotionPolicy())}
+    if in_production == version:
+        reason = f"Version {version} is already in Production."
+        return PromotionRecord(version, version, "promoted", "already Production", reason, policy)
+    predicted = tracking.load_bundle(challenger).predict(test.columns)
+    alone = regression_metrics(test.price, predicted)
+    if alone["r2_log"] > MAX_HONEST_R2_LOG:
+        reason = (
+            f"Too good to be true: R² of log price {alone['r2_log']:.3f} is above "
+            f"{MAX_HONEST_R2_LOG}; look for a leak."
+        )
+        figures = {"challenger": alone} | policy
+        return PromotionRecord(version, in_production, "rejected", "leak canary", reason, figures)
+    if champion is None:
+        reason = (
+            "There was no model in Production; the first one becomes the baseline: median error "
+            f"{alone['mdape']:.1%} on {len(test):,} test listings."
+        )
+        figures = {"challenger": alone} | policy
+        return PromotionRecord(version, None, "promoted", "first model", reason, figures)
+    duel = paired_comparison(
+        test.price, tracking.load_bundle(champion).predict(test.columns), predicted
+    )
+    decision, rule, reason = PromotionPolicy().decide(duel)
+    return PromotionRecord(version, in_production, decision, rule, reason, asdict(duel) | policy)
 
 
 @dataclass(frozen=True)
@@ -252,6 +264,15 @@ class PromotionRecord:
             ],
         )  # fmt: skip
 
+    @classmethod
+    def newest(cls, connection: psycopg.Connection) -> "PromotionRecord | None":
+        """The last decision, by whomever; None before the first."""
+        row = connection.execute(
+            "SELECT model_version, champion_version, decision, rule, reason, figures,"
+            " dagster_run_id FROM promotion_decisions ORDER BY decision_id DESC LIMIT 1"
+        ).fetchone()
+        return cls(*row) if row else None
+
 
 def score(model: ValuationModel, listings: Listings) -> dict[str, float]:
     """The regression metrics of `model` on `listings`."""
@@ -267,28 +288,50 @@ def score(model: ValuationModel, listings: Listings) -> dict[str, float]:
     description="The one Production model: the alias `production` of realtor-price. The one "
     "before keeps the alias `previous` and the tag stage=Archived.",
 )
-def production_model(
-    context: dg.AssetExecutionContext, clean_database: Database, tracking: Tracking
-) -> dg.MaterializeResult[None]:
-    decision = _latest_metadata(context.instance, "promotion_decision")
+def production_model(clean_database: Database, tracking: Tracking) -> dg.MaterializeResult[None]:
     with clean_database.lock(PROMOTION_LOCK):
-        if decision["decision"] == "promoted":
-            tracking.point_production_at(str(decision["model_version"]))
-        else:
-            tracking.set_stage(str(decision["model_version"]), "Archived")
+        with clean_database.transaction() as connection:
+            decision = PromotionRecord.newest(connection)
+        if decision is None:
+            raise dg.Failure(
+                "nothing was decided yet: materialize promotion_decision", allow_retries=False
+            )
+        carry_out(tracking, decision)
         champion = tracking.production()
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(champion.version)),
         metadata={
             "model_version": str(champion.version),
             "candidate": champion.tags.get("candidate", "unknown"),
-            "decision": str(decision["decision"]),
-            "reason": str(decision["reason"]),
+            "decision": decision.decision,
+            "reason": decision.reason,
             "model": dg.MetadataValue.url(
                 f"{tracking.tracking_uri}/#/models/{REGISTERED_MODEL}/versions/{champion.version}"
             ),
         },
     )
+
+
+def carry_out(tracking: Tracking, decision: PromotionRecord) -> None:
+    """Make the registry what `decision` says; doing it again changes nothing.
+
+    The caller holds `PROMOTION_LOCK`. Raises `dagster.Failure` when another model came into
+    Production since: the challenger has not met that one.
+    """
+    champion = tracking.alias(PRODUCTION_ALIAS)
+    in_production = str(champion.version) if champion else None
+    if decision.decision == "rejected":
+        if decision.model_version != in_production:
+            tracking.set_stage(decision.model_version, "Archived")
+        return
+    if in_production not in (decision.champion_version, decision.model_version):
+        raise dg.Failure(
+            f"version {decision.model_version} was compared with version "
+            f"{decision.champion_version}, and version {in_production} is in Production now: "
+            "materialize promotion_decision again",
+            allow_retries=False,
+        )
+    tracking.point_production_at(decision.model_version)
 
 
 @dg.asset(
@@ -413,7 +456,7 @@ def _by_hand(version: str, decision: str, reason: str) -> PromotionRecord:
         )
         with database.transaction() as connection:
             record.save(connection)
-        tracking.point_production_at(version)
+        carry_out(tracking, record)
         tracking.describe_version(version, decision=decision, reason=reason)
     return record
 

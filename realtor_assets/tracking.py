@@ -81,15 +81,30 @@ class Tracking(dg.ConfigurableResource[None]):
         ) as run:
             yield run
 
-    def close_parent(self, dagster_run_id: str, status: str) -> str | None:
-        """Give the MLflow run of a finished Dagster run its true status; returns its id."""
+    def open_parents(self) -> list[str]:
+        """The Dagster runs whose MLflow run is still RUNNING."""
         client = self.client()
-        for run in client.search_runs(
-            [self._experiment_id(client)], f"tags.{DAGSTER_RUN_TAG} = '{dagster_run_id}'"
+        runs = client.search_runs(
+            [self._experiment_id(client)],
+            f"attributes.status = 'RUNNING' AND tags.{DAGSTER_RUN_TAG} != ''",
+        )
+        return [run.data.tags[DAGSTER_RUN_TAG] for run in runs]
+
+    def close_parent(self, dagster_run_id: str, status: str) -> None:
+        """Give the MLflow run of a Dagster run its status; a child that a crash left open fails."""
+        client = self.client()
+        experiments = [self._experiment_id(client)]
+        for parent in client.search_runs(
+            experiments, f"tags.{DAGSTER_RUN_TAG} = '{dagster_run_id}'"
         ):
-            client.set_terminated(run.info.run_id, status=status)
-            return str(run.info.run_id)
-        return None
+            children = client.search_runs(
+                experiments,
+                f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+                " AND attributes.status = 'RUNNING'",
+            )
+            for child in children:
+                client.set_terminated(child.info.run_id, status="FAILED")
+            client.set_terminated(parent.info.run_id, status=status)
 
     def alias(self, alias: str) -> "ModelVersion | None":
         """The version that `alias` names, or None."""

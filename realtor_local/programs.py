@@ -217,7 +217,7 @@ def _arguments(name: str, settings: Settings, home: Home, port: str) -> tuple[st
             return ("dagster._daemon", "run", *workspace)
         case "service":
             service = ("realtor_serving.service:ValuationService", "--working-dir", str(ROOT))
-            return ("bentoml", "serve", *service, *at)
+            return ("realtor_serving.serve", "serve", *service, *at)
         case "app":
             options = {
                 "server.headless": "true",

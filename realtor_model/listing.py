@@ -67,11 +67,12 @@ NUMBERS = ("brokered_by", "bed", "bath", "acre_lot", "street", "house_size")
 TEXTS = ("status", "city", "state", "zip_code")
 
 _WHOLE_TOLERANCE = 1e-9
+_LONGEST_TEXT = 100
 _LARGEST_EXACT_INTEGER = 2.0**53
 # Control characters (NUL is refused by PostgreSQL) and halves of a surrogate pair (not encodable).
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_ZIP = re.compile(r"(\d{1,5})(?:\.0*|-\d{4})?")
-_ISO_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ].*)?")
+_ZIP = re.compile(r"([0-9]{1,5})(?:\.0*|-[0-9]{4})?")
+_ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ].*)?")
 
 
 class SchemaChanged(Exception):
@@ -92,6 +93,8 @@ def _text(value: object) -> str | None:
         raise ValueError("must be text")
     if _UNPRINTABLE.search(value):
         raise ValueError("must be printable text")
+    if len(value) > _LONGEST_TEXT:
+        raise ValueError(f"must be text of at most {_LONGEST_TEXT} characters")
     return value.strip() or None
 
 
@@ -103,7 +106,10 @@ def _zip_code(value: object) -> str | None:
         if digits and int(digits[1]):
             return digits[1].zfill(5)
     elif isinstance(value, int | float | Decimal | np.number) and not isinstance(value, bool):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
         if number.is_integer() and 0 < number <= 99_999:
             return f"{int(number):05d}"
     raise ValueError("must be a zip code of 5 digits")
@@ -145,8 +151,10 @@ def _schema_columns() -> dict[str, pa.Column]:
         if name == "status":
             checks.append(pa.Check.isin(STATUSES, error=f"must be one of {', '.join(STATUSES)}"))
         if name == "zip_code":
-            checks.append(pa.Check.str_matches(r"^\d{5}$", error="must be a zip code of 5 digits"))
-        return pa.Column(dtype, checks, nullable=name not in (TARGET, "state"))
+            checks.append(
+                pa.Check.str_matches(r"^[0-9]{5}$", error="must be a zip code of 5 digits")
+            )
+        return pa.Column(dtype, checks, nullable=name not in (TARGET, "status", "state"))
 
     return {name: column(name) for name in COLUMNS}
 
@@ -280,7 +288,7 @@ def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
 
 def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict[str, _Mask]]:
     """Float64 values with NaN for what is missing or unreadable, and the rules that were broken."""
-    no_scalar = _not_scalar(received)
+    no_scalar = _not_scalar(received) | _beyond_float(received)
     numbers = pd.to_numeric(received.mask(no_scalar), errors="coerce").to_numpy(
         np.float64, na_value=np.nan
     )
@@ -320,6 +328,15 @@ def _not_scalar(received: "pd.Series[Any]") -> _Mask:
     return received.map(type).isin([bool, list, dict]).to_numpy()
 
 
+def _beyond_float(received: "pd.Series[Any]") -> _Mask:
+    """Where an integer is too large for any number of NumPy's."""
+    if received.dtype != object:
+        return np.full(len(received), False)
+    return received.map(
+        lambda value: isinstance(value, int) and value.bit_length() > 1000
+    ).to_numpy(bool)
+
+
 def _missing(received: "pd.Series[Any]") -> _Mask:
     missing = received.isna()
     if received.dtype == object or isinstance(received.dtype, pd.StringDtype):
@@ -357,7 +374,7 @@ class Property(BaseModel):
     street: int | None = _number("street", what="Id of the street address; not used to value")
     city: str | None = Field(None, description="City")
     state: str | None = Field(None, description="State, by its full name: Connecticut")
-    zip_code: str | None = Field(None, description="Zip code of 5 digits", pattern=r"^\d{5}$")
+    zip_code: str | None = Field(None, description="Zip code of 5 digits", pattern=r"^[0-9]{5}$")
     house_size: int | None = _number("house_size", what="Living area, square feet")
     prev_sold_date: dt.date | None = Field(None, description="Date of the last sale, YYYY-MM-DD")
 

@@ -64,12 +64,18 @@ class Pointer:
 
 
 def load_champion(path: Path, release: Release, stage: str, loaded_at: datetime) -> Champion:
-    """Load, verify and try out the bundle at `path`. Raises `RefusedModel`."""
+    """Load, verify and try out the bundle at `path`.
+
+    Raises `RefusedModel`; what is the machine's fault and not the model's (out of file handles,
+    memory or disk) is raised as it is, and tried again.
+    """
     try:
         model = ValuationModel.load(path)
         columns = as_sold(columns_from_properties([WARM_UP]))
         price = float(model.value(columns).price[0])
         explanation = model.explain(columns)
+    except (OSError, MemoryError):
+        raise
     except Exception as problem:
         raise RefusedModel(f"{type(problem).__name__}: {problem}") from problem
     if not (np.isfinite(price) and price > 0):
@@ -144,7 +150,6 @@ class ChampionCache:
 
     def refuse(self, release: Release, reason: str) -> None:
         """Remember that `release` cannot serve, so that nobody downloads it again and again."""
-        shutil.rmtree(self.path(release), ignore_errors=True)
         self._refusal_file(release).write_text(reason)
 
     def prune(self, keep: int = KEPT_VERSIONS) -> None:
@@ -230,7 +235,10 @@ class ChampionWatcher:
     def start(self) -> None:
         """Load what is on disk, then watch."""
         with self._changing:
-            self._follow()
+            try:
+                self._follow()
+            except (OSError, MemoryError):
+                logger.exception("The cached model cannot be loaded now; the watch tries again")
             if self._champion is None and self._packaged is not None:
                 path, release = self._packaged
                 try:
@@ -294,13 +302,13 @@ class ChampionWatcher:
         pointer = self._cache.current()
         if pointer is None or pointer == self._followed:
             return
-        self._followed = pointer
         try:
             champion = load_champion(pointer.path, pointer.release, "Production", pointer.loaded_at)
         except RefusedModel as problem:
             self._refused(pointer.release, problem)
         else:
             self._swap(champion)
+        self._followed = pointer
 
     def _check(self, *, again: bool) -> str | None:
         """Ask the registry, and make its production model the current one everywhere.
@@ -314,8 +322,10 @@ class ChampionWatcher:
             release = self._registry.production()
             if release is None or self._serves(release):
                 return None
-            if not again and (reason := self._cache.refusal(release)) is not None:
-                return reason
+            # With nothing to serve, even a model that was refused once is worth another try.
+            remembered = None if again or self._champion is None else self._cache.refusal(release)
+            if remembered is not None:
+                return remembered
             loaded_at = datetime.now(UTC)
             try:
                 path, champion = self._obtain(release, self._registry, loaded_at)

@@ -143,7 +143,8 @@ class PostgresInferenceLog:
             batch = [self._queue[i] for i in range(min(BATCH_ROWS, len(self._queue)))]
             try:
                 self._store(batch)
-            except (psycopg.Error, OSError) as problem:
+            except Exception as problem:
+                # Whatever it is: the thread must live, or every later answer would be dropped.
                 self._count("failed", len(batch))
                 self._disconnect()
                 self._complain(problem)
@@ -153,16 +154,16 @@ class PostgresInferenceLog:
         return True
 
     def _store(self, batch: list[_Row]) -> None:
-        """Write `batch` but for rows that PostgreSQL can never take (a NUL in a text)."""
+        """Write `batch` but for rows that PostgreSQL can never take (a NUL in a text) or has."""
         try:
             self._copy(batch)
-        except psycopg.errors.UniqueViolation:
-            # The transaction of an earlier attempt was committed, and its answer was lost.
-            logger.info("%d rows of inference_log had been written already", len(batch))
-        except psycopg.DataError as problem:
+        except (psycopg.errors.UniqueViolation, psycopg.DataError) as problem:
             if len(batch) == 1:
-                logger.warning("A row for inference_log was dropped: %s", problem)
-                self._count("dropped", 1)
+                # A row that is there already: its transaction was committed, its answer lost.
+                written = isinstance(problem, psycopg.errors.UniqueViolation)
+                if not written:
+                    logger.warning("A row for inference_log was dropped: %s", problem)
+                self._count("written" if written else "dropped", 1)
                 return
             middle = len(batch) // 2
             self._store(batch[:middle])

@@ -15,6 +15,7 @@ from realtor_model.listing import Property
 from realtor_serving.schemas import BatchRequest, Problem, Refusal
 
 MAX_SHOWN_VALUE = 200
+MAX_SHOWN_PROBLEMS = 20
 
 
 def problems(error: ValidationError) -> list[Problem]:
@@ -25,7 +26,7 @@ def problems(error: ValidationError) -> list[Problem]:
             msg=each["msg"].removeprefix("Value error, "),
             value=_shown(each["input"]),
         )
-        for each in error.errors(include_url=False, include_context=False)
+        for each in error.errors(include_url=False, include_context=False)[:MAX_SHOWN_PROBLEMS]
     ]
 
 
@@ -60,7 +61,7 @@ class InvalidBody:
 
     def __init__(self, error: ValidationError) -> None:
         found = problems(error)
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         self._error = f"{in_words(found[0])}{more}"
         self._detail = found
 
@@ -101,7 +102,7 @@ def json_response(answer: BaseModel, status: int = 200) -> Response:
 
 
 class Gate:
-    """ASGI middleware: refuses foreign hosts and large bodies before anything reads them.
+    """ASGI middleware: refuses foreign hosts, other sites' pages and large bodies unread.
 
     `allowed_hosts` keeps a web page from reaching a service on loopback through a host name that
     it points there (DNS rebinding); "*" allows any.
@@ -125,6 +126,10 @@ class Gate:
                 f"this service does not answer to the host name {host[:100]!r}; "
                 "REALTOR_SERVICE_ALLOWED_HOSTS names the ones it does",
             )
+            await refusal(scope, receive, send)
+            return
+        if headers.get("sec-fetch-site") == "cross-site":
+            refusal = refuse(403, "this service does not answer to other sites' pages")
             await refusal(scope, receive, send)
             return
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):

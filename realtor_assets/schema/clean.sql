@@ -5,6 +5,7 @@
 CREATE TABLE IF NOT EXISTS clean_builds (
     data_version    text PRIMARY KEY,
     feature_version text NOT NULL,
+    loads           integer[] NOT NULL,
     batches         integer[] NOT NULL,
     as_of           date NOT NULL,
     rows_train      bigint NOT NULL,
@@ -16,7 +17,7 @@ CREATE TABLE IF NOT EXISTS clean_builds (
 COMMENT ON TABLE clean_builds IS 'One row per build of the clean tables; the newest is current.';
 
 CREATE TABLE IF NOT EXISTS drift_reports (
-    batch_number     integer NOT NULL,
+    load_id          integer NOT NULL,
     model_version    text NOT NULL,
     feature          text NOT NULL,
     psi              double precision,
@@ -24,11 +25,12 @@ CREATE TABLE IF NOT EXISTS drift_reports (
     null_rate_change double precision,
     unseen_share     double precision,
     reported_at      timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (batch_number, model_version, feature)
+    PRIMARY KEY (load_id, model_version, feature)
 );
 
 CREATE TABLE IF NOT EXISTS retrain_decisions (
-    data_version  text PRIMARY KEY,
+    decision_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    data_version  text NOT NULL,
     batches       integer[] NOT NULL,
     model_version text,
     decision      text NOT NULL CHECK (decision IN ('train', 'skip')),

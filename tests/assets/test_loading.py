@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+import zstandard
 
 from realtor_assets import loading
 from realtor_assets.loading import load_payload, pending_payloads
@@ -96,7 +97,33 @@ def test_a_cut_off_payload_is_refused_whole_and_kept(
     assert count(raw_database, "raw_train") == 0
     assert store.exists(key)
     with raw_database.transaction() as connection:
-        assert pending_payloads(store, connection) == []
+        assert pending_payloads(store, connection) == [key], "a later version may read it"
+    assert load(store, raw_database, key).state == "refused"
+    assert count(raw_database, "ingestion_summary") == 1
+
+
+def test_a_document_without_rows_is_refused(store: ObjectStore, raw_database: Database) -> None:
+    with store.create("payloads/x.json.zst") as file:
+        file.write(zstandard.compress(b'{"group_number": 1, "batch_number": 2, "rows": []}'))
+
+    report = load(store, raw_database, "payloads/x.json.zst")
+
+    assert (report.state, report.error) == ("refused", "payloads/x.json.zst has no array `data`")
+
+
+def test_an_empty_batch_is_loaded(store: ObjectStore, raw_database: Database) -> None:
+    report = load(store, raw_database, land(store, []))
+
+    assert (report.state, report.received) == ("loaded", 0)
+
+
+@pytest.mark.parametrize("column", ["status", "price", "state"])
+def test_a_row_without_a_required_value_is_quarantined(
+    store: ObjectStore, raw_database: Database, column: str
+) -> None:
+    report = load(store, raw_database, land(store, [*houses(3), listing(**{column: None})]))
+
+    assert (report.inserted, report.quarantined) == (3, 1)
 
 
 def test_a_renamed_column_refuses_the_batch(store: ObjectStore, raw_database: Database) -> None:

@@ -4,9 +4,11 @@ import hashlib
 import logging
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import zstandard
 
+from realtor_assets.checks import no_batch_is_missing
 from realtor_assets.loading import PayloadUnreadable, load_payload, pending_payloads, read_header
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.upstream import ListingsApi, UpstreamError, UpstreamUnavailable
@@ -114,3 +116,19 @@ def test_a_payload_without_its_header_is_unreadable(store: ObjectStore) -> None:
 
     with pytest.raises(PayloadUnreadable, match="batch_number"):
         read_header(store, "payloads/x.json.zst")
+
+
+def test_a_batch_lost_on_its_way_is_noticed(
+    tmp_path: Path, store: ObjectStore, raw_database: Database
+) -> None:
+    with servers.upstream(tmp_path, "--rows", "20000", "--fault", "aborted@0") as upstream:
+        payload = api(upstream, attempts=2).land_next_batch(store, raw_database, LOG)
+    assert payload is not None, "the next call brings the next batch"
+    with raw_database.transaction() as connection:
+        load_payload(store, connection, payload.key)
+
+    result = no_batch_is_missing(raw_database=raw_database)
+
+    assert isinstance(result, dg.AssetCheckResult)
+    assert not result.passed
+    assert result.metadata["missing"].value == "group 1: batch 0"
