@@ -50,7 +50,8 @@ format: sync ## Format the code
 bench: sync ## Run the benchmarks against their baselines
 	@for each in benchmarks/[!_]*.py; do [ -e "$$each" ] || continue; .venv/bin/python "$$each"; done
 
-clean: down ## Remove everything that was installed or made here, the platform's data included
+clean: ## Remove everything that was installed or made here, the platform's data included
+	@if [ -x .venv/bin/realtor ]; then .venv/bin/realtor down --purge; fi
 	@rm -rf .venv .tools .realtor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@if [ -L .env ]; then rm .env; fi
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,7 +39,7 @@ def main() -> None:
     """The entry point: an error that a person can put right is one line and exit code 1."""
     try:
         app()
-    except RealtorError as error:
+    except (RealtorError, OSError) as error:
         _console(error=True).print(f"realtor: {error}", style="red")
         sys.exit(FAILED)
 
@@ -79,13 +79,21 @@ def up(
 
 
 @app.command()
-def down() -> None:
+def down(
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove all its data as well: there is no way back.")
+    ] = False,
+) -> None:
     """Stop the platform, and whatever it has left behind. Exit code 0 also when nothing ran."""
     from realtor_local.stack import Stack
 
     console = _console()
-    stopped = Stack(_settings(), console).stop()
+    stack = Stack(_settings(), console)
+    stopped = stack.stop()
     console.print("The platform is stopped." if stopped else "The platform was not running.")
+    if purge:
+        stack.purge()
+        console.print(f"{stack.home.root} and all the platform's data are removed.")
 
 
 @app.command()

@@ -87,7 +87,7 @@ class Home:
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
         """Writes platform.env (0600), readable by shells and by python-dotenv."""
-        lines = (f"{name}={_quote(value)}\n" for name, value in sorted(environment.items()))
+        lines = (f"{name}={_quote(name, value)}\n" for name, value in sorted(environment.items()))
         write_private(self.platform_env, "".join(lines))
 
     def environment(self) -> dict[str, str]:
@@ -96,17 +96,22 @@ class Home:
         return {name: value for name, value in values.items() if value is not None}
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """One start or stop at a time; others wait."""
-        with (self.run / "lock").open("w") as handle:
+    def lock(self, name: str = "lock") -> Iterator[None]:
+        """One start or stop (or whatever `name` stands for) at a time; others wait."""
+        with (self.run / name).open("w") as handle:
+            (self.run / name).chmod(0o600)
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
 
-def _quote(value: str) -> str:
-    if "\n" in value:
-        raise HomeError(f"platform.env cannot hold a value of several lines: {value!r}")
-    if "'" not in value:
+def _quote(name: str, value: str) -> str:
+    """`value` as both a shell and python-dotenv read it. Raises HomeError where they differ."""
+    if not set(value) & {"'", "\\", "\n"}:
         return f"'{value}'"
+    if set(value) & {"\n", "$", "`"}:
+        raise HomeError(
+            f"{name} cannot be written to platform.env: a line break, or a quote or backslash"
+            " together with $ or `, is read differently by different programs"
+        )
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from realtor_local.processes import PROGRAM_MARK, STACK_MARK, marked, stop
 
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", STACK_MARK, PROGRAM_MARK)
+
 
 def main(name: str) -> None:
     """Does not return."""
@@ -22,12 +24,14 @@ def main(name: str) -> None:
     if program["sole"]:
         stop(marked(os.environ[STACK_MARK], name), grace=2)
     os.chdir(program["directory"])
+    environment = {**os.environ, PROGRAM_MARK: name}
     if program["account"] is not None:
         uid, gid = program["account"]
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
-    environment = {**os.environ, PROGRAM_MARK: name}
+        # Whoever else runs as this account may read the environment: it holds no secret.
+        environment = {key: environment[key] for key in PASSED_ON if key in environment}
     os.execvpe(program["command"][0], program["command"], environment)  # noqa: S606
 
 

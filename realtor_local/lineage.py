@@ -56,6 +56,20 @@ def has_champion(mlflow_url: str) -> bool:
     raise RegistryError(f"MLflow at {mlflow_url} answers {answer.status_code}: {answer.text[:300]}")
 
 
+def has_listings(raw_url: str) -> bool:
+    """Whether a batch is in RAW already."""
+    import psycopg
+
+    with psycopg.connect(raw_url, connect_timeout=10) as connection:
+        made = connection.execute("SELECT to_regclass('ingestion_summary')").fetchone()
+        if made is None or made[0] is None:
+            return False
+        loaded = connection.execute(
+            "SELECT EXISTS (SELECT FROM ingestion_summary WHERE state = 'loaded')"
+        ).fetchone()
+    return loaded is not None and bool(loaded[0])
+
+
 def run_jobs(dagster_url: str, jobs: Sequence[str], console: Console) -> None:
     """Runs Dagster jobs one after another, showing their progress.
 

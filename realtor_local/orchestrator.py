@@ -50,6 +50,15 @@ query ($id: ID!, $after: String) { runOrError(runId: $id) { ... on Run {
             stepKey error { message errorChain { error { message } } } }
         ... on RunFailureEvent { message error { message } } } } } } }
 """
+_LIVE_RUNS = """
+{ runsOrError(filter: {statuses: [STARTING, STARTED, CANCELING]}) {
+    ... on Runs { results { runId jobName } } ... on PythonError { message } } }
+"""
+_CANCEL = """
+mutation ($ids: [String!]!) {
+  terminateRuns(runIds: $ids, terminatePolicy: MARK_AS_CANCELED_IMMEDIATELY) {
+    ... on PythonError { message } } }
+"""
 _DAEMONS = """
 { instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }
 """
@@ -137,6 +146,17 @@ class Dagster:
             total=len(run["stepKeysToExecute"] or steps),
             running=tuple(step for step, status in steps.items() if status == "IN_PROGRESS"),
         )
+
+    def cancel_live_runs(self) -> list[str]:
+        """Marks every run that Dagster believes alive as canceled; returns their jobs.
+
+        For a platform that has just started: its machine or its supervisor ended under those runs,
+        and nothing else would ever end them or give back their places in the pools.
+        """
+        runs = self._ask(_LIVE_RUNS)["runsOrError"].get("results", [])
+        if runs:
+            self._ask(_CANCEL, ids=[each["runId"] for each in runs])
+        return [each["jobName"] for each in runs]
 
     def late_daemons(self) -> list[str]:
         """The required daemons that send no heartbeat."""

@@ -333,11 +333,19 @@ class EmbeddedPostgres:
                     sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(identifier)
                 )
 
+    def remove(self) -> None:
+        """Removes the cluster, with all its data. The server must be stopped."""
+        for folder in (self.directory, self._fallback()):
+            if folder.exists():
+                shutil.rmtree(folder)
+
     # ---------------------------------------------------------------------------------- internals
 
     @property
     def _secrets(self) -> Path:
-        return self.directory / "server.json"
+        """Beside the data, so that one is never without the other."""
+        moved = os.geteuid() == 0 and self._fallback().exists()
+        return (self._fallback() if moved else self.directory) / "server.json"
 
     def _url(self, role: str, database: str) -> str:
         cluster = self.cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from realtor_local.signals import uninterrupted
 from realtor_local.supervisor import State, Supervisor, SupervisorError
 
 POLL_SECONDS = 0.25
+# supervisord itself kills a program that has not ended after 30 seconds.
+STOP_SECONDS = 45.0
 # A program that ends this often while it is being started will not become healthy.
 STARTS_BEFORE_GIVING_UP = 3
 LIVE = {"STARTING", "RUNNING", "BACKOFF"}
@@ -182,8 +185,14 @@ class Stack:
         """Stops everything and leaves no orphan. Returns False when nothing ran."""
         if not self.home.run.exists():
             return False
-        with uninterrupted(), self.home.lock():
+        with self.home.lock(), uninterrupted():
             return self._stop()
+
+    def purge(self) -> None:
+        """Removes REALTOR_HOME and PostgreSQL's data. The platform must be stopped."""
+        self.postgres.remove()
+        if self.home.root.exists():
+            shutil.rmtree(self.home.root)
 
     def _stop(self) -> bool:
         ran = self.supervisor.alive()
@@ -200,8 +209,9 @@ class Stack:
             try:
                 for name in names:
                     self.supervisor.stop_program(name)
+                deadline = time.monotonic() + STOP_SECONDS
                 with self.console.status(f"Stopping {', '.join(sorted(names))}"):
-                    while any(
+                    while time.monotonic() < deadline and any(
                         state.name in (*LIVE, "STOPPING")
                         for name, state in self.supervisor.states().items()
                         if name in names

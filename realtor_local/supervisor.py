@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -58,8 +59,8 @@ class Supervisor:
         write_private(configuration, _configuration(programs, socket))
         folder = self.home.socket.parent
         folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
-            raise SupervisorError(f"{folder} belongs to another user: remove it")
+        if not self._is_ours(folder):
+            raise SupervisorError(f"{folder} is not a private folder of this user: remove it")
         log = self.home.logs / "supervisord.out"
         scripts = Path(sys.executable).parent
         with log.open("wb") as output:
@@ -92,6 +93,8 @@ class Supervisor:
             self._call("getState")
         except RPC_FAILURES:
             return False
+        except xmlrpc.client.Fault:
+            return True  # it is shutting down
         return True
 
     def ended_on_purpose(self) -> bool:
@@ -102,7 +105,7 @@ class Supervisor:
         """Program → state. Raises SupervisorError when supervisord does not answer."""
         try:
             reported = self._call("getAllProcessInfo")
-        except RPC_FAILURES as error:
+        except (xmlrpc.client.Fault, *RPC_FAILURES) as error:
             raise SupervisorError(f"supervisord does not answer: {error}") from error
         return {
             each["name"]: State(
@@ -147,9 +150,25 @@ class Supervisor:
     def _call(self, method: str, *arguments: Any) -> Any:
         from supervisor.xmlrpc import SupervisorTransport
 
+        if not self._is_ours(self.home.socket.parent):
+            raise PermissionError(f"{self.home.socket.parent} is not a private folder of this user")
         transport = SupervisorTransport(None, None, f"unix://{self.home.socket}")
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
             return getattr(server.supervisor, method)(*arguments)
+
+    def _is_ours(self, folder: Path) -> bool:
+        """Whether nobody else can have put a socket into `folder`.
+
+        A long REALTOR_HOME has its socket in the temporary folder, where names can be guessed.
+        """
+        if folder.is_relative_to(self.home.root):
+            return True
+        try:
+            found = folder.lstat()
+        except FileNotFoundError:
+            return False
+        private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+        return private and found.st_uid == os.getuid()
 
 
 def _configuration(programs: Iterable[Program], socket: Path) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from realtor_local.lineage import LINEAGE, has_champion, run_jobs
+from realtor_local.lineage import LINEAGE, has_champion, has_listings, run_jobs
+from realtor_local.orchestrator import Dagster
 from realtor_local.report import platform_table, print_table
 from realtor_local.settings import Settings
 from realtor_local.signals import ends_interrupt
@@ -39,6 +40,8 @@ def up(settings: Settings, console: Console, *, lineage: bool, foreground: bool)
         if not fresh:
             console.print("The platform already runs.")
         try:
+            if fresh:
+                _cancel_lost_runs(stack, console)
             _show(stack, console, lineage=lineage)
         except KeyboardInterrupt:
             if fresh:
@@ -62,8 +65,12 @@ def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
     mlflow = environment.get("MLFLOW_TRACKING_URI")
     champion = mlflow is not None and "dagster-webserver" in running and has_champion(mlflow)
     if lineage and not champion and {"Dagster", "MLflow", "Service"} <= set(urls):
-        console.print("There is no Production model yet: running the lineage.")
-        run_jobs(urls["Dagster"], LINEAGE, console)
+        # A second `up` meanwhile waits here, and finds the champion of the first.
+        with stack.home.lock("lineage"):
+            if mlflow is not None and not has_champion(mlflow):
+                console.print("There is no Production model yet: running the lineage.")
+                begun = has_listings(environment["REALTOR_RAW_DATABASE_URL"])
+                run_jobs(urls["Dagster"], LINEAGE[1:] if begun else LINEAGE, console)
         champion = True
     model = valuation = None
     if champion and "service" in running:
@@ -71,6 +78,18 @@ def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
         service.reload()
         model, valuation = service.model_info(), service.predict(EXAMPLE)
     print_table(console, platform_table(urls, model, EXAMPLE, valuation))
+
+
+def _cancel_lost_runs(stack: Stack, console: Console) -> None:
+    environment = stack.home.environment()
+    urls = platform_urls(environment)
+    if "Dagster" in urls and "dagster-daemon" in environment["REALTOR_PROGRAMS"].split(","):
+        with Dagster(urls["Dagster"]) as dagster:
+            lost = dagster.cancel_live_runs()
+        if lost:
+            console.print(
+                f"Canceled what the last stop cut off: {', '.join(lost)}.", style="yellow"
+            )
 
 
 def platform_urls(environment: Mapping[str, str]) -> dict[str, str]:

@@ -186,10 +186,11 @@ class Cursors:
 
     def move(self, key: str, batch: int) -> None:
         """Sets the cursor; it is on the disk when this returns."""
-        self._next[key] = batch
+        moved = {**self._next, key: batch}
         if self._file:
-            state = _State(source=self._source, next_batch=self._next)
+            state = _State(source=self._source, next_batch=moved)
             write_private(self._file, state.model_dump_json())
+        self._next = moved
 
 
 @dataclass(frozen=True)
