@@ -211,14 +211,11 @@ class ValuationModel:
 def _reading(*files: Path) -> Iterator[None]:
     try:
         yield
-    except MemoryError:
-        raise
-    except OSError as problem:
-        # A missing file is the bundle's fault; being out of handles or memory is not.
-        if not isinstance(problem, FileNotFoundError | NotADirectoryError | IsADirectoryError):
-            raise
-        raise BrokenBundle(f"{problem.filename} is missing") from problem
     except Exception as problem:
+        # A missing file is the bundle's fault; being out of handles or memory is not.
+        machine = isinstance(problem, OSError | MemoryError)
+        if machine and not isinstance(problem, FileNotFoundError | NotADirectoryError):
+            raise
         names = " or ".join(map(str, files))
         raise BrokenBundle(f"{names} cannot be read: {problem!r}") from problem
 

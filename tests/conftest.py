@@ -1,9 +1,13 @@
 """Real servers for tests: each xdist worker starts its own, on a free port, in a temp folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from uuid import uuid4
 
+import psycopg
 import pytest
+from psycopg import sql
 
+from realtor_assets.resources import Database
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
 from tests import servers
 
@@ -13,6 +17,26 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     """A real PostgreSQL with the platform's four databases; `.urls` names them."""
     with temporary_postgres() as server:
         yield server
+
+
+@pytest.fixture
+def databases(postgres: EmbeddedPostgres) -> Iterator[Callable[[], Database]]:
+    """Makes empty databases; they are dropped when the test ends."""
+    made: list[str] = []
+    admin = postgres.url("postgres")
+
+    def make() -> Database:
+        name = f"test_{uuid4().hex[:12]}"
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        made.append(name)
+        return Database(url=f"{admin.rsplit('/', 1)[0]}/{name}")
+
+    yield make
+    with psycopg.connect(admin, autocommit=True) as connection:
+        for name in made:
+            statement = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            connection.execute(statement)
 
 
 @pytest.fixture(scope="session")

@@ -1,41 +1,18 @@
 """Empty RAW and CLEAN databases, and an object store, of each test's own."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 import zstandard
-from psycopg import sql
 
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import create_tables
-from realtor_local.postgres import EmbeddedPostgres
 
 Listing = dict[str, Any]
-
-
-@pytest.fixture
-def databases(postgres: EmbeddedPostgres) -> Iterator[Callable[[], Database]]:
-    """Makes empty databases; they are dropped when the test ends."""
-    made: list[str] = []
-    admin = postgres.url("postgres")
-
-    def make() -> Database:
-        name = f"test_{uuid4().hex[:12]}"
-        with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        made.append(name)
-        return Database(url=f"{admin.rsplit('/', 1)[0]}/{name}")
-
-    yield make
-    with psycopg.connect(admin, autocommit=True) as connection:
-        for name in made:
-            statement = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            connection.execute(statement)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from realtor_assets.tracking import Tracking
 from realtor_local.postgres import EmbeddedPostgres
 from tests.servers import MlflowServer, Upstream
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("lineage")]
+pytestmark = [pytest.mark.integration]
 
 
 class Lineage:

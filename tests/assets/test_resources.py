@@ -17,7 +17,7 @@ import pytest
 from realtor_assets.resources import Database, ObjectStore
 from realtor_local.ports import free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("s3")]
+pytestmark = [pytest.mark.integration]
 
 KEYS = {"AWS_ACCESS_KEY_ID": "realtor-test", "AWS_SECRET_ACCESS_KEY": uuid4().hex}
 
@@ -36,7 +36,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     identities.write_text(json.dumps({"identities": [identity]}))
     names = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
-             "filer.port.grpc", "s3.port", "s3.port.grpc"]  # fmt: skip
+             "filer.port.grpc", "s3.port", "s3.port.grpc", "s3.port.iceberg", "s3.port.lance"]  # fmt: skip
     ports: dict[str, int] = {}
     for name in names:
         ports[name] = free_port(frozenset(ports.values()))

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 REALTOR = Path(sys.executable).with_name("realtor")
 OURS = ("REALTOR_", "DAGSTER_", "MLFLOW_", "BENTOML_")

@@ -109,7 +109,6 @@ def test_an_unreachable_upstream_is_named(settings: Settings) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.xdist_group("stack")
 def test_a_running_platform_is_well_and_holds_its_own_ports(running: Platform) -> None:
     done = running.run("doctor", REALTOR_MIN_FREE_DISK_GB="0.001")
     assert done.returncode == 0, done.stdout
@@ -118,7 +117,6 @@ def test_a_running_platform_is_well_and_holds_its_own_ports(running: Platform) -
 
 
 @pytest.mark.integration
-@pytest.mark.xdist_group("stack")
 def test_a_program_that_does_not_answer_is_named(running: Platform) -> None:
     import psutil
 

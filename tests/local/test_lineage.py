@@ -18,7 +18,7 @@ from realtor_local.orchestrator import Dagster, DagsterError, Progress, RunFaile
 from realtor_local.ports import free_port
 from tests.local.conftest import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("dagster"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 JOBS = """
     import dagster as dg

@@ -41,8 +41,8 @@ def test_a_batch_is_typed() -> None:
     }  # fmt: skip
 
 
-def test_everything_but_price_and_state_may_be_missing() -> None:
-    nothing = dict.fromkeys(set(COLUMNS) - {"price", "state"})
+def test_everything_but_price_status_and_state_may_be_missing() -> None:
+    nothing = dict.fromkeys(set(COLUMNS) - {"price", "status", "state"})
     valid, broken = check(batch(nothing, {}, dict.fromkeys(nothing, "")))
 
     assert broken.empty
@@ -54,6 +54,12 @@ def test_everything_but_price_and_state_may_be_missing() -> None:
     ("column", "value", "reason"),
     [
         ("price", None, "is required"),
+        ("status", None, "is required"),
+        ("status", " ", "is required"),
+        ("zip_code", 10**400, "must be a zip code"),
+        ("zip_code", "١٢٣", "must be a zip code"),
+        ("bed", 10**400, "must be a number"),
+        ("city", "x" * 101, "at most 100 characters"),
         ("price", 0.0, "must be from 1 to 1,999,999,999 dollars"),
         ("price", 2_147_483_600.0, "must be from"),
         ("price", float("inf"), "must be a number"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from realtor_assets.resources import Database
 from realtor_model.bundle import ValuationModel
 from realtor_serving.champion import Champion, ChampionCache, ChampionWatcher, RefusedModel
 from realtor_serving.registry import RegistryUnavailable, Release, find_bundle
@@ -247,15 +248,18 @@ def test_only_the_newest_versions_stay_in_the_cache(
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[Server]:
+def mlflow_server(folder: Path, backend: str) -> Iterator[Server]:
     port = str(free_port())
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port,
-        "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+        "--workers", "1",
         "--artifacts-destination", f"file://{folder}/artifacts", "--serve-artifacts",
     ]  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": backend,
+    }
     with run_server(command, url, "/health", folder, environment) as server:
         yield server
 
@@ -291,11 +295,12 @@ mlflow.models.set_model(Valuation())
 
 
 @pytest.mark.integration
-@pytest.mark.xdist_group("mlflow")
-def test_swapped_under_load_and_alive_without_mlflow(tmp_path: Path, bundle: Path) -> None:
+def test_swapped_under_load_and_alive_without_mlflow(
+    tmp_path: Path, bundle: Path, databases: Callable[[], Database]
+) -> None:
     script = tmp_path / "pyfunc_model.py"
     script.write_text(PYFUNC)
-    with mlflow_server(tmp_path / "mlflow") as mlflow:
+    with mlflow_server(tmp_path / "mlflow", databases().url) as mlflow:
         point_at = register(mlflow.url, bundle, script)
         variables = {"MLFLOW_TRACKING_URI": mlflow.url, "REALTOR_CHAMPION_POLL_SECONDS": "1"}
         with run_service(tmp_path / "service", **variables) as service:

@@ -14,7 +14,7 @@ from realtor_model.listing import Property
 from realtor_serving.inference_log import Answer, PostgresInferenceLog
 from tests.serving.running import HOUSE, free_port, run_service, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("inference log")]
+pytestmark = pytest.mark.integration
 
 TABLE = """
 CREATE TABLE inference_log (

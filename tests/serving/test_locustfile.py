@@ -8,7 +8,7 @@ import pytest
 
 from tests.serving.running import ROOT, Server
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("service")]
+pytestmark = [pytest.mark.integration]
 
 
 def run(url: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,6 @@ from tests.serving.running import HOUSE, run_service
 
 
 @pytest.mark.integration
-@pytest.mark.xdist_group("mlflow")
 def test_a_built_bento_serves_without_a_registry(tmp_path: Path, bundle: Path) -> None:
     environment = os.environ | {
         "BENTOML_HOME": str(tmp_path / "bentoml"),

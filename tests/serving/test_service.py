@@ -11,7 +11,7 @@ from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import INPUTS, RANGES, Property
 from tests.serving.running import HOUSE, Server
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("service")]
+pytestmark = [pytest.mark.integration]
 
 
 def test_a_home_is_valued_as_sold_by_the_model_itself(

@@ -10,7 +10,7 @@ from realtor_ui import parts, wording
 from realtor_ui.settings import settings
 from tests.serving.running import Server, free_port, run_service
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("app")]
+pytestmark = [pytest.mark.integration]
 
 APP = Path(__file__).parents[2] / "realtor_ui" / "app.py"
 

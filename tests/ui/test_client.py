@@ -15,7 +15,7 @@ from realtor_ui.client import (
 )
 from tests.serving.running import HOUSE, Server, free_port, run_service
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("app")]
+pytestmark = [pytest.mark.integration]
 
 
 def test_answers_are_typed(service: Server) -> None:
