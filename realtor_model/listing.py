@@ -288,7 +288,7 @@ def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
 
 def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict[str, _Mask]]:
     """Float64 values with NaN for what is missing or unreadable, and the rules that were broken."""
-    no_scalar = _not_scalar(received) | _beyond_float(received)
+    no_scalar = _not_scalar(received)
     numbers = pd.to_numeric(received.mask(no_scalar), errors="coerce").to_numpy(
         np.float64, na_value=np.nan
     )
@@ -326,15 +326,6 @@ def _not_scalar(received: "pd.Series[Any]") -> _Mask:
     if received.dtype != object:
         return np.full(len(received), received.dtype == bool)
     return received.map(type).isin([bool, list, dict]).to_numpy()
-
-
-def _beyond_float(received: "pd.Series[Any]") -> _Mask:
-    """Where an integer is too large for any number of NumPy's."""
-    if received.dtype != object:
-        return np.full(len(received), False)
-    return received.map(
-        lambda value: isinstance(value, int) and value.bit_length() > 1000
-    ).to_numpy(bool)
 
 
 def _missing(received: "pd.Series[Any]") -> _Mask:

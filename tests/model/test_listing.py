@@ -56,9 +56,7 @@ def test_everything_but_price_status_and_state_may_be_missing() -> None:
         ("price", None, "is required"),
         ("status", None, "is required"),
         ("status", " ", "is required"),
-        ("zip_code", 10**400, "must be a zip code"),
         ("zip_code", "١٢٣", "must be a zip code"),
-        ("bed", 10**400, "must be a number"),
         ("city", "x" * 101, "at most 100 characters"),
         ("price", 0.0, "must be from 1 to 1,999,999,999 dollars"),
         ("price", 2_147_483_600.0, "must be from"),
@@ -255,3 +253,9 @@ def test_its_json_schema_tells_the_ranges() -> None:
     described = Property.model_json_schema()["properties"]["bed"]["anyOf"][0]
 
     assert (described["minimum"], described["maximum"]) == (1, 100)
+
+
+@pytest.mark.parametrize("column", ["zip_code", "bed", "acre_lot"])
+def test_a_number_beyond_all_numbers_is_refused(column: str) -> None:
+    with pytest.raises(ValidationError, match=f"{column} is 1000"):
+        Property.model_validate({"state": "Texas", "house_size": 1_500, column: 10**400})
