@@ -12,7 +12,7 @@ class Settings(BaseSettings):
     Raises `pydantic.ValidationError`, naming the variable, when one has no value or a wrong one.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore")
 
     api_url: str = Field(
         "http://127.0.0.1:8000",

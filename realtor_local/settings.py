@@ -33,7 +33,7 @@ class SettingsError(RealtorError):
 class Settings(BaseSettings):
     """The platform on one machine. A port of 0 means: take a free one and remember it."""
 
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(
         DEFAULT_HOME,
@@ -207,7 +207,9 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment. Raises SettingsError naming each variable that is wrong."""
     try:
-        return Settings(**overrides)
+        # By alias, as the environment is read: by field name too, `home` would be $HOME.
+        aliases = {name: str(each.validation_alias) for name, each in Settings.model_fields.items()}
+        return Settings(**{aliases[name]: value for name, value in overrides.items()})
     except ValidationError as error:
         problems = "; ".join(
             f"{problem['loc'][0]}={problem['input']!r}: {problem['msg']}"

@@ -15,7 +15,7 @@ class Settings(BaseSettings):
     Raises `pydantic.ValidationError`, naming the variable, when one has a wrong value.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore")
 
     home: Path = Field(
         ROOT / ".realtor",

@@ -12,7 +12,7 @@ class Settings(BaseSettings):
     Raises `pydantic.ValidationError`, naming the variable, when one has a wrong value.
     """
 
-    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore")
 
     service_url: str = Field(
         "http://127.0.0.1:8080",

@@ -38,6 +38,8 @@ def test_every_direct_dependency_has_its_reason() -> None:
     ids=lambda settings: settings.__module__,
 )
 def test_every_setting_is_documented(settings: type[BaseSettings]) -> None:
+    by_name = settings.model_config.get("populate_by_name")
+    assert not by_name, "a field named `home` would be read from $HOME"
     text = (ROOT / "docs/CONFIGURATION.md").read_text()
     for name, field in settings.model_fields.items():
         variable = field.validation_alias or field.alias
