@@ -157,7 +157,7 @@ def source_of(connection: psycopg.Connection) -> CleanBuild:
     """The build that what RAW holds now would make, its rows not yet counted.
 
     The version is a hash of the loads that brought rows and of the encoder's version. The
-    reference date is the newest sale, but for the odd date in the future. Raises `dagster.Failure`
+    reference date is the newest sale, but for the odd 1 % of late dates. Raises `dagster.Failure`
     before the first load.
     """
     rows = connection.execute(
@@ -173,7 +173,7 @@ def source_of(connection: psycopg.Connection) -> CleanBuild:
         for split in SPLITS
     )
     row = connection.execute(
-        "SELECT (SELECT percentile_disc(0.999) WITHIN GROUP (ORDER BY prev_sold_date)"
+        "SELECT (SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY prev_sold_date)"
         " FROM raw_train WHERE prev_sold_date <= now() AND load_id = ANY(%(loads)s)),"
         f" {outside}",
         {"loads": loads},

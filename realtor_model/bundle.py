@@ -113,7 +113,7 @@ class ValuationModel:
         for name, unknown in self.encoder.unknown(columns).items():
             for row in np.flatnonzero(unknown):
                 texts[row].append(
-                    f"{name} {columns[name][row]} is not among the listings learned from: "
+                    f"{name.replace('_', ' ')} {columns[name][row]} is not among the listings learned from: "
                     "the home is valued by what surrounds it"
                 )
         for name, (low, high) in self.encoder.ranges.items():

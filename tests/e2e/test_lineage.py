@@ -74,7 +74,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         assert "xgboost" in up.stdout or "gradient_boosting" in up.stdout or "forest" in up.stdout
         yield platform
     finally:
-        down = platform.run("down")
+        down = platform.run("down", "--purge")
         assert down.returncode == 0, down.stdout + down.stderr
 
 

@@ -85,7 +85,7 @@ def make_platform() -> Iterator[Platform]:
         try:
             yield platform
         finally:
-            platform.run("down")
+            platform.run("down", "--purge")
 
 
 @pytest.fixture
