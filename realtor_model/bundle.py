@@ -112,9 +112,10 @@ class ValuationModel:
         texts: list[list[str]] = [[] for _ in range(len(columns["status"]))]
         for name, unknown in self.encoder.unknown(columns).items():
             for row in np.flatnonzero(unknown):
+                place = f"{name.replace('_', ' ')} {columns[name][row]}"
                 texts[row].append(
-                    f"{name.replace('_', ' ')} {columns[name][row]} is not among the listings learned from: "
-                    "the home is valued by what surrounds it"
+                    f"{place} is not among the listings learned from: the home is valued by what "
+                    "surrounds it"
                 )
         for name, (low, high) in self.encoder.ranges.items():
             values = columns[name]
