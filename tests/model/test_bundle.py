@@ -177,7 +177,7 @@ def test_warnings_name_what_makes_a_valuation_a_guess(model_of: ModelOf) -> None
 
     assert plain == []
     assert [text.split(" is ")[0] for text in odd] == [
-        "city Atlantis", "zip_code 99999", "house_size 900,000",
+        "city Atlantis", "zip code 99999", "house_size 900,000",
     ]  # fmt: skip
     assert "square feet" in odd[2]
     assert nowhere == [
