@@ -139,20 +139,23 @@ def every_row_is_somewhere(raw_database: Database) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset="ingestion_summary",
     name="no_batch_is_missing",
-    description="No batch number of the upstream is skipped. A batch that was lost on its way (the "
-    "upstream's cursor moves at the call) comes again after `realtor restart-upstream`; rows that "
-    "are there already are not stored twice.",
+    description="No batch number of the upstream is skipped. What is lost on its way (the "
+    "upstream's cursor moves at the call) is fetched again by the next ingest; what stays missing "
+    "the upstream does not give.",
 )
 def no_batch_is_missing(raw_database: Database) -> dg.AssetCheckResult:
     with raw_database.transaction() as connection:
         rows = connection.execute(
-            "SELECT group_number, number FROM (SELECT group_number, max(batch_number) AS newest"
-            " FROM ingestion_summary GROUP BY group_number) g,"
-            " generate_series(0, newest) AS number WHERE NOT EXISTS (SELECT FROM ingestion_summary"
-            " WHERE state = 'loaded' AND group_number = g.group_number AND batch_number = number)"
-            " ORDER BY 1, 2"
+            "SELECT group_number, day, number FROM (SELECT group_number, day, max(batch_number) AS"
+            " newest FROM landed_payloads WHERE source = 'upstream' GROUP BY group_number, day) g,"
+            " generate_series(0, newest) AS number WHERE NOT EXISTS (SELECT FROM landed_payloads p"
+            " JOIN ingestion_summary s USING (partition_key) WHERE s.state = 'loaded'"
+            " AND p.group_number = g.group_number AND p.day IS NOT DISTINCT FROM g.day"
+            " AND p.batch_number = number) ORDER BY 1, 2, 3"
         ).fetchall()
-    missing = [f"group {group}: batch {batch}" for group, batch in rows]
+    missing = [
+        f"group {group}{f', {day}' if day else ''}: batch {batch}" for group, day, batch in rows
+    ]
     return dg.AssetCheckResult(passed=not missing, metadata={"missing": ", ".join(missing) or "-"})
 
 

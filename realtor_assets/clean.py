@@ -21,7 +21,8 @@ from realtor_assets.listings import IN_DOMAIN, Listings, read_listings
 from realtor_assets.loading import SPLITS
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore, copy_arrow
-from realtor_assets.schema import create_tables, describe
+from realtor_assets.schema import require_current
+from realtor_assets.tables import describe
 from realtor_model.features import FEATURE_VERSION, FeatureEncoder
 
 MAPS = ("encoding_mappings", "preprocessing_statistics")
@@ -86,7 +87,7 @@ def current_build(connection: psycopg.Connection) -> CleanBuild | None:
 def required_build(database: Database) -> CleanBuild:
     """The newest build. Raises `dagster.Failure` before the first."""
     with database.transaction() as connection:
-        create_tables(connection, "clean")
+        require_current(connection, "clean")
         build = current_build(connection)
     if build is None:
         raise dg.Failure("there is no clean build yet: run the clean job", allow_retries=False)
@@ -116,7 +117,7 @@ def build_clean_tables(
     clean_database: Database,
 ) -> Iterator[dg.MaterializeResult[None]]:
     with clean_database.transaction() as connection:
-        create_tables(connection, "clean")
+        require_current(connection, "clean")
         last = current_build(connection)
     with raw_database.transaction() as connection:
         source = source_of(connection)
@@ -161,7 +162,7 @@ def source_of(connection: psycopg.Connection) -> CleanBuild:
     before the first load.
     """
     rows = connection.execute(
-        "SELECT load_id, batch_number, payload_key FROM ingestion_summary"
+        "SELECT load_id, batch_number, partition_key FROM ingestion_summary"
         " WHERE state = 'loaded' AND received > duplicate + quarantined ORDER BY load_id"
     ).fetchall()
     if not rows:

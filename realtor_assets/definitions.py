@@ -12,8 +12,9 @@ config = settings()
 defs = dg.Definitions(
     assets=[
         raw.listings_api,
-        raw.land_next_batch,
-        raw.load_landed_payloads,
+        raw.api_request_log,
+        raw.landed_payloads,
+        raw.load_batch,
         clean.build_clean_tables,
         monitoring.drift_report,
         monitoring.retrain_decision,

@@ -1,61 +1,82 @@
-"""Landed payload → RAW: parse, check, deduplicate, split, in one transaction per payload.
+"""Landed payload → RAW: read, check, deduplicate, split, in one transaction per payload.
 
-Loading never calls the upstream and may be repeated: a payload that `ingestion_summary` knows is
-not loaded again, and a row that RAW holds is not inserted again.
+Loading never calls the upstream and may be repeated: a row that RAW or its quarantine holds is not
+stored again.
 """
 
 import time
-from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
-from typing import IO, Any
 
-import ijson
 import pandas as pd
 import psycopg
 import pyarrow as pa
-import zstandard
 from psycopg import sql
 
+from realtor_assets.landing import LandedPayload, Progress
+from realtor_assets.payloads import PayloadUnreadable, read_pieces
 from realtor_assets.resources import ObjectStore, copy_arrow
-from realtor_assets.upstream import PAYLOADS
 from realtor_model.listing import COLUMNS, SchemaChanged, check
 
-CHUNK_ROWS = 50_000
 SPLITS = ("train", "validation", "test")
+_RULES_SHOWN = 3
 
-# The split is a hash of the property, so that all listings of one house fall on one side, and a
-# row never moves as data grows: 70 / 15 / 15.
-_STAGE = """
+_STAGES = """
 CREATE TEMP TABLE staged_listing (
     brokered_by bigint, status text, price double precision, bed integer, bath integer,
     acre_lot double precision, street bigint, city text, state text, zip_code text,
     house_size integer, prev_sold_date date
-) ON COMMIT DROP
+) ON COMMIT DROP;
+CREATE TEMP TABLE staged_quarantine (
+    position bigint, column_name text, rule text, value text, record jsonb
+) ON COMMIT DROP;
 """
-_HASH = """
-CREATE TEMP TABLE hashed_listing ON COMMIT DROP AS
-SELECT md5(staged_listing::text)::uuid AS row_hash,
-       ('x' || left(md5(concat_ws('|', coalesce(street::text, ''), lower(coalesce(city, '')),
-                                  coalesce(zip_code, ''))), 8))::bit(32)::bigint % 100 AS bucket,
-       staged_listing.*
-FROM staged_listing
+# The row's identity is the MD5 of its typed text, its split a hash of the property, so that all
+# listings of one house fall on one side, a row never moves as data grows, and the same row twice
+# always meets itself in the same table: 70 / 15 / 15. Sorted, rows fill the tables' indexes page by
+# page; at random they touch most pages of them for each piece.
+_INSERT = """
+WITH hashed AS MATERIALIZED (
+    SELECT md5(s::text)::uuid AS row_hash,
+           ('x' || left(md5(concat_ws('|', coalesce(street::text, ''), lower(coalesce(city, '')),
+               coalesce(zip_code, ''))), 8))::bit(32)::bigint %% 100 AS bucket,
+           s.*
+    FROM staged_listing s ORDER BY 1
+), train AS (
+    INSERT INTO raw_train ({columns}, load_id, batch_number)
+    SELECT {columns}, %(load_id)s, %(batch)s FROM hashed WHERE bucket < 70
+    ON CONFLICT (row_hash) DO NOTHING RETURNING 1
+), validation AS (
+    INSERT INTO raw_validation ({columns}, load_id, batch_number)
+    SELECT {columns}, %(load_id)s, %(batch)s FROM hashed WHERE bucket >= 70 AND bucket < 85
+    ON CONFLICT (row_hash) DO NOTHING RETURNING 1
+), test AS (
+    INSERT INTO raw_test ({columns}, load_id, batch_number)
+    SELECT {columns}, %(load_id)s, %(batch)s FROM hashed WHERE bucket >= 85
+    ON CONFLICT (row_hash) DO NOTHING RETURNING 1
+), quarantine AS (
+    INSERT INTO raw_quarantine
+        (partition_key, position, load_id, batch_number, column_name, rule, value, record)
+    SELECT %(partition)s, position, %(load_id)s, %(batch)s, column_name, rule, value, record
+    FROM staged_quarantine ON CONFLICT (partition_key, position) DO NOTHING RETURNING 1
+)
+SELECT (SELECT count(*) FROM train), (SELECT count(*) FROM validation),
+       (SELECT count(*) FROM test), (SELECT count(*) FROM quarantine)
 """
-_BUCKETS = {"train": (0, 70), "validation": (70, 85), "test": (85, 100)}
 
 
-class PayloadUnreadable(Exception):
-    """A landed payload is not the JSON document that the upstream promises."""
+class TooManyBroken(Exception):
+    """A larger share of a batch breaks the contract than broken rows account for."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
     """Where the rows of one payload went. `received` is the sum of the other counts."""
 
-    payload_key: str
     load_id: int
+    partition_key: str
     state: str
-    group_number: int | None
+    group_number: int
     batch_number: int | None
     received: int
     inserted_train: int
@@ -72,65 +93,152 @@ class LoadReport:
         return self.inserted_train + self.inserted_validation + self.inserted_test
 
 
-def pending_payloads(store: ObjectStore, connection: psycopg.Connection) -> list[str]:
-    """Keys of the payloads landed and not yet loaded, refused ones too, oldest first."""
-    loaded = connection.execute("SELECT payload_key FROM ingestion_summary WHERE state = 'loaded'")
-    known = {key for (key,) in loaded.fetchall()}
-    return [key for key in store.list_keys(PAYLOADS) if key not in known]
-
-
-def load_payload(store: ObjectStore, connection: psycopg.Connection, key: str) -> LoadReport:
+def load_payload(
+    store: ObjectStore,
+    connection: psycopg.Connection,
+    payload: LandedPayload,
+    *,
+    max_broken_share: float,
+    progress: Progress,
+) -> LoadReport:
     """Load one payload into RAW inside the caller's transaction.
 
-    A payload that cannot be read as a whole (not JSON, other columns) is recorded as refused with
-    the reason, and stays in the object store.
+    A payload that cannot be taken as a whole (cut off, other columns, more than `max_broken_share`
+    of its rows broken) is recorded as refused with the reason, and stays in the object store.
     """
     started = time.monotonic()
     load_id = _next_load_id(connection)
-    group = batch = None
-    received = quarantined = 0
+    counts = _Counts()
+    error = None
     try:
-        with connection.transaction():
-            header = read_header(store, key)
-            group, batch = header["group_number"], header["batch_number"]
-            connection.execute(_STAGE)
-            for position, chunk in _chunks(store, key):
-                valid, broken = check(chunk)
-                received += len(chunk)
-                quarantined += len(broken)
-                _stage(connection, valid)
-                _quarantine(connection, broken, key, batch, position)
-            inserted = _insert_new(connection, load_id, batch)
-        report = LoadReport(
-            payload_key=key,
-            load_id=load_id,
-            state="loaded",
-            group_number=group,
-            batch_number=batch,
-            received=received,
-            **{f"inserted_{split}": inserted[split] for split in SPLITS},
-            duplicate=received - quarantined - sum(inserted.values()),
-            quarantined=quarantined,
-            error=None,
-            seconds=time.monotonic() - started,
-        )
-    except (PayloadUnreadable, SchemaChanged) as problem:
-        report = LoadReport(
-            key, load_id, "refused", group, batch, 0, 0, 0, 0, 0, 0,
-            error=str(problem), seconds=time.monotonic() - started,
-        )  # fmt: skip
+        if payload.batch_number is None:
+            raise PayloadUnreadable(f"{payload.payload_key} has no batch_number")
+        with connection.transaction(), _Loader(connection, payload, load_id) as loader:
+            for piece in read_pieces(store, payload.payload_key):
+                valid, broken = check(piece.rows)
+                counts.add(len(piece.rows), broken)
+                loader.load(valid, broken.assign(row=broken["row"] + piece.first))
+                progress(f"{piece.share:.0%}, {counts.received:,} rows read")
+            counts.refuse_beyond(max_broken_share)
+        inserted = loader.inserted
+    except (PayloadUnreadable, SchemaChanged, TooManyBroken) as problem:
+        error, counts, inserted = str(problem), _Counts(), [0, 0, 0, 0]
+    report = LoadReport(
+        load_id=load_id,
+        partition_key=payload.partition_key,
+        state="loaded" if error is None else "refused",
+        group_number=payload.group_number,
+        batch_number=payload.batch_number,
+        received=counts.received,
+        inserted_train=inserted[0],
+        inserted_validation=inserted[1],
+        inserted_test=inserted[2],
+        duplicate=counts.received - sum(inserted),
+        quarantined=inserted[3],
+        error=error,
+        seconds=time.monotonic() - started,
+    )
     values = asdict(report)
     connection.execute(
-        sql.SQL(
-            "INSERT INTO ingestion_summary ({columns}) VALUES ({values})"
-            " ON CONFLICT (payload_key) DO UPDATE SET ({columns}, loaded_at) = ({values}, now())"
-        ).format(
-            columns=sql.SQL(", ").join(map(sql.Identifier, values)),
-            values=sql.SQL(", ").join(map(sql.Placeholder, values)),
+        sql.SQL("INSERT INTO ingestion_summary ({}) VALUES ({})").format(
+            sql.SQL(", ").join(map(sql.Identifier, values)),
+            sql.SQL(", ").join(map(sql.Placeholder, values)),
         ),
         values,
     )
     return report
+
+
+class _Counts:
+    """How many rows were received, and how many of them break which rule."""
+
+    def __init__(self) -> None:
+        self.received = self.broken = 0
+        self._rules: dict[str, int] = {}
+        self._examples: dict[str, str] = {}
+
+    def add(self, received: int, broken: pd.DataFrame) -> None:
+        self.received += received
+        self.broken += len(broken)
+        found = broken.groupby("rule", sort=False)["value"].agg(["size", "first"])
+        for rule, number, example in zip(found.index, found["size"], found["first"], strict=True):
+            self._rules[rule] = self._rules.get(rule, 0) + int(number)
+            self._examples.setdefault(rule, example)
+
+    def refuse_beyond(self, share: float) -> None:
+        """Raises `TooManyBroken`, telling which rules broke most often."""
+        if self.broken <= share * self.received:
+            return
+        most = sorted(self._rules, key=lambda rule: -self._rules[rule])[:_RULES_SHOWN]
+        found = "; ".join(
+            f"{rule}: {self._rules[rule] / self.received:.0%} of the rows, such as "
+            f"{self._examples[rule]!r}"
+            for rule in most
+        )
+        raise TooManyBroken(
+            f"{self.broken:,} of {self.received:,} rows break the contract, more than "
+            f"{share:.0%}: the data has changed ({found})"
+        )
+
+
+class _Loader:
+    """Stages and inserts pieces in a thread of its own, so that PostgreSQL's work on one piece
+    and the reading of the next go on at the same time. One connection, so one transaction.
+    """
+
+    def __init__(
+        self, connection: psycopg.Connection, payload: LandedPayload, load_id: int
+    ) -> None:
+        self._connection = connection
+        self._values = {
+            "load_id": load_id,
+            "batch": payload.batch_number,
+            "partition": payload.partition_key,
+        }
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._work: Future[None] | None = None
+        # Rows new to train, validation, test and quarantine.
+        self.inserted = [0, 0, 0, 0]
+        connection.execute(_STAGES)
+
+    def __enter__(self) -> "_Loader":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # The thread must have let go of the connection before anybody ends its transaction.
+        self._thread.shutdown(wait=True)
+        if kind is None:
+            self._wait()
+
+    def load(self, valid: pd.DataFrame, broken: pd.DataFrame) -> None:
+        """Take one piece. Returns when the piece before it is in; raises what kept that out."""
+        rows = _listings(valid)
+        quarantined = pa.Table.from_pandas(
+            broken.rename(columns={"row": "position"}), preserve_index=False
+        )
+        self._wait()
+        self._work = self._thread.submit(self._insert, rows, quarantined)
+
+    def _wait(self) -> None:
+        if self._work is not None:
+            self._work.result()
+
+    def _insert(self, rows: pa.Table, quarantined: pa.Table) -> None:
+        copy_arrow(self._connection, "staged_listing", rows)
+        if len(quarantined):
+            copy_arrow(self._connection, "staged_quarantine", quarantined)
+        columns = sql.SQL(", ").join(map(sql.Identifier, ("row_hash", *COLUMNS)))
+        statement = sql.SQL(_INSERT).format(columns=columns)
+        found = self._connection.execute(statement, self._values).fetchone()
+        assert found is not None
+        self.inserted = [old + new for old, new in zip(self.inserted, found, strict=True)]
+        self._connection.execute("TRUNCATE staged_listing, staged_quarantine")
+
+
+def _listings(valid: pd.DataFrame) -> pa.Table:
+    rows = pa.Table.from_pandas(valid[list(COLUMNS)], preserve_index=False)
+    index = rows.schema.get_field_index("prev_sold_date")
+    return rows.set_column(index, "prev_sold_date", rows.column(index).cast(pa.date32()))
 
 
 def _next_load_id(connection: psycopg.Connection) -> int:
@@ -139,81 +247,3 @@ def _next_load_id(connection: psycopg.Connection) -> int:
     ).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def read_header(store: ObjectStore, key: str) -> dict[str, int]:
-    """`group_number` and `batch_number` of a payload. Raises `PayloadUnreadable`."""
-    header: dict[str, int] = {}
-    with _document(store, key) as document:
-        try:
-            for prefix, event, value in ijson.parse(document):
-                if event == "number" and prefix in ("group_number", "batch_number"):
-                    header[prefix] = int(value)
-                if len(header) == 2:
-                    return header
-        except ijson.JSONError as problem:
-            raise PayloadUnreadable(f"{key} is not whole JSON: {problem}") from problem
-    raise PayloadUnreadable(f"{key} has no group_number and batch_number")
-
-
-def _chunks(store: ObjectStore, key: str) -> Iterator[tuple[int, pd.DataFrame]]:
-    """The rows of a payload in frames of at most `CHUNK_ROWS`, each with its first position."""
-    with _document(store, key) as document:
-        rows: Iterator[Any] = ijson.items(document, "data.item", use_float=True)
-        position = 0
-        try:
-            while records := list(islice(rows, CHUNK_ROWS)):
-                if not all(isinstance(record, dict) for record in records):
-                    raise PayloadUnreadable(f"{key}: a row of `data` is not an object")
-                yield position, pd.DataFrame.from_records(records)
-                position += len(records)
-            if position == 0 and not _has_rows_array(store, key):
-                raise PayloadUnreadable(f"{key} has no array `data`")
-        except ijson.JSONError as problem:
-            raise PayloadUnreadable(
-                f"{key} is not whole JSON: it breaks off after row {position:,} ({problem})"
-            ) from problem
-
-
-def _has_rows_array(store: ObjectStore, key: str) -> bool:
-    with _document(store, key) as document:
-        return any(
-            (prefix, event) == ("data", "start_array") for prefix, event, _ in ijson.parse(document)
-        )
-
-
-def _document(store: ObjectStore, key: str) -> IO[bytes]:
-    reader: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(store.open(key), closefd=True)
-    return reader
-
-
-def _stage(connection: psycopg.Connection, valid: pd.DataFrame) -> None:
-    rows = pa.Table.from_pandas(valid[list(COLUMNS)], preserve_index=False)
-    index = rows.schema.get_field_index("prev_sold_date")
-    dates = rows.column(index).cast(pa.date32())
-    copy_arrow(connection, "staged_listing", rows.set_column(index, "prev_sold_date", dates))
-
-
-def _quarantine(
-    connection: psycopg.Connection, broken: pd.DataFrame, key: str, batch: int, first: int
-) -> None:
-    if broken.empty:
-        return
-    rows = broken.rename(columns={"row": "position"}).assign(
-        payload_key=key, batch_number=batch, position=lambda frame: frame["position"] + first
-    )
-    copy_arrow(connection, "raw_quarantine", pa.Table.from_pandas(rows, preserve_index=False))
-
-
-def _insert_new(connection: psycopg.Connection, load_id: int, batch: int) -> dict[str, int]:
-    connection.execute(_HASH)
-    columns = sql.SQL(", ").join(map(sql.Identifier, ("row_hash", *COLUMNS)))
-    inserted = {}
-    for split, (low, high) in _BUCKETS.items():
-        statement = sql.SQL(
-            "INSERT INTO {table} ({columns}, load_id, batch_number)"
-            " SELECT {columns}, %s, %s FROM hashed_listing WHERE bucket >= %s AND bucket < %s"
-            " ON CONFLICT (row_hash) DO NOTHING"
-        ).format(table=sql.Identifier(f"raw_{split}"), columns=columns)
-        inserted[split] = connection.execute(statement, [load_id, batch, low, high]).rowcount
-    return inserted

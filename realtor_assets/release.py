@@ -18,7 +18,7 @@ from realtor_assets.listings import Listings, read_listings
 from realtor_assets.models import log_to_mlflow
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database
-from realtor_assets.schema import create_tables
+from realtor_assets.schema import require_current
 from realtor_assets.settings import Settings, settings
 from realtor_assets.tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model.bundle import ValuationModel
@@ -443,7 +443,7 @@ def _by_hand(version: str, decision: str, reason: str) -> PromotionRecord:
             f"{REGISTERED_MODEL} has no version {version}; it has: {', '.join(known) or 'none'}"
         )
     with database.transaction() as connection:
-        create_tables(connection, "clean")
+        require_current(connection, "clean")
     with database.lock(PROMOTION_LOCK):
         champion = tracking.alias(PRODUCTION_ALIAS)
         record = PromotionRecord(

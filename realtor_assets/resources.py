@@ -3,11 +3,11 @@
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 import adbc_driver_postgresql.dbapi as adbc
 import dagster as dg
@@ -19,6 +19,7 @@ from psycopg import sql
 
 # Bounds the CSV text held at once: a clean row is about 500 characters.
 COPY_ROWS = 50_000
+_PARTIAL = ".partial-"
 
 
 class Database(dg.ConfigurableResource[None]):
@@ -106,6 +107,19 @@ class ObjectStore(dg.ConfigurableResource[None]):
         fs, path = fsspec.url_to_fs(self.url_of(key))
         return fs.open(path, "rb")  # type: ignore[no-any-return]
 
+    def size(self, key: str) -> int:
+        """Bytes of `key`. Raises `FileNotFoundError` when there is none."""
+        fs, path = fsspec.url_to_fs(self.url_of(key))
+        return int(fs.size(path))
+
+    def delete(self, key: str) -> None:
+        """Remove `key`, and what a writer that was killed has left of it; none is fine too."""
+        fs, path = fsspec.url_to_fs(self.url_of(key))
+        folder, _, name = path.rpartition("/")
+        for each in (path, *fs.glob(f"{folder}/{_PARTIAL}{name}-*")):
+            if fs.exists(each):
+                fs.rm_file(each)
+
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
         fs, path = fsspec.url_to_fs(self.url_of(key))
@@ -126,18 +140,18 @@ class ObjectStore(dg.ConfigurableResource[None]):
 @contextmanager
 def _create_local(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    partial = path.with_name(f"{_PARTIAL}{path.name}-{uuid4().hex[:8]}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(partial, path)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise

@@ -36,12 +36,38 @@ class Settings(BaseSettings):
     api_attempts: int = Field(
         4,
         validation_alias="REALTOR_API_ATTEMPTS",
-        description="Calls made for one batch before the run fails.",
+        description="Calls in a row that may fail before the run fails.",
         ge=1,
+    )
+    end_of_data_pause_hours: float = Field(
+        24.0,
+        validation_alias="REALTOR_END_OF_DATA_PAUSE_HOURS",
+        description="How long the schedule leaves the upstream alone after it had no more data.",
+        ge=0,
+    )
+    max_payload_bytes: int = Field(
+        4 * 2**30,
+        validation_alias="REALTOR_MAX_PAYLOAD_BYTES",
+        description="A batch beyond this size is not landed.",
+        gt=0,
+    )
+    max_broken_share: float = Field(
+        0.2,
+        validation_alias="REALTOR_MAX_BROKEN_SHARE",
+        description="A batch with a larger share of rows that break the contract is refused as a "
+        "whole.",
+        ge=0,
+        le=1,
     )
     raw_database_url: str = Field(
         validation_alias="REALTOR_RAW_DATABASE_URL",
         description="PostgreSQL URL of the RAW database.",
+    )
+    raw_owner_database_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_RAW_OWNER_DATABASE_URL",
+        description="URL of RAW as the role that owns its tables, for migrations only; unset, "
+        "REALTOR_RAW_DATABASE_URL.",
     )
     clean_database_url: str = Field(
         validation_alias="REALTOR_CLEAN_DATABASE_URL",

@@ -150,7 +150,10 @@ def restart_upstream() -> None:
         group=environment.get("REALTOR_API_GROUP", "1"),
         day=environment.get("REALTOR_API_DAY"),
     )
-    _console().print("The next `realtor ingest` gets the first batch.")
+    _console().print(
+        "The upstream begins again at its first batch. The next `realtor ingest` goes through what"
+        " is here already, to the first batch that is not."
+    )
 
 
 # -------------------------------------------------------------------------------------- the lineage
@@ -158,13 +161,45 @@ def restart_upstream() -> None:
 
 @app.command()
 def ingest(
-    batches: Annotated[int, typer.Option(min=1, help="How many batches to ingest.")] = 1,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Batch number N: once more if it is landed (nothing is stored twice, the upstream"
+            " is not asked), else ask for batches up to it.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every batch, until the upstream has no more.")
+    ] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="A CSV in the Kaggle format."
+        ),
+    ] = None,
 ) -> None:
-    """Take the upstream's next batches into RAW: the Dagster job `ingest`.
+    """Take listings into RAW; without an option, the upstream's next batch.
 
-    Exit codes: 0 all runs succeeded (also when the upstream has no more data), 1 one failed.
+    Runs the Dagster jobs `ingest` (or `ingest_csv`) and `load`. Exit codes: 0 done (also when the
+    upstream has no more data), 1 a run failed or there is no such batch.
     """
-    _run_jobs(["ingest"] * batches)
+    if (batch is not None) + every + (csv is not None) > 1:
+        raise typer.BadParameter("only one of --batch, --all and --csv can be given")
+    from realtor_local.lineage import Ingestion
+    from realtor_local.orchestrator import Dagster
+
+    environment, console = _platform(), _console()
+    with Dagster(_dagster_url(environment)) as dagster:
+        ingestion = Ingestion(dagster, environment["REALTOR_RAW_DATABASE_URL"], console)
+        if csv is not None:
+            ingestion.file(csv.resolve())
+        elif batch is not None:
+            ingestion.batch(batch, int(environment.get("REALTOR_API_GROUP", "1")))
+        else:
+            while ingestion.next() and every:
+                pass
 
 
 @app.command()
@@ -321,12 +356,17 @@ def _service_url() -> str:
 
 def _run_jobs(jobs: list[str]) -> None:
     from realtor_local.lineage import run_jobs
+
+    run_jobs(_dagster_url(_platform()), jobs, _console())
+
+
+def _dagster_url(environment: Mapping[str, str]) -> str:
     from realtor_local.up import platform_urls
 
-    urls = platform_urls(_platform())
+    urls = platform_urls(environment)
     if "Dagster" not in urls:
         raise RealtorError("This platform runs without Dagster (REALTOR_PROGRAMS).")
-    run_jobs(urls["Dagster"], jobs, _console())
+    return urls["Dagster"]
 
 
 def _reload(console: Console, environment: Mapping[str, str]) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, LiteralString
 
 import httpx
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from realtor_local.errors import RealtorError
 from realtor_local.health import http_client
-from realtor_local.orchestrator import Dagster, Progress
+from realtor_local.orchestrator import Dagster
+from realtor_local.orchestrator import Progress as RunProgress
 
 # The names in realtor_model.listing, whose import takes seconds.
 REGISTERED_MODEL = "realtor-price"
 PRODUCTION_ALIAS = "production"
-
-LINEAGE = ("ingest", "clean", "train")
 
 
 class RegistryError(RealtorError):
@@ -56,18 +59,104 @@ def has_champion(mlflow_url: str) -> bool:
     raise RegistryError(f"MLflow at {mlflow_url} answers {answer.status_code}: {answer.text[:300]}")
 
 
-def has_listings(raw_url: str) -> bool:
-    """Whether a batch is in RAW already."""
-    import psycopg
+class NoSuchBatch(RealtorError):
+    """The upstream has no batch of that number."""
 
-    with psycopg.connect(raw_url, connect_timeout=10) as connection:
-        made = connection.execute("SELECT to_regclass('ingestion_summary')").fetchone()
-        if made is None or made[0] is None:
+
+class Ingestion:
+    """Batches into RAW: the Dagster jobs `ingest`, `ingest_csv` and `load`, one after another.
+
+    Each method shows its progress and raises DagsterError; RunFailedError holds the errors of a
+    run that failed, and its URL.
+    """
+
+    def __init__(self, dagster: Dagster, raw_url: str, console: Console) -> None:
+        self._dagster = dagster
+        self._raw_url = raw_url
+        self._console = console
+
+    def first(self) -> None:
+        """Makes sure that RAW holds a batch, as far as that is not done already."""
+        if self._ask(_LOADED):
+            return
+        if not self._ask(_PENDING):
+            self._run("ingest")
+        self._load_pending()
+
+    def next(self) -> bool:
+        """Lands and loads the next batch. False when the upstream has no more."""
+        before = self._landed()
+        self._run("ingest")
+        self._load_pending()
+        if self._landed() == before:
+            self._console.print("The upstream has no more data.")
             return False
-        loaded = connection.execute(
-            "SELECT EXISTS (SELECT FROM ingestion_summary WHERE state = 'loaded')"
-        ).fetchone()
-    return loaded is not None and bool(loaded[0])
+        return True
+
+    def batch(self, number: int, group: int) -> None:
+        """Loads a batch that is landed once more, or asks for batches up to that one.
+
+        Raises NoSuchBatch.
+        """
+        of_number = (
+            "SELECT partition_key FROM landed_payloads WHERE batch_number = %s"
+            " AND group_number = %s ORDER BY landed_at DESC LIMIT 1"
+        )
+        if known := self._ask(of_number, number, group):
+            self._load(known[0][0])
+            return
+        while not self._ask(of_number, number, group):
+            if not self.next():
+                raise NoSuchBatch(f"The upstream has no batch {number}.")
+
+    def file(self, path: Path) -> None:
+        """Lands and loads a CSV file."""
+        self._run("ingest_csv", config={"ops": {"land_csv": {"config": {"path": str(path)}}}})
+        if not self._load_pending():
+            self._console.print("These bytes are in RAW already: nothing is added.")
+
+    def _load_pending(self) -> bool:
+        waiting = self._ask(_PENDING)
+        for (partition,) in waiting:
+            self._load(partition)
+        return bool(waiting)
+
+    def _load(self, partition: str) -> None:
+        pending = (partition,) in self._ask(_PENDING)
+        # The sensor may have been quicker.
+        run_id = self._dagster.unfailed_run("load", partition) if pending else None
+        _follow(self._dagster, "load", self._console, run_id=run_id, partition=partition)
+        self._told(partition)
+
+    def _run(self, job: str, config: Mapping[str, Any] | None = None) -> None:
+        _follow(self._dagster, job, self._console, config=config)
+
+    def _told(self, partition: str) -> None:
+        for received, inserted, duplicate, quarantined in self._ask(_SUMMARY, partition):
+            self._console.print(
+                f"{partition}: {received:,} rows received = {inserted:,} inserted +"
+                f" {duplicate:,} duplicate + {quarantined:,} quarantined"
+            )
+
+    def _landed(self) -> int:
+        return int(self._ask("SELECT count(*) FROM landed_payloads")[0][0])
+
+    def _ask(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        import psycopg
+
+        with psycopg.connect(self._raw_url, connect_timeout=10) as connection:
+            return connection.execute(query, values).fetchall()
+
+
+_LOADED = "SELECT 1 FROM ingestion_summary WHERE state = 'loaded' LIMIT 1"
+_PENDING = (
+    "SELECT partition_key FROM landed_payloads p WHERE NOT EXISTS (SELECT FROM ingestion_summary s"
+    " WHERE s.partition_key = p.partition_key) ORDER BY landed_at"
+)
+_SUMMARY = (
+    "SELECT received, inserted_train + inserted_validation + inserted_test, duplicate, quarantined"
+    " FROM ingestion_summary WHERE partition_key = %s ORDER BY load_id DESC LIMIT 1"
+)
 
 
 def run_jobs(dagster_url: str, jobs: Sequence[str], console: Console) -> None:
@@ -77,36 +166,59 @@ def run_jobs(dagster_url: str, jobs: Sequence[str], console: Console) -> None:
     """
     with Dagster(dagster_url) as dagster:
         for job in jobs:
-            began = time.monotonic()
-            run_id = dagster.launch(job)
-            console.print(f"{job}: {dagster.run_url(run_id)}")
-            with _Teller(job, console) as teller:
-                dagster.follow(run_id, teller.tell)
-            console.print(f"✓ {job:<18}{time.monotonic() - began:6.1f} s", style="green")
+            _follow(dagster, job, console)
+
+
+def _follow(
+    dagster: Dagster,
+    job: str,
+    console: Console,
+    *,
+    run_id: str | None = None,
+    partition: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    began = time.monotonic()
+    run_id = run_id or dagster.launch(job, partition=partition, config=config)
+    console.print(f"{job}: {dagster.run_url(run_id)}")
+    with _Teller(job, console) as teller:
+        dagster.follow(run_id, teller.tell)
+    console.print(f"✓ {job:<18}{time.monotonic() - began:6.1f} s", style="green")
 
 
 class _Teller:
-    """A moving line on a terminal; elsewhere one line per change."""
+    """A progress bar on a terminal; elsewhere one line per change."""
 
     def __init__(self, job: str, console: Console) -> None:
         self._job = job
         self._console = console
-        self._status = console.status(job)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(job, total=None, text="")
         self._told = ""
 
     def __enter__(self) -> _Teller:
-        self._status.start()
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._status.stop()
+        self._bar.stop()
 
-    def tell(self, progress: Progress) -> None:
+    def tell(self, progress: RunProgress) -> None:
         begun = progress.done or progress.running
         steps = f"{progress.done}/{progress.total} steps" if begun else progress.status.lower()
-        text = f"{self._job}: {steps}  {', '.join(progress.running)}".rstrip()
+        text = f"{steps}  {progress.detail or ', '.join(progress.running)}".rstrip()
         if self._console.is_terminal:
-            self._status.update(text)
+            share = re.search(r"(\d+)%", progress.detail)
+            total, done = (100, int(share[1])) if share else (None, 0)
+            self._bar.update(self._task, total=total, completed=done, text=text)
         elif text != self._told:
-            self._console.print(text)
+            self._console.print(f"{self._job}: {text}")
         self._told = text

@@ -7,7 +7,7 @@ cannot tell which steps of a run are done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,8 @@ from realtor_local.errors import RealtorError
 
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 POLL_SECONDS = 1.0
+# realtor_assets.raw.PROGRESS_TAG, whose import takes seconds.
+PROGRESS_TAG = "realtor/progress"
 
 _REPOSITORIES = """
 { repositoriesOrError {
@@ -29,8 +31,9 @@ _LOCATIONS = """
     locationOrLoadError { ... on PythonError { message } } } } } }
 """
 _LAUNCH = """
-mutation ($selector: JobOrPipelineSelector!) {
-  launchRun(executionParams: {selector: $selector, runConfigData: "{}"}) {
+mutation ($selector: JobOrPipelineSelector!, $config: RunConfigData!, $tags: [ExecutionTag!]!) {
+  launchRun(executionParams: {
+      selector: $selector, runConfigData: $config, executionMetadata: {tags: $tags}}) {
     __typename
     ... on LaunchRunSuccess { run { runId } }
     ... on PythonError { message }
@@ -38,7 +41,7 @@ mutation ($selector: JobOrPipelineSelector!) {
 """
 _RUN = """
 query ($id: ID!) { runOrError(runId: $id) {
-    ... on Run { status stepKeysToExecute stepStats { stepKey status } }
+    ... on Run { status stepKeysToExecute stepStats { stepKey status } tags { key value } }
     ... on RunNotFoundError { message }
     ... on PythonError { message } } }
 """
@@ -53,6 +56,11 @@ query ($id: ID!, $after: String) { runOrError(runId: $id) { ... on Run {
 _LIVE_RUNS = """
 { runsOrError(filter: {statuses: [STARTING, STARTED, CANCELING]}) {
     ... on Runs { results { runId jobName } } ... on PythonError { message } } }
+"""
+_RUNS_OF = """
+query ($job: String!, $tags: [ExecutionTag!]!) {
+  runsOrError(filter: {pipelineName: $job, tags: $tags}, limit: 1) {
+    ... on Runs { results { runId status } } ... on PythonError { message } } }
 """
 _CANCEL = """
 mutation ($ids: [String!]!) {
@@ -74,12 +82,15 @@ class RunFailedError(DagsterError):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: its status, steps done of total, and the steps now running."""
+    """Where a run stands: its status, steps done of total, the steps now running, and how far the
+    work of a long one is, in words.
+    """
 
     status: str
     done: int
     total: int
     running: tuple[str, ...]
+    detail: str = ""
 
 
 class Dagster:
@@ -103,7 +114,9 @@ class Dagster:
     def run_url(self, run_id: str) -> str:
         return f"{self.url}/runs/{run_id}"
 
-    def launch(self, job: str) -> str:
+    def launch(
+        self, job: str, *, partition: str | None = None, config: Mapping[str, Any] | None = None
+    ) -> str:
         """Launches a job and returns its run's id. Raises DagsterError."""
         repositories = self._ask(_REPOSITORIES)["repositoriesOrError"].get("nodes", [])
         for repository in repositories:
@@ -116,12 +129,22 @@ class Dagster:
             "repositoryName": repository["name"],
             "repositoryLocationName": repository["location"]["name"],
         }
-        launched = self._ask(_LAUNCH, selector=selector)["launchRun"]
+        launched = self._ask(
+            _LAUNCH, selector=selector, config=config or {}, tags=_partition_tags(partition)
+        )["launchRun"]
         if launched["__typename"] != "LaunchRunSuccess":
             reasons = [launched.get("message", launched["__typename"])]
             reasons += [error["message"] for error in launched.get("errors", [])]
             raise DagsterError(f"Dagster does not launch {job!r}: {' '.join(reasons)}")
         return str(launched["run"]["runId"])
+
+    def unfailed_run(self, job: str, partition: str) -> str | None:
+        """The newest run of a job for a partition, unless it failed or there is none."""
+        runs = self._ask(_RUNS_OF, job=job, tags=_partition_tags(partition))["runsOrError"]
+        newest = next(iter(runs.get("results", [])), None)
+        if newest is None or newest["status"] in ("FAILURE", "CANCELED"):
+            return None
+        return str(newest["runId"])
 
     def follow(self, run_id: str, report: Callable[[Progress], None]) -> None:
         """Waits for a run's end, reporting its progress. Raises RunFailedError, DagsterError."""
@@ -145,6 +168,7 @@ class Dagster:
             done=sum(status in ("SUCCESS", "SKIPPED") for status in steps.values()),
             total=len(run["stepKeysToExecute"] or steps),
             running=tuple(step for step, status in steps.items() if status == "IN_PROGRESS"),
+            detail=next((tag["value"] for tag in run["tags"] if tag["key"] == PROGRESS_TAG), ""),
         )
 
     def cancel_live_runs(self) -> list[str]:
@@ -196,3 +220,7 @@ class Dagster:
         if body.get("errors"):
             raise DagsterError(f"Dagster at {self.url}: {body['errors'][0]['message']}")
         return dict(body["data"])
+
+
+def _partition_tags(partition: str | None) -> list[dict[str, str]]:
+    return [] if partition is None else [{"key": "dagster/partition", "value": partition}]

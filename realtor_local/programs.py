@@ -100,8 +100,12 @@ def make_plan(
             reusable = remembered and remembered not in taken and (running or is_free(remembered))
             ports[name] = wanted or (remembered if reusable else free_port(avoid=taken))
     databases = {name: url for name, url in settings.database_urls.items() if url}
+    if inference_log := settings.inference_log_url or settings.raw_database_url:
+        databases["REALTOR_INFERENCE_LOG_URL"] = inference_log
     if "postgres" in settings.programs:
         databases = postgres.urls
+        # Only `realtor up` migrates, and no program needs the right to change RAW.
+        del databases["REALTOR_RAW_OWNER_DATABASE_URL"]
         ports["postgres"] = postgres.cluster.port
     environment = _environment(settings, home, ports, databases)
     programs = {
@@ -168,8 +172,6 @@ def _environment(
         url = f"http://{LOOPBACK}:{ports[name]}" if name in ports else external
         if url:
             environment[variable] = url
-    if raw := databases.get("REALTOR_RAW_DATABASE_URL"):
-        environment["REALTOR_INFERENCE_LOG_URL"] = raw
     if settings.csv:
         environment["REALTOR_CSV"] = str(settings.csv)
     # A proxy, where one is set, cannot reach this machine's loopback interface.

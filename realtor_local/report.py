@@ -105,7 +105,7 @@ def _next_rows(urls: Mapping[str, str], *, champion: bool) -> list[tuple[str, st
             0,
             (
                 "Next batch",
-                f"launch the jobs ingest, clean and train at {dagster}/jobs,"
+                f"launch the jobs ingest (load follows), clean and train at {dagster}/jobs,"
                 " or: realtor ingest && realtor train",
             ),
         )

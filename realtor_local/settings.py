@@ -68,6 +68,18 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_RAW_DATABASE_URL",
         description="PostgreSQL URL of RAW. With the three others set, PostgreSQL is external.",
     )
+    raw_owner_database_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_RAW_OWNER_DATABASE_URL",
+        description="External PostgreSQL: URL of RAW as the role that owns it and migrates its "
+        "tables; unset, REALTOR_RAW_DATABASE_URL.",
+    )
+    inference_log_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_INFERENCE_LOG_URL",
+        description="External PostgreSQL: URL of RAW as the role with which the service writes "
+        "inference_log; unset, REALTOR_RAW_DATABASE_URL.",
+    )
     clean_database_url: str | None = Field(
         None,
         validation_alias="REALTOR_CLEAN_DATABASE_URL",

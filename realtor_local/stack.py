@@ -97,8 +97,26 @@ class Stack:
         if databases:
             self._bring_up(databases)
             self.postgres.create_databases()
+        if fresh:
+            self._migrate()
         if others := [each for each in missing if each.name != "postgres"]:
             self._bring_up(others)
+
+    def _migrate(self) -> None:
+        """Brings the tables of RAW and CLEAN to this code's revision."""
+        environment = self.home.environment()
+        owner = (
+            self.postgres.url("realtor_raw_owner")
+            if "postgres" in self.settings.programs
+            else self.settings.raw_owner_database_url
+        )
+        raw = owner or environment.get("REALTOR_RAW_DATABASE_URL")
+        if raw is None:
+            return
+        from realtor_assets.schema import migrate
+
+        migrate(raw, "raw")
+        migrate(environment["REALTOR_CLEAN_DATABASE_URL"], "clean")
 
     def _plan(self, *, running: bool = False) -> Plan:
         if "postgres" in self.settings.programs:

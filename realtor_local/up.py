@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from realtor_local.lineage import LINEAGE, has_champion, has_listings, run_jobs
+from realtor_local.lineage import Ingestion, has_champion, run_jobs
 from realtor_local.orchestrator import Dagster
 from realtor_local.report import platform_table, print_table
 from realtor_local.settings import Settings
@@ -69,8 +69,10 @@ def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
         with stack.home.lock("lineage"):
             if mlflow is not None and not has_champion(mlflow):
                 console.print("There is no Production model yet: running the lineage.")
-                begun = has_listings(environment["REALTOR_RAW_DATABASE_URL"])
-                run_jobs(urls["Dagster"], LINEAGE[1:] if begun else LINEAGE, console)
+                with Dagster(urls["Dagster"]) as dagster:
+                    raw = environment["REALTOR_RAW_DATABASE_URL"]
+                    Ingestion(dagster, raw, console).first()
+                run_jobs(urls["Dagster"], ("clean", "train"), console)
         champion = True
     model = valuation = None
     if champion and "service" in running:

@@ -1,6 +1,7 @@
 """Real servers for tests: each xdist worker starts its own, on a free port, in a temp folder."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import psycopg
@@ -19,24 +20,31 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-@pytest.fixture
-def databases(postgres: EmbeddedPostgres) -> Iterator[Callable[[], Database]]:
-    """Makes empty databases; they are dropped when the test ends."""
+@contextmanager
+def empty_databases(postgres: EmbeddedPostgres) -> Iterator[Callable[[], Database]]:
+    """Makes empty databases; they are dropped when the block ends."""
     made: list[str] = []
-    admin = postgres.url("postgres")
+    admin = postgres.admin_url
 
     def make() -> Database:
         name = f"test_{uuid4().hex[:12]}"
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         made.append(name)
-        return Database(url=f"{admin.rsplit('/', 1)[0]}/{name}")
+        return Database(url=f"{admin.rpartition('/')[0]}/{name}")
 
     yield make
     with psycopg.connect(admin, autocommit=True) as connection:
         for name in made:
             statement = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
             connection.execute(statement)
+
+
+@pytest.fixture
+def databases(postgres: EmbeddedPostgres) -> Iterator[Callable[[], Database]]:
+    """Makes empty databases for one test."""
+    with empty_databases(postgres) as make:
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Real servers that several test folders start: each a process on a free port."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import uvicorn
+from starlette.applications import Starlette
 
 from realtor_local.ports import free_port
 
@@ -85,3 +89,18 @@ def upstream(folder: Path, *options: str) -> Iterator[Upstream]:
     command = [sys.executable, "-m", "realtor_local.upstream", "--port", str(port), *options]
     with running(command, f"http://127.0.0.1:{port}/health", folder / "upstream.log"):
         yield Upstream(f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def listening(app: Starlette) -> Iterator[str]:
+    """`app` on a free port of a real server, in a thread of this process; yields its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()

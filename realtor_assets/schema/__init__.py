@@ -1,50 +1,61 @@
-"""The tables of the RAW and CLEAN databases, and how Dagster shows them."""
+"""The tables of the RAW and CLEAN databases, and their migrations.
 
-from importlib.resources import files
+`python -m realtor_assets.schema` migrates both.
+"""
 
-import dagster as dg
+from pathlib import Path
+
 import psycopg
-from psycopg import sql
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+FOLDER = Path(__file__).parent
 
 
-def create_tables(connection: psycopg.Connection, database: str) -> None:
-    """Create what is missing of `database` ("raw" or "clean").
+class SchemaOutdated(Exception):
+    """A database is not at the revision that this code was written for."""
 
-    Concurrent callers wait for one another: PostgreSQL's IF NOT EXISTS alone can race.
+
+def migrate(url: str, database: str) -> str:
+    """Bring `database` ("raw" or "clean") at `url` to this code's revision, which is returned.
+
+    Several callers at once wait for one another; each revision is one transaction.
     """
-    statements = (files(__package__) / f"{database}.sql").read_text()
-    connection.execute("SELECT pg_advisory_xact_lock(hashtext('realtor schema'))")
-    connection.execute(statements)
+    config = _config(database)
+    target = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(target, poolclass=sqlalchemy.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('realtor schema'))")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return _head(database)
 
 
-def describe(connection: psycopg.Connection, table: str) -> dict[str, dg.MetadataValue]:
-    """Row count and column schema of `table`, read from the database itself."""
-    columns = connection.execute(
-        """
-        SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-               col_description(a.attrelid, a.attnum)
-        FROM pg_attribute a
-        WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped
-        ORDER BY a.attnum
-        """,
-        [table],
-    ).fetchall()
-    schema = dg.TableSchema(
-        [
-            dg.TableColumn(
-                name,
-                type_name,
-                description=comment,
-                constraints=dg.TableColumnConstraints(nullable=not required),
-            )
-            for name, type_name, required, comment in columns
-        ]
-    )
-    count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
-    row = connection.execute(count).fetchone()
-    assert row is not None
-    return {
-        "dagster/column_schema": dg.MetadataValue.table_schema(schema),
-        "dagster/row_count": dg.MetadataValue.int(row[0]),
-        "dagster/table_name": dg.MetadataValue.text(table),
-    }
+def require_current(connection: psycopg.Connection, database: str) -> None:
+    """Raises `SchemaOutdated`, naming the fix, unless `database` is at this code's revision."""
+    made = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+    found = None
+    if made is not None and made[0] is not None:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        found = row[0] if row else None
+    if found != _head(database):
+        raise SchemaOutdated(
+            f"the {database.upper()} database is at revision {found or 'none'}, this code needs "
+            f"{_head(database)}: run `python -m realtor_assets.schema`"
+        )
+
+
+def _config(database: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", str(FOLDER / database))
+    return config
+
+
+def _head(database: str) -> str:
+    head = ScriptDirectory.from_config(_config(database)).get_current_head()
+    assert head is not None
+    return head

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 import zstandard
 
+from realtor_assets.landing import LandedPayload, measure, partition_key, register
 from realtor_assets.resources import Database, ObjectStore
-from realtor_assets.schema import create_tables
+from realtor_assets.schema import migrate
 
 Listing = dict[str, Any]
 
@@ -18,16 +19,14 @@ Listing = dict[str, Any]
 @pytest.fixture
 def raw_database(databases: Callable[[], Database]) -> Database:
     database = databases()
-    with database.transaction() as connection:
-        create_tables(connection, "raw")
+    migrate(database.url, "raw")
     return database
 
 
 @pytest.fixture
 def clean_database(databases: Callable[[], Database]) -> Database:
     database = databases()
-    with database.transaction() as connection:
-        create_tables(connection, "clean")
+    migrate(database.url, "clean")
     return database
 
 
@@ -54,10 +53,30 @@ def listing(**values: Any) -> Listing:
     } | values
 
 
-def land(store: ObjectStore, rows: list[Listing], *, batch: int = 0, cut: int | None = None) -> str:
-    """Put a payload with `rows` into the store as landing would; `cut` drops its last bytes."""
+def land(
+    store: ObjectStore,
+    database: Database,
+    rows: list[Listing],
+    *,
+    batch: int = 0,
+    cut: int | None = None,
+) -> LandedPayload:
+    """Land a payload with `rows` as the client would; `cut` drops its last bytes."""
     document = json.dumps({"group_number": 1, "batch_number": batch, "data": rows}).encode()
-    key = f"payloads/group=1/{batch:04d}-{uuid4().hex[:8]}.json.zst"
+    return land_bytes(store, database, document[: None if cut is None else -cut], batch=batch)
+
+
+def land_bytes(
+    store: ObjectStore, database: Database, body: bytes, *, batch: int | None = 0
+) -> LandedPayload:
+    """Land `body` under the name of a batch."""
+    key = f"payloads/group=1/{uuid4().hex}.json.zst"
     with store.create(key) as file:
-        file.write(zstandard.compress(document[: None if cut is None else -cut]))
-    return key
+        file.write(zstandard.compress(body))
+    size, sha256 = measure(store, key)
+    payload = LandedPayload(
+        partition_key(1, None, batch, sha256), key, "upstream", 1, None, batch, size, sha256
+    )
+    with database.transaction() as connection:
+        register(connection, payload)
+    return payload

@@ -2,12 +2,13 @@
 
 import psycopg
 import pytest
-import zstandard
 
 from realtor_assets import loading
-from realtor_assets.loading import load_payload, pending_payloads
+from realtor_assets.landing import LandedPayload, pending
+from realtor_assets.loading import load_payload
 from realtor_assets.resources import Database, ObjectStore
-from tests.assets.conftest import Listing, land, listing
+from realtor_local.postgres import EmbeddedPostgres
+from tests.assets.conftest import Listing, land, land_bytes, listing
 
 pytestmark = pytest.mark.integration
 
@@ -16,9 +17,18 @@ def houses(n: int) -> list[Listing]:
     return [listing(street=float(street), price=200_000.0 + street) for street in range(n)]
 
 
-def load(store: ObjectStore, database: Database, key: str) -> loading.LoadReport:
+def load(
+    store: ObjectStore, database: Database, payload: LandedPayload, share: float = 1.0
+) -> loading.LoadReport:
     with database.transaction() as connection:
-        return load_payload(store, connection, key)
+        return load_payload(
+            store, connection, payload, max_broken_share=share, progress=lambda text: None
+        )
+
+
+def waiting(database: Database) -> list[str]:
+    with database.transaction() as connection:
+        return [payload.partition_key for payload in pending(connection)]
 
 
 def count(database: Database, table: str) -> int:
@@ -31,7 +41,7 @@ def count(database: Database, table: str) -> int:
 def test_every_row_of_a_batch_is_somewhere(store: ObjectStore, raw_database: Database) -> None:
     rows = [*houses(200), houses(1)[0], listing(price=0.0), listing(bed=473.0)]
 
-    report = load(store, raw_database, land(store, rows, batch=3))
+    report = load(store, raw_database, land(store, raw_database, rows, batch=3))
 
     assert (report.state, report.batch_number, report.received) == ("loaded", 3, 203)
     assert (report.inserted, report.duplicate, report.quarantined) == (200, 1, 2)
@@ -48,7 +58,7 @@ def test_every_row_of_a_batch_is_somewhere(store: ObjectStore, raw_database: Dat
 
 
 def test_values_are_normalised_once(store: ObjectStore, raw_database: Database) -> None:
-    load(store, raw_database, land(store, [listing(zip_code=6016.0, bath=None)]))
+    load(store, raw_database, land(store, raw_database, [listing(zip_code=6016.0, bath=None)]))
 
     with raw_database.transaction() as connection:
         union = " UNION ALL ".join(
@@ -58,22 +68,39 @@ def test_values_are_normalised_once(store: ObjectStore, raw_database: Database) 
         assert connection.execute(union).fetchall() == [("06016", 3, None, "2021-10-22")]
 
 
-def test_loading_the_same_rows_again_adds_nothing(
-    store: ObjectStore, raw_database: Database
+def test_pieces_of_a_batch_add_up(
+    store: ObjectStore, raw_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load(store, raw_database, land(store, houses(50)))
+    monkeypatch.setattr("realtor_assets.payloads.PIECE_BYTES", 4_000)
+    monkeypatch.setattr("realtor_assets.payloads._HEAD_BYTES", 100)
+    rows = [*houses(300), listing(price=-1.0), *houses(200), listing(price=None)]
 
-    again = load(store, raw_database, land(store, houses(50)))
+    report = load(store, raw_database, land(store, raw_database, rows))
 
-    assert (again.inserted, again.duplicate) == (0, 50)
+    assert (report.received, report.inserted, report.duplicate) == (502, 300, 200)
+    assert report.quarantined == 2
+    with raw_database.transaction() as connection:
+        kept = connection.execute("SELECT position FROM raw_quarantine ORDER BY 1").fetchall()
+    assert kept == [(300,), (501,)]
+
+
+def test_a_replay_adds_no_row_and_says_so(store: ObjectStore, raw_database: Database) -> None:
+    payload = land(store, raw_database, [*houses(50), listing(bed=473.0)])
+    load(store, raw_database, payload)
+
+    again = load(store, raw_database, payload)
+
+    assert (again.received, again.inserted, again.quarantined, again.duplicate) == (51, 0, 0, 51)
+    assert count(raw_database, "ingestion_summary") == 2
+    assert count(raw_database, "raw_quarantine") == 1
 
 
 def test_listings_of_one_house_fall_on_one_side(store: ObjectStore, raw_database: Database) -> None:
     asked = houses(100)
     sold = [row | {"status": "sold", "price": row["price"] - 5_000} for row in asked]
 
-    load(store, raw_database, land(store, asked, batch=0))
-    load(store, raw_database, land(store, sold, batch=1))
+    load(store, raw_database, land(store, raw_database, asked, batch=0))
+    load(store, raw_database, land(store, raw_database, sold, batch=1))
 
     for split in loading.SPLITS:
         with raw_database.transaction() as connection:
@@ -87,32 +114,41 @@ def test_listings_of_one_house_fall_on_one_side(store: ObjectStore, raw_database
 def test_a_cut_off_payload_is_refused_whole_and_kept(
     store: ObjectStore, raw_database: Database
 ) -> None:
-    key = land(store, houses(50), cut=40)
+    payload = land(store, raw_database, houses(50), cut=40)
 
-    report = load(store, raw_database, key)
+    report = load(store, raw_database, payload)
 
     assert report.state == "refused"
     assert report.error is not None
     assert "not whole JSON" in report.error
     assert count(raw_database, "raw_train") == 0
-    assert store.exists(key)
-    with raw_database.transaction() as connection:
-        assert pending_payloads(store, connection) == [key], "a later version may read it"
-    assert load(store, raw_database, key).state == "refused"
-    assert count(raw_database, "ingestion_summary") == 1
+    assert store.exists(payload.payload_key)
+    assert waiting(raw_database) == []
 
 
-def test_a_document_without_rows_is_refused(store: ObjectStore, raw_database: Database) -> None:
-    with store.create("payloads/x.json.zst") as file:
-        file.write(zstandard.compress(b'{"group_number": 1, "batch_number": 2, "rows": []}'))
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"group_number": 1, "batch_number": 2, "rows": []}', "has no array `data`"),
+        (b'{"batch_number": 0, "data": [1, 2]}', "is not an object"),
+        (b'{"batch_number": 0, "data": [{"city": "\xff"}]}', "not whole JSON"),
+        (b'{"batch_number": 0, "data": [{"price": NaN}]}', "not whole JSON"),
+        (b"<html>busy</html>", "not whole JSON"),
+        (b"", "not whole JSON"),
+    ],
+)
+def test_a_document_of_another_kind_is_refused_with_the_reason(
+    store: ObjectStore, raw_database: Database, body: bytes, error: str
+) -> None:
+    report = load(store, raw_database, land_bytes(store, raw_database, body))
 
-    report = load(store, raw_database, "payloads/x.json.zst")
-
-    assert (report.state, report.error) == ("refused", "payloads/x.json.zst has no array `data`")
+    assert report.state == "refused"
+    assert report.error is not None
+    assert error in report.error
 
 
 def test_an_empty_batch_is_loaded(store: ObjectStore, raw_database: Database) -> None:
-    report = load(store, raw_database, land(store, []))
+    report = load(store, raw_database, land(store, raw_database, []))
 
     assert (report.state, report.received) == ("loaded", 0)
 
@@ -121,7 +157,9 @@ def test_an_empty_batch_is_loaded(store: ObjectStore, raw_database: Database) ->
 def test_a_row_without_a_required_value_is_quarantined(
     store: ObjectStore, raw_database: Database, column: str
 ) -> None:
-    report = load(store, raw_database, land(store, [*houses(3), listing(**{column: None})]))
+    rows = [*houses(3), listing(**{column: None})]
+
+    report = load(store, raw_database, land(store, raw_database, rows))
 
     assert (report.inserted, report.quarantined) == (3, 1)
 
@@ -132,34 +170,110 @@ def test_a_renamed_column_refuses_the_batch(store: ObjectStore, raw_database: Da
         for row in houses(5)
     ]
 
-    report = load(store, raw_database, land(store, renamed))
+    report = load(store, raw_database, land(store, raw_database, renamed))
+
+    assert report.state == "refused"
+    assert report.error == "columns are missing: bath; not in the contract: baths"
+
+
+def test_numbers_that_became_text_refuse_the_batch(
+    store: ObjectStore, raw_database: Database
+) -> None:
+    rows = [row | {"price": f"${row['price']:,.0f}"} for row in houses(40)]
+
+    report = load(store, raw_database, land(store, raw_database, [*rows, *houses(20)]), share=0.5)
 
     assert report.state == "refused"
     assert report.error is not None
-    assert "bath" in report.error
+    assert "40 of 60 rows break the contract" in report.error
+    assert "price must be a number: 67% of the rows, such as '$200,000'" in report.error
+    for table in ("raw_train", "raw_quarantine"):
+        assert count(raw_database, table) == 0
 
 
 def test_a_crash_while_loading_leaves_nothing_and_the_next_try_loads_all(
     store: ObjectStore, raw_database: Database
 ) -> None:
-    key = land(store, houses(50))
+    payload = land(store, raw_database, houses(50))
     with pytest.raises(KeyboardInterrupt), raw_database.transaction() as connection:
-        load_payload(store, connection, key)
+        load_payload(store, connection, payload, max_broken_share=1.0, progress=lambda text: None)
         raise KeyboardInterrupt
 
     assert count(raw_database, "raw_train") == 0
+    assert waiting(raw_database) == [payload.partition_key]
+    assert load(store, raw_database, payload).inserted == 50
+
+
+def test_what_keeps_a_piece_out_keeps_the_batch_out(
+    store: ObjectStore, raw_database: Database
+) -> None:
+    payload = land(store, raw_database, houses(50))
     with raw_database.transaction() as connection:
-        assert pending_payloads(store, connection) == [key]
-    assert load(store, raw_database, key).inserted == 50
+        connection.execute("ALTER TABLE raw_train ADD CHECK (price < 1)")
+
+    with pytest.raises(psycopg.errors.CheckViolation):
+        load(store, raw_database, payload)
+
+    assert waiting(raw_database) == [payload.partition_key]
 
 
-def test_the_database_refuses_counts_that_do_not_add_up(raw_database: Database) -> None:
+def test_the_database_refuses_counts_that_do_not_add_up(
+    store: ObjectStore, raw_database: Database
+) -> None:
+    payload = land(store, raw_database, [])
     with (
         pytest.raises(psycopg.errors.CheckViolation, match="every_row_is_somewhere"),
         raw_database.transaction() as connection,
     ):
         connection.execute(
-            "INSERT INTO ingestion_summary (payload_key, state, received, inserted_train,"
-            " inserted_validation, inserted_test, duplicate, quarantined, seconds)"
-            " VALUES ('x', 'loaded', 10, 5, 1, 1, 1, 1, 0)"
+            "INSERT INTO ingestion_summary (partition_key, state, group_number, received,"
+            " inserted_train, inserted_validation, inserted_test, duplicate, quarantined, seconds)"
+            " VALUES (%s, 'loaded', 1, 10, 5, 1, 1, 1, 1, 0)",
+            [payload.partition_key],
+        )
+
+
+def test_the_pipeline_adds_to_raw_and_changes_nothing(
+    store: ObjectStore, raw_database: Database, postgres: EmbeddedPostgres
+) -> None:
+    def as_role(role: str) -> Database:
+        return Database(
+            url=postgres.url(role).rpartition("/")[0] + "/" + raw_database.url.rpartition("/")[2]
+        )
+
+    pipeline, service = as_role("realtor_raw"), as_role("realtor_service")
+    payload = land(store, pipeline, [*houses(20), listing(bed=473.0)])
+    assert load(store, pipeline, payload).inserted == 20
+
+    tables = (
+        "raw_train", "raw_test", "raw_quarantine", "landed_payloads", "api_request_log",
+        "ingestion_summary", "inference_log",
+    )  # fmt: skip
+    for table in tables:
+        for statement in (
+            f"DELETE FROM {table}",
+            f"TRUNCATE {table}",
+            f"DROP TABLE {table}",
+            f"ALTER TABLE {table} ADD COLUMN x int",
+        ):
+            with (
+                pytest.raises(psycopg.errors.InsufficientPrivilege),
+                pipeline.transaction() as connection,
+            ):
+                connection.execute(statement)
+    with (
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+        pipeline.transaction() as connection,
+    ):
+        connection.execute("UPDATE raw_train SET price = 1")
+    for statement in ("SELECT * FROM raw_train", "SELECT * FROM inference_log"):
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+            service.transaction() as connection,
+        ):
+            connection.execute(statement)
+    with service.transaction() as connection:
+        connection.execute(
+            "INSERT INTO inference_log VALUES (gen_random_uuid(), now(), 'predict', '1', '{}',"
+            " 2, 1, 3)"
         )

@@ -1,134 +1,134 @@
-"""The client of the upstream, against the stand-in with its faults switched on."""
+"""The client of the upstream, against the stand-in: what it lands, logs and refuses.
+
+What it does about faults of the upstream is in `test_ingestion`.
+"""
 
 import hashlib
-import logging
 from pathlib import Path
 
-import dagster as dg
+import pandas as pd
 import pytest
 import zstandard
 
-from realtor_assets.checks import no_batch_is_missing
-from realtor_assets.loading import PayloadUnreadable, load_payload, pending_payloads, read_header
+from realtor_assets.landing import PAYLOADS, pending
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.upstream import ListingsApi, UpstreamError, UpstreamUnavailable
-from tests import servers
+from realtor_local.market import generate
+from realtor_local.ports import free_port
+from realtor_local.upstream import build_app
+from tests.servers import listening
 
 pytestmark = pytest.mark.integration
-LOG = logging.getLogger(__name__)
 
 
-def api(upstream: servers.Upstream, *, attempts: int = 1, group: int = 1) -> ListingsApi:
-    return ListingsApi(upstream.url, group, None, timeout_seconds=30, attempts=attempts)
+def api(url: str, *, attempts: int = 1, group: int = 1, max_bytes: int = 10**9) -> ListingsApi:
+    return ListingsApi(url, group, None, timeout_seconds=30, attempts=attempts, max_bytes=max_bytes)
 
 
-def log_of(database: Database) -> list[tuple[int | None, str | None, str | None]]:
+@pytest.fixture(scope="module")
+def listings() -> pd.DataFrame:
+    return generate(3_000, seed=1).listings
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+def log_of(database: Database) -> list[tuple[int | None, str | None, str, str | None]]:
     with database.transaction() as connection:
         return connection.execute(
-            "SELECT status, payload_key, error FROM api_request_log ORDER BY requested_at"
+            "SELECT status, payload_key, outcome, error FROM api_request_log ORDER BY requested_at"
         ).fetchall()
 
 
 def test_batches_are_landed_verbatim_until_the_end(
-    tmp_path: Path, store: ObjectStore, raw_database: Database
+    listings: pd.DataFrame, store: ObjectStore, raw_database: Database, told: list[str]
 ) -> None:
-    with servers.upstream(tmp_path, "--rows", "3000", "--seed", "1") as upstream:
+    with listening(build_app(lambda: listings)) as url:
         landed = []
-        while payload := api(upstream).land_next_batch(store, raw_database, LOG):
+        while payload := api(url).land_next_batch(store, raw_database, told.append):
             landed.append(payload)
-        assert api(upstream).land_next_batch(store, raw_database, LOG) is None
+        assert api(url).land_next_batch(store, raw_database, told.append) is None
 
-    assert [read_header(store, item.key)["batch_number"] for item in landed] == [0, 1, 2, 3, 4, 5]
+    assert [item.batch_number for item in landed] == [0, 1, 2, 3, 4, 5]
     for item in landed:
-        with store.open(item.key) as file:
+        with store.open(item.payload_key) as file:
             body = zstandard.ZstdDecompressor().stream_reader(file).read()
         assert hashlib.sha256(body).hexdigest() == item.sha256
         assert len(body) == item.bytes
     entries = log_of(raw_database)
-    assert [status for status, _, _ in entries] == [200] * 6 + [400, 400]
-    assert [error for _, _, error in entries][-2:] == ["end of data"] * 2
+    assert [status for status, _, _, _ in entries] == [200] * 6 + [400, 400]
+    assert [outcome for _, _, outcome, _ in entries] == ["landed"] * 6 + ["end of data"] * 2
     with raw_database.transaction() as connection:
-        assert pending_payloads(store, connection) == sorted(item.key for item in landed)
+        assert pending(connection) == landed
 
 
-def test_a_server_error_is_tried_again_and_every_call_is_logged(
-    tmp_path: Path, store: ObjectStore, raw_database: Database
+def test_a_call_whose_process_died_is_settled_by_the_next(
+    listings: pd.DataFrame, store: ObjectStore, raw_database: Database, told: list[str]
 ) -> None:
-    with servers.upstream(tmp_path, "--rows", "2000", "--fault", "http500@0") as upstream:
-        payload = api(upstream, attempts=2).land_next_batch(store, raw_database, LOG)
+    """Once with the answer safe in the store, once with half of it there."""
+    with listening(build_app(lambda: listings)) as url:
+        client = api(url)
+        first = client.land_next_batch(store, raw_database, told.append)
+        assert first is not None
+        with raw_database.transaction() as connection:
+            connection.execute("DELETE FROM api_request_log")
+            connection.execute("DELETE FROM landed_payloads")
+        lost = client._start(raw_database, "data", 1)
+        key = lost["payload_key"]
+        partial = Path(store.url_of(key).removeprefix("file://"))
+        partial.with_name(f".partial-{partial.name}-abcd").write_bytes(b"half")
 
-    assert payload is not None
-    assert read_header(store, payload.key)["batch_number"] == 0
-    assert [status for status, _, _ in log_of(raw_database)] == [500, 200]
+        second = client.land_next_batch(store, raw_database, told.append)
 
-
-def test_a_404_style_end_is_an_end(
-    tmp_path: Path, store: ObjectStore, raw_database: Database
-) -> None:
-    with servers.upstream(tmp_path, "--rows", "2000", "--fault", "end404@0") as upstream:
-        assert api(upstream).land_next_batch(store, raw_database, LOG) is None
-
-
-def test_a_broken_connection_lands_nothing_and_says_how_far_it_came(
-    tmp_path: Path, store: ObjectStore, raw_database: Database
-) -> None:
-    with (
-        servers.upstream(tmp_path, "--rows", "20000", "--fault", "aborted@0") as upstream,
-        pytest.raises(UpstreamUnavailable, match="failed after"),
-    ):
-        api(upstream).land_next_batch(store, raw_database, LOG)
-
-    assert store.list_keys("payloads") == []
-    ((status, key, error),) = log_of(raw_database)
-    assert (status, key) == (200, None)
-    assert error is not None
-
-
-def test_cut_off_json_is_landed_and_refused_when_it_is_loaded(
-    tmp_path: Path, store: ObjectStore, raw_database: Database
-) -> None:
-    with servers.upstream(tmp_path, "--rows", "2000", "--fault", "truncated@0") as upstream:
-        payload = api(upstream).land_next_batch(store, raw_database, LOG)
-    assert payload is not None
-
-    with raw_database.transaction() as connection:
-        report = load_payload(store, connection, payload.key)
-
-    assert report.state == "refused"
-    assert report.error is not None
+    assert second is not None
+    assert second.batch_number == 1
+    assert [outcome for _, _, outcome, _ in log_of(raw_database)] == ["landed", "lost", "landed"]
+    folder = partial.parent
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        item.payload_key.rpartition("/")[2] for item in (first, second)
+    )
 
 
 def test_a_bad_group_is_an_error_with_the_answer_in_it(
-    tmp_path: Path, store: ObjectStore, raw_database: Database
+    listings: pd.DataFrame, store: ObjectStore, raw_database: Database, told: list[str]
 ) -> None:
     with (
-        servers.upstream(tmp_path, "--rows", "2000") as upstream,
-        pytest.raises(UpstreamError, match="answered 422"),
+        listening(build_app(lambda: listings)) as url,
+        pytest.raises(UpstreamError, match=r"answered 422.*less than or equal to 10"),
     ):
-        api(upstream, attempts=3, group=99).land_next_batch(store, raw_database, LOG)
+        api(url, attempts=3, group=99).land_next_batch(store, raw_database, told.append)
 
-    assert len(log_of(raw_database)) == 1
-
-
-def test_a_payload_without_its_header_is_unreadable(store: ObjectStore) -> None:
-    with store.create("payloads/x.json.zst") as file:
-        file.write(zstandard.compress(b'{"data": []}'))
-
-    with pytest.raises(PayloadUnreadable, match="batch_number"):
-        read_header(store, "payloads/x.json.zst")
+    ((status, key, outcome, error),) = log_of(raw_database)
+    assert (status, key, outcome) == (422, None, "failed")
+    assert error is not None
 
 
-def test_a_batch_lost_on_its_way_is_noticed(
-    tmp_path: Path, store: ObjectStore, raw_database: Database
+def test_an_upstream_that_is_not_there_is_called_again_and_then_named(
+    store: ObjectStore,
+    raw_database: Database,
+    told: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with servers.upstream(tmp_path, "--rows", "20000", "--fault", "aborted@0") as upstream:
-        payload = api(upstream, attempts=2).land_next_batch(store, raw_database, LOG)
-    assert payload is not None, "the next call brings the next batch"
-    with raw_database.transaction() as connection:
-        load_payload(store, connection, payload.key)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    url = f"http://127.0.0.1:{free_port()}"
 
-    result = no_batch_is_missing(raw_database=raw_database)
+    with pytest.raises(UpstreamUnavailable, match=f"{url}.*ConnectError"):
+        api(url, attempts=3).land_next_batch(store, raw_database, told.append)
 
-    assert isinstance(result, dg.AssetCheckResult)
-    assert not result.passed
-    assert result.metadata["missing"].value == "group 1: batch 0"
+    assert [outcome for _, _, outcome, _ in log_of(raw_database)] == ["failed"] * 3
+    assert sum("trying again" in text for text in told) == 2
+
+
+def test_a_batch_beyond_the_limit_is_not_landed(
+    listings: pd.DataFrame, store: ObjectStore, raw_database: Database, told: list[str]
+) -> None:
+    with (
+        listening(build_app(lambda: listings)) as url,
+        pytest.raises(UpstreamError, match=r"larger than 1,000 bytes.*REALTOR_MAX_PAYLOAD_BYTES"),
+    ):
+        api(url, max_bytes=1_000).land_next_batch(store, raw_database, told.append)
+
+    assert store.list_keys(PAYLOADS) == []
+    assert [outcome for _, _, outcome, _ in log_of(raw_database)] == ["lost"]

@@ -117,7 +117,8 @@ def test_every_asset_is_materialized_and_every_check_passed(platform: Platform) 
     )
     names = {json.loads(key)[0] for (key,) in materialized}
     assert names >= {
-        "landed_payloads", "raw_train", "raw_quarantine", "encoding_mappings", "clean_test",
+        "api_request_log", "landed_payloads", "raw_train", "raw_quarantine",
+        "encoding_mappings", "clean_test",
         "drift_report", "retrain_decision", "linear_regression", "random_forest",
         "gradient_boosting", "xgboost", "best_model", "promotion_decision", "production_model",
         "bento", "served_model", "ratio_study", "batch_valuations",

@@ -18,6 +18,7 @@ import pytest
 from realtor_local import postgres
 from realtor_local.postgres import (
     DATABASES,
+    ROLES,
     EmbeddedPostgres,
     PostgresError,
     find_binaries,
@@ -48,28 +49,37 @@ def value(url: str, query: str) -> object:
     return row[0]
 
 
-def test_each_role_owns_its_database(server: EmbeddedPostgres) -> None:
-    assert set(server.urls) == set(DATABASES.values())
-    for name, variable in DATABASES.items():
-        with psycopg.connect(server.urls[variable]) as connection:
+def test_each_database_has_its_owner(server: EmbeddedPostgres) -> None:
+    assert set(server.urls) == {variable for _, variable in ROLES.values()}
+    for name, owner in DATABASES.items():
+        with psycopg.connect(server.url(owner)) as connection:
             connection.execute("CREATE TABLE mine (x int)")
             row = connection.execute("SELECT current_user, current_database()").fetchone()
-            assert row == (name, name)
+            assert row == (owner, name)
             connection.rollback()
 
 
+def test_a_role_that_owns_nothing_makes_no_table(server: EmbeddedPostgres) -> None:
+    for role in ROLES.keys() - DATABASES.values():
+        with (
+            psycopg.connect(server.url(role)) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute("CREATE TABLE mine (x int)")
+
+
 def test_no_role_connects_to_another_database(server: EmbeddedPostgres) -> None:
-    for role in DATABASES:
-        for database in {*DATABASES, "postgres", "template1"} - {role}:
+    for role, (own, _) in ROLES.items():
+        for database in {*DATABASES, "postgres", "template1"} - {own}:
             url = server.url(role).rsplit("/", 1)[0] + f"/{database}"
             with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
                 psycopg.connect(url, connect_timeout=5)
 
 
 def test_a_wrong_password_is_refused(server: EmbeddedPostgres) -> None:
-    password = server.cluster.passwords["realtor_raw"]
+    password = server.cluster.passwords["realtor_raw_owner"]
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(server.url("realtor_raw").replace(password, "guess"))
+        psycopg.connect(server.url("realtor_raw_owner").replace(password, "guess"))
 
 
 def test_it_listens_on_loopback_only(server: EmbeddedPostgres) -> None:
@@ -82,7 +92,7 @@ def test_it_listens_on_loopback_only(server: EmbeddedPostgres) -> None:
 def test_passwords_are_private_and_differ(server: EmbeddedPostgres) -> None:
     file = server.directory / "server.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert len(set(server.cluster.passwords.values())) == len(DATABASES) + 1
+    assert len(set(server.cluster.passwords.values())) == len(ROLES) + 1
     assert not any(word in repr(server.cluster) for word in server.cluster.passwords.values())
 
 
@@ -95,14 +105,14 @@ def test_a_second_start_finds_the_same_server(server: EmbeddedPostgres) -> None:
 def test_rows_port_and_passwords_survive_a_restart(folder: Path) -> None:
     first = EmbeddedPostgres(folder / "pg")
     urls = first.start()
-    with psycopg.connect(first.url("realtor_raw")) as connection:
+    with psycopg.connect(first.url("realtor_raw_owner")) as connection:
         connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS x")
     first.stop()
     assert first.process() is None
     second = EmbeddedPostgres(folder / "pg")
     try:
         assert second.start() == urls
-        assert value(second.url("realtor_raw"), "SELECT count(*) FROM kept") == 1000
+        assert value(second.url("realtor_raw_owner"), "SELECT count(*) FROM kept") == 1000
     finally:
         second.stop()
 
@@ -111,7 +121,7 @@ def test_committed_rows_survive_kill_9(folder: Path) -> None:
     server = EmbeddedPostgres(folder / "pg")
     server.start()
     try:
-        connection = psycopg.connect(server.url("realtor_raw"))
+        connection = psycopg.connect(server.url("realtor_raw_owner"))
         connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 10000) AS x")
         connection.commit()
         connection.execute("INSERT INTO kept SELECT generate_series(1, 500)")
@@ -122,7 +132,7 @@ def test_committed_rows_survive_kill_9(folder: Path) -> None:
         with pytest.raises(psycopg.OperationalError):
             connection.commit()
         assert server.process() != process
-        assert value(server.url("realtor_raw"), "SELECT count(*) FROM kept") == 10_000
+        assert value(server.url("realtor_raw_owner"), "SELECT count(*) FROM kept") == 10_000
     finally:
         server.stop()
 

@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -33,6 +32,7 @@ from realtor_local.upstream import (
     main,
     read_csv,
 )
+from tests.servers import listening
 
 pytestmark = pytest.mark.integration
 
@@ -68,18 +68,11 @@ def expected(listings: pd.DataFrame) -> list[list[dict[str, Any]]]:
 @contextmanager
 def serve(app: Starlette) -> Iterator[httpx.Client]:
     """The app on a free port of a real server; yields a client."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    with (
+        listening(app) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+    ):
+        yield client
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ CREATE TABLE inference_log (
 def database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The URL of an empty database."""
     name = f"test_{uuid4().hex[:12]}"
-    admin = postgres.url("postgres")
+    admin = postgres.admin_url
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield f"{admin.rsplit('/', 1)[0]}/{name}"

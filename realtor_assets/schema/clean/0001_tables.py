@@ -1,8 +1,16 @@
--- CLEAN: what the models learn from, and what was decided. Idempotent.
--- clean_train, clean_validation, clean_test and the two map tables are made by each clean build,
--- since their columns follow the feature encoder.
+"""CLEAN as it began: what was built, found to have drifted, and decided.
 
-CREATE TABLE IF NOT EXISTS clean_builds (
+clean_train, clean_validation, clean_test and the two map tables are made by each clean build, since
+their columns follow the feature encoder.
+"""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+TABLES = """
+CREATE TABLE clean_builds (
     data_version    text PRIMARY KEY,
     feature_version text NOT NULL,
     loads           integer[] NOT NULL,
@@ -16,7 +24,7 @@ CREATE TABLE IF NOT EXISTS clean_builds (
 );
 COMMENT ON TABLE clean_builds IS 'One row per build of the clean tables; the newest is current.';
 
-CREATE TABLE IF NOT EXISTS drift_reports (
+CREATE TABLE drift_reports (
     load_id          integer NOT NULL,
     model_version    text NOT NULL,
     feature          text NOT NULL,
@@ -28,7 +36,7 @@ CREATE TABLE IF NOT EXISTS drift_reports (
     PRIMARY KEY (load_id, model_version, feature)
 );
 
-CREATE TABLE IF NOT EXISTS retrain_decisions (
+CREATE TABLE retrain_decisions (
     decision_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     data_version  text NOT NULL,
     batches       integer[] NOT NULL,
@@ -40,7 +48,7 @@ CREATE TABLE IF NOT EXISTS retrain_decisions (
     decided_at    timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE TABLE IF NOT EXISTS promotion_decisions (
+CREATE TABLE promotion_decisions (
     decision_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     model_version      text NOT NULL,
     champion_version   text,
@@ -51,3 +59,9 @@ CREATE TABLE IF NOT EXISTS promotion_decisions (
     dagster_run_id     text,
     decided_at         timestamptz NOT NULL DEFAULT now()
 );
+"""
+
+
+def upgrade() -> None:
+    """Create everything."""
+    op.get_bind().exec_driver_sql(TABLES)

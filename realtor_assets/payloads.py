@@ -1,0 +1,201 @@
+"""What is inside a landed payload: its header, and its rows in pieces.
+
+A payload is the upstream's JSON document or a CSV file in the Kaggle format, zstd-compressed; its
+key ends in `.json.zst` or `.csv.zst`. It is read as a stream: memory holds one piece of it.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import zstandard
+
+from realtor_assets.resources import ObjectStore
+from realtor_model.listing import COLUMNS, SchemaChanged
+
+PIECE_BYTES = 6 * 2**20
+# The rows of a document begin within this many bytes.
+_HEAD_BYTES = 2**20
+# Ends of rows that are tried before a document counts as broken: text may look like one.
+_ENDS_TRIED = 50
+# A row longer than this many pieces is no row.
+_PIECES_WITHOUT_END = 3
+_ROWS = re.compile(rb'"data"\s*:\s*\[')
+_END_OF_ROW = re.compile(rb"\}\s*,")
+
+
+class PayloadUnreadable(Exception):
+    """A landed payload is not the document that the upstream promises."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a payload, as received.
+
+    Attributes:
+        first: position of its first row in the payload, from 0.
+        rows: n rows with the columns of the payload; values as JSON or the CSV has them.
+        share: of the payload that has been read so far, 0 to 1.
+    """
+
+    first: int
+    rows: pd.DataFrame
+    share: float
+
+
+def read_batch_number(store: ObjectStore, key: str) -> int:
+    """The `batch_number` of a JSON payload. Raises `PayloadUnreadable`."""
+    with _opened(store, key) as (document, _):
+        reader = _Document(key, document)
+        # The API puts the rows last; where they are not, the header is whole behind them.
+        number = reader.header(b"[]}").get("batch_number")
+        if number is None:
+            for _ in reader.pieces():
+                pass
+            number = reader.header(reader.tail).get("batch_number")
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
+        raise PayloadUnreadable(f"{key} has no batch_number that counts batches")
+    return number
+
+
+def read_pieces(store: ObjectStore, key: str) -> Iterator[Piece]:
+    """The rows of a payload, in order.
+
+    Raises:
+        PayloadUnreadable: it is cut off, or not JSON, or has no rows array.
+        SchemaChanged: a CSV lacks columns.
+    """
+    first = 0
+    with _opened(store, key) as (document, file):
+        size = max(store.size(key), 1)
+        frames = _csv_frames if key.endswith(".csv.zst") else _json_frames
+        for rows in frames(key, document):
+            yield Piece(first, rows, min(file.tell() / size, 1.0))
+            first += len(rows)
+
+
+@contextmanager
+def _opened(store: ObjectStore, key: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    with store.open(key) as file:
+        try:
+            yield zstandard.ZstdDecompressor().stream_reader(file, closefd=False), file
+        except zstandard.ZstdError as problem:
+            raise PayloadUnreadable(f"{key} is damaged: {problem}") from problem
+
+
+# ---- JSON -----------------------------------------------------------------------------------
+
+
+def _json_frames(key: str, document: IO[bytes]) -> Iterator[pd.DataFrame]:
+    for records in _Document(key, document).pieces():
+        if not all(type(record) is dict for record in records):
+            raise PayloadUnreadable(f"{key}: a row of `data` is not an object")
+        yield pd.DataFrame.from_records(records)
+
+
+class _Document:
+    """A JSON object with an array `data`, read in pieces that end where a row ends.
+
+    A piece is valid JSON by itself only when it ends between two rows, so no tokenizer of our own
+    is needed to find that place: a cut inside a text or an object does not parse.
+    """
+
+    def __init__(self, key: str, document: IO[bytes]) -> None:
+        self._key = key
+        self._document = document
+        head = document.read(_HEAD_BYTES)
+        found = _ROWS.search(head)
+        if found is None:
+            self._parse(head, 0)
+            raise PayloadUnreadable(f"{key} has no array `data`")
+        # Without its "[": what is put behind it makes the document without its rows.
+        self._head = head[: found.end() - 1]
+        self._buffer = head[found.end() :]
+        self.tail = b""
+
+    def header(self, tail: bytes) -> dict[str, Any]:
+        """The document without its rows. Raises `PayloadUnreadable`."""
+        header = self._parse(self._head + tail, 0)
+        if not isinstance(header, dict):
+            raise PayloadUnreadable(f"{self._key} is not a JSON object")
+        return header
+
+    def pieces(self) -> Iterator[list[Any]]:
+        """The rows, and at the end `tail`: the document from the end of its rows, after "[]"."""
+        done = 0
+        while block := self._document.read(PIECE_BYTES):
+            self._buffer += block
+            if records := self._whole_rows(done):
+                yield records
+                done += len(records)
+        records = self._last_rows(done)
+        if records:
+            yield records
+
+    def _whole_rows(self, done: int) -> list[Any]:
+        ends = [found.start() for found in _END_OF_ROW.finditer(self._buffer)][-_ENDS_TRIED:]
+        for end in reversed(ends):
+            try:
+                records: list[Any] = orjson.loads(b"[" + self._buffer[: end + 1] + b"]")
+            except orjson.JSONDecodeError:
+                continue
+            self._buffer = self._buffer[end + 1 :].lstrip()[1:]
+            return records
+        if ends and len(self._buffer) > _PIECES_WITHOUT_END * PIECE_BYTES:
+            self._parse(b"[" + self._buffer[: ends[-1] + 1] + b"]", done)
+        return []
+
+    def _last_rows(self, done: int) -> list[Any]:
+        ends = [at for at, byte in enumerate(self._buffer) if byte == ord("]")]
+        for end in reversed(ends[-_ENDS_TRIED:]):
+            try:
+                records: list[Any] = orjson.loads(b"[" + self._buffer[:end] + b"]")
+                orjson.loads(self._head + b"[]" + self._buffer[end + 1 :])
+            except orjson.JSONDecodeError:
+                continue
+            if done and not records:
+                break
+            self.tail = b"[]" + self._buffer[end + 1 :]
+            return records
+        raise PayloadUnreadable(
+            f"{self._key} is not whole JSON: it breaks off, or breaks the format, after row "
+            f"{done:,} ({len(self._buffer):,} bytes before its end)"
+        )
+
+    def _parse(self, text: bytes, done: int) -> Any:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as problem:
+            raise PayloadUnreadable(
+                f"{self._key} is not whole JSON: after row {done:,}: {problem}"
+            ) from problem
+
+
+# ---- CSV ------------------------------------------------------------------------------------
+
+
+def _csv_frames(key: str, document: IO[bytes]) -> Iterator[pd.DataFrame]:
+    try:
+        reader = pyarrow.csv.open_csv(
+            document,
+            read_options=pyarrow.csv.ReadOptions(block_size=PIECE_BYTES, use_threads=False),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=True
+            ),
+        )
+        missing = [name for name in COLUMNS if name not in reader.schema.names]
+        if missing:
+            raise SchemaChanged(missing, [n for n in reader.schema.names if n not in COLUMNS])
+        for batch in reader:
+            if batch.num_rows:
+                yield batch.select(list(COLUMNS)).to_pandas()
+    except pa.ArrowInvalid as problem:
+        raise PayloadUnreadable(f"{key} is not a CSV in the Kaggle format: {problem}") from problem
