@@ -21,7 +21,9 @@ from realtor_model.listing import COLUMNS, SchemaChanged, check
 SPLITS = ("train", "validation", "test")
 _RULES_SHOWN = 3
 
+# The memory keeps a piece's sort out of temporary files.
 _STAGES = """
+SET LOCAL work_mem = '64MB';
 CREATE TEMP TABLE staged_listing (
     brokered_by bigint, status text, price double precision, bed integer, bath integer,
     acre_lot double precision, street bigint, city text, state text, zip_code text,

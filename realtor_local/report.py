@@ -85,7 +85,10 @@ def _champion_rows(model: Mapping[str, Any]) -> list[tuple[str, str]]:
     count = len(batches) if isinstance(batches, list) else batches
     return [
         ("Champion", f"{model['name']} version {model['version']} ({model['candidate']})"),
-        ("Trained", f"{model['trained_at']} on {count} batches, {model['train_rows']:,} rows"),
+        (
+            "Trained",
+            f"{model['trained_at']} on {count} batch{'es' * (count != 1)}, {model['train_rows']:,} rows",
+        ),
         (
             "Test metrics",
             "  ".join(

@@ -147,7 +147,8 @@ def _schema_columns() -> dict[str, pa.Column]:
             checks.append(pa.Check.in_range(low_date, high_date, error="must be a possible date"))
             dtype = "datetime64[ns]"
         else:
-            dtype = pd.StringDtype()
+            # Arrow's: its texts are matched and copied without a Python object for each.
+            dtype = pd.StringDtype("pyarrow")
         if name == "status":
             checks.append(pa.Check.isin(STATUSES, error=f"must be one of {', '.join(STATUSES)}"))
         if name == "zip_code":
@@ -280,7 +281,9 @@ def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
         if name in RANGES:
             typed[name], problems = _read_numbers(received, whole=name in WHOLE_NUMBERS)
         else:
-            typed[name], problems = _read_distinct(received, _PARSERS[name])
+            typed[name], problems = _read_distinct(
+                received, _PARSERS[name], str(RAW_SCHEMA.columns[name].dtype)
+            )
         unreadable += [(name, rule, mask) for rule, mask in problems.items() if mask.any()]
     frame = pd.DataFrame(typed, index=pd.RangeIndex(len(frame)))
     return frame.astype({name: str(RAW_SCHEMA.columns[name].dtype) for name in COLUMNS}), unreadable
@@ -289,7 +292,7 @@ def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
 def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict[str, _Mask]]:
     """Float64 values with NaN for what is missing or unreadable, and the rules that were broken."""
     no_scalar = _not_scalar(received)
-    numbers = pd.to_numeric(received.mask(no_scalar), errors="coerce").to_numpy(
+    numbers = pd.to_numeric(_scalars(received, no_scalar), errors="coerce").to_numpy(
         np.float64, na_value=np.nan
     )
     finite = np.isfinite(numbers)
@@ -305,11 +308,11 @@ def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict
 
 
 def _read_distinct(
-    received: "pd.Series[Any]", parse: Callable[[object], object]
+    received: "pd.Series[Any]", parse: Callable[[object], object], dtype: Any
 ) -> tuple[Any, dict[str, _Mask]]:
     """Parse every distinct value once: a batch has far fewer zips and dates than rows."""
     no_scalar = _not_scalar(received)
-    codes, distinct = pd.factorize(received.mask(no_scalar).astype(object), use_na_sentinel=True)
+    codes, distinct = pd.factorize(_scalars(received, no_scalar).astype(object))
     # One more for what is missing, at the end, where the sentinel -1 points.
     parsed = np.full(len(distinct) + 1, None, dtype=object)
     problems = {"must be text": no_scalar}
@@ -318,13 +321,19 @@ def _read_distinct(
             parsed[code] = parse(value)
         except ValueError as problem:
             problems[str(problem)] = problems.get(str(problem), np.False_) | (codes == code)
-    return parsed[codes], problems
+    return pd.Series(parsed).astype(dtype).array.take(codes), problems
+
+
+def _scalars(received: "pd.Series[Any]", no_scalar: _Mask) -> "pd.Series[Any]":
+    return received.mask(no_scalar) if no_scalar.any() else received
 
 
 def _not_scalar(received: "pd.Series[Any]") -> _Mask:
     """Where a value is true or false, a list or an object: JSON that no column takes."""
     if received.dtype != object:
         return np.full(len(received), received.dtype == bool)
+    if pd.api.types.infer_dtype(received, skipna=True) in ("string", "empty", "floating"):
+        return np.zeros(len(received), dtype=bool)
     return received.map(type).isin([bool, list, dict]).to_numpy()
 
 

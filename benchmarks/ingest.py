@@ -1,0 +1,331 @@
+"""Ingestion end to end (landing over HTTP, parsing, contract, deduplication) against other ways in.
+
+    python -m benchmarks.ingest --rows 2200000
+
+The others get rows that are parsed and typed already, and check and land nothing. Exit status 1
+when a figure misses its target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import http.server
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import psycopg2
+import pyarrow as pa
+import sqlalchemy
+
+from realtor_assets.resources import Database, ObjectStore, copy_arrow
+from realtor_assets.schema import migrate
+from realtor_local.market import COLUMNS, generate
+from realtor_local.postgres import temporary_postgres
+from realtor_local.upstream import END_OF_DATA, json_rows
+from realtor_model.listing import check
+
+BATCH_ROWS = 400_000
+FASTER_THAN_EXECUTEMANY = 8.0
+PEAK_MEMORY_MB = 600.0
+# Rows that each of the slower ways is measured on.
+SAMPLE = {"INSERT and commit per row": 4_000, "executemany": 40_000, "pandas.to_sql": 100_000}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way of getting rows into PostgreSQL."""
+
+    way: str
+    rows: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.rows / self.seconds
+
+
+# ---- the upstream ---------------------------------------------------------------------------
+
+
+def write_batches(listings: pd.DataFrame, folder: Path) -> int:
+    """The rows as the upstream's JSON, `BATCH_ROWS` a file."""
+    number = 0
+    for number, start in enumerate(range(0, len(listings), BATCH_ROWS)):
+        with (folder / f"{number}.json").open("w") as file:
+            file.write(f'{{"group_number":1,"batch_number":{number},"data":[')
+            file.writelines(json_rows(listings.iloc[start : start + BATCH_ROWS]))
+            file.write("]}")
+    return number + 1
+
+
+def serve_files(folder: Path, batches: int, port: Connection) -> None:
+    """The protocol over files that are made before: the upstream's own work is not measured."""
+    cursor = iter(range(batches))
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            number = next(cursor, None)
+            path = folder / f"{number}.json"
+            end = json.dumps({"detail": END_OF_DATA}).encode()
+            self.send_response(400 if number is None else 200)
+            self.send_header(
+                "Content-Length", str(len(end) if number is None else path.stat().st_size)
+            )
+            self.end_headers()
+            if number is None:
+                self.wfile.write(end)
+                return
+            with path.open("rb") as file:
+                while block := file.read(2**18):
+                    self.wfile.write(block)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: one line per request says nothing here."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    port.send(server.server_port)
+    server.serve_forever()
+
+
+@contextmanager
+def upstream(folder: Path, batches: int) -> Iterator[str]:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(
+        target=serve_files, args=(folder, batches, sender), daemon=True
+    )
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{receiver.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+# ---- ours -----------------------------------------------------------------------------------
+
+
+def ingest(url: str, database: str, store: str, answer: Connection) -> None:
+    """All batches, as the ingest and load jobs do; in a process of its own, for its memory."""
+    from realtor_assets.landing import pending
+    from realtor_assets.loading import load_payload
+    from realtor_assets.upstream import ListingsApi
+
+    raw, objects = Database(url=database), ObjectStore(url=store)
+    api = ListingsApi(url, 1, None, timeout_seconds=60, attempts=1, max_bytes=2**40)
+
+    def quiet(text: str) -> None:
+        del text
+
+    def load(payload: Any) -> int:
+        with raw.transaction() as connection:
+            report = load_payload(
+                objects, connection, payload, max_broken_share=1.0, progress=quiet
+            )
+        assert report.state == "loaded", report.error
+        return report.received
+
+    base = _peak_memory_mb()
+    landing = loading = 0.0
+    rows, payloads = 0, []
+    while True:
+        started = time.perf_counter()
+        landed = api.land_next_batch(objects, raw, quiet)
+        landing += time.perf_counter() - started
+        if landed is None:
+            break
+        started = time.perf_counter()
+        with raw.transaction() as connection:
+            (payload,) = pending(connection)
+        rows += load(payload)
+        loading += time.perf_counter() - started
+        payloads.append(payload)
+    peak = _peak_memory_mb()
+    started = time.perf_counter()
+    again = sum(load(payload) for payload in payloads)
+    answer.send(
+        {
+            "rows": rows,
+            "landing": landing,
+            "loading": loading,
+            "base": base,
+            "peak": peak,
+            "replayed": again,
+            "replaying": time.perf_counter() - started,
+        }
+    )
+
+
+def _peak_memory_mb() -> float:
+    # Not getrusage: its maximum is that of the parent, from before the new interpreter began.
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def measure_ours(url: str, database: str, store: str) -> dict[str, float]:
+    # A fresh interpreter: a fork would begin with this process's memory.
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=ingest, args=(url, database, store, sender))
+    process.start()
+    sender.close()
+    try:
+        return dict(receiver.recv())
+    finally:
+        process.join()
+
+
+# ---- the other ways -------------------------------------------------------------------------
+
+_TABLE = """
+CREATE {kind} TABLE {name} ({key} brokered_by bigint, status text, price double precision,
+    bed integer, bath integer, acre_lot double precision, street bigint, city text, state text,
+    zip_code text, house_size integer, prev_sold_date date)
+"""
+
+
+def _records(rows: pa.Table, n: int) -> list[tuple[object, ...]]:
+    columns = [rows.column(name).slice(0, n).to_pylist() for name in COLUMNS]
+    return list(zip(*columns, strict=True))
+
+
+def _keyed(record: tuple[object, ...]) -> tuple[object, ...]:
+    return (hashlib.md5(repr(record).encode(), usedforsecurity=False).hexdigest(), *record)
+
+
+_INSERT = (
+    f"INSERT INTO {{}} (row_hash, {', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * 13)})"
+    " ON CONFLICT DO NOTHING"
+)
+
+
+def per_row(url: str, records: list[tuple[object, ...]]) -> None:
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        for record in records:
+            cursor.execute(_INSERT.format("per_row"), _keyed(record))
+            connection.commit()
+
+
+def executemany(url: str, records: list[tuple[object, ...]]) -> None:
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.executemany(_INSERT.format("many"), map(_keyed, records))
+
+
+def pipelined(url: str, records: list[tuple[object, ...]]) -> None:
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.executemany(_INSERT.format("pipelined"), map(_keyed, records))
+
+
+def measure_others(url: str, rows: pa.Table) -> list[Measured]:
+    """Each on rows of its own number, into a table with the same key (but for `to_sql`)."""
+    key = "row_hash uuid PRIMARY KEY,"
+    with psycopg.connect(url) as connection:
+        for name in ("per_row", "many", "pipelined"):
+            connection.execute(_TABLE.format(kind="", name=name, key=key))  # type: ignore[arg-type]
+        connection.execute(_TABLE.format(kind="UNLOGGED", name="floor", key=""))  # type: ignore[arg-type]
+
+    def timed(way: str, n: int, action: Callable[[], object]) -> Measured:
+        started = time.perf_counter()
+        action()
+        return Measured(way, n, time.perf_counter() - started)
+
+    measured = []
+    for way, action in (("INSERT and commit per row", per_row), ("executemany", executemany)):
+        records = _records(rows, SAMPLE[way])
+        measured.append(timed(f"{way} (psycopg2)", len(records), lambda: action(url, records)))  # noqa: B023
+    records = _records(rows, SAMPLE["pandas.to_sql"])
+    measured.append(
+        timed("executemany (psycopg 3, pipelined)", len(records), lambda: pipelined(url, records))
+    )
+    frame = rows.slice(0, SAMPLE["pandas.to_sql"]).to_pandas()
+    engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
+    measured.append(
+        timed("pandas.to_sql", len(frame), lambda: frame.to_sql("by_pandas", engine, index=False))
+    )
+
+    def copy() -> None:
+        with psycopg.connect(url) as connection:
+            copy_arrow(connection, "floor", rows)
+
+    measured.append(timed("bare COPY (no key, unlogged)", len(rows), copy))
+    return measured
+
+
+# ---- the report -----------------------------------------------------------------------------
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rows", type=int, default=2_200_000, help="default %(default)s")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="realtor-bench-") as name,
+        temporary_postgres(fsync="on") as postgres,
+    ):
+        folder = Path(name)
+        listings = generate(options.rows, 0).listings.sample(frac=1.0, random_state=0)
+        batches = write_batches(listings, folder)
+        typed = check(listings.head(max(SAMPLE.values())))[0]
+        del listings
+        admin = postgres.admin_url.rpartition("/")[0] + "/realtor_raw"
+        migrate(admin, "raw")
+        with upstream(folder, batches) as url:
+            ours = measure_ours(url, admin, f"file://{folder}/store")
+        dates = typed.assign(prev_sold_date=typed["prev_sold_date"].dt.date)
+        others = measure_others(admin, pa.Table.from_pandas(dates, preserve_index=False))
+    return report(ours, others, as_json=options.json)
+
+
+def report(ours: dict[str, float], others: list[Measured], *, as_json: bool) -> int:
+    rows = int(ours["rows"])
+    whole = Measured("realtor, end to end", rows, ours["landing"] + ours["loading"])
+    parts = [
+        Measured("  landing", rows, ours["landing"]),
+        Measured("  loading", rows, ours["loading"]),
+        Measured("  the same again (nothing new)", int(ours["replayed"]), ours["replaying"]),
+    ]
+    ratios = {other.way: whole.rate / other.rate for other in others}
+    faster = ratios["executemany (psycopg2)"]
+    met = faster >= FASTER_THAN_EXECUTEMANY and ours["peak"] <= PEAK_MEMORY_MB
+    if as_json:
+        print(
+            json.dumps(
+                {"ours": ours, "ratios": ratios, "met": met}
+                | {
+                    "measured": [
+                        asdict(each) | {"rate": each.rate} for each in (whole, *parts, *others)
+                    ]
+                }
+            )
+        )
+    else:
+        print(f"{'':38}{'rows':>11}{'rows/s':>11}   realtor is")
+        for each in (whole, *parts, *others):
+            ratio = f"{ratios[each.way]:.2f} times as fast" if each.way in ratios else ""
+            print(f"{each.way:38}{each.rows:>11,}{each.rate:>11,.0f}   {ratio}")
+        print(
+            f"executemany (psycopg2): {faster:.1f} times; target {FASTER_THAN_EXECUTEMANY:g}"
+            f"{'' if faster >= FASTER_THAN_EXECUTEMANY else '   MISSED'}"
+        )
+        print(
+            f"peak memory of the process: {ours['peak']:,.0f} MB ({ours['base']:,.0f} MB before"
+            f" the first batch); target {PEAK_MEMORY_MB:g} MB"
+            f"{'' if ours['peak'] <= PEAK_MEMORY_MB else '   MISSED'}"
+        )
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
