@@ -83,12 +83,10 @@ def _champion_rows(model: Mapping[str, Any]) -> list[tuple[str, str]]:
     metrics = model.get("metrics", {}).get("test", {})
     batches = model.get("batches")
     count = len(batches) if isinstance(batches, list) else batches
+    on = f"{count} batch{'es' * (count != 1)}, {model['train_rows']:,} rows"
     return [
         ("Champion", f"{model['name']} version {model['version']} ({model['candidate']})"),
-        (
-            "Trained",
-            f"{model['trained_at']} on {count} batch{'es' * (count != 1)}, {model['train_rows']:,} rows",
-        ),
+        ("Trained", f"{model['trained_at']} on {on}"),
         (
             "Test metrics",
             "  ".join(
