@@ -8,8 +8,8 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from realtor_assets.clean import MAPS, required_build, stored_encoder
+from realtor_assets.identity import SPLITS
 from realtor_assets.listings import read_listings
-from realtor_assets.loading import SPLITS
 from realtor_assets.release import MAX_HONEST_R2_LOG
 from realtor_assets.resources import Database
 from realtor_assets.settings import settings

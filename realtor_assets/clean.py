@@ -17,8 +17,8 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from psycopg import sql
 
+from realtor_assets.identity import SPLITS
 from realtor_assets.listings import IN_DOMAIN, Listings, read_listings
-from realtor_assets.loading import SPLITS
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore, copy_arrow
 from realtor_assets.schema import require_current

@@ -8,62 +8,38 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import pandas as pd
 import psycopg
+import psycopg.rows
 import pyarrow as pa
+from numpy.typing import NDArray
 from psycopg import sql
 
+from realtor_assets.identity import SPLITS, row_hashes, splits
 from realtor_assets.landing import LandedPayload, Progress
 from realtor_assets.payloads import PayloadUnreadable, read_pieces
-from realtor_assets.resources import ObjectStore, copy_arrow
+from realtor_assets.resources import ObjectStore, copy_arrow, lock_key
 from realtor_model.listing import COLUMNS, SchemaChanged, check
 
-SPLITS = ("train", "validation", "test")
 _RULES_SHOWN = 3
-
-# The memory keeps a piece's sort out of temporary files.
-_STAGES = """
-SET LOCAL work_mem = '64MB';
-CREATE TEMP TABLE staged_listing (
-    brokered_by bigint, status text, price double precision, bed integer, bath integer,
-    acre_lot double precision, street bigint, city text, state text, zip_code text,
-    house_size integer, prev_sold_date date
-) ON COMMIT DROP;
+# Held by a load until its transaction ends: what one load finds missing, no other adds meanwhile.
+_ONE_LOAD = lock_key("one load at a time")
+# Looks each hash up in the key: a join would read the whole table for every piece.
+_KNOWN = """
+SELECT position FROM unnest(%s::uuid[]) WITH ORDINALITY AS asked (row_hash, position)
+WHERE (SELECT true FROM {} held WHERE held.row_hash = asked.row_hash)
+"""
+_STAGE = """
 CREATE TEMP TABLE staged_quarantine (
     position bigint, column_name text, rule text, value text, record jsonb
-) ON COMMIT DROP;
+) ON COMMIT DROP
 """
-# The row's identity is the MD5 of its typed text, its split a hash of the property, so that all
-# listings of one house fall on one side, a row never moves as data grows, and the same row twice
-# always meets itself in the same table: 70 / 15 / 15. Sorted, rows fill the tables' indexes page by
-# page; at random they touch most pages of them for each piece.
-_INSERT = """
-WITH hashed AS MATERIALIZED (
-    SELECT md5(s::text)::uuid AS row_hash,
-           ('x' || left(md5(concat_ws('|', coalesce(street::text, ''), lower(coalesce(city, '')),
-               coalesce(zip_code, ''))), 8))::bit(32)::bigint %% 100 AS bucket,
-           s.*
-    FROM staged_listing s ORDER BY 1
-), train AS (
-    INSERT INTO raw_train ({columns}, load_id, batch_number)
-    SELECT {columns}, %(load_id)s, %(batch)s FROM hashed WHERE bucket < 70
-    ON CONFLICT (row_hash) DO NOTHING RETURNING 1
-), validation AS (
-    INSERT INTO raw_validation ({columns}, load_id, batch_number)
-    SELECT {columns}, %(load_id)s, %(batch)s FROM hashed WHERE bucket >= 70 AND bucket < 85
-    ON CONFLICT (row_hash) DO NOTHING RETURNING 1
-), test AS (
-    INSERT INTO raw_test ({columns}, load_id, batch_number)
-    SELECT {columns}, %(load_id)s, %(batch)s FROM hashed WHERE bucket >= 85
-    ON CONFLICT (row_hash) DO NOTHING RETURNING 1
-), quarantine AS (
-    INSERT INTO raw_quarantine
-        (partition_key, position, load_id, batch_number, column_name, rule, value, record)
-    SELECT %(partition)s, position, %(load_id)s, %(batch)s, column_name, rule, value, record
-    FROM staged_quarantine ON CONFLICT (partition_key, position) DO NOTHING RETURNING 1
-)
-SELECT (SELECT count(*) FROM train), (SELECT count(*) FROM validation),
-       (SELECT count(*) FROM test), (SELECT count(*) FROM quarantine)
+_QUARANTINE = """
+INSERT INTO raw_quarantine
+    (partition_key, position, load_id, batch_number, column_name, rule, value, record)
+SELECT %(partition)s, position, %(load_id)s, %(batch)s, column_name, rule, value, record
+FROM staged_quarantine ON CONFLICT (partition_key, position) DO NOTHING
 """
 
 
@@ -122,9 +98,10 @@ def load_payload(
                 loader.load(valid, broken.assign(row=broken["row"] + piece.first))
                 progress(f"{piece.share:.0%}, {counts.received:,} rows read")
             counts.refuse_beyond(max_broken_share)
-        inserted = loader.inserted
+        inserted, quarantined = loader.inserted, loader.quarantined
     except (PayloadUnreadable, SchemaChanged, TooManyBroken) as problem:
-        error, counts, inserted = str(problem), _Counts(), [0, 0, 0, 0]
+        error, counts = str(problem), _Counts()
+        inserted, quarantined = dict.fromkeys(SPLITS, 0), 0
     report = LoadReport(
         load_id=load_id,
         partition_key=payload.partition_key,
@@ -132,11 +109,11 @@ def load_payload(
         group_number=payload.group_number,
         batch_number=payload.batch_number,
         received=counts.received,
-        inserted_train=inserted[0],
-        inserted_validation=inserted[1],
-        inserted_test=inserted[2],
-        duplicate=counts.received - sum(inserted),
-        quarantined=inserted[3],
+        inserted_train=inserted["train"],
+        inserted_validation=inserted["validation"],
+        inserted_test=inserted["test"],
+        duplicate=counts.received - sum(inserted.values()) - quarantined,
+        quarantined=quarantined,
         error=error,
         seconds=time.monotonic() - started,
     )
@@ -184,8 +161,8 @@ class _Counts:
 
 
 class _Loader:
-    """Stages and inserts pieces in a thread of its own, so that PostgreSQL's work on one piece
-    and the reading of the next go on at the same time. One connection, so one transaction.
+    """Writes pieces in a thread of its own, so that PostgreSQL's work on one piece and the reading
+    of the next go on at the same time. One connection, so one transaction.
     """
 
     def __init__(
@@ -199,9 +176,11 @@ class _Loader:
         }
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._work: Future[None] | None = None
-        # Rows new to train, validation, test and quarantine.
-        self.inserted = [0, 0, 0, 0]
-        connection.execute(_STAGES)
+        # Rows new to each split, and to the quarantine.
+        self.inserted = dict.fromkeys(SPLITS, 0)
+        self.quarantined = 0
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ONE_LOAD])
+        connection.execute(_STAGE)
 
     def __enter__(self) -> "_Loader":
         return self
@@ -215,26 +194,55 @@ class _Loader:
     def load(self, valid: pd.DataFrame, broken: pd.DataFrame) -> None:
         """Take one piece. Returns when the piece before it is in; raises what kept that out."""
         rows = _listings(valid)
+        hashes, sides = row_hashes(rows), splits(rows)
         quarantined = pa.Table.from_pandas(
             broken.rename(columns={"row": "position"}), preserve_index=False
         )
         self._wait()
-        self._work = self._thread.submit(self._insert, rows, quarantined)
+        self._work = self._thread.submit(self._write, rows, hashes, sides, quarantined)
 
     def _wait(self) -> None:
         if self._work is not None:
             self._work.result()
 
-    def _insert(self, rows: pa.Table, quarantined: pa.Table) -> None:
-        copy_arrow(self._connection, "staged_listing", rows)
+    def _write(
+        self,
+        rows: pa.Table,
+        hashes: NDArray[np.bytes_],
+        sides: NDArray[np.int64],
+        quarantined: pa.Table,
+    ) -> None:
+        # Sorted, rows fill the keys' pages one after another; at random they touch most of them.
+        _, distinct = np.unique(hashes, return_index=True)
+        for side, split in enumerate(SPLITS):
+            of_split = distinct[sides[distinct] == side]
+            new = of_split[self._unknown(f"raw_{split}", hashes[of_split])]
+            copy_arrow(
+                self._connection,
+                f"raw_{split}",
+                rows.take(new)
+                .append_column("row_hash", pa.array(hashes[new]).cast(pa.string()))
+                .append_column("load_id", pa.array(np.full(len(new), self._values["load_id"])))
+                .append_column("batch_number", pa.array(np.full(len(new), self._values["batch"]))),
+            )
+            self.inserted[split] += len(new)
         if len(quarantined):
             copy_arrow(self._connection, "staged_quarantine", quarantined)
-        columns = sql.SQL(", ").join(map(sql.Identifier, ("row_hash", *COLUMNS)))
-        statement = sql.SQL(_INSERT).format(columns=columns)
-        found = self._connection.execute(statement, self._values).fetchone()
-        assert found is not None
-        self.inserted = [old + new for old, new in zip(self.inserted, found, strict=True)]
-        self._connection.execute("TRUNCATE staged_listing, staged_quarantine")
+            added = self._connection.execute(_QUARANTINE, self._values)
+            self.quarantined += added.rowcount
+            self._connection.execute("TRUNCATE staged_quarantine")
+        # Arrow would keep what the largest piece took.
+        pa.default_memory_pool().release_unused()
+
+    def _unknown(self, table: str, hashes: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Which of the rows `table` does not hold."""
+        asked = (b"{" + b",".join(hashes) + b"}").decode()
+        query = sql.SQL(_KNOWN).format(sql.Identifier(table))
+        with self._connection.cursor(row_factory=psycopg.rows.scalar_row) as cursor:
+            known = cursor.execute(query, [asked]).fetchall()
+        unknown = np.ones(len(hashes), dtype=bool)
+        unknown[np.array(known, dtype=np.int64) - 1] = False
+        return unknown
 
 
 def _listings(valid: pd.DataFrame) -> pa.Table:

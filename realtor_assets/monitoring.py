@@ -12,8 +12,8 @@ import pyarrow.parquet
 
 from realtor_assets import plots
 from realtor_assets.clean import CleanBuild, required_build
+from realtor_assets.identity import SPLITS
 from realtor_assets.listings import Listings, read_listings
-from realtor_assets.loading import SPLITS
 from realtor_assets.raw import OWNERS
 from realtor_assets.release import score
 from realtor_assets.resources import Database, ObjectStore

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any
 
 import orjson
@@ -30,6 +31,7 @@ _ENDS_TRIED = 50
 _PIECES_WITHOUT_END = 3
 _ROWS = re.compile(rb'"data"\s*:\s*\[')
 _END_OF_ROW = re.compile(rb"\}\s*,")
+_OPEN, _COMMA, _CLOSE = b"[,]"
 
 
 class PayloadUnreadable(Exception):
@@ -97,10 +99,13 @@ def _opened(store: ObjectStore, key: str) -> Iterator[tuple[IO[bytes], IO[bytes]
 
 
 def _json_frames(key: str, document: IO[bytes]) -> Iterator[pd.DataFrame]:
-    for records in _Document(key, document).pieces():
-        if not all(type(record) is dict for record in records):
-            raise PayloadUnreadable(f"{key}: a row of `data` is not an object")
-        yield pd.DataFrame.from_records(records)
+    return map(partial(_as_frame, key), _Document(key, document).pieces())
+
+
+def _as_frame(key: str, records: list[Any]) -> pd.DataFrame:
+    if not all(type(record) is dict for record in records):
+        raise PayloadUnreadable(f"{key}: a row of `data` is not an object")
+    return pd.DataFrame.from_records(records)
 
 
 class _Document:
@@ -120,7 +125,7 @@ class _Document:
             raise PayloadUnreadable(f"{key} has no array `data`")
         # Without its "[": what is put behind it makes the document without its rows.
         self._head = head[: found.end() - 1]
-        self._buffer = head[found.end() :]
+        self._buffer = bytearray(head[found.end() - 1 :])
         self.tail = b""
 
     def header(self, tail: bytes) -> dict[str, Any]:
@@ -135,38 +140,56 @@ class _Document:
         done = 0
         while block := self._document.read(PIECE_BYTES):
             self._buffer += block
-            if records := self._whole_rows(done):
-                yield records
-                done += len(records)
-        records = self._last_rows(done)
-        if records:
-            yield records
+            rows = self._whole_rows(done)
+            done += len(rows)
+            if rows:
+                yield rows
+        rows = self._last_rows(done)
+        if rows:
+            yield rows
 
     def _whole_rows(self, done: int) -> list[Any]:
-        ends = [found.start() for found in _END_OF_ROW.finditer(self._buffer)][-_ENDS_TRIED:]
-        for end in reversed(ends):
+        """The rows up to the last comma between two: it closes this piece and opens the next."""
+        comma = None
+        for comma in self._commas():
+            self._buffer[comma] = _CLOSE
             try:
-                records: list[Any] = orjson.loads(b"[" + self._buffer[: end + 1] + b"]")
+                rows: list[Any] = orjson.loads(memoryview(self._buffer)[: comma + 1])
             except orjson.JSONDecodeError:
+                self._buffer[comma] = _COMMA
                 continue
-            self._buffer = self._buffer[end + 1 :].lstrip()[1:]
-            return records
-        if ends and len(self._buffer) > _PIECES_WITHOUT_END * PIECE_BYTES:
-            self._parse(b"[" + self._buffer[: ends[-1] + 1] + b"]", done)
+            self._buffer[comma] = _OPEN
+            del self._buffer[:comma]
+            return rows
+        if comma is not None and len(self._buffer) > _PIECES_WITHOUT_END * PIECE_BYTES:
+            self._parse(bytes(self._buffer[:comma]) + b"]", done)
         return []
 
+    def _commas(self) -> Iterator[int]:
+        """Where a row may end, the last first: commas behind a brace, in texts too."""
+        at = len(self._buffer)
+        for _ in range(_ENDS_TRIED):
+            at = self._buffer.rfind(b"}", 0, at)
+            if at < 0:
+                return
+            if found := _END_OF_ROW.match(self._buffer, at):
+                yield found.end() - 1
+
     def _last_rows(self, done: int) -> list[Any]:
-        ends = [at for at, byte in enumerate(self._buffer) if byte == ord("]")]
-        for end in reversed(ends[-_ENDS_TRIED:]):
+        end = len(self._buffer)
+        for _ in range(_ENDS_TRIED):
+            end = self._buffer.rfind(b"]", 0, end)
+            if end < 0:
+                break
             try:
-                records: list[Any] = orjson.loads(b"[" + self._buffer[:end] + b"]")
+                rows: list[Any] = orjson.loads(memoryview(self._buffer)[: end + 1])
                 orjson.loads(self._head + b"[]" + self._buffer[end + 1 :])
             except orjson.JSONDecodeError:
                 continue
-            if done and not records:
+            if done and not rows:
                 break
-            self.tail = b"[]" + self._buffer[end + 1 :]
-            return records
+            self.tail = b"[]" + bytes(self._buffer[end + 1 :])
+            return rows
         raise PayloadUnreadable(
             f"{self._key} is not whole JSON: it breaks off, or breaks the format, after row "
             f"{done:,} ({len(self._buffer):,} bytes before its end)"

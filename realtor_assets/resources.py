@@ -46,13 +46,18 @@ class Database(dg.ConfigurableResource[None]):
 
         A session-level advisory lock: PostgreSQL frees it when the holder dies.
         """
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        key = lock_key(name)
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", [key])
             try:
                 yield
             finally:
                 connection.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def lock_key(name: str) -> int:
+    """The key of the advisory lock `name`."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
 def copy_arrow(connection: psycopg.Connection, table: str, rows: pa.Table) -> None:

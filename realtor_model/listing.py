@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -267,6 +268,10 @@ _Unreadable = list[tuple[str, str, _Mask]]
 _PARSERS: Mapping[str, Callable[[object], object]] = MappingProxyType(
     {**dict.fromkeys(TEXTS, _text), "zip_code": _zip_code, "prev_sold_date": _date}
 )
+# A batch comes in pieces, and each has mostly the places and dates of those before it.
+_REMEMBERING_PARSERS = {
+    name: lru_cache(maxsize=50_000, typed=True)(parse) for name, parse in _PARSERS.items()
+}
 
 
 def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
@@ -282,7 +287,7 @@ def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
             typed[name], problems = _read_numbers(received, whole=name in WHOLE_NUMBERS)
         else:
             typed[name], problems = _read_distinct(
-                received, _PARSERS[name], str(RAW_SCHEMA.columns[name].dtype)
+                received, _REMEMBERING_PARSERS[name], str(RAW_SCHEMA.columns[name].dtype)
             )
         unreadable += [(name, rule, mask) for rule, mask in problems.items() if mask.any()]
     frame = pd.DataFrame(typed, index=pd.RangeIndex(len(frame)))
@@ -304,7 +309,9 @@ def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict
     fraction = np.abs(values - rounded) > _WHOLE_TOLERANCE
     fraction |= np.abs(values) > _LARGEST_EXACT_INTEGER
     problems["must be a whole number"] = fraction
-    return pd.array(np.where(fraction, np.nan, rounded), dtype="Int64"), problems
+    absent = fraction | ~finite
+    integers = np.where(absent, 0.0, rounded).astype(np.int64)
+    return pd.arrays.IntegerArray(integers, absent), problems
 
 
 def _read_distinct(

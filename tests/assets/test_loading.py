@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from realtor_assets import loading
+from realtor_assets.identity import SPLITS
 from realtor_assets.landing import LandedPayload, pending
 from realtor_assets.loading import load_payload
 from realtor_assets.resources import Database, ObjectStore
@@ -46,7 +47,7 @@ def test_every_row_of_a_batch_is_somewhere(store: ObjectStore, raw_database: Dat
     assert (report.state, report.batch_number, report.received) == ("loaded", 3, 203)
     assert (report.inserted, report.duplicate, report.quarantined) == (200, 1, 2)
     assert report.inserted_train > report.inserted_test > 0
-    assert sum(count(raw_database, f"raw_{split}") for split in loading.SPLITS) == 200
+    assert sum(count(raw_database, f"raw_{split}") for split in SPLITS) == 200
     with raw_database.transaction() as connection:
         kept = connection.execute(
             "SELECT position, column_name, value, record->>'city' FROM raw_quarantine ORDER BY 1"
@@ -62,8 +63,7 @@ def test_values_are_normalised_once(store: ObjectStore, raw_database: Database) 
 
     with raw_database.transaction() as connection:
         union = " UNION ALL ".join(
-            f"SELECT zip_code, bed, bath, prev_sold_date::text FROM raw_{split}"
-            for split in loading.SPLITS
+            f"SELECT zip_code, bed, bath, prev_sold_date::text FROM raw_{split}" for split in SPLITS
         )
         assert connection.execute(union).fetchall() == [("06016", 3, None, "2021-10-22")]
 
@@ -102,7 +102,7 @@ def test_listings_of_one_house_fall_on_one_side(store: ObjectStore, raw_database
     load(store, raw_database, land(store, raw_database, asked, batch=0))
     load(store, raw_database, land(store, raw_database, sold, batch=1))
 
-    for split in loading.SPLITS:
+    for split in SPLITS:
         with raw_database.transaction() as connection:
             row = connection.execute(
                 f"SELECT count(*), count(DISTINCT street) FROM raw_{split}"

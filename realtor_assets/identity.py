@@ -1,0 +1,89 @@
+"""Which record a listing is, and on which side of the split its property lies.
+
+Both follow from the row alone, so that the same row always meets itself, however it arrives.
+"""
+
+import hashlib
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from realtor_model.listing import COLUMNS
+
+SPLITS = ("train", "validation", "test")
+# Of a hundred properties, where the second and the third split begin.
+_BOUNDS = (70, 85)
+# What PostgreSQL quotes in the text of a record.
+_QUOTED = re.compile(r'[\s"\\(),]|^$', re.ASCII)
+
+
+def row_hashes(rows: pa.Table) -> NDArray[np.bytes_]:
+    """The MD5 (n,) of each typed record's text: 32 hexadecimal digits, dtype S32.
+
+    The text is PostgreSQL's of the 12 columns in their order, so anybody can compute it again:
+    `md5(ROW(brokered_by, status, …)::text)`.
+    """
+    fields = _joined([_as_record_text(rows.column(name)) for name in COLUMNS], ",")
+    records = pc.binary_join_element_wise("(", fields, ")", "")
+    digits = "".join([_md5(record).hexdigest() for record in _bytes(records)])
+    return np.frombuffer(digits.encode(), "S32")
+
+
+def splits(rows: pa.Table) -> NDArray[np.int64]:
+    """The split (n,) of each row, as its position in `SPLITS`: 70 / 15 / 15.
+
+    A hash of the property (street, city, zip) decides: all listings of one house fall on one side,
+    and a row never moves as data grows.
+    """
+    street, city, zip_code = (
+        rows.column(name).cast(pa.string()) for name in ("street", "city", "zip_code")
+    )
+    properties = _joined([street, pc.utf8_lower(city), zip_code], "|")
+    heads = b"".join([_md5(each).digest()[:4] for each in _bytes(properties)])
+    hundredths = np.frombuffer(heads, ">u4") % 100
+    return np.searchsorted(_BOUNDS, hundredths, side="right")
+
+
+def _md5(text: bytes) -> "hashlib._Hash":
+    return hashlib.md5(text, usedforsecurity=False)
+
+
+def _joined(columns: list[pa.ChunkedArray], separator: str) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(
+        *columns, separator, null_handling="replace", null_replacement=""
+    )
+
+
+def _bytes(texts: pa.ChunkedArray) -> list[bytes]:
+    values: list[bytes] = texts.cast(pa.binary()).to_pylist()
+    return values
+
+
+def _as_record_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not (
+        pa.types.is_floating(column.type)
+        or pa.types.is_string(column.type)
+        or pa.types.is_large_string(column.type)
+    ):
+        return column.cast(pa.string())
+    # A batch has far fewer prices, sizes and places than rows.
+    coded = column.combine_chunks().dictionary_encode()
+    render = _float_text if pa.types.is_floating(column.type) else _quoted_text
+    texts = pa.array([render(value) for value in coded.dictionary.to_pylist()], pa.string())
+    return pa.chunked_array([texts.take(coded.indices)])
+
+
+def _float_text(value: float) -> str:
+    # Both write the shortest digits that read back as the same number; below 1e15, where
+    # PostgreSQL begins to use exponents, only the zero behind the point differs.
+    return repr(value).removesuffix(".0")
+
+
+def _quoted_text(text: str) -> str:
+    if _QUOTED.search(text) is None:
+        return text
+    doubled = text.replace("\\", "\\\\").replace('"', '""')
+    return f'"{doubled}"'
