@@ -319,7 +319,10 @@ def _read_distinct(
 ) -> tuple[Any, dict[str, _Mask]]:
     """Parse every distinct value once: a batch has far fewer zips and dates than rows."""
     no_scalar = _not_scalar(received)
-    codes, distinct = pd.factorize(_scalars(received, no_scalar).astype(object))
+    scalars = _scalars(received, no_scalar)
+    if not isinstance(scalars.dtype, pd.StringDtype):
+        scalars = scalars.astype(object)
+    codes, distinct = pd.factorize(scalars)
     # One more for what is missing, at the end, where the sentinel -1 points.
     parsed = np.full(len(distinct) + 1, None, dtype=object)
     problems = {"must be text": no_scalar}
