@@ -58,7 +58,7 @@ def as_asked(columns: Columns) -> dict[str, NDArray[Any]]:
     return _with_status(columns, "for_sale")
 
 
-def take(arrays: Columns, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def take(arrays: Columns, rows: NDArray[Any] | slice) -> dict[str, NDArray[Any]]:
     """The `rows` (positions, or a mask) of every array."""
     return {name: values[rows] for name, values in arrays.items()}
 

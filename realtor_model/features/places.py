@@ -34,7 +34,7 @@ class Located:
     codes: Mapping[str, Ints]
     place: Ints
 
-    def rows(self, rows: NDArray[Any]) -> "Located":
+    def rows(self, rows: NDArray[Any] | slice) -> "Located":
         """The `rows` alone."""
         return Located({name: codes[rows] for name, codes in self.codes.items()}, self.place[rows])
 
