@@ -1,15 +1,17 @@
 """CLEAN → candidates: each regressor is an asset, trained and tracked, judged on validation."""
 
+import hashlib
+import json
 import tempfile
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
 from pydantic import Field
 
 import realtor_model
@@ -21,9 +23,12 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model import drift, estimators
 from realtor_model.bundle import ValuationModel
+from realtor_model.card import model_card
 from realtor_model.features import FEATURE_VERSION
+from realtor_model.intervals import RANGE
 from realtor_model.listing import INPUTS
-from realtor_model.training import Rows, train_model
+from realtor_model.study import Judged, fairness, segments, summary
+from realtor_model.training import TRAINING_VERSION, Rows, learning_curve, train_model
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -46,6 +51,7 @@ REQUIREMENTS = (
     "xgboost",
     "shap",
 )
+SEGMENTS_SHOWN = 30
 # A home that anybody can picture: MLflow shows it as the model's input example.
 EXAMPLE_HOME = {
     "bed": 3.0,
@@ -75,7 +81,7 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
         owners=OWNERS,
         deps=["clean_train", "clean_validation"],
         description=CANDIDATE_DESCRIPTIONS[candidate],
-        code_version=FEATURE_VERSION,
+        code_version=f"{FEATURE_VERSION}.{TRAINING_VERSION}",
     )
     def train_candidate(
         context: dg.AssetExecutionContext,
@@ -86,16 +92,22 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
         tracking: Tracking,
     ) -> dg.MaterializeResult[None]:
         build = required_build(clean_database)
+        key = training_key(candidate, config, build.data_version)
+        kept = _trained_before(context, candidate, key, tracking)
+        if kept is not None:
+            context.log.info("nothing has changed since run %s: kept", kept.data_version)
+            return kept
         parent = tracking.parent_run_id(context, clean_database)
         with tracking.child_run(parent, candidate) as run:
-            model, validation = train_on(candidate, config, build, store, raw_database)
+            model, judged, curve = train_on(candidate, config, build, store, raw_database)
             context.log.info("%s trained; validation %s", candidate, model.metadata["metrics"])
-            model_uri = log_to_mlflow(model, validation)
+            report = Report.of(model, judged, "validation", curve)
+            model_uri = log_to_mlflow(model, report)
         metrics = model.metadata["metrics"]["validation"]
-        price, predicted = validation
         return dg.MaterializeResult(
             data_version=dg.DataVersion(run.info.run_id),
             metadata={
+                "training_key": key,
                 "mlflow_run_id": run.info.run_id,
                 "mlflow_run": dg.MetadataValue.url(
                     f"{tracking.tracking_uri}/#/experiments/{run.info.experiment_id}"
@@ -105,13 +117,7 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
                 "clean_data_version": build.data_version,
                 "train_rows": model.metadata["train_rows"],
                 **{f"validation_{name}": float(value) for name, value in metrics.items()},
-                "predicted_against_actual": plots.in_markdown(
-                    plots.predicted_against_actual(price, predicted), "predicted against actual"
-                ),
-                "residuals": plots.in_markdown(plots.residuals(price, predicted), "residuals"),
-                "importance": plots.in_markdown(
-                    plots.feature_importance(model.estimator.importance()), "importance"
-                ),
+                **report.pictures(),
             },
         )
 
@@ -121,16 +127,44 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
 candidates = [_candidate_asset(name) for name in estimators.CANDIDATES]
 
 
+def training_key(candidate: str, config: CandidateConfig, data_version: str) -> str:
+    """What a training is known by: the same key makes the same model."""
+    facts = {
+        "candidate": candidate,
+        "data": data_version,
+        "code": [FEATURE_VERSION, TRAINING_VERSION],
+        "libraries": {name: version(name) for name in ("scikit-learn", "xgboost")},
+        "config": config.model_dump(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _trained_before(
+    context: dg.AssetExecutionContext, candidate: str, key: str, tracking: Tracking
+) -> dg.MaterializeResult[None] | None:
+    """The last training of `candidate` again, if it had this key and MLflow still has its run."""
+    event = context.instance.get_latest_materialization_event(dg.AssetKey(candidate))
+    if event is None or event.asset_materialization is None:
+        return None
+    metadata = event.asset_materialization.metadata
+    if "training_key" not in metadata or metadata["training_key"].value != key:
+        return None
+    run_id = str(metadata["mlflow_run_id"].value)
+    if not tracking.has_run(run_id):
+        return None
+    return dg.MaterializeResult(data_version=dg.DataVersion(run_id), metadata=dict(metadata))
+
+
 def train_on(
     candidate: str,
     config: CandidateConfig,
     build: CleanBuild,
     store: ObjectStore,
     raw_database: Database,
-) -> tuple[ValuationModel, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Train `candidate` on `build`; returns the model, and price and prediction on validation."""
+) -> tuple[ValuationModel, Judged, list[tuple[int, float]]]:
+    """Train `candidate` on `build`; returns the model, its validation rows, its learning curve."""
     encoder = read_encoder(store, build)
-    fitted, judged = (
+    fitted, held_out = (
         Rows(*read_snapshot(store, build, split, encoder.feature_names))
         for split in ("train", "validation")
     )
@@ -139,7 +173,7 @@ def train_on(
         candidate,
         encoder,
         fitted,
-        judged,
+        held_out,
         hyperparameters=config.hyperparameters,
         seed=config.seed,
         profile=drift.profile(listings.columns, listings.price),
@@ -152,20 +186,63 @@ def train_on(
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
-    return model, (judged.price, np.exp(model.estimator.predict_log(judged.x)))
+    validation = read_listings(raw_database, "validation", loads=build.loads)
+    judged = Judged.by(model, validation.columns, validation.price)
+    metrics = model.metadata["metrics"] | {"validation": summary(judged, build.as_of)}
+    curve = learning_curve(model, fitted, held_out)
+    return replace(model, metadata=model.metadata | {"metrics": metrics}), judged, curve
 
 
-def log_to_mlflow(
-    model: ValuationModel, judged: tuple[NDArray[np.float64], NDArray[np.float64]]
-) -> str:
-    """Log `model` into the active MLflow run; returns the logged model's URI.
+@dataclass(frozen=True)
+class Report:
+    """What a person wants to see of a model that was judged on a split."""
 
-    `judged` holds the prices and predictions (n,) that the plots show.
-    """
+    card: str
+    segments: pd.DataFrame
+    fairness: pd.DataFrame
+    figures: dict[str, Figure]
+
+    @classmethod
+    def of(
+        cls,
+        model: ValuationModel,
+        judged: Judged,
+        split: str,
+        curve: list[tuple[int, float]] | None = None,
+    ) -> "Report":
+        """Tables, card and pictures; `model.metadata` holds the `summary` of `split` already."""
+        table = segments(judged, model.metadata["as_of"])
+        audit = fairness(judged)
+        figures = {
+            "predicted_against_actual": plots.predicted_against_actual(
+                judged.price, judged.predicted
+            ),
+            "residuals": plots.residuals(judged.price, judged.predicted),
+            "calibration": plots.calibration(judged, RANGE),
+            "importance": plots.feature_importance(model.estimator.importance()),
+            "error_by_segment": plots.error_by_segment(table),
+        }
+        if curve is not None:
+            figures["learning_curve"] = plots.learning_curve(curve)
+        card = model_card(model, model.metadata["metrics"][split], table, audit, split=split)
+        return cls(card, table, audit, figures)
+
+    def pictures(self) -> dict[str, dg.MarkdownMetadataValue]:
+        """Tables and pictures as Dagster metadata."""
+        return {
+            "segments": dg.MetadataValue.md(
+                self.segments.head(SEGMENTS_SHOWN).to_markdown(index=False, floatfmt=",.3f")
+            ),
+            "fairness": dg.MetadataValue.md(
+                self.fairness.to_markdown(index=False, floatfmt=",.3f")
+            ),
+        } | {name: plots.in_markdown(figure, name) for name, figure in self.figures.items()}
+
+
+def log_to_mlflow(model: ValuationModel, report: Report) -> str:
+    """Log `model` and its `report` into the active MLflow run; returns the logged model's URI."""
     import mlflow
 
-    price, predicted = judged
-    importance = model.estimator.importance()
     mlflow.log_params(model.estimator.hyperparameters)
     mlflow.log_params(
         {key: model.metadata[key] for key in ("data_version", "feature_version", "batches", "seed")}
@@ -173,12 +250,11 @@ def log_to_mlflow(
     )
     for split, metrics in model.metadata["metrics"].items():
         mlflow.log_metrics({f"{split}_{name}": value for name, value in metrics.items()})
-    mlflow.log_dict(importance, "feature_importance.json")
-    for name, figure in {
-        "predicted_against_actual": plots.predicted_against_actual(price, predicted),
-        "residuals": plots.residuals(price, predicted),
-        "feature_importance": plots.feature_importance(importance),
-    }.items():
+    mlflow.log_dict(model.estimator.importance(), "feature_importance.json")
+    mlflow.log_text(report.card, "model_card.md")
+    mlflow.log_text(report.segments.to_csv(index=False), "segments.csv")
+    mlflow.log_text(report.fairness.to_csv(index=False), "fairness.csv")
+    for name, figure in report.figures.items():
         mlflow.log_figure(figure, f"plots/{name}.png")
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / BUNDLE_ARTIFACT

@@ -375,6 +375,7 @@ def train(
     seed: int = 0,
     *,
     feature_names: Sequence[str] = FEATURE_NAMES,
+    importance: bool = True,
 ) -> Estimator:
     """Fit `candidate` to log price, on all cores; the same seed makes the same model.
 
@@ -387,6 +388,7 @@ def train(
         hyperparameters: replaces single defaults of the candidate.
         seed: of everything random.
         feature_names: names of the columns of `x`.
+        importance: measure it, too; a model that is only compared does without.
 
     Raises:
         ValueError: an unknown candidate or hyperparameter, or names that don't fit the matrix.
@@ -416,7 +418,8 @@ def train(
         log_range=(float(y.min()), float(y.max())),
         feature_names=feature_names,
     )
-    fitted._measure_importance(x, seed)
+    if importance:
+        fitted._measure_importance(x, seed)
     return fitted
 
 
