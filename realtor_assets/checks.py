@@ -10,10 +10,10 @@ from pandera.errors import SchemaErrors
 from realtor_assets.clean import MAPS, required_build, stored_encoder
 from realtor_assets.listings import read_listings
 from realtor_assets.loading import SPLITS
-from realtor_assets.release import MAX_HONEST_R2_LOG
 from realtor_assets.resources import Database
 from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
+from realtor_model import canary
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import (
     COLUMNS,
@@ -23,9 +23,9 @@ from realtor_model.listing import (
     VALUATION_PRICE_RANGE,
     Property,
 )
+from realtor_model.training import Rows
 
 BROKEN_SHOWN = 10
-MAX_SINGLE_FEATURE_R2 = 0.9
 PARITY_ROWS = 50
 PARITY_DOLLARS = 0.01
 
@@ -205,24 +205,38 @@ def encoder_rebuilds_exactly(
 
 @dg.asset_check(
     asset="clean_train",
+    additional_deps=["clean_validation"],
     blocking=True,
-    description="Leak canary: no single feature explains more than 90 % of log price.",
+    description="Leak canary: no single feature ranks homes as their prices do (R2 of ranks with "
+    "log price above .9), none is beyond what a request can make, and a model of shuffled prices "
+    "predicts nothing.",
 )
 def no_feature_is_the_price(clean_database: Database) -> dg.AssetCheckResult:
     names = stored_encoder(clean_database).feature_names
-    table = clean_database.read(f"SELECT price, {', '.join(names)} FROM clean_train")
-    log_price = np.log(table["price"].to_numpy())
-    strongest, r2 = "", 0.0
-    for name in names:
-        values = table[name].to_numpy().astype(np.float64)
-        if values.std() > 0 and log_price.std() > 0:
-            explained = float(np.corrcoef(values, log_price)[0, 1] ** 2)
-            if explained > r2:
-                strongest, r2 = name, explained
+    train, validation = (_features(clean_database, split, names) for split in SPLITS[:2])
+    return leak_check(train, validation, names)
+
+
+def leak_check(train: Rows, validation: Rows, names: tuple[str, ...]) -> dg.AssetCheckResult:
+    """What the features of a clean build tell of a leak."""
+    strongest, r2 = canary.strongest_feature(train.x, train.price, names)
+    beyond = canary.not_computable(names)
+    shuffled = canary.permuted_r2(train.x, train.price, validation.x, validation.price, names)
     return dg.AssetCheckResult(
-        passed=r2 <= MAX_SINGLE_FEATURE_R2,
-        metadata={"strongest_feature": strongest, "r2_of_log_price": r2},
+        passed=r2 <= canary.MAX_FEATURE_R2 and not beyond and shuffled <= canary.MAX_PERMUTED_R2,
+        metadata={
+            "strongest_feature": strongest,
+            "r2_of_log_price": r2,
+            "not_computable_from_a_request": ", ".join(beyond) or "-",
+            "r2_of_shuffled_prices": shuffled,
+        },
     )
+
+
+def _features(database: Database, split: str, names: tuple[str, ...]) -> Rows:
+    table = database.read(f"SELECT price, {', '.join(names)} FROM clean_{split}")
+    matrix = np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32)
+    return Rows(matrix, table["price"].to_numpy())
 
 
 @dg.asset_check(
@@ -234,10 +248,11 @@ def not_too_good_to_be_true(context: dg.AssetCheckExecutionContext) -> dg.AssetC
     event = context.instance.get_latest_materialization_event(dg.AssetKey("best_model"))
     assert event is not None
     assert event.asset_materialization is not None
-    r2_log = float(event.asset_materialization.metadata["test_r2_log"].value)
+    told = event.asset_materialization.metadata
+    metrics = {name: float(told[f"test_{name}"].value) for name in ("r2_log", "mdape")}
+    reasons = canary.too_good(metrics)
     return dg.AssetCheckResult(
-        passed=r2_log <= MAX_HONEST_R2_LOG,
-        metadata={"test_r2_log": r2_log, "limit": MAX_HONEST_R2_LOG},
+        passed=not reasons, metadata=metrics | {"reasons": "; ".join(reasons) or "-"}
     )
 
 

@@ -23,9 +23,9 @@ from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore, copy_arrow
 from realtor_assets.schema import require_current
 from realtor_assets.tables import describe
-from realtor_model.features import FEATURE_VERSION, FeatureEncoder
+from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
 
-MAPS = ("encoding_mappings", "preprocessing_statistics")
+MAPS = EncoderTables._fields
 SNAPSHOTS = (*MAPS, *SPLITS)
 CLEAN_TABLES = {
     "encoding_mappings": (
@@ -36,6 +36,11 @@ CLEAN_TABLES = {
     "preprocessing_statistics": (
         ["raw_train"],
         "The encoder's numbers: medians, modes, means, standard deviations, the reference date.",
+    ),
+    "zip_context": (
+        ["raw_train"],
+        "Of every zip, its first three digits, city and state: coordinates, census context "
+        "(American Community Survey 2018-2022), and what neighbours ask per square foot.",
     ),
     "clean_train": (
         ["raw_train", *MAPS],
@@ -200,16 +205,13 @@ def write_build(
     encoder, train_matrix = FeatureEncoder.fit(
         splits["train"].columns, splits["train"].price, as_of=build.as_of
     )
-    mappings, statistics = encoder.to_tables()
     maps = {
-        "encoding_mappings": pa.Table.from_pandas(mappings),
-        "preprocessing_statistics": pa.Table.from_pandas(statistics),
+        name: pa.Table.from_pandas(frame, preserve_index=False)
+        for name, frame in zip(MAPS, encoder.to_tables(), strict=True)
     }
     splits_clean = {
         split: clean_table(
-            rows,
-            train_matrix if split == "train" else encoder.transform(rows.columns),
-            encoder.feature_names,
+            rows, train_matrix if split == "train" else encoder.transform(rows.columns), encoder
         )
         for split, rows in splits.items()
     }
@@ -235,10 +237,8 @@ def write_build(
         )
 
 
-def clean_table(
-    rows: Listings, matrix: NDArray[np.float32], feature_names: tuple[str, ...]
-) -> pa.Table:
-    """The clean table of one split: keys and target, then the features (float32)."""
+def clean_table(rows: Listings, matrix: NDArray[np.float32], encoder: FeatureEncoder) -> pa.Table:
+    """The clean table of one split: keys, target, what is for analysis only, features (float32)."""
     size = rows.frame["house_size"].to_numpy(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         price_per_sqft = np.where(size > 0, rows.price / size, np.nan)
@@ -250,8 +250,14 @@ def clean_table(
         "price": pa.array(rows.price),
         "price_per_sqft": pa.array(price_per_sqft, from_pandas=True),
     }
-    features = {name: pa.array(matrix[:, index]) for index, name in enumerate(feature_names)}
-    return pa.table(keys | features)
+    described = {
+        name: pa.array(values.astype(np.float32), from_pandas=True)
+        for name, values in encoder.described(rows.columns).items()
+    }
+    features = {
+        name: pa.array(matrix[:, index]) for index, name in enumerate(encoder.feature_names)
+    }
+    return pa.table(keys | described | features)
 
 
 _TYPES = {
@@ -286,9 +292,9 @@ def _replace(connection: psycopg.Connection, name: str, rows: pa.Table) -> None:
 
 
 def stored_encoder(database: Database) -> FeatureEncoder:
-    """The encoder of the current build, rebuilt from its two tables."""
-    mappings, statistics = (database.read(f"SELECT * FROM {name}") for name in MAPS)
-    return FeatureEncoder.from_tables(mappings.to_pandas(), statistics.to_pandas())
+    """The encoder of the current build, rebuilt from its tables."""
+    tables = (database.read(f"SELECT * FROM {name}").to_pandas() for name in MAPS)
+    return FeatureEncoder.from_tables(*tables)
 
 
 def read_encoder(store: ObjectStore, build: CleanBuild) -> FeatureEncoder:

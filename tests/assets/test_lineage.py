@@ -104,6 +104,14 @@ def test_first_batch_to_production(lineage: Lineage) -> None:
     assert lineage.metadata("ratio_study")["median_ratio"] == pytest.approx(1.0, abs=0.15)
 
 
+def test_nothing_changed_trains_nothing(lineage: Lineage) -> None:
+    before = lineage.metadata("xgboost")
+
+    assert lineage.run("train", "xgboost", "linear_regression").success
+
+    assert lineage.metadata("xgboost")["mlflow_run_id"] == before["mlflow_run_id"]
+
+
 def test_ingesting_nothing_new_keeps_the_clean_build(lineage: Lineage) -> None:
     clean: Database = lineage.resources["clean_database"]
     statement = "SELECT data_version, built_at FROM clean_builds"

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from realtor_model.bundle import BrokenBundle, ValuationModel
 from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties
-from realtor_model.intervals import ConformalInterval
+from realtor_model.intervals import COVERAGES, DEVIATION, RANGE, Calibration, Ranges, Spans
 from realtor_model.listing import INPUTS, Property
 from tests.model.conftest import Market
 
 Columns = dict[str, NDArray[Any]]
+Floats = NDArray[np.float64]
 ModelOf = Callable[[str], ValuationModel]
 
 
@@ -65,7 +66,7 @@ def test_a_failed_save_leaves_what_was_there(saved: Path, model_of: ModelOf) -> 
 @pytest.mark.parametrize(
     "name",
     ["encoding_mappings.parquet", "preprocessing_statistics.parquet", "estimator.json",
-     "model.ubj", "interval.json", "profile.json"],
+     "model.ubj", "zip_context.parquet", "spans.ubj", "calibration.json", "profile.json"],
 )  # fmt: skip
 def test_a_file_that_changed_or_went_is_named(saved: Path, name: str) -> None:
     content = (saved / name).read_bytes()
@@ -83,7 +84,7 @@ def test_a_file_that_changed_or_went_is_named(saved: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "has format 99; this version reads 1"),
+        ({"format": 99}, "has format 99; this version reads 2"),
         ({"feature_version": "0"}, "was made with features 0 and this version has"),
         ({"files": None}, "cannot be read"),
     ],
@@ -134,18 +135,27 @@ def test_the_range_holds_the_price_as_often_as_promised(
     assert covered.mean() == pytest.approx(0.8, abs=0.06)
 
 
-@pytest.mark.parametrize(
-    ("half_width", "coverage", "grade"),
-    [(0.10, 0.8, "high"), (0.18, 0.8, "high"), (0.25, 0.8, "medium"), (0.50, 0.8, "low"),
-     (0.25, 0.95, "high"), (0.18, 0.5, "medium")],
-)  # fmt: skip
-def test_confidence_is_the_calibrated_width(
-    model_of: ModelOf, homes: Columns, half_width: float, coverage: float, grade: str
-) -> None:
-    interval = ConformalInterval(coverage, (), (half_width,))
-    model = replace(model_of("xgboost"), interval=interval)
+class NoSpans(Spans):
+    """Spans of nothing: a range is its margin."""
 
-    assert set(model.value(homes).confidence) == {grade}
+    def __init__(self) -> None: ...
+
+    def predict(self, x: NDArray[np.float32]) -> dict[float, tuple[Floats, Floats]]:
+        return {coverage: (np.zeros(len(x)), np.zeros(len(x))) for coverage in COVERAGES}
+
+
+@pytest.mark.parametrize(
+    ("half_width", "grade"), [(0.10, "high"), (0.16, "medium"), (0.29, "medium"), (0.50, "low")]
+)
+def test_confidence_is_the_calibrated_68_percent_width(
+    model_of: ModelOf, homes: Columns, half_width: float, grade: str
+) -> None:
+    calibration = Calibration((), {RANGE: (0.6,), DEVIATION: (half_width,)})
+    values = replace(model_of("xgboost"), ranges=Ranges(NoSpans(), calibration)).value(homes)
+
+    assert set(values.confidence) == {grade}
+    assert values.deviation == pytest.approx(np.sinh(half_width))
+    assert values.high == pytest.approx(values.price * np.exp(0.6))
 
 
 def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> None:
@@ -159,7 +169,7 @@ def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> No
     dollars = told.base_price + told.by_input_dollars.sum(axis=1)
     assert dollars == pytest.approx(model.predict(few), rel=1e-4)
     size = [FEATURE_NAMES.index(name) for name in (
-        "house_size", "log_house_size", "house_size_missing", "land_only", "sqft_per_bed",
+        "log_house_size", "house_size_missing", "land_only", "sqft_per_bed",
     )]  # fmt: skip
     assert told.by_input_log[:, told.inputs.index("house_size")] == pytest.approx(
         told.contributions_log[:, size].sum(axis=1)
