@@ -3,7 +3,6 @@
 import datetime as dt
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from realtor_assets.raw import BATCHES, land_csv, pending_partitions
 from realtor_assets.resources import Database
@@ -49,13 +48,7 @@ train = dg.define_asset_job(
     TRAIN,
     description="Train the candidates, let the best one duel with the champion, release, serve.",
 )
-jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
-    ingest,
-    ingest_csv,
-    load,
-    clean,
-    train,
-]
+asset_jobs = [ingest, load, clean, train]
 
 
 @dg.schedule(job=ingest, cron_schedule=settings().ingest_cron, execution_timezone="UTC")

@@ -43,6 +43,7 @@ class Position:
         unobtainable: numbers that did not come although nothing was lost since a rewind, or that
             were refused twice.
         low, high: the first and the last number that the next answer can have.
+        perhaps_after_all: or there is no next answer, since a rewind from the end of data was lost.
     """
 
     held: set[int] = field(default_factory=set)
@@ -50,6 +51,7 @@ class Position:
     unobtainable: set[int] = field(default_factory=set)
     low: int = 0
     high: int = 0
+    perhaps_after_all: bool = False
     _rewound: bool = False
     _refused: set[int] = field(default_factory=set)
 
@@ -63,19 +65,31 @@ class Position:
         if call.outcome == "failed":
             return
         if call.rewind:
-            self.low = 0
-            if call.outcome == "landed":
-                self.high = 0
-                self._rewound = True
+            self._asked_to_rewind(answered=call.outcome == "landed")
         elif call.outcome == "lost":
-            self.high = min(self.high + 1, _AFTER_ALL)
+            self._perhaps_gave_one()
         elif call.outcome == "end of data":
             self._end()
         else:
             assert call.batch is not None
             self._landed(call.batch, call.usable)
 
+    def _asked_to_rewind(self, answered: bool) -> None:
+        if answered or self.high == _AFTER_ALL:
+            # What lies behind all batches cannot be counted up to.
+            self.perhaps_after_all = not answered
+            self.high = 0
+        self.low = 0
+        self._rewound = self._rewound or answered
+
+    def _perhaps_gave_one(self) -> None:
+        if self.high != _AFTER_ALL:
+            while self.high in self.unobtainable:
+                self.high += 1
+            self.high += 1
+
     def _landed(self, batch: int, usable: bool) -> None:
+        self.perhaps_after_all = False
         if batch < self.low:
             # The upstream has started again by itself.
             self.low = self.high = 0
@@ -92,8 +106,9 @@ class Position:
 
     def _end(self) -> None:
         self._passed_over(range(self.low, self.high), certain=False)
-        if self.low == self.high:
+        if self.low == self.high and not self.perhaps_after_all:
             self.missing = {batch for batch in self.missing if batch < self.low}
+        self.perhaps_after_all = False
         self.low = self.high = _AFTER_ALL
 
     def _passed_over(self, batches: Iterable[int], certain: bool) -> None:

@@ -29,7 +29,7 @@ defs = dg.Definitions(
         monitoring.batch_valuations,
     ],
     asset_checks=checks.checks,
-    jobs=automation.jobs,
+    jobs=[*automation.asset_jobs, automation.ingest_csv],
     schedules=[automation.daily_ingest],
     sensors=automation.sensors,
     resources={

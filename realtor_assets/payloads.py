@@ -20,6 +20,8 @@ from realtor_assets.resources import ObjectStore
 from realtor_model.listing import COLUMNS, SchemaChanged
 
 PIECE_BYTES = 6 * 2**20
+# A larger number is no count of batches, and what lies below it is looked for one by one.
+MAX_BATCHES = 100_000
 # The rows of a document begin within this many bytes.
 _HEAD_BYTES = 2**20
 # Ends of rows that are tried before a document counts as broken: text may look like one.
@@ -61,8 +63,8 @@ def read_batch_number(store: ObjectStore, key: str) -> int:
             number = reader.header(reader.tail).get("batch_number")
     if isinstance(number, float) and number.is_integer():
         number = int(number)
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
-        raise PayloadUnreadable(f"{key} has no batch_number that counts batches")
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < MAX_BATCHES:
+        raise PayloadUnreadable(f"{key} has no batch_number from 0 to {MAX_BATCHES - 1:,}")
     return number
 
 

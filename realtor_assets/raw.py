@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import zstandard
@@ -116,8 +117,6 @@ def land_csv(
     raw_database: Database,
 ) -> None:
     """Land a CSV file as a batch of its own; the same bytes again are the same batch."""
-    from pathlib import Path
-
     with raw_database.transaction() as connection:
         require_current(connection, "raw")
     announce(

@@ -214,7 +214,9 @@ class _Teller:
     def tell(self, progress: RunProgress) -> None:
         begun = progress.done or progress.running
         steps = f"{progress.done}/{progress.total} steps" if begun else progress.status.lower()
-        text = f"{steps}  {progress.detail or ', '.join(progress.running)}".rstrip()
+        # The detail stays what it was last when its step is over.
+        detail = progress.detail if progress.running else ""
+        text = "  ".join(filter(None, [steps, ", ".join(progress.running), detail]))
         if self._console.is_terminal:
             share = re.search(r"(\d+)%", progress.detail)
             total, done = (100, int(share[1])) if share else (None, 0)

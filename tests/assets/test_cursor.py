@@ -96,3 +96,20 @@ def test_a_call_lost_at_the_end_may_have_been_the_last_batch() -> None:
     calls += [Call("landed", rewind=True), Call("landed", 0), Call("end of data")]
     assert not position(calls).must_rewind
     assert position(calls).held == {0}
+
+
+def test_a_rewind_from_the_end_that_was_lost_leaves_the_cursor_at_either_end() -> None:
+    calls = [Call("landed", 0), Call("lost"), Call("end of data"), Call("lost", rewind=True)]
+    assert position([*calls, Call("end of data")]).must_rewind
+    assert position([*calls, Call("end of data")]).missing == {1}
+    assert position([*calls, Call("lost"), Call("end of data")]).missing == {1}
+    there = position([*calls, Call("landed", 0), Call("end of data")])
+    assert not there.must_rewind
+    assert there.held == {0}
+
+
+def test_a_lost_call_may_have_given_what_lies_behind_a_batch_that_is_not_there() -> None:
+    walk = [Call("landed", 0), Call("landed", 2)]
+    calls = [*walk, Call("landed", rewind=True), *walk, Call("landed", 0)]
+    calls += [Call("lost"), Call("lost"), Call("end of data")]
+    assert position(calls).missing == {3}

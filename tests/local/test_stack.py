@@ -72,7 +72,7 @@ def test_a_killed_program_is_restarted(running: Platform) -> None:
 
 
 def test_committed_rows_survive_a_killed_postgres(running: Platform) -> None:
-    url = running.home.environment()["REALTOR_RAW_DATABASE_URL"]
+    url = running.home.environment()["REALTOR_CLEAN_DATABASE_URL"]
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS x")
     pid = running.status()["postgres"]["pid"]
@@ -95,7 +95,7 @@ def test_after_a_killed_supervisor_status_tells_and_up_repairs(running: Platform
 
 def test_down_leaves_no_process_and_keeps_the_data(platform: Platform) -> None:
     assert platform.run("up").returncode == 0
-    url = platform.home.environment()["REALTOR_RAW_DATABASE_URL"]
+    url = platform.home.environment()["REALTOR_CLEAN_DATABASE_URL"]
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept (x int)")
     processes = platform.processes()
@@ -106,7 +106,7 @@ def test_down_leaves_no_process_and_keeps_the_data(platform: Platform) -> None:
     assert platform.run("status").returncode == 3
     assert "was not running" in platform.run("down").stdout
     assert platform.run("up").returncode == 0
-    assert platform.home.environment()["REALTOR_RAW_DATABASE_URL"] == url
+    assert platform.home.environment()["REALTOR_CLEAN_DATABASE_URL"] == url
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
 
