@@ -12,11 +12,11 @@ import dagster as dg
 import httpx
 import psycopg
 
-from realtor_assets.clean import required_build
+from realtor_assets.clean import read_snapshot, required_build
 from realtor_assets.listings import Listings, read_listings
-from realtor_assets.models import Report, log_to_mlflow
+from realtor_assets.models import Report, log_to_mlflow, unchanged
 from realtor_assets.raw import OWNERS
-from realtor_assets.resources import Database
+from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import require_current
 from realtor_assets.settings import Settings, settings
 from realtor_assets.tracking import BUNDLE_ARTIFACT, Tracking
@@ -31,6 +31,7 @@ from realtor_model.evaluation import (
 )
 from realtor_model.listing import PREVIOUS_ALIAS, PRODUCTION_ALIAS, REGISTERED_MODEL
 from realtor_model.study import Judged, summary
+from realtor_model.training import TRAINING_VERSION, Rows, refit
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -80,11 +81,13 @@ class PromotionPolicy:
     owners=OWNERS,
     deps=[*CANDIDATES, "raw_test"],
     pool="release",
-    description="The candidate with the lowest validation RMSE, scored on the test split for the "
-    "first time and registered as a version of realtor-price, waiting (stage=Staging).",
+    description="The candidate with the lowest validation RMSE, trained once more on train and "
+    "validation rows, judged on the test split, and registered as a version of realtor-price, "
+    "waiting (stage=Staging).",
 )
 def best_model(
     context: dg.AssetExecutionContext,
+    store: ObjectStore,
     raw_database: Database,
     clean_database: Database,
     tracking: Tracking,
@@ -93,7 +96,17 @@ def best_model(
     trained = _trained_candidates(context.instance, build.data_version)
     name = min(trained, key=lambda candidate: trained[candidate][SELECTION_METRIC])
     chosen = trained[name]
+    key = f"{chosen['mlflow_run_id']} {TRAINING_VERSION}"
+    kept = unchanged(context, "best_model", key)
+    if kept is not None and (number := str(kept["model_version"].value)) in tracking.versions():
+        context.log.info("%s is still the best, as version %s: kept", name, number)
+        return dg.MaterializeResult(data_version=dg.DataVersion(number), metadata=kept)
     model = tracking.load_logged_bundle(str(chosen["model_uri"]))
+    fitted, held_out = (
+        Rows(*read_snapshot(store, build, split, model.encoder.feature_names))
+        for split in ("train", "validation")
+    )
+    model = refit(model, fitted, held_out)
     test = read_listings(raw_database, "test", loads=build.loads)
     judged = Judged.by(model, test.columns, test.price)
     metrics = summary(judged, build.as_of)
@@ -138,8 +151,10 @@ def best_model(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(version.version)),
         metadata={
+            "training_key": key,
             "candidate": name,
             "model_version": str(version.version),
+            "train_rows": model.metadata["train_rows"],
             "candidates": dg.MetadataValue.md(table),
             **{f"test_{metric}": float(value) for metric, value in metrics.items()},
             **report.pictures(),

@@ -9,7 +9,7 @@ Algorithmic Learning in a Random World, 2005), so that cheap and dear homes are 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -178,10 +178,6 @@ class Ranges:
         spans = Spans.fit(x, log_price, seed)
         calibration = Calibration.fit(log_predicted, log_price_held_out, spans.predict(x_held_out))
         return cls(spans, calibration)
-
-    def refitted(self, x: Matrix, log_price: Floats, seed: int = 0) -> Self:
-        """Spans of other train rows, with the margins that there are."""
-        return replace(self, spans=Spans.fit(x, log_price, seed))
 
     def interval(
         self, x: Matrix, log_predicted: Floats, coverages: Sequence[float] = (RANGE,)

@@ -36,8 +36,16 @@ class Judged:
     high: Floats
 
     @classmethod
-    def by(cls, model: ValuationModel, columns: Columns, price: Floats) -> "Judged":
-        """Value the listings as they are: an asking price is compared with an asking price."""
+    def by(
+        cls, model: ValuationModel, columns: Columns, price: Floats, *, most: int | None = None
+    ) -> "Judged":
+        """Value the listings as they are: an asking price is compared with an asking price.
+
+        `most` of them at most, drawn at random.
+        """
+        if most is not None and len(price) > most:
+            chosen = np.random.default_rng(0).permutation(len(price))[:most]
+            columns, price = take(columns, chosen), price[chosen]
         values = model.value(columns)
         return cls(columns, price, values.price, values.low, values.high)
 
