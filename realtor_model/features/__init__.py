@@ -14,7 +14,7 @@ from realtor_model.features.names import (
     FEATURE_NAMES,
     FEATURE_VERSION,
     IMPUTED,
-    INPUT_OF,
+    INPUTS_OF,
     MONOTONE,
     features_without,
 )
@@ -25,7 +25,7 @@ __all__ = [
     "FEATURE_NAMES",
     "FEATURE_VERSION",
     "IMPUTED",
-    "INPUT_OF",
+    "INPUTS_OF",
     "LEVELS",
     "MEASURES",
     "MONOTONE",

@@ -37,33 +37,34 @@ FEATURE_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )  # fmt: skip
 FEATURE_NAMES = tuple(name for names in FEATURE_GROUPS.values() for name in names)
 
-# Feature -> the input that a person entered, by which explanations add features up.
-INPUT_OF: Mapping[str, str] = MappingProxyType(
+# Feature -> the inputs that it is computed from; explanations add features up by the first of them.
+_ZIP = ("zip_code", "city", "state")
+INPUTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "bed": "bed",
-        "bath": "bath",
-        "log_acre_lot": "acre_lot",
-        "log_house_size": "house_size",
-        "bed_bath_ratio": "bath",
-        "log_sqft_per_acre": "acre_lot",
-        "sqft_per_bed": "house_size",
-        "bed_missing": "bed",
-        "bath_missing": "bath",
-        "acre_lot_missing": "acre_lot",
-        "house_size_missing": "house_size",
-        "land_only": "house_size",
-        "is_sold": "status",
-        "is_ready_to_build": "status",
-        **dict.fromkeys(FEATURE_GROUPS["dates"], "prev_sold_date"),
-        "state_log_price_per_sqft": "state",
-        "city_log_price": "city",
-        "city_log_price_per_sqft": "city",
-        "city_log_listings": "city",
-        "zip_log_price": "zip_code",
-        "zip_log_price_per_sqft": "zip_code",
-        "zip_log_listings": "zip_code",
-        **dict.fromkeys(FEATURE_GROUPS["broker"], "brokered_by"),
-        **dict.fromkeys((*NEIGHBOURS, *COORDINATES, *CENSUS, *HOME_VALUE), "zip_code"),
+        "bed": ("bed",),
+        "bath": ("bath",),
+        "log_acre_lot": ("acre_lot",),
+        "log_house_size": ("house_size",),
+        "bed_bath_ratio": ("bath", "bed"),
+        "log_sqft_per_acre": ("acre_lot", "house_size"),
+        "sqft_per_bed": ("house_size", "bed"),
+        "bed_missing": ("bed",),
+        "bath_missing": ("bath",),
+        "acre_lot_missing": ("acre_lot",),
+        "house_size_missing": ("house_size",),
+        "land_only": ("house_size", "bed", "bath"),
+        "is_sold": ("status",),
+        "is_ready_to_build": ("status",),
+        **dict.fromkeys(FEATURE_GROUPS["dates"], ("prev_sold_date", "status")),
+        "state_log_price_per_sqft": ("state", "zip_code"),
+        "city_log_price": ("city", "state", "zip_code"),
+        "city_log_price_per_sqft": ("city", "state", "zip_code"),
+        "city_log_listings": ("city", "state", "zip_code"),
+        "zip_log_price": _ZIP,
+        "zip_log_price_per_sqft": _ZIP,
+        "zip_log_listings": ("zip_code",),
+        **dict.fromkeys(FEATURE_GROUPS["broker"], ("brokered_by",)),
+        **dict.fromkeys((*NEIGHBOURS, *COORDINATES, *CENSUS, *HOME_VALUE), _ZIP),
     }
 )
 # A larger house and one more bathroom never lower a value; more bedrooms in the same space may.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realtor_model.estimators import train
 from realtor_model.features import (
     FEATURE_NAMES,
-    INPUT_OF,
+    INPUTS_OF,
     LEVELS,
     FeatureEncoder,
     as_sold,
@@ -123,9 +123,28 @@ def test_incomplete_tables_are_refused(market: Market) -> None:
         FeatureEncoder.from_tables(mappings, statistics, context.drop(columns="latitude"))
 
 
-def test_every_feature_belongs_to_an_input_and_none_to_the_price() -> None:
-    assert set(INPUT_OF.values()) == set(INPUTS) - {"street"}
-    assert "price_per_sqft" not in FEATURE_NAMES
+def test_every_feature_is_computed_from_the_inputs_that_it_tells(market: Market) -> None:
+    assert set(INPUTS_OF) == set(FEATURE_NAMES)
+    columns = market.test.columns
+    matrix = market.encoder.transform(columns)
+    rng = np.random.default_rng(3)
+    moved: dict[str, set[str]] = {name: set() for name in FEATURE_NAMES}
+    for name in INPUTS:
+        others = columns[name][rng.permutation(len(matrix))]
+        # Without a state a zip tells it; with one it does not.
+        for base in (columns, columns | {"state": np.full(len(matrix), None, object)}):
+            changed = bits(market.encoder.transform(base | {name: others})) != bits(
+                market.encoder.transform(dict(base))
+            )
+            for feature_name in np.array(FEATURE_NAMES)[changed.any(axis=0)]:
+                moved[feature_name].add(name)
+
+    # Where every zip is known, a city and a state say nothing more of where a home lies.
+    assert {name: inputs - {"city", "state"} for name, inputs in moved.items()} == {
+        name: set(inputs) - {"city", "state"} for name, inputs in INPUTS_OF.items()
+    }
+    for name, inputs in moved.items():
+        assert inputs <= set(INPUTS_OF[name])
 
 
 # ---- leakage --------------------------------------------------------------------------------
