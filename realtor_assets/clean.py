@@ -17,13 +17,15 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from psycopg import sql
 
+from realtor_assets.columns import column_lineage
 from realtor_assets.listings import IN_DOMAIN, Listings, read_listings
 from realtor_assets.loading import SPLITS
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore, copy_arrow
 from realtor_assets.schema import require_current
+from realtor_assets.settings import settings
 from realtor_assets.tables import describe
-from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
+from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder
 
 MAPS = EncoderTables._fields
 SNAPSHOTS = (*MAPS, *SPLITS)
@@ -150,7 +152,7 @@ def build_clean_tables(
             yield dg.MaterializeResult(
                 asset_key=name,
                 data_version=dg.DataVersion(source.data_version),
-                metadata=describe(connection, name)
+                metadata=_described(connection, name)
                 | {
                     "batches": str(source.batches),
                     "as_of": str(source.as_of),
@@ -159,12 +161,20 @@ def build_clean_tables(
             )
 
 
+def _described(connection: psycopg.Connection, table: str) -> dict[str, dg.MetadataValue]:
+    told = describe(connection, table)
+    schema = told["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
+    lineage = column_lineage(table, [column.name for column in schema.columns])
+    return told | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}
+
+
 def source_of(connection: psycopg.Connection) -> CleanBuild:
     """The build that what RAW holds now would make, its rows not yet counted.
 
-    The version is a hash of the loads that brought rows and of the encoder's version. The
-    reference date is the newest sale, but for the odd 1 % of late dates. Raises `dagster.Failure`
-    before the first load.
+    The version is a hash of the loads that brought rows, of the encoder's version and of the groups
+    of features that are left out. The reference date is the newest sale, but for the odd 1 % of
+    late dates. Raises `dagster.Failure` before the first load.
     """
     rows = connection.execute(
         "SELECT load_id, batch_number, partition_key FROM ingestion_summary"
@@ -173,7 +183,8 @@ def source_of(connection: psycopg.Connection) -> CleanBuild:
     if not rows:
         raise dg.Failure("RAW is empty: ingest a batch first", allow_retries=False)
     loads = [load_id for load_id, _, _ in rows]
-    text = "\n".join([FEATURE_VERSION, *sorted(key for _, _, key in rows)])
+    left_out = (f"without {name}" for name in sorted(settings().features_left_out))
+    text = "\n".join([FEATURE_VERSION, *left_out, *sorted(key for _, _, key in rows)])
     outside = " + ".join(
         f"(SELECT count(*) FROM raw_{split} WHERE load_id = ANY(%(loads)s) AND NOT ({IN_DOMAIN}))"
         for split in SPLITS
@@ -202,9 +213,8 @@ def write_build(
     build: CleanBuild, splits: dict[str, Listings], store: ObjectStore, database: Database
 ) -> None:
     """Fit, transform and replace the clean tables; snapshots first, the tables in one commit."""
-    encoder, train_matrix = FeatureEncoder.fit(
-        splits["train"].columns, splits["train"].price, as_of=build.as_of
-    )
+    train = splits["train"]
+    encoder, train_matrix = fit_encoder(train.columns, train.price, build)
     maps = {
         name: pa.Table.from_pandas(frame, preserve_index=False)
         for name, frame in zip(MAPS, encoder.to_tables(), strict=True)
@@ -235,6 +245,15 @@ def write_build(
             ),
             values,
         )
+
+
+def fit_encoder(
+    columns: Columns, price: NDArray[np.float64], build: CleanBuild
+) -> tuple[FeatureEncoder, NDArray[np.float32]]:
+    """The encoder of train rows, and their matrix, without the groups that are left out."""
+    return FeatureEncoder.fit(
+        columns, price, as_of=build.as_of, without=settings().features_left_out
+    )
 
 
 def clean_table(rows: Listings, matrix: NDArray[np.float32], encoder: FeatureEncoder) -> pa.Table:

@@ -19,7 +19,8 @@ _LIMITS = """\
   asking side is where most of its knowledge comes from.
 - It speaks for the date below. Prices move; ranges are calibrated on the same months as the model.
 - Census figures are five-year estimates for 2018 to 2022, published in December 2023: later than
-  the sales they stand beside. Leave out the group `home_value` (and `census`) to do without.
+  the sales they stand beside. REALTOR_FEATURES_LEFT_OUT=home_value (or
+  home_value,census) trains without them.
 - It knows the share of no race. Income, education and tenure of a zip go with race all the same:
   the fairness tables show for whom it errs."""
 
