@@ -3,28 +3,33 @@
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from pydantic import Field
+from numpy.typing import NDArray
+from pydantic import Field, create_model
 
 import realtor_model
 from realtor_assets import plots
 from realtor_assets.clean import CleanBuild, read_encoder, read_snapshot, required_build
 from realtor_assets.listings import read_listings
+from realtor_assets.loading import SPLITS
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.search import best_hyperparameters
 from realtor_assets.tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model import drift, estimators
 from realtor_model.bundle import ValuationModel
 from realtor_model.card import model_card
-from realtor_model.features import FEATURE_VERSION
+from realtor_model.features import FEATURE_VERSION, Columns, FeatureEncoder
 from realtor_model.intervals import RANGE
 from realtor_model.listing import INPUTS
 from realtor_model.study import Judged, fairness, segments, summary
@@ -37,7 +42,8 @@ CANDIDATE_DESCRIPTIONS = {
     "linear_regression": "Ordinary least squares of log price on standardised features: the "
     "baseline that a better model must beat.",
     "random_forest": "200 trees on bounded bootstraps of the train split.",
-    "gradient_boosting": "200 boosted histogram trees (scikit-learn).",
+    "gradient_boosting": "200 boosted histogram trees (scikit-learn), with early stopping on the "
+    "validation split.",
     "xgboost": "Boosted histogram trees with early stopping on the validation split.",
 }
 REQUIREMENTS = (
@@ -52,6 +58,7 @@ REQUIREMENTS = (
     "shap",
 )
 SEGMENTS_SHOWN = 30
+TEST_ROWS = 50_000
 # A home that anybody can picture: MLflow shows it as the model's input example.
 EXAMPLE_HOME = {
     "bed": 3.0,
@@ -67,43 +74,68 @@ EXAMPLE_HOME = {
 class CandidateConfig(dg.Config):
     """Settings of one training, editable in the launchpad."""
 
-    hyperparameters: dict[str, Any] = Field(
-        default_factory=dict, description="Replaces single defaults of the candidate."
-    )
     seed: int = Field(0, description="Seed of everything random in the training.")
+    searched: bool = Field(
+        False,
+        description="Take the best hyperparameters of the newest search for this candidate; those "
+        "that are set here come before them.",
+    )
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Those that are set here."""
+        values = self.model_dump(exclude=set(CandidateConfig.model_fields))
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def config_of(candidate: str) -> type[CandidateConfig]:
+    """The config of `candidate`: one field for each of its hyperparameters, unset by default."""
+    kind = estimators.CANDIDATES[candidate]
+    fields: dict[str, Any] = {}
+    for name, value in kind.hyperparameters.items():
+        usual = f"Unset: {value:g}"
+        if name in kind.thin:
+            usual += f", and {kind.thin[name]:g} below {estimators.THIN_ROWS:,} train rows"
+        fields[name] = (type(value) | None, Field(None, description=f"{usual}."))
+    return create_model(f"{candidate}_config", __base__=CandidateConfig, **fields)
 
 
 def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
+    config_type = config_of(candidate)
+
     @dg.asset(
         name=candidate,
         group_name="models",
         kinds={"mlflow", "xgboost" if candidate == "xgboost" else "scikitlearn"},
         owners=OWNERS,
-        deps=["clean_train", "clean_validation"],
+        deps=["clean_train", "clean_validation", "clean_test"],
         description=CANDIDATE_DESCRIPTIONS[candidate],
         code_version=f"{FEATURE_VERSION}.{TRAINING_VERSION}",
     )
     def train_candidate(
         context: dg.AssetExecutionContext,
-        config: CandidateConfig,
+        config: config_type,  # type: ignore[valid-type]
         store: ObjectStore,
         raw_database: Database,
         clean_database: Database,
         tracking: Tracking,
     ) -> dg.MaterializeResult[None]:
         build = required_build(clean_database)
-        key = training_key(candidate, config, build.data_version)
-        kept = _trained_before(context, candidate, key, tracking)
-        if kept is not None:
-            context.log.info("nothing has changed since run %s: kept", kept.data_version)
-            return kept
+        chosen: CandidateConfig = config
+        searched = best_hyperparameters(tracking, candidate) if chosen.searched else {}
+        settings = Settings(candidate, searched | chosen.hyperparameters, chosen.seed)
+        key = training_key(settings, build.data_version)
+        kept = unchanged(context, candidate, key)
+        if kept is not None and tracking.has_run(run_id := str(kept["mlflow_run_id"].value)):
+            context.log.info("nothing has changed since run %s: kept", run_id)
+            return dg.MaterializeResult(data_version=dg.DataVersion(run_id), metadata=kept)
         parent = tracking.parent_run_id(context, clean_database)
         with tracking.child_run(parent, candidate) as run:
-            model, judged, curve = train_on(candidate, config, build, store, raw_database)
-            context.log.info("%s trained; validation %s", candidate, model.metadata["metrics"])
-            report = Report.of(model, judged, "validation", curve)
-            model_uri = log_to_mlflow(model, report)
-        metrics = model.metadata["metrics"]["validation"]
+            trained = train_on(settings, build, store, raw_database)
+            metrics = trained.model.metadata["metrics"]
+            context.log.info("%s trained; validation %s", candidate, metrics["validation"])
+            report = Report.of(trained.model, trained.judged, "validation", trained.curve)
+            model_uri = log_to_mlflow(trained.model, report)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(run.info.run_id),
             metadata={
@@ -115,8 +147,13 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
                 ),
                 "model_uri": model_uri,
                 "clean_data_version": build.data_version,
-                "train_rows": model.metadata["train_rows"],
-                **{f"validation_{name}": float(value) for name, value in metrics.items()},
+                "train_rows": trained.model.metadata["train_rows"],
+                "hyperparameters": dg.MetadataValue.json(trained.model.estimator.hyperparameters),
+                **{
+                    f"{split}_{name}": float(value)
+                    for split in ("validation", "test")
+                    for name, value in metrics[split].items()
+                },
                 **report.pictures(),
             },
         )
@@ -127,70 +164,115 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
 candidates = [_candidate_asset(name) for name in estimators.CANDIDATES]
 
 
-def training_key(candidate: str, config: CandidateConfig, data_version: str) -> str:
+@dataclass(frozen=True)
+class Settings:
+    """What is trained: a candidate, what replaces its default hyperparameters, and the seed."""
+
+    candidate: str
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+def training_key(settings: Settings, data_version: str) -> str:
     """What a training is known by: the same key makes the same model."""
     facts = {
-        "candidate": candidate,
+        "settings": asdict(settings),
         "data": data_version,
         "code": [FEATURE_VERSION, TRAINING_VERSION],
         "libraries": {name: version(name) for name in ("scikit-learn", "xgboost")},
-        "config": config.model_dump(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _trained_before(
-    context: dg.AssetExecutionContext, candidate: str, key: str, tracking: Tracking
-) -> dg.MaterializeResult[None] | None:
-    """The last training of `candidate` again, if it had this key and MLflow still has its run."""
-    event = context.instance.get_latest_materialization_event(dg.AssetKey(candidate))
+def unchanged(
+    context: dg.AssetExecutionContext, asset: str, key: str
+) -> dict[str, dg.MetadataValue] | None:
+    """The metadata of the last materialization of `asset`, if it had this `training_key`."""
+    event = context.instance.get_latest_materialization_event(dg.AssetKey(asset))
     if event is None or event.asset_materialization is None:
         return None
-    metadata = event.asset_materialization.metadata
-    if "training_key" not in metadata or metadata["training_key"].value != key:
-        return None
-    run_id = str(metadata["mlflow_run_id"].value)
-    if not tracking.has_run(run_id):
-        return None
-    return dg.MaterializeResult(data_version=dg.DataVersion(run_id), metadata=dict(metadata))
+    metadata = dict(event.asset_materialization.metadata)
+    found = metadata.get("training_key")
+    return metadata if found is not None and found.value == key else None
+
+
+class Priced(Protocol):
+    """Listings as columns, with their price (n,), dollars."""
+
+    @property
+    def columns(self) -> Columns: ...
+
+    @property
+    def price(self) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A candidate, its validation rows as it judged them, and its learning curve."""
+
+    model: ValuationModel
+    judged: Judged
+    curve: list[tuple[int, float]]
 
 
 def train_on(
-    candidate: str,
-    config: CandidateConfig,
-    build: CleanBuild,
-    store: ObjectStore,
-    raw_database: Database,
-) -> tuple[ValuationModel, Judged, list[tuple[int, float]]]:
-    """Train `candidate` on `build`; returns the model, its validation rows, its learning curve."""
+    settings: Settings, build: CleanBuild, store: ObjectStore, raw_database: Database
+) -> Trained:
+    """Train and judge a candidate on `build`."""
     encoder = read_encoder(store, build)
     fitted, held_out = (
         Rows(*read_snapshot(store, build, split, encoder.feature_names))
         for split in ("train", "validation")
     )
-    listings = read_listings(raw_database, "train", loads=build.loads)
+    train, validation, test = (
+        read_listings(raw_database, split, loads=build.loads) for split in SPLITS
+    )
+    papers = {
+        "data_version": build.data_version,
+        "feature_version": build.feature_version,
+        "loads": build.loads,
+        "batches": build.batches,
+        "as_of": build.as_of.isoformat(),
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    profile = drift.profile(train.columns, train.price)
+    return train_and_judge(settings, encoder, fitted, held_out, validation, test, profile, papers)
+
+
+def train_and_judge(
+    settings: Settings,
+    encoder: FeatureEncoder,
+    fitted: Rows,
+    held_out: Rows,
+    validation: Priced,
+    test: Priced,
+    profile: dict[str, Any],
+    papers: Mapping[str, Any],
+) -> Trained:
+    """Train a candidate on the matrices `fitted` and `held_out`; judge it on two splits.
+
+    The test figures, of 50,000 rows at most, are for people: nothing here or later is chosen by
+    them.
+    """
     model = train_model(
-        candidate,
+        settings.candidate,
         encoder,
         fitted,
         held_out,
-        hyperparameters=config.hyperparameters,
-        seed=config.seed,
-        profile=drift.profile(listings.columns, listings.price),
-        metadata={
-            "data_version": build.data_version,
-            "feature_version": build.feature_version,
-            "loads": build.loads,
-            "batches": build.batches,
-            "as_of": build.as_of.isoformat(),
-            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+        hyperparameters=settings.hyperparameters,
+        seed=settings.seed,
+        profile=profile,
+        metadata=papers,
     )
-    validation = read_listings(raw_database, "validation", loads=build.loads)
     judged = Judged.by(model, validation.columns, validation.price)
-    metrics = model.metadata["metrics"] | {"validation": summary(judged, build.as_of)}
+    metrics = model.metadata["metrics"] | {
+        "validation": summary(judged, papers["as_of"]),
+        "test": summary(
+            Judged.by(model, test.columns, test.price, most=TEST_ROWS), papers["as_of"]
+        ),
+    }
     curve = learning_curve(model, fitted, held_out)
-    return replace(model, metadata=model.metadata | {"metrics": metrics}), judged, curve
+    return Trained(replace(model, metadata=model.metadata | {"metrics": metrics}), judged, curve)
 
 
 @dataclass(frozen=True)

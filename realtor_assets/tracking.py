@@ -19,6 +19,7 @@ from realtor_model.listing import PREVIOUS_ALIAS, PRODUCTION_ALIAS, REGISTERED_M
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun, MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 EXPERIMENT = "realtor"
@@ -93,6 +94,22 @@ class Tracking(dg.ConfigurableResource[None]):
                 return False
             raise
         return bool(run.info.lifecycle_stage == "active" and run.info.status == "FINISHED")
+
+    def finished_runs(self, condition: str) -> "list[Run]":
+        """The finished runs that meet `condition` (MLflow's search syntax), newest first."""
+        client = self.client()
+        runs: list[Run] = []
+        token = None
+        while token is None or token:
+            page = client.search_runs(
+                [self._experiment_id(client)],
+                f"{condition} AND attributes.status = 'FINISHED'",
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            runs += page
+            token = page.token or ""
+        return runs
 
     def open_parents(self) -> list[str]:
         """The Dagster runs whose MLflow run is still RUNNING."""
