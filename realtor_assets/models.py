@@ -58,7 +58,8 @@ REQUIREMENTS = (
     "shap",
 )
 SEGMENTS_SHOWN = 30
-TEST_ROWS = 50_000
+# All candidates are judged on the same rows; that many tell them apart.
+VALIDATION_ROWS, TEST_ROWS = 100_000, 50_000
 # A home that anybody can picture: MLflow shows it as the model's input example.
 EXAMPLE_HOME = {
     "bed": 3.0,
@@ -251,8 +252,8 @@ def train_and_judge(
 ) -> Trained:
     """Train a candidate on the matrices `fitted` and `held_out`; judge it on two splits.
 
-    The test figures, of 50,000 rows at most, are for people: nothing here or later is chosen by
-    them.
+    On 100,000 rows of validation and 50,000 of test at most. The test figures are for people:
+    nothing here or later is chosen by them.
     """
     model = train_model(
         settings.candidate,
@@ -264,7 +265,7 @@ def train_and_judge(
         profile=profile,
         metadata=papers,
     )
-    judged = Judged.by(model, validation.columns, validation.price)
+    judged = Judged.by(model, validation.columns, validation.price, most=VALIDATION_ROWS)
     metrics = model.metadata["metrics"] | {
         "validation": summary(judged, papers["as_of"]),
         "test": summary(

@@ -30,7 +30,7 @@ BANDS = 5
 MIN_BAND_ROWS = 50
 
 # Spans need fewer rows than values do, and each quantile costs as much as a model.
-_MOST_ROWS = 100_000
+_MOST_ROWS = 30_000
 _ROUNDS = 100
 _SETTINGS: Mapping[str, Any] = {
     "objective": "reg:quantileerror",
@@ -57,7 +57,7 @@ class Spans:
 
     @classmethod
     def fit(cls, x: Matrix, log_price: Floats, seed: int = 0) -> Self:
-        """Fit on train rows: x (n, n_features), log_price (n,); at most 100,000 of them."""
+        """Fit on train rows: x (n, n_features), log_price (n,); at most 30,000 of them."""
         rows = np.random.default_rng(seed).permutation(len(x))[:_MOST_ROWS]
         parameters = {**_SETTINGS, "quantile_alpha": _QUANTILES, "seed": seed}
         data = xgboost.QuantileDMatrix(x[rows], log_price[rows])

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 # Figures of fewer homes are mostly chance.
 MIN_SEGMENT = 30
+MANY_ROWS = 60_000
 FIFTHS = 5
 
 
@@ -77,14 +78,17 @@ def newest_month(columns: Columns, as_of: dt.date | np.datetime64[Any]) -> NDArr
 
 
 def summary(
-    judged: Judged, as_of: dt.date | np.datetime64[Any], *, resamples: int = 300
+    judged: Judged, as_of: dt.date | np.datetime64[Any], *, resamples: int | None = None
 ) -> dict[str, float]:
     """The figures of all rows, of the sold ones (`sold_…`) and of the newest month of sales.
 
     Of all rows: `regression_metrics`, `ratio_study` with the ends of its 95 % bootstrap intervals
-    (`cod_low`, `cod_high` …), coverage and median relative width of the ranges. A group of fewer
-    than 30 rows is left out.
+    (`cod_low`, `cod_high` …; of `resamples`, fewer by default where there are many rows), coverage
+    and median relative width of the ranges. A group of fewer than 30 rows is left out.
     """
+    if resamples is None:
+        # Of so many rows the intervals are narrow, however roughly their ends are known.
+        resamples = 300 if len(judged.price) < MANY_ROWS else 100
     figures = regression_metrics(judged.price, judged.predicted)
     figures |= ratio_study(judged.price, judged.predicted)
     for name, (low, high) in ratio_intervals(

@@ -18,8 +18,8 @@ TRAINING_VERSION = "3"
 
 # Enough to calibrate ranges and to see how much is known by heart: a forest takes a minute for a
 # million rows.
-_JUDGED = 50_000
-_CURVE_LARGEST, _CURVE_SHARES, _CURVE_FEWEST = 8_000, (1 / 16, 1 / 4, 1), 50
+_JUDGED = 20_000
+_CURVE_LARGEST, _CURVE_SHARES, _CURVE_FEWEST = 4_000, (1 / 16, 1 / 4, 1), 50
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def train_model(
 ) -> ValuationModel:
     """Train `candidate` on `train`; stop early, calibrate ranges and be judged on `validation`.
 
-    Calibrated and judged on 50,000 rows at most.
+    Calibrated and judged on 20,000 rows at most.
 
     Args:
         encoder: made the matrices.
@@ -94,7 +94,7 @@ def learning_curve(model: ValuationModel, train: Rows, validation: Rows) -> list
     """RMSE of log price on validation rows after training on ever more of the train rows.
 
     Returns (train rows, RMSE) ascending; the last point is `model` itself. The others are trained
-    with its hyperparameters on 1/16, 1/4 and all of a fifth of the rows, 8,000 at most: the slope
+    with its hyperparameters on 1/16, 1/4 and all of a fifth of the rows, 4,000 at most: the slope
     is what is wanted, and it is not worth another training.
     """
     seed = int(model.metadata["seed"])

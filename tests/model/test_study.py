@@ -32,6 +32,22 @@ def test_a_summary_is_the_metrics_of_its_rows(judged: Judged) -> None:
     assert figures["newest_month_n"] == newest_month(judged.columns, AS_OF).sum()
 
 
+def test_some_rows_are_judged_as_among_all(
+    judged: Judged, market: Market, model_of: ModelOf
+) -> None:
+    some = Judged.by(
+        model_of("gradient_boosting"), market.test.columns, market.test.price, most=100
+    )
+
+    assert len(some.price) == len(some.columns["status"]) == 100
+    told = dict(zip(zip(judged.price, judged.columns["street"], strict=True),
+                    judged.predicted, strict=True))  # fmt: skip
+    for price, street, predicted in zip(
+        some.price, some.columns["street"], some.predicted, strict=True
+    ):
+        assert told[price, street] == pytest.approx(predicted, rel=1e-9)
+
+
 def test_thin_groups_are_left_out(judged: Judged) -> None:
     few = judged.rows(np.arange(len(judged.price)) < 40)
 
