@@ -48,7 +48,12 @@ train = dg.define_asset_job(
     TRAIN,
     description="Train the candidates, let the best one duel with the champion, release, serve.",
 )
-asset_jobs = [ingest, load, clean, train]
+search = dg.define_asset_job(
+    "search",
+    dg.AssetSelection.groups("search"),
+    description="Look for better hyperparameters of one candidate. Nothing else waits for it.",
+)
+asset_jobs = [ingest, load, clean, train, search]
 
 
 @dg.schedule(job=ingest, cron_schedule=settings().ingest_cron, execution_timezone="UTC")

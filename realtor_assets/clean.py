@@ -17,15 +17,17 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from psycopg import sql
 
+from realtor_assets.columns import column_lineage
 from realtor_assets.identity import SPLITS
 from realtor_assets.listings import IN_DOMAIN, Listings, read_listings
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore, copy_arrow
 from realtor_assets.schema import require_current
+from realtor_assets.settings import settings
 from realtor_assets.tables import describe
-from realtor_model.features import FEATURE_VERSION, FeatureEncoder
+from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder
 
-MAPS = ("encoding_mappings", "preprocessing_statistics")
+MAPS = EncoderTables._fields
 SNAPSHOTS = (*MAPS, *SPLITS)
 CLEAN_TABLES = {
     "encoding_mappings": (
@@ -36,6 +38,11 @@ CLEAN_TABLES = {
     "preprocessing_statistics": (
         ["raw_train"],
         "The encoder's numbers: medians, modes, means, standard deviations, the reference date.",
+    ),
+    "zip_context": (
+        ["raw_train"],
+        "Of every zip, its first three digits, city and state: coordinates, census context "
+        "(American Community Survey 2018-2022), and what neighbours ask per square foot.",
     ),
     "clean_train": (
         ["raw_train", *MAPS],
@@ -145,7 +152,7 @@ def build_clean_tables(
             yield dg.MaterializeResult(
                 asset_key=name,
                 data_version=dg.DataVersion(source.data_version),
-                metadata=describe(connection, name)
+                metadata=_described(connection, name)
                 | {
                     "batches": str(source.batches),
                     "as_of": str(source.as_of),
@@ -154,12 +161,20 @@ def build_clean_tables(
             )
 
 
+def _described(connection: psycopg.Connection, table: str) -> dict[str, dg.MetadataValue]:
+    told = describe(connection, table)
+    schema = told["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
+    lineage = column_lineage(table, [column.name for column in schema.columns])
+    return told | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}
+
+
 def source_of(connection: psycopg.Connection) -> CleanBuild:
     """The build that what RAW holds now would make, its rows not yet counted.
 
-    The version is a hash of the loads that brought rows and of the encoder's version. The
-    reference date is the newest sale, but for the odd 1 % of late dates. Raises `dagster.Failure`
-    before the first load.
+    The version is a hash of the loads that brought rows, of the encoder's version and of the groups
+    of features that are left out. The reference date is the newest sale, but for the odd 1 % of
+    late dates. Raises `dagster.Failure` before the first load.
     """
     rows = connection.execute(
         "SELECT load_id, batch_number, partition_key FROM ingestion_summary"
@@ -168,7 +183,8 @@ def source_of(connection: psycopg.Connection) -> CleanBuild:
     if not rows:
         raise dg.Failure("RAW is empty: ingest a batch first", allow_retries=False)
     loads = [load_id for load_id, _, _ in rows]
-    text = "\n".join([FEATURE_VERSION, *sorted(key for _, _, key in rows)])
+    left_out = (f"without {name}" for name in sorted(settings().features_left_out))
+    text = "\n".join([FEATURE_VERSION, *left_out, *sorted(key for _, _, key in rows)])
     outside = " + ".join(
         f"(SELECT count(*) FROM raw_{split} WHERE load_id = ANY(%(loads)s) AND NOT ({IN_DOMAIN}))"
         for split in SPLITS
@@ -197,19 +213,15 @@ def write_build(
     build: CleanBuild, splits: dict[str, Listings], store: ObjectStore, database: Database
 ) -> None:
     """Fit, transform and replace the clean tables; snapshots first, the tables in one commit."""
-    encoder, train_matrix = FeatureEncoder.fit(
-        splits["train"].columns, splits["train"].price, as_of=build.as_of
-    )
-    mappings, statistics = encoder.to_tables()
+    train = splits["train"]
+    encoder, train_matrix = fit_encoder(train.columns, train.price, build)
     maps = {
-        "encoding_mappings": pa.Table.from_pandas(mappings),
-        "preprocessing_statistics": pa.Table.from_pandas(statistics),
+        name: pa.Table.from_pandas(frame, preserve_index=False)
+        for name, frame in zip(MAPS, encoder.to_tables(), strict=True)
     }
     splits_clean = {
         split: clean_table(
-            rows,
-            train_matrix if split == "train" else encoder.transform(rows.columns),
-            encoder.feature_names,
+            rows, train_matrix if split == "train" else encoder.transform(rows.columns), encoder
         )
         for split, rows in splits.items()
     }
@@ -235,10 +247,17 @@ def write_build(
         )
 
 
-def clean_table(
-    rows: Listings, matrix: NDArray[np.float32], feature_names: tuple[str, ...]
-) -> pa.Table:
-    """The clean table of one split: keys and target, then the features (float32)."""
+def fit_encoder(
+    columns: Columns, price: NDArray[np.float64], build: CleanBuild
+) -> tuple[FeatureEncoder, NDArray[np.float32]]:
+    """The encoder of train rows, and their matrix, without the groups that are left out."""
+    return FeatureEncoder.fit(
+        columns, price, as_of=build.as_of, without=settings().features_left_out
+    )
+
+
+def clean_table(rows: Listings, matrix: NDArray[np.float32], encoder: FeatureEncoder) -> pa.Table:
+    """The clean table of one split: keys, target, what is for analysis only, features (float32)."""
     size = rows.frame["house_size"].to_numpy(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         price_per_sqft = np.where(size > 0, rows.price / size, np.nan)
@@ -250,8 +269,14 @@ def clean_table(
         "price": pa.array(rows.price),
         "price_per_sqft": pa.array(price_per_sqft, from_pandas=True),
     }
-    features = {name: pa.array(matrix[:, index]) for index, name in enumerate(feature_names)}
-    return pa.table(keys | features)
+    described = {
+        name: pa.array(values.astype(np.float32), from_pandas=True)
+        for name, values in encoder.described(rows.columns).items()
+    }
+    features = {
+        name: pa.array(matrix[:, index]) for index, name in enumerate(encoder.feature_names)
+    }
+    return pa.table(keys | described | features)
 
 
 _TYPES = {
@@ -286,9 +311,9 @@ def _replace(connection: psycopg.Connection, name: str, rows: pa.Table) -> None:
 
 
 def stored_encoder(database: Database) -> FeatureEncoder:
-    """The encoder of the current build, rebuilt from its two tables."""
-    mappings, statistics = (database.read(f"SELECT * FROM {name}") for name in MAPS)
-    return FeatureEncoder.from_tables(mappings.to_pandas(), statistics.to_pandas())
+    """The encoder of the current build, rebuilt from its tables."""
+    tables = (database.read(f"SELECT * FROM {name}").to_pandas() for name in MAPS)
+    return FeatureEncoder.from_tables(*tables)
 
 
 def read_encoder(store: ObjectStore, build: CleanBuild) -> FeatureEncoder:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from realtor_assets import automation, checks, clean, models, monitoring, raw, release
+from realtor_assets import automation, checks, clean, models, monitoring, raw, release, search
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
@@ -18,6 +18,7 @@ defs = dg.Definitions(
         clean.build_clean_tables,
         monitoring.drift_report,
         monitoring.retrain_decision,
+        search.hyperparameter_search,
         *models.candidates,
         release.best_model,
         release.promotion_decision,

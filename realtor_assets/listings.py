@@ -43,12 +43,20 @@ class Listings:
 
 
 def read_listings(
-    database: Database, split: str, *, loads: Sequence[int] | None = None
+    database: Database,
+    split: str,
+    *,
+    loads: Sequence[int] | None = None,
+    most: int | None = None,
 ) -> Listings:
-    """The listings of `split` ("train", "validation" or "test"), all or those of `loads`."""
+    """The listings of `split` ("train", "validation" or "test"), all or those of `loads`.
+
+    `most` of them at most: the first by hash, which is as good as drawn at random.
+    """
     of_loads = "" if loads is None else f"AND load_id = ANY('{{{','.join(map(str, loads))}}}')"
     table = database.read(
         f"SELECT row_hash::text AS row_hash, load_id, batch_number, {', '.join(COLUMNS)}"
         f" FROM raw_{split} WHERE {IN_DOMAIN} {of_loads} ORDER BY raw_{split}.row_hash"
+        f"{'' if most is None else f' LIMIT {most}'}"
     )
     return Listings(table.to_pandas(date_as_object=False, self_destruct=True))

@@ -2,13 +2,17 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import dagster as dg
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from realtor_model.study import Judged, fifths
 
 matplotlib.use("Agg")
 
@@ -20,14 +24,48 @@ POINTS_SHOWN = 5_000
 
 
 def predicted_against_actual(price: Floats, predicted: Floats) -> Figure:
-    """Predicted against actual price, dollars, both axes logarithmic; at most 5,000 points."""
+    """Density of predicted against actual price, dollars, both axes logarithmic."""
     figure, axes = _figure()
-    shown = _sample(len(price))
-    axes.scatter(price[shown], predicted[shown], s=5, alpha=0.3, color=INK, linewidths=0)
+    shades = axes.hexbin(
+        price, predicted, xscale="log", yscale="log", bins="log", gridsize=60, cmap="Blues",
+        mincnt=1, linewidths=0.1,
+    )  # fmt: skip
+    figure.colorbar(shades, ax=axes, label="listings")
     low, high = float(min(price.min(), predicted.min())), float(max(price.max(), predicted.max()))
     axes.plot([low, high], [low, high], color=ACCENT, linewidth=1.2, label="exact")
-    axes.set(xscale="log", yscale="log", xlabel="actual price ($)", ylabel="predicted price ($)")
+    axes.set(xlabel="actual price ($)", ylabel="predicted price ($)")
     axes.legend(frameon=False)
+    return figure
+
+
+def calibration(judged: Judged, coverage: float) -> Figure:
+    """Share of prices inside their range, by fifth of the estimate, beside what is promised."""
+    figure, axes = _figure(height=3.2)
+    fifth = fifths(judged.predicted)
+    names = sorted(set(fifth))
+    axes.bar(names, [float(judged.covered[fifth == name].mean()) for name in names], color=INK)
+    axes.axhline(coverage, color=ACCENT, linewidth=1.2, label=f"promised: {coverage:.0%}")
+    axes.set(xlabel="fifth of the estimate (1: cheapest)", ylabel="inside the range", ylim=(0, 1))
+    axes.legend(frameon=False)
+    return figure
+
+
+def error_by_segment(segments: pd.DataFrame, *, top: int = 25) -> Figure:
+    """Median error of the largest segments, grouped as in the table."""
+    shown = segments.head(top)[::-1]
+    figure, axes = _figure(height=0.24 * len(shown) + 0.9)
+    labels = shown["by"] + ": " + shown["segment"]
+    axes.barh(labels, shown["mdape"], color=INK)
+    axes.set(xlabel="median |error| / price")
+    return figure
+
+
+def learning_curve(curve: Sequence[tuple[int, float]]) -> Figure:
+    """RMSE of log price on validation rows, by number of train rows."""
+    figure, axes = _figure(height=3.2)
+    rows, rmse = zip(*curve, strict=True)
+    axes.plot(rows, rmse, marker="o", color=INK)
+    axes.set(xscale="log", xlabel="train rows", ylabel="RMSE of log price")
     return figure
 
 

@@ -1,9 +1,12 @@
 """Everything `realtor_assets` reads from its environment."""
 
 from functools import lru_cache
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from realtor_model.features import features_without
 
 
 class Settings(BaseSettings):
@@ -77,6 +80,12 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_STORAGE_URL",
         description="fsspec URL of the object store: landed payloads, snapshots, valuations.",
     )
+    features_left_out: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="REALTOR_FEATURES_LEFT_OUT",
+        description="Groups of features that no model sees, separated by commas: home_value and "
+        "census are the ones to think about (docs/MODEL.md).",
+    )
     mlflow_tracking_uri: str = Field(
         "http://127.0.0.1:5000",
         validation_alias="MLFLOW_TRACKING_URI",
@@ -92,6 +101,14 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_INGEST_CRON",
         description="When the daily schedule asks the upstream for its next batch (UTC).",
     )
+
+    @field_validator("features_left_out", mode="before")
+    @classmethod
+    def _split(cls, names: str | tuple[str, ...]) -> tuple[str, ...]:
+        if isinstance(names, str):
+            names = tuple(name.strip() for name in names.split(",") if name.strip())
+        features_without(names)  # raises for a group that does not exist
+        return names
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from realtor_model.listing import PREVIOUS_ALIAS, PRODUCTION_ALIAS, REGISTERED_M
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun, MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 EXPERIMENT = "realtor"
@@ -80,6 +81,35 @@ class Tracking(dg.ConfigurableResource[None]):
             log_system_metrics=False,
         ) as run:
             yield run
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether the run exists, finished, and is not deleted."""
+        import mlflow.exceptions
+
+        client = self.client()
+        try:
+            run = client.get_run(run_id)
+        except mlflow.exceptions.MlflowException as problem:
+            if problem.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return bool(run.info.lifecycle_stage == "active" and run.info.status == "FINISHED")
+
+    def finished_runs(self, condition: str) -> "list[Run]":
+        """The finished runs that meet `condition` (MLflow's search syntax), newest first."""
+        client = self.client()
+        runs: list[Run] = []
+        token = None
+        while token is None or token:
+            page = client.search_runs(
+                [self._experiment_id(client)],
+                f"{condition} AND attributes.status = 'FINISHED'",
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            runs += page
+            token = page.token or ""
+        return runs
 
     def open_parents(self) -> list[str]:
         """The Dagster runs whose MLflow run is still RUNNING."""

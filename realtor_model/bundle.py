@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Self
 
 import numpy as np
@@ -24,24 +23,21 @@ from numpy.typing import NDArray
 from realtor_model import estimators
 from realtor_model.estimators import Estimator
 from realtor_model.explanation import Explanation, explain
-from realtor_model.features import FEATURE_VERSION, Columns, FeatureEncoder
-from realtor_model.intervals import ConformalInterval
+from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder
+from realtor_model.intervals import DEVIATION, RANGE, Ranges
 from realtor_model.listing import RANGES
 
 Floats = NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-_MAPPINGS = "encoding_mappings.parquet"
-_STATISTICS = "preprocessing_statistics.parquet"
-_INTERVAL = "interval.json"
+_TABLES = tuple(f"{name}.parquet" for name in EncoderTables._fields)
 _PROFILE = "profile.json"
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
 
 # Upper limits of the forecast standard deviation: the half width, relative to the price, of the
 # range that holds 68 % of prices. HouseCanary's scale: high up to 15 %, medium up to 30 %.
 CONFIDENCE_LIMITS = {"medium": 0.30, "high": 0.15}
-_ONE_DEVIATION = NormalDist().cdf(1.0) - NormalDist().cdf(-1.0)
 
 
 class BrokenBundle(Exception):
@@ -50,12 +46,17 @@ class BrokenBundle(Exception):
 
 @dataclass(frozen=True)
 class Valuations:
-    """Values of n homes: price, low and high (n,) in dollars; confidence (n,): "high", "medium" or
-    "low"."""
+    """Values of n homes.
+
+    price, low, high: (n,) dollars. deviation: (n,) half width of the calibrated 68 % range,
+    relative to the price (AVMs publish it as forecast standard deviation). confidence: (n,)
+    "high", "medium" or "low", by it.
+    """
 
     price: Floats
     low: Floats
     high: Floats
+    deviation: Floats
     confidence: NDArray[np.object_]
 
 
@@ -70,7 +71,7 @@ class ValuationModel:
     candidate: str
     encoder: FeatureEncoder
     estimator: Estimator
-    interval: ConformalInterval
+    ranges: Ranges
     profile: dict[str, Any]
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -85,19 +86,15 @@ class ValuationModel:
         return np.exp(self._predict_log(columns))
 
     def value(self, columns: Columns) -> Valuations:
-        """Price, range and confidence of n rows; give it `as_sold` columns to value homes.
-
-        Confidence grades the calibrated range of homes of about this price, carried from the
-        interval's coverage to one standard deviation as if errors were normal.
-        """
-        log_price = self._predict_log(columns)
-        low, high = self.interval.interval(log_price)
-        relative = (np.exp(high - log_price) - np.exp(low - log_price)) / 2.0
-        deviation = relative * _deviations(_ONE_DEVIATION) / _deviations(self.interval.coverage)
+        """Price, range and confidence of n rows; give it `as_sold` columns to value homes."""
+        matrix = self.encoder.transform(columns)
+        log_price = self.estimator.predict_log(matrix)
+        (low, high), (less, more) = self.ranges.interval(matrix, log_price, (RANGE, DEVIATION))
+        deviation = (np.exp(more - log_price) - np.exp(less - log_price)) / 2.0
         confidence = np.full(len(log_price), "low", object)
         for grade, limit in CONFIDENCE_LIMITS.items():
             confidence[deviation <= limit] = grade
-        return Valuations(np.exp(log_price), np.exp(low), np.exp(high), confidence)
+        return Valuations(np.exp(log_price), np.exp(low), np.exp(high), deviation, confidence)
 
     def explain(self, columns: Columns) -> Explanation:
         """The exact SHAP values of n rows; see `Explanation`."""
@@ -168,27 +165,25 @@ class ValuationModel:
         if verify:
             for name, told in files.items():
                 _verify(path / name, told)
-        with _reading(path / _MAPPINGS, path / _STATISTICS):
-            encoder = FeatureEncoder.from_tables(
-                pd.read_parquet(path / _MAPPINGS), pd.read_parquet(path / _STATISTICS)
-            )
+        with _reading(*(path / name for name in _TABLES)):
+            tables = [pd.read_parquet(path / name) for name in _TABLES]
+            encoder = FeatureEncoder.from_tables(*tables)
         with _reading(path / "estimator.json", path / "model.*"):
             estimator = estimators.load(path)
-        with _reading(path / _INTERVAL):
-            interval = ConformalInterval.from_dict(json.loads((path / _INTERVAL).read_text()))
+        with _reading(path / "spans.ubj", path / "calibration.json"):
+            ranges = Ranges.load(path)
         with _reading(path / _PROFILE):
             profile = json.loads((path / _PROFILE).read_text())
-        return cls(candidate, encoder, estimator, interval, profile, metadata)
+        return cls(candidate, encoder, estimator, ranges, profile, metadata)
 
     def _predict_log(self, columns: Columns) -> Floats:
         return self.estimator.predict_log(self.encoder.transform(columns))
 
     def _write(self, folder: Path) -> None:
-        mappings, statistics = self.encoder.to_tables()
-        mappings.to_parquet(folder / _MAPPINGS, index=False)
-        statistics.to_parquet(folder / _STATISTICS, index=False)
+        for name, table in zip(_TABLES, self.encoder.to_tables(), strict=True):
+            table.to_parquet(folder / name, index=False, compression="zstd")
         self.estimator.save(folder)
-        _write_json(folder / _INTERVAL, self.interval.to_dict())
+        self.ranges.save(folder)
         _write_json(folder / _PROFILE, self.profile)
         manifest = {
             "format": FORMAT,
@@ -236,8 +231,3 @@ def _sha256(path: Path) -> str:
 def _write_json(path: Path, values: Any) -> None:
     # Strict JSON, so that any reader takes it: a NaN in somebody's metadata stops here.
     path.write_text(json.dumps(values, indent=1, allow_nan=False))
-
-
-def _deviations(coverage: float) -> float:
-    """Half width, in standard deviations, of the central range of a normal distribution."""
-    return NormalDist().inv_cdf((1.0 + coverage) / 2.0)

@@ -5,7 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from realtor_model.features import FEATURE_NAMES, MONOTONE
+from realtor_model.features import FEATURE_NAMES, IMPUTED, MONOTONE
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -29,6 +29,8 @@ Floats = NDArray[np.float64]
 # A prediction stays within the train prices, or a factor of 2 beyond: a linear model on an odd home
 # must not explode in the exponential.
 LOG_MARGIN = float(np.log(2.0))
+
+THIN_ROWS = 100_000
 
 # What skops may build, beyond the types that it knows to be harmless, while it loads one of our
 # models; any other is refused.
@@ -52,8 +54,10 @@ class Estimator(ABC):
     """
 
     file_name: ClassVar[str] = "model.skops"
-    # TreeSHAP of a forest takes a tenth of a second for each row.
-    importance_rows: ClassVar[int] = 1_000
+    # The hyperparameter that early stopping chooses.
+    rounds: ClassVar[str] = "n_estimators"
+    # Exact SHAP values of trees take 40 ms (boosted) to 100 ms (a forest) for each row.
+    importance_rows: ClassVar[int] = 300
 
     def __init__(
         self,
@@ -93,6 +97,13 @@ class Estimator(ABC):
         scale = np.divide(held, total, out=np.ones_like(total), where=total != 0.0)
         scaled: Floats = values * scale[:, None]
         return base, scaled
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Hyperparameters that make this model again without validation rows."""
+        settings = dict(self.hyperparameters)
+        best = settings.pop("best_iteration", None)
+        return settings if best is None else settings | {self.rounds: best + 1}
 
     def importance(self) -> dict[str, float]:
         """Mean |SHAP value| of each feature over a sample of the train rows, in log dollars."""
@@ -145,9 +156,12 @@ class Estimator(ABC):
 class _Data:
     x: Matrix
     y: Floats
-    x_validation: Matrix
-    y_validation: Floats
-    monotone: list[int]
+    held_out: tuple[Matrix, Floats] | None
+    feature_names: tuple[str, ...]
+
+    @property
+    def monotone(self) -> list[int]:
+        return [MONOTONE.get(name, 0) for name in self.feature_names]
 
 
 class _Linear(Estimator):
@@ -210,14 +224,21 @@ class _Forest(_Trees):
 
 
 class _HistogramBoosting(_Trees):
-    """Gradient boosting on binned features (scikit-learn)."""
+    """Gradient boosting on binned features (scikit-learn), stopped early by validation rows."""
+
+    rounds = "max_iter"
 
     @staticmethod
     def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        x, y = data.held_out or (None, None)
         boosting = HistGradientBoostingRegressor(
-            **settings, monotonic_cst=data.monotone, early_stopping=False, random_state=seed
+            **settings,
+            monotonic_cst=data.monotone,
+            early_stopping=x is not None,
+            random_state=seed,
         )
-        return boosting.fit(data.x, data.y), {}
+        boosting.fit(data.x, data.y, X_val=x, y_val=y)
+        return boosting, {} if x is None else {"best_iteration": boosting.n_iter_ - 1}
 
     def _predict(self, x: Matrix) -> Floats:
         # Not predict: its OpenMP team meets after each of the 200 trees, and on busy cores a single
@@ -237,30 +258,42 @@ class _XGBoost(Estimator):
     @staticmethod
     def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
         parameters = settings | {
-            "objective": "reg:squarederror",
+            # Errors of log price have heavy tails: asking prices of fancy, broken listings. The
+            # pseudo-Huber loss is squared near zero and linear far out.
+            "objective": "reg:pseudohubererror",
+            # Far out its curvature is next to nothing, and a Newton step would leap past the price.
+            "max_delta_step": 1.0,
+            "base_score": float(np.median(data.y)),
             "tree_method": "hist",
             "monotone_constraints": tuple(data.monotone),
             "seed": seed,
         }
         rounds = parameters.pop("n_estimators")
         patience = parameters.pop("early_stopping_rounds")
-        train_rows = xgboost.QuantileDMatrix(data.x, data.y)
-        judged = xgboost.QuantileDMatrix(data.x_validation, data.y_validation, ref=train_rows)
-        booster = xgboost.train(
-            parameters,
-            train_rows,
-            rounds,
-            evals=[(judged, "validation")],
-            early_stopping_rounds=patience,
-            verbose_eval=False,
-        )
-        best = booster.best_iteration
-        kept = booster[: best + 1]
+        train_rows = xgboost.QuantileDMatrix(_with_gaps(data.x, data.feature_names), data.y)
+        if data.held_out is None:
+            kept = xgboost.train(parameters, train_rows, rounds)
+            best = rounds - 1
+        else:
+            x, y = data.held_out
+            gaps = _with_gaps(x, data.feature_names)
+            judged = xgboost.QuantileDMatrix(gaps, y, ref=train_rows)
+            booster = xgboost.train(
+                parameters,
+                train_rows,
+                rounds,
+                evals=[(judged, "validation")],
+                early_stopping_rounds=patience,
+                verbose_eval=False,
+            )
+            best = booster.best_iteration
+            kept = booster[: best + 1]
         kept.set_param({"nthread": 1})
         return kept, {"best_iteration": best}
 
     def _predict(self, x: Matrix) -> Floats:
-        return _by_rows(self.model.inplace_predict, x).astype(np.float64)
+        gaps = _with_gaps(x, self.feature_names)
+        return _by_rows(self.model.inplace_predict, gaps).astype(np.float64)
 
     def _contributions(self, x: Matrix) -> tuple[float, Floats]:
         def explain(rows: Matrix) -> NDArray[np.float32]:
@@ -268,7 +301,8 @@ class _XGBoost(Estimator):
             values: NDArray[np.float32] = self.model.predict(matrix, pred_contribs=True)
             return values
 
-        values = _by_rows(explain, x, at_least=100).astype(np.float64)
+        gaps = _with_gaps(x, self.feature_names)
+        values = _by_rows(explain, gaps, at_least=100).astype(np.float64)
         return float(values[0, -1]) if len(values) else 0.0, values[:, :-1]
 
     def _write(self, path: Path) -> None:
@@ -285,10 +319,14 @@ class _XGBoost(Estimator):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A kind of model that is trained on every build: its class and default hyperparameters."""
+    """A kind of model that is trained on every build: its class and default hyperparameters.
+
+    thin: what replaces them below `THIN_ROWS` train rows.
+    """
 
     estimator: type[Estimator]
     hyperparameters: Mapping[str, Any]
+    thin: Mapping[str, Any] = field(default_factory=dict)
 
 
 CANDIDATES: Mapping[str, Candidate] = MappingProxyType(
@@ -307,35 +345,60 @@ CANDIDATES: Mapping[str, Candidate] = MappingProxyType(
         ),
         "gradient_boosting": Candidate(
             _HistogramBoosting,
-            {"max_iter": 200, "max_depth": 5, "learning_rate": 0.1, "min_samples_leaf": 20},
+            {
+                "max_iter": 200,
+                "max_depth": 5,
+                "learning_rate": 0.1,
+                "min_samples_leaf": 20,
+                "n_iter_no_change": 20,
+            },
         ),
         "xgboost": Candidate(
             _XGBoost,
             {
                 "n_estimators": 500,
-                "max_depth": 7,
-                "learning_rate": 0.07,
+                "max_depth": 8,
+                "learning_rate": 0.1,
                 "min_child_weight": 5.0,
                 "subsample": 0.8,
-                "colsample_bytree": 0.6,
+                "colsample_bynode": 0.5,
+                "num_parallel_tree": 1,
+                "huber_slope": 0.4,
                 "reg_lambda": 2.0,
-                "early_stopping_rounds": 40,
+                "early_stopping_rounds": 30,
+            },
+            # Few rows: variance is the error, and small bagged steps are what lowers it.
+            {
+                "n_estimators": 300,
+                "max_depth": 6,
+                "learning_rate": 0.05,
+                "subsample": 0.5,
+                "colsample_bynode": 0.2,
+                "num_parallel_tree": 8,
+                "early_stopping_rounds": 60,
             },
         ),
     }
 )
 
 
+def default_hyperparameters(candidate: str, rows: int) -> dict[str, Any]:
+    """What `candidate` is trained with on so many rows, when nobody says otherwise."""
+    kind = CANDIDATES[candidate]
+    return {**kind.hyperparameters, **(kind.thin if rows < THIN_ROWS else {})}
+
+
 def train(
     candidate: str,
     x: Matrix,
     price: Floats,
-    x_validation: Matrix,
-    price_validation: Floats,
+    x_validation: Matrix | None = None,
+    price_validation: Floats | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     seed: int = 0,
     *,
     feature_names: Sequence[str] = FEATURE_NAMES,
+    importance: bool = True,
 ) -> Estimator:
     """Fit `candidate` to log price, on all cores; the same seed makes the same model.
 
@@ -343,11 +406,12 @@ def train(
         candidate: a name in `CANDIDATES`.
         x: float32 (n, n_features), finite.
         price: float64 (n,), dollars, positive.
-        x_validation, price_validation: rows of homes not in `x`; XGBoost stops early by them, the
-            others leave them alone.
+        x_validation, price_validation: rows of homes not in `x`; boosting stops early by them, the
+            others leave them alone. Without them all rounds are made.
         hyperparameters: replaces single defaults of the candidate.
         seed: of everything random.
         feature_names: names of the columns of `x`.
+        importance: measure it, too; a model that is only compared does without.
 
     Raises:
         ValueError: an unknown candidate or hyperparameter, or names that don't fit the matrix.
@@ -361,10 +425,12 @@ def train(
         raise ValueError(f"{candidate} has no hyperparameter {', '.join(unknown)}; it has: {known}")
     if x.shape[1] != len(feature_names):
         raise ValueError(f"x has {x.shape[1]} columns and {len(feature_names)} feature names")
-    settings = {**kind.hyperparameters, **overrides}
+    settings = default_hyperparameters(candidate, len(price)) | overrides
     y = np.log(price)
-    monotone = [MONOTONE.get(name, 0) for name in feature_names]
-    data = _Data(x, y, x_validation, np.log(price_validation), monotone)
+    held_out = None
+    if x_validation is not None and price_validation is not None:
+        held_out = (x_validation, np.log(price_validation))
+    data = _Data(x, y, held_out, tuple(feature_names))
     model, chosen = kind.estimator._fit(data, settings, seed)
     fitted = kind.estimator(
         model,
@@ -374,7 +440,8 @@ def train(
         log_range=(float(y.min()), float(y.max())),
         feature_names=feature_names,
     )
-    fitted._measure_importance(x, seed)
+    if importance:
+        fitted._measure_importance(x, seed)
     return fitted
 
 
@@ -389,6 +456,15 @@ def load(folder: Path) -> Estimator:
     described = json.loads((folder / "estimator.json").read_text())
     kind = CANDIDATES[described["candidate"]].estimator
     return kind(kind._read(folder / kind.file_name), **described)
+
+
+def _with_gaps(x: Matrix, feature_names: tuple[str, ...]) -> Matrix:
+    """`x` with NaN where a value was imputed: XGBoost learns on which side a gap belongs."""
+    x = x.copy()
+    for name, flag in IMPUTED.items():
+        if name in feature_names and flag in feature_names:
+            x[x[:, feature_names.index(flag)] == 1.0, feature_names.index(name)] = np.nan
+    return x
 
 
 def _by_rows(

@@ -78,6 +78,32 @@ def ratio_study(price: Floats, predicted: Floats) -> dict[str, float]:
     }
 
 
+def ratio_intervals(
+    price: Floats, predicted: Floats, *, seed: int = 0, resamples: int = 1_000
+) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals (percentile method, whole listings drawn) of `ratio_study`.
+
+    Returns lower and upper end of median_ratio, cod, prd and prb.
+
+    Raises:
+        ValueError: as `regression_metrics`.
+    """
+    _require_positive(price, predicted)
+    generator = np.random.default_rng(seed)
+    n = len(price)
+    studies = []
+    for _ in range(resamples):
+        drawn = generator.integers(0, n, n)
+        studies.append(ratio_study(price[drawn], predicted[drawn]))
+    return {
+        name: (
+            float(np.quantile([study[name] for study in studies], 0.025)),
+            float(np.quantile([study[name] for study in studies], 0.975)),
+        )
+        for name in ("median_ratio", "cod", "prd", "prb")
+    }
+
+
 @dataclass(frozen=True)
 class PairedComparison:
     """Two models on the same `n` listings.

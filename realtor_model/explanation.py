@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtor_model.features import INPUT_OF
+from realtor_model.features import INPUTS_OF
 from realtor_model.listing import INPUTS
 
 Floats = NDArray[np.float64]
@@ -55,10 +55,11 @@ def explain(
     logarithmic mean of the two prices, whatever input it comes from: so the dollars are exactly
     additive, and no order of the inputs is preferred (B. W. Ang, "LMDI", Energy Policy 33, 2005).
     """
-    inputs = tuple(name for name in INPUTS if name in set(INPUT_OF.values()))
+    entered = {name: inputs[0] for name, inputs in INPUTS_OF.items()}
+    inputs = tuple(name for name in INPUTS if name in set(entered.values()))
     member = np.zeros((len(feature_names), len(inputs)))
     for row, name in enumerate(feature_names):
-        member[row, inputs.index(INPUT_OF[name])] = 1.0
+        member[row, inputs.index(entered[name])] = 1.0
     by_input = contributions_log @ member
     moved = contributions_log.sum(axis=1)
     # expm1(m) / m tends to 1 as m does to 0.

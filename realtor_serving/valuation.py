@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.intervals import RANGE
 from realtor_model.listing import INPUTS, RANGES, REGISTERED_MODEL, STATUSES, Property
 from realtor_serving.champion import Champion
 from realtor_serving.requests import problems
@@ -42,14 +43,13 @@ def value(champion: Champion, properties: Sequence[Property]) -> list[Valuation]
     values = champion.model.value(columns)
     warnings = champion.model.warnings(columns)
     model = model_ref(champion)
-    coverage = champion.model.interval.coverage
     as_of = _day(champion.model.metadata["as_of"])
     return [
         Valuation(
             price=round(float(values.price[i]), 2),
             low=round(float(values.low[i]), 2),
             high=round(float(values.high[i]), 2),
-            coverage=coverage,
+            coverage=RANGE,
             confidence=values.confidence[i],
             as_of=as_of,
             warnings=warnings[i],
@@ -141,7 +141,7 @@ def model_info(champion: Champion) -> ModelInfo:
         as_of=_day(facts["as_of"]),
         metrics=facts["metrics"],
         ratio_study=facts.get("ratio_study"),
-        coverage=model.interval.coverage,
+        coverage=RANGE,
         feature_names=list(model.encoder.feature_names),
         inputs=allowed_inputs(),
         loaded_at=champion.loaded_at,

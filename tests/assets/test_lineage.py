@@ -5,6 +5,7 @@ The bento and the running service belong to `tests/e2e`; everything before them 
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -32,11 +33,15 @@ class Lineage:
         self.instance = instance
         self.resources = defs.resources or {}
 
-    def run(self, job: str, *assets: str) -> dg.ExecuteInProcessResult:
+    def run(self, job: str, *assets: str, **config: Any) -> dg.ExecuteInProcessResult:
+        """Run `assets` of `job`, or all; `config` is by asset."""
         selection = [dg.AssetKey(name) for name in assets] or None
         definition = self.defs.resolve_job_def(job)
         return definition.execute_in_process(
-            instance=self.instance, asset_selection=selection, raise_on_error=False
+            instance=self.instance,
+            asset_selection=selection,
+            run_config={"ops": {name: {"config": values} for name, values in config.items()}},
+            raise_on_error=False,
         )
 
     def ingest(self) -> list[dg.ExecuteInProcessResult]:
@@ -102,6 +107,87 @@ def test_first_batch_to_production(lineage: Lineage) -> None:
     assert lineage.metadata("promotion_decision")["rule"] == "first model"
     assert lineage.metadata("production_model")["model_version"] == "1"
     assert lineage.metadata("ratio_study")["median_ratio"] == pytest.approx(1.0, abs=0.15)
+    told = lineage.metadata("xgboost")
+    for name in ("rmse", "mape", "rmse_log", "prb_low", "coverage"):
+        assert f"validation_{name}" in told
+        assert f"test_{name}" in told
+    rows = lineage.metadata("best_model")["train_rows"]
+    assert rows > told["train_rows"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "table", ["encoding_mappings", "preprocessing_statistics", "zip_context", "clean_train",
+              "clean_validation", "clean_test"],
+)  # fmt: skip
+def test_every_clean_column_tells_where_it_comes_from(lineage: Lineage, table: str) -> None:
+    def columns(asset: str) -> set[str]:
+        schema = lineage.metadata(asset)["dagster/column_schema"]
+        assert isinstance(schema, dg.TableSchema)
+        return {column.name for column in schema.columns}
+
+    told = lineage.metadata(table)["dagster/column_lineage"]
+    assert isinstance(told, dg.TableColumnLineage)
+    assert set(told.deps_by_column) <= columns(table)
+    for dependencies in told.deps_by_column.values():
+        for dependency in dependencies:
+            assert dependency.column_name in columns(dependency.asset_key.to_user_string())
+    if table.startswith("clean_"):
+        assert set(told.deps_by_column) == columns(table)
+
+
+def test_nothing_changed_trains_nothing(lineage: Lineage) -> None:
+    tracking: Tracking = lineage.resources["tracking"]
+    before = lineage.metadata("xgboost")
+
+    assert lineage.run("train", "xgboost", "linear_regression", "best_model").success
+
+    assert lineage.metadata("xgboost")["mlflow_run_id"] == before["mlflow_run_id"]
+    assert lineage.metadata("best_model")["model_version"] == "1"
+    assert tracking.versions() == ["1"]
+
+
+def test_a_search_goes_on_and_a_candidate_takes_what_it_found(lineage: Lineage) -> None:
+    tracking: Tracking = lineage.resources["tracking"]
+    few = {"candidate": "gradient_boosting", "rows": 400}
+
+    assert lineage.run("search", hyperparameter_search=few | {"trials": 2}).success
+    first = lineage.metadata("hyperparameter_search")
+    assert lineage.run("search", hyperparameter_search=few | {"trials": 3}).success
+    told = lineage.metadata("hyperparameter_search")
+
+    assert (first["trials"], first["new_trials"]) == (2, 2)
+    assert (told["trials"], told["new_trials"]) == (3, 1)
+    trials = tracking.finished_runs("tags.`realtor.search.candidate` = 'gradient_boosting'")
+    errors = [run.data.metrics["validation_mae_log"] for run in trials]
+    assert len(set(errors)) == 3, "no trial is tried twice"
+    assert told["best_validation_mae_log"] == pytest.approx(min(errors))
+    assert trials[-1].data.params["learning_rate"] == "0.1", "the defaults go first"
+    parents = {run.data.tags["mlflow.parentRunId"] for run in trials}
+    assert len(parents) == 2, "one parent for each Dagster run"
+
+    before = lineage.metadata("gradient_boosting")
+    config = {"gradient_boosting": {"searched": True, "seed": 3, "max_iter": 30}}
+    assert lineage.run("train", "gradient_boosting", **config).success
+    trained = lineage.metadata("gradient_boosting")
+    assert trained["mlflow_run_id"] != before["mlflow_run_id"]
+    used, best = trained["hyperparameters"], told["best"]
+    assert isinstance(used, dict)
+    assert isinstance(best, dict)
+    assert used["max_iter"] == 30, "what is set by hand comes first"
+    assert all(used[name] == best[name] for name in best if name != "max_iter")
+    assert lineage.run("train", "gradient_boosting").success, "and as usual again"
+
+
+def test_what_cannot_be_searched_or_was_not_is_told(lineage: Lineage) -> None:
+    for job, assets, config, message in (
+        ("search", (), {"hyperparameter_search": {"candidate": "linear_regression"}},
+         "nothing to search for linear_regression"),
+        ("train", ("random_forest",), {"random_forest": {"searched": True}},
+         "no search for random_forest has a finished trial"),
+    ):  # fmt: skip
+        result = lineage.run(job, *assets, **config)
+        (failure,) = [event for event in result.all_events if event.is_step_failure]
+        assert message in str(failure.step_failure_data.error), failure
 
 
 def test_ingesting_nothing_new_keeps_the_clean_build(lineage: Lineage) -> None:
@@ -155,8 +241,14 @@ def test_four_candidates_of_one_run_share_one_parent(lineage: Lineage) -> None:
     runs = client.search_runs([experiment.experiment_id])
     parents = [run for run in runs if "dagster_run_id" in run.data.tags]
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert len(parents) == 2
-    for parent in parents:
+    trainings = [run for run in parents if run.data.tags["dagster_job"] == "train"]
+    # Two whole trainings; others trained single candidates.
+    whole = [run for run in trainings if run.info.run_id in {
+        child.data.tags["mlflow.parentRunId"] for child in children
+        if child.info.run_name.startswith("best_model")
+    }]  # fmt: skip
+    assert len(whole) == 2
+    for parent in whole:
         names = {
             run.info.run_name
             for run in children
@@ -164,6 +256,7 @@ def test_four_candidates_of_one_run_share_one_parent(lineage: Lineage) -> None:
         }
         assert names >= {"linear_regression", "random_forest", "gradient_boosting", "xgboost"}
     assert {run.info.status for run in children} == {"FINISHED"}
+    assert len({run.data.tags["dagster_run_id"] for run in parents}) == len(parents)
 
 
 def test_a_rollback_survives_materializing_production_again(lineage: Lineage) -> None:

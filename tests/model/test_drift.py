@@ -10,25 +10,25 @@ from scipy.stats import wasserstein_distance
 
 from realtor_model import drift
 from realtor_model.listing import check
-from tests.model.conftest import Rows, received
+from tests.model.conftest import Listed, received
 
 
 @pytest.fixture(scope="module")
-def reference() -> Rows:
-    return Rows(check(received(4000, seed=20))[0])
+def reference() -> Listed:
+    return Listed(check(received(4000, seed=20))[0])
 
 
 @pytest.fixture(scope="module")
-def profile(reference: Rows) -> dict[str, Any]:
+def profile(reference: Listed) -> dict[str, Any]:
     made = drift.profile(reference.columns, reference.price, reference.price * 1.1)
     return json.loads(json.dumps(made, allow_nan=False))  # type: ignore[no-any-return]
 
 
-def compared(profile: dict[str, Any], rows: Rows) -> pd.DataFrame:
+def compared(profile: dict[str, Any], rows: Listed) -> pd.DataFrame:
     return drift.compare(profile, rows.columns, rows.price).set_index("feature")
 
 
-def test_the_rows_themselves_have_not_moved(profile: dict[str, Any], reference: Rows) -> None:
+def test_the_rows_themselves_have_not_moved(profile: dict[str, Any], reference: Listed) -> None:
     report = compared(profile, reference)
 
     assert list(report.index) == [
@@ -41,14 +41,14 @@ def test_the_rows_themselves_have_not_moved(profile: dict[str, Any], reference: 
 
 
 def test_other_rows_of_the_same_market_have_hardly_moved(profile: dict[str, Any]) -> None:
-    report = compared(profile, Rows(check(received(4000, seed=21))[0]))
+    report = compared(profile, Listed(check(received(4000, seed=21))[0]))
 
     assert report["psi"].max() < 0.05
     assert report["wasserstein"].max() < 0.1
 
 
-def test_what_moved_is_named(profile: dict[str, Any], reference: Rows) -> None:
-    dear = Rows(reference.frame[reference.price > np.quantile(reference.price, 0.7)])
+def test_what_moved_is_named(profile: dict[str, Any], reference: Listed) -> None:
+    dear = Listed(reference.frame[reference.price > np.quantile(reference.price, 0.7)])
     report = compared(profile, dear)
 
     assert report["psi"].idxmax() == "price"
@@ -56,11 +56,11 @@ def test_what_moved_is_named(profile: dict[str, Any], reference: Rows) -> None:
     assert report.loc["price", "wasserstein"] > 0.5
 
 
-def test_missing_and_new_values_are_told(profile: dict[str, Any], reference: Rows) -> None:
+def test_missing_and_new_values_are_told(profile: dict[str, Any], reference: Listed) -> None:
     frame = reference.frame.copy()
     frame.loc[: len(frame) // 2 - 1, "acre_lot"] = np.nan
     frame.loc[: len(frame) // 4 - 1, "zip_code"] = "99999"
-    report = compared(profile, Rows(frame))
+    report = compared(profile, Listed(frame))
 
     assert report.loc["acre_lot", "null_rate_change"] == pytest.approx(0.425, abs=0.02)
     assert report.loc["zip_code", "unseen_share"] == pytest.approx(0.25)
@@ -75,10 +75,10 @@ def test_psi_by_hand() -> None:
     assert np.isfinite(drift._psi(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
 
 
-def test_the_distance_agrees_with_scipy(profile: dict[str, Any], reference: Rows) -> None:
+def test_the_distance_agrees_with_scipy(profile: dict[str, Any], reference: Listed) -> None:
     frame = reference.frame.copy()
     frame["house_size"] = (frame["house_size"] * 1.3).round()
-    ours = compared(profile, Rows(frame)).loc["house_size", "wasserstein"]
+    ours = compared(profile, Listed(frame)).loc["house_size", "wasserstein"]
     was, now = (
         np.log1p(rows["house_size"].dropna().to_numpy(np.float64))
         for rows in (reference.frame, frame)
@@ -87,7 +87,7 @@ def test_the_distance_agrees_with_scipy(profile: dict[str, Any], reference: Rows
     assert ours == pytest.approx(wasserstein_distance(was, now) / was.std(), rel=0.02)
 
 
-def test_predictions_count_when_given(profile: dict[str, Any], reference: Rows) -> None:
+def test_predictions_count_when_given(profile: dict[str, Any], reference: Listed) -> None:
     report = drift.compare(profile, reference.columns, predictions=reference.price * 2.2).set_index(
         "feature"
     )
@@ -96,9 +96,9 @@ def test_predictions_count_when_given(profile: dict[str, Any], reference: Rows) 
     assert report.loc["prediction", "wasserstein"] > 0.5
 
 
-def test_columns_without_a_single_value(reference: Rows) -> None:
+def test_columns_without_a_single_value(reference: Listed) -> None:
     empty = reference.frame.assign(bed=pd.array([None] * len(reference.frame), dtype="Int64"))
-    profile = drift.profile(Rows(empty).columns)
+    profile = drift.profile(Listed(empty).columns)
 
     report = compared(profile, reference)
     assert report.loc["bed", "psi"] == 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realtor_model.estimators import train
 from realtor_model.features import (
     FEATURE_NAMES,
-    INPUT_OF,
+    INPUTS_OF,
     LEVELS,
     FeatureEncoder,
     as_sold,
@@ -21,7 +21,7 @@ from realtor_model.features import (
     columns_from_properties,
 )
 from realtor_model.listing import INPUTS, Property, check
-from tests.model.conftest import AS_OF, Market, Rows, received
+from tests.model.conftest import AS_OF, Listed, Market, received
 
 
 def bits(matrix: NDArray[np.float32]) -> NDArray[np.uint32]:
@@ -95,18 +95,18 @@ def test_a_frame_read_back_from_a_database_is_the_same(market: Market) -> None:
 
 
 def test_the_tables_are_the_whole_state(market: Market) -> None:
-    mappings, statistics = market.encoder.to_tables()
+    mappings, statistics, context = market.encoder.to_tables()
     assert set(mappings["column_name"]) == set(LEVELS)
     assert mappings[["log_price", "log_price_per_sqft"]].notna().all(axis=None)
 
-    shuffled = mappings.sample(frac=1, random_state=1), statistics.sample(frac=1, random_state=2)
+    shuffled = (each.sample(frac=1, random_state=1) for each in (mappings, statistics, context))
     rebuilt = FeatureEncoder.from_tables(*shuffled)
 
     for rows in (market.train, market.test):
         assert np.array_equal(
             bits(rebuilt.transform(rows.columns)), bits(market.encoder.transform(rows.columns))
         )
-    for one, other in zip(rebuilt.to_tables(), (mappings, statistics), strict=True):
+    for one, other in zip(rebuilt.to_tables(), (mappings, statistics, context), strict=True):
         key = list(one.columns[:2])
         pd.testing.assert_frame_equal(
             one.sort_values(key, ignore_index=True), other.sort_values(key, ignore_index=True)
@@ -114,16 +114,37 @@ def test_the_tables_are_the_whole_state(market: Market) -> None:
 
 
 def test_incomplete_tables_are_refused(market: Market) -> None:
-    mappings, statistics = market.encoder.to_tables()
+    mappings, statistics, context = market.encoder.to_tables()
     with pytest.raises(ValueError, match="encoding_mappings lacks parent"):
-        FeatureEncoder.from_tables(mappings.drop(columns="parent"), statistics)
+        FeatureEncoder.from_tables(mappings.drop(columns="parent"), statistics, context)
     with pytest.raises(ValueError, match="preprocessing_statistics lacks"):
-        FeatureEncoder.from_tables(mappings, statistics[statistics["feature"] != "bed"])
+        FeatureEncoder.from_tables(mappings, statistics[statistics["feature"] != "bed"], context)
+    with pytest.raises(ValueError, match="zip_context lacks latitude"):
+        FeatureEncoder.from_tables(mappings, statistics, context.drop(columns="latitude"))
 
 
-def test_every_feature_belongs_to_an_input_and_none_to_the_price() -> None:
-    assert set(INPUT_OF.values()) == set(INPUTS) - {"street"}
-    assert "price_per_sqft" not in FEATURE_NAMES
+def test_every_feature_is_computed_from_the_inputs_that_it_tells(market: Market) -> None:
+    assert set(INPUTS_OF) == set(FEATURE_NAMES)
+    columns = market.test.columns
+    matrix = market.encoder.transform(columns)
+    rng = np.random.default_rng(3)
+    moved: dict[str, set[str]] = {name: set() for name in FEATURE_NAMES}
+    for name in INPUTS:
+        others = columns[name][rng.permutation(len(matrix))]
+        # Without a state a zip tells it; with one it does not.
+        for base in (columns, columns | {"state": np.full(len(matrix), None, object)}):
+            changed = bits(market.encoder.transform(base | {name: others})) != bits(
+                market.encoder.transform(dict(base))
+            )
+            for feature_name in np.array(FEATURE_NAMES)[changed.any(axis=0)]:
+                moved[feature_name].add(name)
+
+    # Where every zip is known, a city and a state say nothing more of where a home lies.
+    assert {name: inputs - {"city", "state"} for name, inputs in moved.items()} == {
+        name: set(inputs) - {"city", "state"} for name, inputs in INPUTS_OF.items()
+    }
+    for name, inputs in moved.items():
+        assert inputs <= set(INPUTS_OF[name])
 
 
 # ---- leakage --------------------------------------------------------------------------------
@@ -146,11 +167,31 @@ def test_no_train_row_sees_its_own_price(market: Market) -> None:
 
 def test_codes_say_nothing_of_prices(market: Market) -> None:
     encoder, _ = FeatureEncoder.fit(market.train.columns, market.train.price[::-1], as_of=AS_OF)
-    for name in ("state_code", "city_code", "zip_code_code", "broker_code"):
-        assert np.array_equal(
-            feature(encoder.transform(market.test.columns), name),
-            feature(market.encoder.transform(market.test.columns), name),
-        )
+    ours, theirs = (each.described(market.test.columns) for each in (encoder, market.encoder))
+    for name in ("state_code", "city_code", "zip_code_code", "brokered_by_code"):
+        assert np.array_equal(ours[name], theirs[name])
+        assert ours[name].max() > 3
+
+
+def test_z_scores_have_mean_nought_and_deviation_one(market: Market) -> None:
+    described = market.encoder.described(market.train.columns)
+    for name in ("bed", "bath", "acre_lot", "house_size"):
+        assert described[f"{name}_z"].mean() == pytest.approx(0.0, abs=1e-9)
+        assert described[f"{name}_z"].std() == pytest.approx(1.0)
+
+
+def test_groups_are_left_out(market: Market) -> None:
+    rows = market.train
+    without = ("home_value", "broker", "coordinates")
+    encoder, matrix = FeatureEncoder.fit(rows.columns, rows.price, as_of=AS_OF, without=without)
+    kept = [i for i, name in enumerate(FEATURE_NAMES) if name in encoder.feature_names]
+
+    assert len(kept) == matrix.shape[1] == len(FEATURE_NAMES) - 9
+    assert np.array_equal(bits(matrix), bits(market.matrix[:, kept]))
+    rebuilt = FeatureEncoder.from_tables(*encoder.to_tables())
+    assert rebuilt.feature_names == encoder.feature_names
+    with pytest.raises(ValueError, match="no feature group race; there are: home"):
+        FeatureEncoder.fit(rows.columns, rows.price, as_of=AS_OF, without=["race"])
 
 
 def test_a_model_of_noise_finds_nothing(market: Market) -> None:
@@ -174,7 +215,7 @@ def test_a_model_of_noise_finds_nothing(market: Market) -> None:
 
 
 def test_thin_zips_of_noise_do_not_correlate_with_their_own_price() -> None:
-    rows = Rows(check(received(2000, seed=9))[0])
+    rows = Listed(check(received(2000, seed=9))[0])
     columns = rows.columns
     columns["zip_code"] = np.array([f"{number % 1500 + 501:05d}" for number in range(2000)], object)
     price = np.exp(np.random.default_rng(3).normal(12.5, 0.8, 2000))
@@ -193,7 +234,7 @@ def test_thin_zips_of_noise_do_not_correlate_with_their_own_price() -> None:
 
 def test_unknown_places_take_what_surrounds_them(market: Market) -> None:
     encoder = market.encoder
-    mappings = encoder.to_tables()[0].set_index(["column_name", "category"])
+    mappings = encoder.to_tables().encoding_mappings.set_index(["column_name", "category"])
 
     def zip_log_price(**values: Any) -> float:
         return float(feature(encoder.transform(home(bed=3, **values)), "zip_log_price")[0])
@@ -216,7 +257,7 @@ def test_a_missing_state_is_that_of_the_zip(market: Market) -> None:
 
 
 def test_means_are_shrunk_to_the_parent(market: Market) -> None:
-    mappings = market.encoder.to_tables()[0].set_index(["column_name", "category"])
+    mappings = market.encoder.to_tables().encoding_mappings.set_index(["column_name", "category"])
     own = np.log(market.train.price[market.train.frame["zip_code"] == "06010"])
     row = mappings.loc[("zip_code", "06010")]
     parent = mappings.loc[("zip3", row["parent"]), "log_price"]
@@ -231,12 +272,12 @@ def test_the_date_of_a_sale_is_never_a_tenure(market: Market) -> None:
     named = {
         name: (feature(market.encoder.transform(asked), name)[0],
                feature(market.encoder.transform(sold), name)[0])
-        for name in ("prev_sale_known", "days_since_prev_sale", "prev_sale_year", "sale_month")
+        for name in ("prev_sale_known", "days_since_prev_sale", "prev_sale_month", "sale_month")
     }  # fmt: skip
 
     assert named["prev_sale_known"] == (1, 0)
     assert named["days_since_prev_sale"][0] == 365
-    assert named["prev_sale_year"][0] == 2021
+    assert named["prev_sale_month"][0] == 5
     assert named["sale_month"] == (0, -2)
 
 
@@ -254,7 +295,8 @@ def test_as_sold_masks_status_and_date(market: Market) -> None:
 def test_missing_sizes_are_imputed_and_told(market: Market) -> None:
     matrix = market.encoder.transform(home(acre_lot=2.0, state="Ohio"))
 
-    assert feature(matrix, "house_size")[0] == np.nanmedian(market.train.columns["house_size"])
+    typical = np.nanmedian(market.train.columns["house_size"])
+    assert feature(matrix, "log_house_size")[0] == np.float32(np.log(typical))
     assert feature(matrix, "house_size_missing")[0] == 1
     assert feature(matrix, "land_only")[0] == 1
     assert feature(matrix, "acre_lot_missing")[0] == 0
@@ -263,7 +305,8 @@ def test_missing_sizes_are_imputed_and_told(market: Market) -> None:
 def test_extreme_sizes_count_as_the_extreme_of_training(market: Market) -> None:
     matrix = market.encoder.transform(home(house_size=1_000_000, state="Ohio"))
 
-    assert feature(matrix, "house_size")[0] == np.float32(market.encoder.ranges["house_size"][1])
+    largest = np.log(market.encoder.ranges["house_size"][1])
+    assert feature(matrix, "log_house_size")[0] == np.float32(largest)
 
 
 def test_fit_is_deterministic_and_refuses_nonsense(market: Market) -> None:

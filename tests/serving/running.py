@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ import pandas as pd
 
 from realtor_model.bundle import ValuationModel
 from realtor_model.drift import profile
-from realtor_model.estimators import train
-from realtor_model.evaluation import ratio_study, regression_metrics
+from realtor_model.evaluation import ratio_study
 from realtor_model.features import FeatureEncoder, columns_from_frame
-from realtor_model.intervals import ConformalInterval
 from realtor_model.listing import COLUMNS, normalise
+from realtor_model.training import Rows, train_model
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
@@ -67,30 +66,25 @@ def make_model(seed: int = 0, candidate: str = "xgboost") -> ValuationModel:
     columns, price = columns_from_frame(fitted), fitted["price"].to_numpy(np.float64)
     other, actual = columns_from_frame(held_out), held_out["price"].to_numpy(np.float64)
     encoder, matrix = FeatureEncoder.fit(columns, price, as_of=np.datetime64("2026-01-31"))
-    estimator = train(
-        candidate, matrix, price, encoder.transform(other), actual,
-        {"n_estimators": 60} if candidate == "xgboost" else None,
-    )  # fmt: skip
-    predicted = estimator.predict_log(encoder.transform(other))
-    return ValuationModel(
-        candidate=candidate,
-        encoder=encoder,
-        estimator=estimator,
-        interval=ConformalInterval.fit(predicted, np.log(actual)),
+    judged = encoder.transform(other)
+    model = train_model(
+        candidate,
+        encoder,
+        Rows(matrix, price),
+        Rows(judged, actual),
+        hyperparameters={"n_estimators": 60} if candidate == "xgboost" else None,
         profile=profile(columns, price),
         metadata={
             "data_version": f"made-{seed}",
             "batches": [0],
-            "train_rows": len(fitted),
             "trained_at": "2026-02-01T12:00:00+00:00",
             "as_of": "2026-01-31",
-            "metrics": {
-                split: regression_metrics(actual, np.exp(predicted))
-                for split in ("validation", "test")
-            },
-            "ratio_study": ratio_study(actual, np.exp(predicted)),
         },
     )
+    metrics = model.metadata["metrics"]
+    study = ratio_study(actual, np.exp(model.estimator.predict_log(judged)))
+    told = {"metrics": metrics | {"test": metrics["validation"]}, "ratio_study": study}
+    return replace(model, metadata=model.metadata | told)
 
 
 def free_port() -> int:

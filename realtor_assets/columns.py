@@ -1,0 +1,74 @@
+"""Column lineage of the clean tables: from which columns of which tables each column comes."""
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from realtor_model.features import FEATURE_GROUPS, INPUTS_OF, LEVELS, MEASURES
+from realtor_model.listing import TARGET
+
+_GROUP_OF = {name: group for group, names in FEATURE_GROUPS.items() for name in names}
+_PLACES = ("state", "city", "zip_code", "brokered_by")
+_DATE = ("prev_sold_date", "status")
+_SIZE = "house_size"
+_PRICES = {"log_price": (TARGET,), "log_price_per_sqft": (TARGET, _SIZE)}
+
+Dependency = tuple[str, str]
+
+
+def column_lineage(table: str, columns: Sequence[str]) -> dg.TableColumnLineage:
+    """What each of `columns` of the clean `table` is made from; nothing, where from no table."""
+    sources = {column: _sources(table, column) for column in columns}
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(dg.AssetKey(asset), name) for asset, name in found]
+            for column, found in sources.items()
+            if found
+        }
+    )
+
+
+def _sources(table: str, column: str) -> list[Dependency]:
+    if table == "encoding_mappings":
+        return _of("raw_train", (*_PLACES, *_PRICES.get(column, ())))
+    if table == "preprocessing_statistics":
+        return _of("raw_train", (*MEASURES, *_DATE, TARGET)) if column == "value" else []
+    if table == "zip_context":
+        near = _GROUP_OF.get(column) == "neighbours"
+        return _of("raw_train", ("zip_code", *_PRICES["log_price_per_sqft"])) if near else []
+    raw = table.replace("clean_", "raw_")
+    if column in INPUTS_OF:
+        return [*_of(raw, INPUTS_OF[column]), *_fitted(column)]
+    if column == "price_per_sqft":
+        return _of(raw, _PRICES["log_price_per_sqft"])
+    if column == "sqft_per_acre":
+        return [*_of(raw, ("acre_lot", _SIZE)), _STATISTICS]
+    if column in ("prev_sale_year", "prev_sale_quarter"):
+        return _of(raw, _DATE)
+    for name in (*LEVELS, *MEASURES):
+        if column == f"{name}_code":
+            return [(raw, name), ("encoding_mappings", "code")]
+        if column == f"{name}_z":
+            return [(raw, name), _STATISTICS]
+    return [(raw, column)]
+
+
+_STATISTICS: Dependency = ("preprocessing_statistics", "value")
+
+
+def _fitted(feature: str) -> list[Dependency]:
+    """The fitted tables' part in a feature."""
+    group = _GROUP_OF[feature]
+    if group in ("home", "dates"):
+        return [_STATISTICS]
+    if group in ("place_prices", "broker"):
+        kinds = ("listings", "log_price_per_sqft", "log_price")
+        kind = next(kind for kind in kinds if kind in feature)
+        return [("encoding_mappings", kind)]
+    if group in ("neighbours", "coordinates", "census", "home_value"):
+        return [("zip_context", feature)]
+    return []
+
+
+def _of(table: str, columns: Iterable[str]) -> list[Dependency]:
+    return [(table, column) for column in columns]

@@ -1,0 +1,42 @@
+"""The one path from a listing's columns to the model's matrix: training, HTTP and batch."""
+
+from realtor_model.features.columns import (
+    Columns,
+    as_asked,
+    as_sold,
+    columns_from_frame,
+    columns_from_properties,
+    take,
+)
+from realtor_model.features.encoder import MEASURES, EncoderTables, FeatureEncoder
+from realtor_model.features.names import (
+    FEATURE_GROUPS,
+    FEATURE_NAMES,
+    FEATURE_VERSION,
+    IMPUTED,
+    INPUTS_OF,
+    MONOTONE,
+    features_without,
+)
+from realtor_model.features.places import LEVELS, property_fold
+
+__all__ = [
+    "FEATURE_GROUPS",
+    "FEATURE_NAMES",
+    "FEATURE_VERSION",
+    "IMPUTED",
+    "INPUTS_OF",
+    "LEVELS",
+    "MEASURES",
+    "MONOTONE",
+    "Columns",
+    "EncoderTables",
+    "FeatureEncoder",
+    "as_asked",
+    "as_sold",
+    "columns_from_frame",
+    "columns_from_properties",
+    "features_without",
+    "property_fold",
+    "take",
+]

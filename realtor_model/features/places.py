@@ -1,0 +1,201 @@
+"""The categories that a listing names (state, zip, city, broker), and where they are looked up."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from realtor_model.features.columns import Columns
+
+Ints = NDArray[np.int64]
+
+LEVELS = ("state", "zip3", "zip_code", "city", "brokered_by")
+# A text key for each row: a small table of rows is walked, a large one is made unique first.
+_ROWS_WALKED = 64
+COUNTRY = ""
+
+
+@dataclass(frozen=True)
+class Level:
+    """The categories of one column. `parents[code]` is a category one level up; "" the country."""
+
+    codes: dict[str, int]
+    parents: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where n rows are: the code (n,) of each level, -1 if unknown; the row (n,) of the context."""
+
+    codes: Mapping[str, Ints]
+    place: Ints
+
+    def rows(self, rows: NDArray[Any] | slice) -> "Located":
+        """The `rows` alone."""
+        return Located({name: codes[rows] for name, codes in self.codes.items()}, self.place[rows])
+
+
+@dataclass(frozen=True)
+class Places:
+    """What names are looked up in: the fitted levels, and the rows of the context by key."""
+
+    levels: Mapping[str, Level]
+    context: Mapping[str, int]
+    state_of: Mapping[str, str]
+
+    @classmethod
+    def of(cls, levels: Mapping[str, Level], context: "pd.Index[Any]") -> Self:
+        """The fitted `levels` beside the context's index; a zip3 tells a state that is missing."""
+        state_of = dict(zip(levels["zip3"].codes, levels["zip3"].parents, strict=True))
+        return cls(levels, {str(key): row for row, key in enumerate(context)}, state_of)
+
+    @staticmethod
+    def fit(columns: Columns) -> dict[str, Level]:
+        """The categories of the rows `columns`, most frequent first."""
+        state_of = _states_of_zip3(columns)
+        combinations, member = _combinations(columns)
+        listings = np.bincount(member, minlength=len(combinations))
+        counts: dict[str, Counter[str]] = {name: Counter() for name in LEVELS}
+        for (state, city, zip_code), n in zip(combinations, listings.tolist(), strict=True):
+            for name, key in _keys(state, city, zip_code, state_of).items():
+                if key is not None:
+                    counts[name][key] += n
+        brokers = columns["brokered_by"]
+        ids, sizes = np.unique(brokers[~np.isnan(brokers)], return_counts=True)
+        counts["brokered_by"] = Counter(
+            dict(zip(map(_broker, ids.tolist()), sizes.tolist(), strict=True))
+        )
+        return {name: _level(name, counts[name], state_of) for name in LEVELS}
+
+    def find(self, state: str | None, city: str | None, zip_code: str | None) -> tuple[int, ...]:
+        """Codes of state, zip3, zip_code and city, and the row of the context."""
+        keys = _keys(state, city, zip_code, self.state_of)
+        codes = (
+            -1 if (key := keys[name]) is None else self.levels[name].codes.get(key, -1)
+            for name in ("state", "zip3", "zip_code", "city")
+        )
+        for name in ("zip_code", "zip3", "city", "state"):
+            row = self.context.get(keys[name] or COUNTRY, -1)
+            if row >= 0 and keys[name]:
+                return (*codes, row)
+        return (*codes, self.context[COUNTRY])
+
+
+def locate(columns: Columns, places: Places) -> Located:
+    """Where each of n rows is."""
+    if len(columns["state"]) <= _ROWS_WALKED:
+        rows = zip(
+            columns["state"].tolist(),
+            columns["city"].tolist(),
+            columns["zip_code"].tolist(),
+            strict=True,
+        )
+        found = np.array([places.find(*row) for row in rows], np.int64).reshape(-1, 5)
+    else:
+        combinations, member = _combinations(columns)
+        found = np.array([places.find(*row) for row in combinations], np.int64)[member]
+    brokers = _locate_brokers(columns["brokered_by"], places.levels["brokered_by"])
+    codes = {name: found[:, i] for i, name in enumerate(("state", "zip3", "zip_code", "city"))}
+    return Located(codes | {"brokered_by": brokers}, found[:, 4])
+
+
+def property_fold(columns: Columns, folds: int, seed: int) -> Ints:
+    """The fold (n,) of each row: a hash of the property, so that its listings stay together."""
+    city, cities = pd.factorize(columns["city"])
+    folded = np.array([*(text.strip().casefold() for text in cities), None], object)
+    identity = pd.DataFrame(
+        {
+            "street": columns["street"],
+            "city": pd.Series(folded[city], dtype=object),
+            "zip_code": pd.Series(columns["zip_code"], dtype=object),
+        }
+    )
+    hashed = pd.util.hash_pandas_object(identity, index=False).to_numpy(np.uint64)
+    shuffled = pd.util.hash_array(hashed + np.uint64(seed))
+    return (shuffled % np.uint64(folds)).astype(np.int64)
+
+
+def _combinations(
+    columns: Columns,
+) -> tuple[list[tuple[str | None, str | None, str | None]], Ints]:
+    """The distinct (state, city, zip_code), and which one each row (n,) has."""
+    mixed = np.zeros(len(columns["state"]), np.int64)
+    for name in ("state", "city", "zip_code"):
+        codes, distinct = pd.factorize(columns[name])
+        mixed = mixed * (len(distinct) + 1) + codes + 1
+    member, first_mixed = pd.factorize(mixed)
+    first = np.empty(len(first_mixed), np.int64)
+    # Backwards, so that the first row of each combination is the last one written.
+    first[member[::-1]] = np.arange(len(mixed) - 1, -1, -1)
+    names = (columns[name][first].tolist() for name in ("state", "city", "zip_code"))
+    return list(zip(*names, strict=True)), member.astype(np.int64)
+
+
+def _locate_brokers(brokers: NDArray[np.float64], level: Level) -> Ints:
+    get = level.codes.get
+    if len(brokers) <= _ROWS_WALKED:
+        # NaN is not itself.
+        found = [get(_broker(each), -1) if each == each else -1 for each in brokers.tolist()]
+        return np.array(found, np.int64)
+    member, ids = pd.factorize(brokers)
+    codes = [get(_broker(each), -1) for each in ids.tolist()]
+    return np.array([*codes, -1], np.int64)[member]
+
+
+def _broker(value: float) -> str:
+    return str(int(value))
+
+
+def _keys(
+    state: str | None, city: str | None, zip_code: str | None, state_of: Mapping[str, str]
+) -> dict[str, str | None]:
+    """The categories of one row. A missing state is the one that the zip lies in."""
+    zip3 = None if zip_code is None else zip_code[:3]
+    if state is not None:
+        state = _folded(state)
+    elif zip3 is not None:
+        state = state_of.get(zip3)
+    return {
+        "state": state,
+        "zip3": zip3,
+        "zip_code": zip_code,
+        "city": None if city is None else f"{_folded(city)}|{state or ''}",
+    }
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
+
+
+def _states_of_zip3(columns: Columns) -> dict[str, str]:
+    """The state that most listings of each zip3 name."""
+    combinations, member = _combinations(columns)
+    listings = np.bincount(member, minlength=len(combinations)).tolist()
+    votes: dict[str, Counter[str]] = {}
+    for (state, _, zip_code), n in zip(combinations, listings, strict=True):
+        if zip_code is not None and state is not None:
+            votes.setdefault(zip_code[:3], Counter())[_folded(state)] += n
+    return {
+        zip3: max(counts, key=lambda state: (counts[state], state))
+        for zip3, counts in votes.items()
+    }
+
+
+def _level(name: str, counts: Mapping[str, int], state_of: Mapping[str, str]) -> Level:
+    # By listings and never by price: the code of a zip with one listing would tell its price.
+    categories = sorted(counts, key=lambda category: (-counts[category], category))
+    parent_of = {
+        "state": lambda _: "",
+        "zip3": lambda zip3: state_of.get(zip3, ""),
+        "zip_code": lambda zip_code: zip_code[:3],
+        "city": lambda city: city.rpartition("|")[2],
+        "brokered_by": lambda _: "",
+    }[name]
+    return Level(
+        {category: code for code, category in enumerate(categories)},
+        tuple(map(parent_of, categories)),
+    )
