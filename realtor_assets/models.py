@@ -20,8 +20,8 @@ from pydantic import Field, create_model
 import realtor_model
 from realtor_assets import plots
 from realtor_assets.clean import CleanBuild, read_encoder, read_snapshot, required_build
+from realtor_assets.identity import SPLITS
 from realtor_assets.listings import read_listings
-from realtor_assets.loading import SPLITS
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.search import best_hyperparameters
