@@ -59,7 +59,7 @@ REQUIREMENTS = (
 )
 SEGMENTS_SHOWN = 30
 # All candidates are judged on the same rows; that many tell them apart.
-VALIDATION_ROWS, TEST_ROWS = 100_000, 50_000
+JUDGED_ROWS = 50_000
 # A home that anybody can picture: MLflow shows it as the model's input example.
 EXAMPLE_HOME = {
     "bed": 3.0,
@@ -252,8 +252,8 @@ def train_and_judge(
 ) -> Trained:
     """Train a candidate on the matrices `fitted` and `held_out`; judge it on two splits.
 
-    On 100,000 rows of validation and 50,000 of test at most. The test figures are for people:
-    nothing here or later is chosen by them.
+    On 50,000 rows of each at most. The test figures are for people: nothing here or later is
+    chosen by them.
     """
     model = train_model(
         settings.candidate,
@@ -265,11 +265,11 @@ def train_and_judge(
         profile=profile,
         metadata=papers,
     )
-    judged = Judged.by(model, validation.columns, validation.price, most=VALIDATION_ROWS)
+    judged = Judged.by(model, validation.columns, validation.price, most=JUDGED_ROWS)
     metrics = model.metadata["metrics"] | {
         "validation": summary(judged, papers["as_of"]),
         "test": summary(
-            Judged.by(model, test.columns, test.price, most=TEST_ROWS), papers["as_of"]
+            Judged.by(model, test.columns, test.price, most=JUDGED_ROWS), papers["as_of"]
         ),
     }
     curve = learning_curve(model, fitted, held_out)

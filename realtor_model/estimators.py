@@ -201,7 +201,7 @@ class _Trees(Estimator):
 class _Forest(_Trees):
     """Random forest on bounded bootstraps."""
 
-    importance_rows = 50
+    importance_rows = 25
 
     @staticmethod
     def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
