@@ -140,8 +140,8 @@ def test_the_reasons_add_up_to_the_price(service: Server) -> None:
 
     valuation, contributions = told["valuation"], told["contributions"]
     total = told["base_price"] + sum(each["dollars"] for each in contributions)
-    # XGBoost adds its trees up in float32.
-    assert total == pytest.approx(valuation["price"], rel=1e-5)
+    # XGBoost adds its trees up in float32: 1e-4 of log price is what an explanation promises.
+    assert total == pytest.approx(valuation["price"], rel=1e-4)
     assert told["additivity_error"] < 1e-4
     assert {each["input"] for each in contributions} <= set(INPUTS)
     sizes = [abs(each["dollars"]) for each in contributions]

@@ -27,7 +27,7 @@ def test_answers_are_typed(service: Server) -> None:
     assert value.low < value.price < value.high
     assert explained.valuation == value
     total = explained.base_price + sum(each.dollars for each in explained.contributions)
-    assert total == pytest.approx(value.price, abs=1)
+    assert total == pytest.approx(value.price, rel=1e-4)
 
 
 def test_a_refusal_names_the_fields(service: Server) -> None:
