@@ -21,7 +21,7 @@ import zstandard
 from realtor_assets.resources import ObjectStore
 from realtor_model.listing import COLUMNS, RANGES, SchemaChanged
 
-PIECE_BYTES = 6 * 2**20
+PIECE_BYTES = 4 * 2**20
 # A larger number is no count of batches, and what lies below it is looked for one by one.
 MAX_BATCHES = 100_000
 # The rows of a document begin within this many bytes.
