@@ -1,5 +1,7 @@
 """Asset checks: what must hold of each table and model, or downstream stops."""
 
+import datetime as dt
+
 import dagster as dg
 import httpx
 import numpy as np
@@ -9,7 +11,8 @@ from pandera.errors import SchemaErrors
 
 from realtor_assets.clean import MAPS, fit_encoder, required_build, stored_encoder
 from realtor_assets.identity import SPLITS
-from realtor_assets.listings import read_listings
+from realtor_assets.listings import plain, read_listings
+from realtor_assets.release.serving import ServiceDown, observe
 from realtor_assets.resources import Database
 from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
@@ -26,6 +29,7 @@ from realtor_model.listing import (
 from realtor_model.training import Rows
 
 BROKEN_SHOWN = 10
+FRESH_FOR = dt.timedelta(minutes=15)
 PARITY_ROWS = 50
 PARITY_DOLLARS = 0.01
 
@@ -274,7 +278,7 @@ def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.Asse
     sized = frame[["house_size", "acre_lot", "bed"]].notna().any(axis=1)
     rows = frame[sized].head(PARITY_ROWS)
     records = [
-        {name: _plain(value) for name, value in record.items() if name in INPUTS}
+        {name: plain(value) for name, value in record.items() if name in INPUTS}
         for record in rows.to_dict("records")
     ]
     answer = httpx.post(
@@ -295,14 +299,32 @@ def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.Asse
     )
 
 
-def _plain(value: object) -> object:
-    """A cell of a listing as JSON has it."""
-    if value is None or pd.isna(value):  # type: ignore[call-overload]
-        return None
-    if isinstance(value, pd.Timestamp):
-        return value.date().isoformat()
-    return value
+@dg.asset_check(
+    asset="served_model",
+    description="The service, asked now, serves the Production model.",
+)
+def serves_production(tracking: Tracking) -> dg.AssetCheckResult:
+    champion = tracking.production_version()
+    try:
+        served = str(observe(settings().service_url.rstrip("/"))["version"])
+    except ServiceDown as problem:
+        return dg.AssetCheckResult(passed=False, description=f"It does not answer: {problem}")
+    return dg.AssetCheckResult(
+        passed=served == champion,
+        metadata={"served": served, "production": champion or "none"},
+    )
 
+
+# Observations count, too: the sensor observe_service makes one every minute.
+freshness = dg.build_last_update_freshness_checks(
+    assets=[dg.AssetKey("served_model")], lower_bound_delta=FRESH_FOR
+)
+freshness_sensor = dg.build_sensor_for_freshness_checks(
+    freshness_checks=freshness,
+    minimum_interval_seconds=int(FRESH_FOR.total_seconds()),
+    name="check_freshness",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 
 checks = [
     *(_raw_contract(split) for split in SPLITS),
@@ -314,4 +336,6 @@ checks = [
     no_feature_is_the_price,
     not_too_good_to_be_true,
     offline_equals_online,
+    serves_production,
+    *freshness,
 ]

@@ -6,7 +6,7 @@ together, so no reader ever sees matrices of one build with the maps of another.
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
@@ -17,6 +17,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from psycopg import sql
 
+from realtor_assets.batches import held_loads
 from realtor_assets.columns import column_lineage
 from realtor_assets.identity import SPLITS
 from realtor_assets.listings import IN_DOMAIN, Listings, read_listings
@@ -31,16 +32,16 @@ MAPS = EncoderTables._fields
 SNAPSHOTS = (*MAPS, *SPLITS)
 CLEAN_TABLES = {
     "encoding_mappings": (
-        ["raw_train"],
+        ["raw_train", "retrain_decision"],
         "The encoder's category maps, fitted on the train split: code, listings, and the shrunken "
         "log price (per square foot) of every state, zip, city and broker.",
     ),
     "preprocessing_statistics": (
-        ["raw_train"],
+        ["raw_train", "retrain_decision"],
         "The encoder's numbers: medians, modes, means, standard deviations, the reference date.",
     ),
     "zip_context": (
-        ["raw_train"],
+        ["raw_train", "retrain_decision"],
         "Of every zip, its first three digits, city and state: coordinates, census context "
         "(American Community Survey 2018-2022), and what neighbours ask per square foot.",
     ),
@@ -103,7 +104,7 @@ def required_build(database: Database) -> CleanBuild:
 
 @dg.multi_asset(
     name="build_clean_tables",
-    pool="clean",
+    pool="pipeline",
     specs=[
         dg.AssetSpec(
             name,
@@ -126,8 +127,9 @@ def build_clean_tables(
     with clean_database.transaction() as connection:
         require_current(connection, "clean")
         last = current_build(connection)
+        held = held_loads(connection)
     with raw_database.transaction() as connection:
-        source = source_of(connection)
+        source = source_of(connection, held)
     kept = last is not None and last.data_version == source.data_version
     if kept and all(store.exists(source.snapshot_key(table)) for table in SNAPSHOTS):
         context.log.info("nothing new in RAW since build %s: kept as it is", source.data_version)
@@ -169,8 +171,8 @@ def _described(connection: psycopg.Connection, table: str) -> dict[str, dg.Metad
     return told | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}
 
 
-def source_of(connection: psycopg.Connection) -> CleanBuild:
-    """The build that what RAW holds now would make, its rows not yet counted.
+def source_of(connection: psycopg.Connection, held: Collection[int] = ()) -> CleanBuild:
+    """The build that what RAW holds now would make without the loads `held`, its rows not counted.
 
     The version is a hash of the loads that brought rows, of the encoder's version and of the groups
     of features that are left out. The reference date is the newest sale, but for the odd 1 % of
@@ -178,10 +180,15 @@ def source_of(connection: psycopg.Connection) -> CleanBuild:
     """
     rows = connection.execute(
         "SELECT load_id, batch_number, partition_key FROM ingestion_summary"
-        " WHERE state = 'loaded' AND received > duplicate + quarantined ORDER BY load_id"
+        " WHERE state = 'loaded' AND received > duplicate + quarantined"
+        " AND NOT load_id = ANY(%s) ORDER BY load_id",
+        [list(held)],
     ).fetchall()
     if not rows:
-        raise dg.Failure("RAW is empty: ingest a batch first", allow_retries=False)
+        raise dg.Failure(
+            "RAW holds nothing to train on: ingest a batch first, or admit one that is held",
+            allow_retries=False,
+        )
     loads = [load_id for load_id, _, _ in rows]
     left_out = (f"without {name}" for name in sorted(settings().features_left_out))
     text = "\n".join([FEATURE_VERSION, *left_out, *sorted(key for _, _, key in rows)])

@@ -60,3 +60,12 @@ def read_listings(
         f"{'' if most is None else f' LIMIT {most}'}"
     )
     return Listings(table.to_pandas(date_as_object=False, self_destruct=True))
+
+
+def plain(value: object) -> object:
+    """A cell of a listing as JSON has it."""
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.date().isoformat()
+    return value

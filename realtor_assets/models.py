@@ -110,6 +110,7 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
         kinds={"mlflow", "xgboost" if candidate == "xgboost" else "scikitlearn"},
         owners=OWNERS,
         deps=["clean_train", "clean_validation", "clean_test"],
+        pool="pipeline",
         description=CANDIDATE_DESCRIPTIONS[candidate],
         code_version=f"{FEATURE_VERSION}.{TRAINING_VERSION}",
     )
@@ -131,7 +132,7 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
             context.log.info("nothing has changed since run %s: kept", run_id)
             return dg.MaterializeResult(data_version=dg.DataVersion(run_id), metadata=kept)
         parent = tracking.parent_run_id(context, clean_database)
-        with tracking.child_run(parent, candidate) as run:
+        with tracking.child_run(parent, candidate, context) as run:
             trained = train_on(settings, build, store, raw_database)
             metrics = trained.model.metadata["metrics"]
             context.log.info("%s trained; validation %s", candidate, metrics["validation"])
@@ -140,12 +141,9 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(run.info.run_id),
             metadata={
-                "training_key": key,
+                "inputs_key": key,
                 "mlflow_run_id": run.info.run_id,
-                "mlflow_run": dg.MetadataValue.url(
-                    f"{tracking.tracking_uri}/#/experiments/{run.info.experiment_id}"
-                    f"/runs/{run.info.run_id}"
-                ),
+                "mlflow_run": dg.MetadataValue.url(tracking.run_url(run.info.run_id)),
                 "model_uri": model_uri,
                 "clean_data_version": build.data_version,
                 "train_rows": trained.model.metadata["train_rows"],
@@ -193,7 +191,7 @@ def unchanged(
     if event is None or event.asset_materialization is None:
         return None
     metadata = dict(event.asset_materialization.metadata)
-    found = metadata.get("training_key")
+    found = metadata.get("inputs_key")
     return metadata if found is not None and found.value == key else None
 
 

@@ -17,7 +17,7 @@ from realtor_model.study import Judged, fifths
 matplotlib.use("Agg")
 
 Floats = NDArray[np.float64]
-INK, ACCENT = "#1f2a44", "#c8553d"
+INK, ACCENT, MUTED = "#1f2a44", "#c8553d", "#b9c0cf"
 # Pictures in Dagster's event log stay under about 100 KB each.
 EVENT_LOG_DPI = 70
 POINTS_SHOWN = 5_000
@@ -86,6 +86,19 @@ def feature_importance(importance: dict[str, float], *, top: int = 20) -> Figure
     figure, axes = _figure(height=0.28 * len(ranked) + 0.9)
     axes.barh([name for name, _ in ranked], [value for _, value in ranked], color=INK)
     axes.set(xlabel="importance")
+    return figure
+
+
+def importance_before_and_after(importance: pd.DataFrame, before: str, after: str) -> Figure:
+    """Mean |SHAP| of log price by input (columns input, before, after), of two versions."""
+    ranked = importance.sort_values("after")
+    figure, axes = _figure(height=0.36 * len(ranked) + 0.9)
+    at = np.arange(len(ranked))
+    axes.barh(at + 0.2, ranked["before"], height=0.38, color=MUTED, label=f"version {before}")
+    axes.barh(at - 0.2, ranked["after"], height=0.38, color=INK, label=f"version {after}")
+    axes.set_yticks(at, ranked["input"])
+    axes.set(xlabel="mean |SHAP| of log price")
+    axes.legend(frameon=False)
     return figure
 
 

@@ -127,7 +127,7 @@ def hyperparameter_search(
     deadline = time.monotonic() + 60.0 * config.minutes
     while len(trials) < config.trials and time.monotonic() < deadline:
         asked = study.ask(dict(SPACES[config.candidate]))
-        with tracking.child_run(parent, f"search {config.candidate} {len(trials)}") as run:
+        with tracking.child_run(parent, f"search {config.candidate} {len(trials)}", context) as run:
             error = _try(config, asked.params, train, validation, names, key)
         study.tell(asked, error)
         trials.append(Trial(run.info.run_id, asked.params, error))

@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     end_of_data_pause_hours: float = Field(
         24.0,
         validation_alias="REALTOR_END_OF_DATA_PAUSE_HOURS",
-        description="How long the schedule leaves the upstream alone after it had no more data.",
+        description="How long the sensor ask_upstream leaves the upstream alone after it had no "
+        "more data.",
         ge=0,
     )
     max_payload_bytes: int = Field(
@@ -96,11 +97,38 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_SERVICE_URL",
         description="The valuation service, told to reload after a promotion.",
     )
-    ingest_cron: str = Field(
-        "0 6 * * *",
-        validation_alias="REALTOR_INGEST_CRON",
-        description="When the daily schedule asks the upstream for its next batch (UTC).",
+    ingest_every_hours: float = Field(
+        24.0,
+        validation_alias="REALTOR_INGEST_EVERY_HOURS",
+        description="How long after one batch the sensor ask_upstream asks for the next, when the "
+        "one before is through the whole cycle.",
+        ge=0,
     )
+    approval_required: bool = Field(
+        False,
+        validation_alias="REALTOR_APPROVAL_REQUIRED",
+        description="A challenger that wins its duel waits for a person (`realtor approve`).",
+    )
+    alert_webhook_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_ALERT_WEBHOOK_URL",
+        description="Alerts are posted there as JSON; unset, they are only logged.",
+    )
+    dagster_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_DAGSTER_URL",
+        description="The Dagster webserver, for links to runs in MLflow and in alerts.",
+    )
+    commit: str | None = Field(
+        None,
+        validation_alias="REALTOR_COMMIT",
+        description="The commit of the code, where there is no git to ask: in images.",
+    )
+
+    @field_validator("alert_webhook_url", "dagster_url", "commit", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("features_left_out", mode="before")
     @classmethod

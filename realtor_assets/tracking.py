@@ -5,15 +5,18 @@ its hook leaves a FINISHED parent behind a failed run (dagster issue 21872).
 """
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from realtor_assets.resources import Database
+from realtor_assets.settings import settings
 from realtor_model.bundle import ValuationModel
 from realtor_model.listing import PREVIOUS_ALIAS, PRODUCTION_ALIAS, REGISTERED_MODEL
 
@@ -28,10 +31,26 @@ PARENT_RUN_TAG = "mlflow/parent_run_id"
 BUNDLE_ARTIFACT = "bundle"
 
 
+@lru_cache(maxsize=1)
+def code_commit() -> str:
+    """The commit of this code: REALTOR_COMMIT where it is set (an image), else git's."""
+    if told := settings().commit:
+        return told
+    found = subprocess.run(
+        ["git", "rev-parse", "HEAD"],  # noqa: S607
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() if found.returncode == 0 else "unknown"
+
+
 class Tracking(dg.ConfigurableResource[None]):
     """The MLflow server. Steps of one Dagster run share one parent run, however they race."""
 
     tracking_uri: str
+    dagster_url: str | None = None
 
     def client(self) -> "MlflowClient":
         """A client of the server. MLflow is imported on first use: it takes seconds."""
@@ -61,14 +80,29 @@ class Tracking(dg.ConfigurableResource[None]):
             parent = client.create_run(
                 experiment,
                 run_name=f"dagster {context.run.job_name} {run_id[:8]}",
-                tags={DAGSTER_RUN_TAG: run_id, "dagster_job": context.run.job_name},
+                tags={DAGSTER_RUN_TAG: run_id, "dagster_job": context.run.job_name}
+                | self.origin(context),
             )
             parent_id = str(parent.info.run_id)
             context.instance.add_run_tags(run_id, {PARENT_RUN_TAG: parent_id})
             return parent_id
 
+    def origin(self, context: dg.AssetExecutionContext) -> dict[str, str]:
+        """What made an MLflow run, as its tags: the Dagster run and the commit of the code."""
+        tags = {"mlflow.source.git.commit": code_commit()}
+        if self.dagster_url:
+            tags["dagster_run_url"] = f"{self.dagster_url.rstrip('/')}/runs/{context.run_id}"
+        return tags
+
+    def run_url(self, run_id: str) -> str:
+        """The page of an MLflow run."""
+        experiment = self._experiment_id(self.client())
+        return f"{self.tracking_uri}/#/experiments/{experiment}/runs/{run_id}"
+
     @contextmanager
-    def child_run(self, parent_run_id: str, name: str) -> Iterator["ActiveRun"]:
+    def child_run(
+        self, parent_run_id: str, name: str, context: dg.AssetExecutionContext
+    ) -> Iterator["ActiveRun"]:
         """A nested run named `name`: FINISHED when the block ends, FAILED when it raises."""
         client = self.client()
         import mlflow
@@ -78,6 +112,7 @@ class Tracking(dg.ConfigurableResource[None]):
             run_name=name,
             parent_run_id=parent_run_id,
             nested=True,
+            tags=self.origin(context),
             log_system_metrics=False,
         ) as run:
             yield run
@@ -168,26 +203,32 @@ class Tracking(dg.ConfigurableResource[None]):
                 return version
         return mlflow.register_model(model_uri, REGISTERED_MODEL, tags=tags)
 
-    def point_production_at(self, version: str) -> str | None:
-        """Make `version` the one Production model; returns the version it takes over from.
+    def production_version(self) -> str | None:
+        """The number of the Production version."""
+        champion = self.alias(PRODUCTION_ALIAS)
+        return None if champion is None else str(champion.version)
 
-        The production alias moves in one call of the registry. What stands around it (the
-        previous alias, the stage tags) is set so that doing all of it again mends a crash.
+    def point_production_at(self, version: str, previous: str | None) -> None:
+        """Make `version` the one Production model, and `previous` the one to go back to.
+
+        The production alias moves in one call of the registry. What stands around it is set so
+        that doing all of it again mends a crash, and so that no two versions ever have the tag
+        stage=Production.
         """
         client = self.client()
-        current = self.alias(PRODUCTION_ALIAS)
-        replaced = current.version if current and current.version != version else None
-        if replaced is not None:
-            client.set_registered_model_alias(REGISTERED_MODEL, PREVIOUS_ALIAS, replaced)
-        client.set_registered_model_alias(REGISTERED_MODEL, PRODUCTION_ALIAS, version)
         for other in client.search_model_versions(f"name = '{REGISTERED_MODEL}'"):
-            was = other.tags.get("stage")
-            stage = "Production" if other.version == version else was
-            if other.version != version and was == "Production":
-                stage = "Archived"
-            if stage is not None and stage != was:
-                client.set_model_version_tag(REGISTERED_MODEL, other.version, "stage", stage)
-        return replaced
+            if str(other.version) != version and other.tags.get("stage") == "Production":
+                self.set_stage(str(other.version), "Archived")
+        client.set_registered_model_alias(REGISTERED_MODEL, PRODUCTION_ALIAS, version)
+        self.set_stage(version, "Production")
+        if previous is not None:
+            client.set_registered_model_alias(REGISTERED_MODEL, PREVIOUS_ALIAS, previous)
+        elif self.alias(PREVIOUS_ALIAS) is not None:
+            client.delete_registered_model_alias(REGISTERED_MODEL, PREVIOUS_ALIAS)
+
+    def version_url(self, version: str) -> str:
+        """The page of a registered version."""
+        return f"{self.tracking_uri}/#/models/{REGISTERED_MODEL}/versions/{version}"
 
     def version(self, version: str) -> "ModelVersion":
         """A registered version by its number."""

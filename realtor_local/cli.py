@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -211,41 +212,89 @@ def train() -> None:
     _run_jobs(["clean", "train"])
 
 
+_Approver = Annotated[
+    str, typer.Option("--approver", help="Who decides this.  [default: the user logged in]")
+]
+
+
 @app.command()
 def promote(
     version: Annotated[str, typer.Argument(help="Version of the registered model.")],
     reason: Annotated[
         str, typer.Option(help="Why; kept with the decision.")
     ] = "promoted on the command line",
+    approver: _Approver = "",
 ) -> None:
     """Make a version the Production model by hand. Exit codes: 0 done, 1 no such version."""
-    console, environment = _console(), _platform()
-    os.environ.update(environment)
-    from realtor_assets.release import UnknownVersion, promote
-
-    try:
-        promote(version, reason)
-    except UnknownVersion as error:
-        raise RealtorError(str(error)) from error
-    _reload(console, environment)
+    _release("promote", version, reason=reason, approver=approver)
 
 
 @app.command()
 def rollback(
+    version: Annotated[
+        str | None, typer.Argument(help="An earlier version.  [default: the one before]")
+    ] = None,
     reason: Annotated[
         str, typer.Option(help="Why; kept with the decision.")
     ] = "rolled back on the command line",
+    approver: _Approver = "",
 ) -> None:
-    """Give Production back to the version before. Exit codes: 0 done, 1 there is none."""
-    console, environment = _console(), _platform()
-    os.environ.update(environment)
-    from realtor_assets.release import UnknownVersion, rollback
+    """Give Production back to an earlier version. Exit codes: 0 done, 1 there is none."""
+    _release("roll_back", version=version, reason=reason, approver=approver)
 
+
+@app.command()
+def approve(
+    version: Annotated[str, typer.Argument(help="Version that waits for approval.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
+    approver: _Approver = "",
+) -> None:
+    """Promote a version that won its duel and waits for a person (REALTOR_APPROVAL_REQUIRED).
+
+    Exit codes: 0 promoted, 1 it does not wait, or another model came into Production meanwhile.
+    """
+    _release("approve", version, rationale=reason, approver=approver)
+
+
+@app.command()
+def admit(
+    partition: Annotated[
+        str, typer.Argument(help="Partition of the batch, as `history` names it.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; kept with the batch.")],
+    approver: _Approver = "",
+) -> None:
+    """Let a batch that was held back as suspect into training.
+
+    Its new decision, and the training, follow by themselves. Exit codes: 0 done, 1 it is not held.
+    """
+    os.environ.update(_platform())
+    from realtor_assets.batches import NotHeld, admit_batch
+    from realtor_assets.resources import Database
+
+    database = Database(url=os.environ["REALTOR_CLEAN_DATABASE_URL"])
     try:
-        rollback(reason)
-    except UnknownVersion as error:
+        admit_batch(database, partition, approver=approver or getuser(), rationale=reason)
+    except NotHeld as error:
         raise RealtorError(str(error)) from error
-    _reload(console, environment)
+    _console().print(f"{partition} is admitted; its new decision follows.")
+
+
+@app.command()
+def history(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show what was decided of every batch and challenger, and every release, with reasons."""
+    from realtor_local.history import read_history, show
+
+    environment = _platform()
+    told = read_history(
+        environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"]
+    )
+    if as_json:
+        typer.echo(json.dumps(told, indent=2, default=str))
+    else:
+        show(told, _console())
 
 
 # --------------------------------------------------------------------------------------- valuations
@@ -352,6 +401,26 @@ def _platform() -> dict[str, str]:
 
 def _service_url() -> str:
     return os.environ.get("REALTOR_SERVICE_URL") or _platform()["REALTOR_SERVICE_URL"]
+
+
+def _release(action: str, *version: str, approver: str, **how: str | None) -> None:
+    """Call a function of `realtor_assets.release.production`, and have the service follow."""
+    console, environment = _console(), _platform()
+    os.environ.update(environment)
+    from realtor_assets.release import production
+    from realtor_assets.resources import Database
+    from realtor_assets.tracking import Tracking
+
+    database = Database(url=environment["REALTOR_CLEAN_DATABASE_URL"])
+    tracking = Tracking(tracking_uri=environment["MLFLOW_TRACKING_URI"])
+    act = getattr(production, action)
+    try:
+        record = act(database, tracking, *version, approver=approver or getuser(), **how)
+    except production.UnknownVersion as error:
+        raise RealtorError(str(error)) from error
+    if record.decision == "rejected":
+        raise RealtorError(record.reason)
+    _reload(console, environment)
 
 
 def _run_jobs(jobs: list[str]) -> None:

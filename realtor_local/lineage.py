@@ -179,6 +179,9 @@ def _follow(
     config: Mapping[str, Any] | None = None,
 ) -> None:
     began = time.monotonic()
+    # A sensor may have been quicker.
+    if run_id is None and partition is None and config is None:
+        run_id = dagster.active_run(job)
     run_id = run_id or dagster.launch(job, partition=partition, config=config)
     console.print(f"{job}: {dagster.run_url(run_id)}")
     with _Teller(job, console) as teller:

@@ -57,6 +57,12 @@ _LIVE_RUNS = """
 { runsOrError(filter: {statuses: [STARTING, STARTED, CANCELING]}) {
     ... on Runs { results { runId jobName } } ... on PythonError { message } } }
 """
+_ACTIVE_RUNS = """
+query ($job: String!) {
+  runsOrError(filter: {pipelineName: $job, statuses: [QUEUED, NOT_STARTED, STARTING, STARTED]},
+              limit: 1) {
+    ... on Runs { results { runId } } ... on PythonError { message } } }
+"""
 _RUNS_OF = """
 query ($job: String!, $tags: [ExecutionTag!]!) {
   runsOrError(filter: {pipelineName: $job, tags: $tags}, limit: 1) {
@@ -137,6 +143,11 @@ class Dagster:
             reasons += [error["message"] for error in launched.get("errors", [])]
             raise DagsterError(f"Dagster does not launch {job!r}: {' '.join(reasons)}")
         return str(launched["run"]["runId"])
+
+    def active_run(self, job: str) -> str | None:
+        """The newest run of a job that is queued or under way."""
+        runs = self._ask(_ACTIVE_RUNS, job=job)["runsOrError"].get("results", [])
+        return str(runs[0]["runId"]) if runs else None
 
     def unfailed_run(self, job: str, partition: str) -> str | None:
         """The newest run of a job for a partition, unless it failed or there is none."""

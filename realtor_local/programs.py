@@ -168,6 +168,7 @@ def _environment(
         ("mlflow", "MLFLOW_TRACKING_URI", settings.mlflow_tracking_uri),
         ("upstream", "REALTOR_API_URL", settings.api_url),
         ("service", "REALTOR_SERVICE_URL", None),
+        ("dagster-webserver", "REALTOR_DAGSTER_URL", None),
     ):
         url = f"http://{LOOPBACK}:{ports[name]}" if name in ports else external
         if url:

@@ -5,92 +5,32 @@ The bento and the running service belong to `tests/e2e`; everything before them 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from realtor_assets import release
-from realtor_assets import settings as settings_module
 from realtor_assets.listings import read_listings
-from realtor_assets.raw import pending_partitions
+from realtor_assets.release.duel import CRITERIA
+from realtor_assets.release.history import PromotionRecord
 from realtor_assets.resources import Database, ObjectStore
-from realtor_assets.schema import migrate
 from realtor_assets.tracking import Tracking
-from realtor_local.postgres import EmbeddedPostgres
-from tests.servers import MlflowServer, Upstream
+from tests.assets.lineage import TRAIN, Lineage, lineage_on
+from tests.servers import Upstream
 
 pytestmark = [pytest.mark.integration]
 
 
-class Lineage:
-    """The code location's jobs on a Dagster instance of the test's own."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        from realtor_assets.definitions import defs
-
-        self.defs = defs
-        self.instance = instance
-        self.resources = defs.resources or {}
-
-    def run(self, job: str, *assets: str, **config: Any) -> dg.ExecuteInProcessResult:
-        """Run `assets` of `job`, or all; `config` is by asset."""
-        selection = [dg.AssetKey(name) for name in assets] or None
-        definition = self.defs.resolve_job_def(job)
-        return definition.execute_in_process(
-            instance=self.instance,
-            asset_selection=selection,
-            run_config={"ops": {name: {"config": values} for name, values in config.items()}},
-            raise_on_error=False,
-        )
-
-    def ingest(self) -> list[dg.ExecuteInProcessResult]:
-        """Land the next batch, and load it."""
-        results = [self.run("ingest")]
-        load = self.defs.resolve_job_def("load")
-        results += [
-            load.execute_in_process(
-                instance=self.instance, partition_key=partition, raise_on_error=False
-            )
-            for partition in pending_partitions(self.resources["raw_database"])
-        ]
-        return results
-
-    def metadata(self, asset: str) -> dict[str, object]:
-        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
-        assert event is not None
-        assert event.asset_materialization is not None
-        return {key: item.value for key, item in event.asset_materialization.metadata.items()}
-
-
 @pytest.fixture(scope="module")
 def lineage(
-    postgres: EmbeddedPostgres,
-    mlflow_server: MlflowServer,
-    small_upstream: Upstream,
-    tmp_path_factory: pytest.TempPathFactory,
+    small_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Lineage]:
-    folder = tmp_path_factory.mktemp("lineage")
-    migrate(postgres.url("realtor_raw_owner"), "raw")
-    migrate(postgres.url("realtor_clean"), "clean")
-    environment = postgres.urls | {
-        "REALTOR_STORAGE_URL": f"file://{folder}/store",
-        "MLFLOW_TRACKING_URI": mlflow_server.url,
-        "REALTOR_API_URL": small_upstream.url,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        settings_module.settings.cache_clear()
-        with dg.DagsterInstance.local_temp(str(folder)) as instance:
-            yield Lineage(instance)
-        settings_module.settings.cache_clear()
+    with lineage_on(tmp_path_factory.mktemp("lineage"), small_upstream.url) as lineage:
+        yield lineage
 
 
-TRAIN = (
-    "linear_regression", "random_forest", "gradient_boosting", "xgboost", "best_model",
-    "promotion_decision", "production_model", "ratio_study", "batch_valuations",
-)  # fmt: skip
+def raw_of(lineage: Lineage) -> Database:
+    database: Database = lineage.resources["raw_database"]
+    return database
 
 
 def test_definitions_are_loadable(lineage: Lineage) -> None:
@@ -201,8 +141,8 @@ def test_ingesting_nothing_new_keeps_the_clean_build(lineage: Lineage) -> None:
     with clean.transaction() as connection:
         assert connection.execute(statement).fetchall() == before
         decisions = connection.execute("SELECT rule FROM retrain_decisions ORDER BY decision_id")
-        assert [rule for (rule,) in decisions] == ["first model", "nothing new"]
-    assert lineage.metadata("retrain_decision")["rule"] == "nothing new"
+        assert [rule for (rule,) in decisions] == ["first model"], "one decision for each load"
+    assert lineage.metadata("retrain_decision")["reason"] == "No batch waits for a decision."
 
 
 def test_a_model_from_the_registry_values_homes_for_anybody(lineage: Lineage) -> None:
@@ -220,14 +160,15 @@ def test_second_batch_duels_on_the_same_test_split(lineage: Lineage) -> None:
     for result in (*lineage.ingest(), lineage.run("clean"), lineage.run("train", *TRAIN)):
         assert result.success, [event.message for event in result.get_step_failure_events()]
 
-    retrain = lineage.metadata("retrain_decision")
-    assert retrain["figures"]["new_batches"] == [1]  # type: ignore[index]
+    assert "batch 1" in str(lineage.metadata("retrain_decision")["reason"])
     decision = lineage.metadata("promotion_decision")
     assert decision["champion_version"] == "1"
-    figures = decision["figures"]
-    assert isinstance(figures, dict)
-    raw: Database = lineage.resources["raw_database"]
-    assert figures["n"] == len(read_listings(raw, "test"))
+    clean: Database = lineage.resources["clean_database"]
+    with clean.transaction() as connection:
+        judged = PromotionRecord.newest(connection)
+    assert judged is not None
+    assert judged.figures["test_rows"] == len(read_listings(raw_of(lineage), "test"))
+    assert [each["name"] for each in judged.criteria] == list(CRITERIA)
     tracking: Tracking = lineage.resources["tracking"]
     production = tracking.production()
     assert production.version == ("2" if decision["decision"] == "promoted" else "1")
@@ -259,53 +200,35 @@ def test_four_candidates_of_one_run_share_one_parent(lineage: Lineage) -> None:
     assert len({run.data.tags["dagster_run_id"] for run in parents}) == len(parents)
 
 
-def test_a_rollback_survives_materializing_production_again(lineage: Lineage) -> None:
+def test_a_rollback_by_job_survives_materializing_production_again(lineage: Lineage) -> None:
     tracking: Tracking = lineage.resources["tracking"]
-    version = str(tracking.production().version)
+    version = tracking.production_version()
     other = next(each for each in tracking.versions() if each != version)
-    release.promote(other, "by hand, in a test")
-    assert str(tracking.production().version) == other
+    said = {"approver": "a tester", "rationale": "to see"}
 
-    assert lineage.run("train", "production_model").success
+    assert lineage.run("roll_back", give_production_back=said | {"version": other}).success
+    assert tracking.production_version() == other
+    assert lineage.run("train", "promotion_decision", "production_model").success
+    assert tracking.production_version() == other, "the version that left was judged before"
 
-    assert str(tracking.production().version) == other
-    assert str(release.rollback("back again").model_version) == version
-    assert str(tracking.production().version) == version
-    stages = {each: tracking.version(each).tags["stage"] for each in tracking.versions()}
-    assert [each for each, stage in stages.items() if stage == "Production"] == [version]
-
-
-def test_a_decision_against_an_older_champion_is_not_carried_out(lineage: Lineage) -> None:
-    tracking: Tracking = lineage.resources["tracking"]
-    before = str(tracking.production().version)
-    other = next(each for each in tracking.versions() if each != before)
-    stale = release.PromotionRecord(other, "99", "promoted", "rule", "reason", {})
-
-    with pytest.raises(dg.Failure, match="materialize promotion_decision again"):
-        release.carry_out(tracking, stale)
-
-    assert tracking.production().version == before
+    assert not lineage.run("roll_back", give_production_back=said | {"version": "99"}).success
+    assert lineage.run("roll_back", give_production_back=said | {"version": version}).success
+    assert tracking.production_version() == version
 
 
 def test_ended_runs_close_their_mlflow_runs(lineage: Lineage) -> None:
-    # Importing the code location reads its settings, which the fixture sets.
-    from realtor_assets.automation import close_mlflow_runs
-
     tracking: Tracking = lineage.resources["tracking"]
     ours = {run.run_id for run in lineage.instance.get_runs()}
     assert set(tracking.open_parents()) <= ours
     assert tracking.open_parents(), "in one process nobody has closed them yet"
 
-    with dg.build_sensor_context(instance=lineage.instance) as context:
-        skipped = close_mlflow_runs(context, tracking=tracking)
-
-    assert isinstance(skipped, dg.SkipReason)
+    assert isinstance(lineage.tick("close_mlflow_runs"), dg.SkipReason)
     assert tracking.open_parents() == []
 
 
-def test_each_check_finds_what_it_looks_for(lineage: Lineage, postgres: EmbeddedPostgres) -> None:
+def test_each_check_finds_what_it_looks_for(lineage: Lineage) -> None:
     # The pipeline's own role could not spoil RAW.
-    raw = Database(url=postgres.url("realtor_raw_owner"))
+    raw = Database(url=lineage.postgres.url("realtor_raw_owner"))
     clean: Database = lineage.resources["clean_database"]
 
     def broken(database: Database, statement: str, check: str, asset: str) -> bool:

@@ -1,0 +1,73 @@
+"""`realtor history`: why models were trained, promoted, rejected or rolled back, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+from rich.console import Console
+from rich.table import Table
+
+from realtor_local.report import print_table
+
+Rows = list[dict[str, Any]]
+
+_BATCHES: LiteralString = (
+    "SELECT load_id, partition_key AS batch, state, received,"
+    " inserted_train + inserted_validation + inserted_test AS inserted, loaded_at"
+    " FROM ingestion_summary ORDER BY load_id"
+)
+_DECISIONS: LiteralString = (
+    "SELECT d.load_id, d.partition_key AS batch, d.model_version AS champion,"
+    " CASE WHEN d.decision = 'hold' AND a.load_id IS NOT NULL"
+    " THEN 'hold, admitted by ' || a.approver ELSE d.decision END AS decision,"
+    " d.rule, d.reason, d.decided_at FROM retrain_decisions d"
+    " LEFT JOIN batch_admissions a ON a.load_id = d.load_id AND NOT d.admitted"
+    " ORDER BY d.decision_id"
+)
+_PROMOTIONS: LiteralString = (
+    "SELECT model_version AS version, champion_version AS champion, decision, rule, reason,"
+    " approver, decided_at FROM promotion_decisions ORDER BY decision_id"
+)
+_RELEASES: LiteralString = (
+    "SELECT model_version AS version, replaced, action, reason, begun_at, finished_at"
+    " FROM releases ORDER BY release_id"
+)
+
+
+def read_history(raw_url: str, clean_url: str) -> dict[str, Rows]:
+    """Batches without a decision, retrain decisions, promotion decisions and releases, in order."""
+    with psycopg.connect(clean_url, row_factory=dict_row, connect_timeout=10) as clean:
+        told: dict[str, Rows] = {
+            "retrain_decisions": clean.execute(_DECISIONS).fetchall(),
+            "promotion_decisions": clean.execute(_PROMOTIONS).fetchall(),
+            "releases": clean.execute(_RELEASES).fetchall(),
+        }
+    with psycopg.connect(raw_url, row_factory=dict_row, connect_timeout=10) as raw:
+        batches = raw.execute(_BATCHES).fetchall()
+    decided = {row["load_id"] for row in told["retrain_decisions"]}
+    return {"waiting": [row for row in batches if row["load_id"] not in decided], **told}
+
+
+def show(told: dict[str, Rows], console: Console) -> None:
+    """Print the tables of `read_history`."""
+    _print(console, "Batches that wait for a decision", told["waiting"], ("batch", "inserted"))
+    for title, key, columns in (
+        ("Was a model trained, and why", "retrain_decisions", "batch champion decision rule"),
+        ("Was it promoted, and why", "promotion_decisions", "version champion decision rule"),
+        ("What was in Production", "releases", "version replaced action"),
+    ):
+        _print(console, title, told[key], (*columns.split(), "reason"))
+
+
+def _print(console: Console, title: str, rows: Rows, columns: Sequence[str]) -> None:
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left", show_lines=True)
+    for column in columns:
+        table.add_column(column, overflow="fold", ratio=4 if column == "reason" else None)
+    for row in rows:
+        table.add_row(*("-" if row[column] is None else str(row[column]) for column in columns))
+    print_table(console, table)

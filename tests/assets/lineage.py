@@ -1,0 +1,104 @@
+"""The code location's jobs and sensors in one process, on servers of a test's own."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from realtor_assets.raw import pending_partitions
+from realtor_assets.schema import migrate
+from realtor_assets.settings import settings
+from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
+from tests.servers import mlflow_server
+
+NOWHERE = "http://127.0.0.1:1"
+
+TRAIN = (
+    "linear_regression", "random_forest", "gradient_boosting", "xgboost", "best_model",
+    "promotion_decision", "production_model", "champion_change", "ratio_study",
+    "batch_valuations",
+)  # fmt: skip
+"""The job train up to the bento and the running service, which belong to `tests/e2e`."""
+
+
+class Lineage:
+    """The jobs of the code location, on a Dagster instance of the test's own."""
+
+    def __init__(self, instance: dg.DagsterInstance, postgres: EmbeddedPostgres) -> None:
+        # What is read from the environment is read when the module is.
+        definitions = importlib.reload(importlib.import_module("realtor_assets.definitions"))
+        self.defs: dg.Definitions = definitions.defs
+        self.instance = instance
+        self.postgres = postgres
+        self.resources = dict(self.defs.resources or {})
+
+    def run(
+        self,
+        job: str,
+        *assets: str,
+        tags: dict[str, str] | None = None,
+        partition: str | None = None,
+        **config: Any,
+    ) -> dg.ExecuteInProcessResult:
+        """Run `assets` of `job`, or all; `config` is by asset or op."""
+        return self.defs.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(name) for name in assets] or None,
+            run_config={"ops": {name: {"config": values} for name, values in config.items()}},
+            tags=tags,
+            partition_key=partition,
+            raise_on_error=False,
+        )
+
+    def ingest(self) -> list[dg.ExecuteInProcessResult]:
+        """Land the next batch, and load it."""
+        results = [self.run("ingest")]
+        waiting = pending_partitions(self.resources["raw_database"])
+        return results + [self.run("load", partition=partition) for partition in waiting]
+
+    def tick(self, sensor: str) -> dg.RunRequest | dg.SkipReason | dg.SensorResult:
+        """What `sensor` makes of the state of things."""
+        definition = self.defs.resolve_sensor_def(sensor)
+        needed = {name: self.resources[name] for name in definition.required_resource_keys}
+        with dg.build_sensor_context(instance=self.instance) as context:
+            result = definition(context, **needed)
+        assert isinstance(result, dg.RunRequest | dg.SkipReason | dg.SensorResult)
+        return result
+
+    def metadata(self, asset: str) -> dict[str, object]:
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
+        assert event is not None
+        assert event.asset_materialization is not None
+        return {key: item.value for key, item in event.asset_materialization.metadata.items()}
+
+
+@contextmanager
+def lineage_on(
+    folder: Path, upstream_url: str = NOWHERE, *, with_mlflow: bool = True, **variables: str
+) -> Iterator[Lineage]:
+    """A lineage on servers of its own, with its store and its instance in `folder`."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(temporary_postgres())
+        migrate(postgres.url("realtor_raw_owner"), "raw")
+        migrate(postgres.url("realtor_clean"), "clean")
+        mlflow_url = NOWHERE
+        if with_mlflow:
+            backend = postgres.urls["MLFLOW_BACKEND_STORE_URI"]
+            mlflow_url = stack.enter_context(mlflow_server(folder, backend)).url
+        environment = postgres.urls | {
+            "REALTOR_STORAGE_URL": f"file://{folder}/store",
+            "MLFLOW_TRACKING_URI": mlflow_url,
+            "REALTOR_API_URL": upstream_url,
+            **variables,
+        }
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        stack.callback(settings.cache_clear)
+        instance = stack.enter_context(dg.DagsterInstance.local_temp(str(folder)))
+        yield Lineage(instance, postgres)

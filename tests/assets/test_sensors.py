@@ -1,0 +1,270 @@
+"""What each sensor makes of the state of things, on databases in which nothing was trained."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from realtor_assets.alerts import Alert, Alerts
+from realtor_assets.automation.cycle import TRIES, WORK_TAG
+from realtor_assets.resources import Database
+from tests.assets.lineage import NOWHERE, Lineage, lineage_on
+from tests.servers import listening
+
+pytestmark = [pytest.mark.integration]
+
+
+@pytest.fixture(scope="module")
+def lineage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lineage]:
+    with lineage_on(tmp_path_factory.mktemp("sensors"), with_mlflow=False) as lineage:
+        yield lineage
+
+
+@pytest.fixture(autouse=True)
+def empty(lineage: Lineage) -> Iterator[None]:
+    """Empties RAW and CLEAN and forgets all runs."""
+    yield
+    for role, tables in (
+        ("realtor_raw_owner", "landed_payloads, ingestion_summary, api_request_log,"
+         " api_request_started, raw_quarantine"),
+        ("realtor_clean", "retrain_decisions, promotion_decisions, releases"),
+    ):  # fmt: skip
+        with Database(url=lineage.postgres.url(role)).transaction() as connection:
+            connection.execute(f"TRUNCATE {tables} CASCADE")
+    for run in lineage.instance.get_runs():
+        lineage.instance.delete_run(run.run_id)
+
+
+def skips(said: object) -> str:
+    assert isinstance(said, dg.SkipReason), said
+    return str(said.skip_message)
+
+
+def landed(lineage: Lineage, batch: int) -> str:
+    partition = f"group-1-batch-{batch:03d}-0123abcd"
+    with lineage.resources["raw_database"].transaction() as connection:
+        connection.execute(
+            "INSERT INTO landed_payloads (partition_key, payload_key, source, group_number,"
+            " batch_number, bytes, sha256) VALUES (%s, %s, 'upstream', 1, %s, 1, 'x')",
+            [partition, partition, batch],
+        )
+    return partition
+
+
+def loaded(lineage: Lineage, partition: str) -> int:
+    with lineage.resources["raw_database"].transaction() as connection:
+        row = connection.execute(
+            "INSERT INTO ingestion_summary (partition_key, state, group_number, batch_number,"
+            " received, inserted_train, inserted_validation, inserted_test, duplicate, quarantined,"
+            " seconds) VALUES (%s, 'loaded', 1, 0, 10, 7, 2, 1, 0, 0, 1) RETURNING load_id",
+            [partition],
+        ).fetchone()
+    return int(row[0])
+
+
+def decided(lineage: Lineage, load_id: int, decision: str) -> int:
+    with lineage.resources["clean_database"].transaction() as connection:
+        row = connection.execute(
+            "INSERT INTO retrain_decisions (load_id, partition_key, batches, decision, rule,"
+            " reason, figures) VALUES (%s, 'a batch', '{0}', %s, 'drift', 'It drifted.', '{}')"
+            " RETURNING decision_id",
+            [load_id, decision],
+        ).fetchone()
+    return int(row[0])
+
+
+def called(lineage: Lineage, outcome: str, ago: dt.timedelta) -> None:
+    with lineage.resources["raw_database"].transaction() as connection:
+        request = uuid4()
+        at = dt.datetime.now(dt.UTC) - ago
+        connection.execute(
+            "INSERT INTO api_request_started (request_id, requested_at, endpoint, group_number,"
+            " url, attempt) VALUES (%s, %s, 'data', 1, 'http://upstream', 1)",
+            [request, at],
+        )
+        connection.execute(
+            "INSERT INTO api_request_log (request_id, requested_at, endpoint, group_number, url,"
+            " attempt, bytes, outcome) VALUES (%s, %s, 'data', 1, 'http://upstream', 1, 0, %s)",
+            [request, at, outcome],
+        )
+
+
+def ran(lineage: Lineage, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
+    run = dg.DagsterRun(job_name=job, run_id=str(uuid4()), status=status, tags=tags)
+    return str(lineage.instance.add_run(run).run_id)
+
+
+def test_the_upstream_is_asked_at_once_if_it_never_was(lineage: Lineage) -> None:
+    assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ago", "reason"),
+    [
+        ("landed", dt.timedelta(hours=23), "REALTOR_INGEST_EVERY_HOURS"),
+        ("end of data", dt.timedelta(hours=23), "REALTOR_END_OF_DATA_PAUSE_HOURS"),
+        ("failed", dt.timedelta(minutes=14), "the last call was failed"),
+    ],
+)
+def test_the_upstream_is_left_alone_for_a_while(
+    lineage: Lineage, outcome: str, ago: dt.timedelta, reason: str
+) -> None:
+    called(lineage, outcome, ago)
+
+    assert reason in skips(lineage.tick("ask_upstream"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ago"),
+    [
+        ("landed", dt.timedelta(hours=25)),
+        ("end of data", dt.timedelta(hours=25)),
+        ("failed", dt.timedelta(minutes=16)),
+    ],
+)
+def test_the_upstream_is_asked_again_after_a_pause(
+    lineage: Lineage, outcome: str, ago: dt.timedelta
+) -> None:
+    called(lineage, outcome, ago)
+
+    assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
+
+
+def test_a_batch_goes_through_the_whole_cycle_before_the_next(lineage: Lineage) -> None:
+    partition = landed(lineage, 0)
+    assert "waits to be loaded (job load)" in skips(lineage.tick("ask_upstream"))
+    assert "every loaded batch has" in skips(lineage.tick("decide_on_batches"))
+
+    load_id = loaded(lineage, partition)
+    assert "waits for its retrain decision" in skips(lineage.tick("ask_upstream"))
+    assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
+
+    decided(lineage, load_id, "train")
+    assert "waits for its training" in skips(lineage.tick("ask_upstream"))
+    wanted = lineage.tick("train_as_decided")
+    assert isinstance(wanted, dg.RunRequest)
+    assert wanted.tags["realtor/retrain_reason"] == "drift: It drifted."
+
+    with lineage.resources["clean_database"].transaction() as connection:
+        connection.execute(
+            "INSERT INTO promotion_decisions (model_version, decision, rule, reason, figures,"
+            " loads) VALUES ('1', 'rejected', 'accuracy', 'It is not.', '{}', %s)",
+            [[load_id]],
+        )
+    assert "has been carried out" in skips(lineage.tick("train_as_decided"))
+    assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
+
+
+def test_a_batch_that_is_not_worth_a_training_is_through(lineage: Lineage) -> None:
+    decided(lineage, loaded(lineage, landed(lineage, 0)), "skip")
+
+    assert "has been carried out" in skips(lineage.tick("train_as_decided"))
+    assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
+
+
+def test_no_two_runs_train_or_release_at_once(lineage: Lineage) -> None:
+    decided(lineage, loaded(lineage, landed(lineage, 0)), "train")
+    run_id = ran(lineage, "serve", dg.DagsterRunStatus.STARTED)
+    assert "serve is running" in skips(lineage.tick("train_as_decided"))
+
+    lineage.instance.delete_run(run_id)
+    ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
+    assert "train is running" in skips(lineage.tick("train_as_decided")), "Dagster retries it"
+
+
+def test_what_fails_again_and_again_waits_for_a_person(lineage: Lineage) -> None:
+    decision = decided(lineage, loaded(lineage, landed(lineage, 0)), "train")
+    for _ in range(TRIES):
+        assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
+        tags = {WORK_TAG: f"decision {decision}"}
+        ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **tags)
+
+    assert f"failed {TRIES} times and waits" in skips(lineage.tick("train_as_decided"))
+    assert "waits for its training" in skips(lineage.tick("ask_upstream"))
+
+
+def test_what_is_in_production_is_served(lineage: Lineage) -> None:
+    assert "was seen to serve" in skips(lineage.tick("serve_production")), "there is nothing"
+    with lineage.resources["clean_database"].transaction() as connection:
+        connection.execute(
+            "INSERT INTO releases (model_version, action, reason, finished_at)"
+            " VALUES ('3', 'promoted', 'better', now())"
+        )
+    wanted = lineage.tick("serve_production")
+    assert isinstance(wanted, dg.RunRequest)
+    assert wanted.tags[WORK_TAG] == "version 3"
+
+    lineage.instance.report_runless_asset_event(
+        dg.AssetMaterialization("served_model", metadata={"model_version": "3"})
+    )
+    assert "was seen to serve" in skips(lineage.tick("serve_production"))
+
+
+class Webhook:
+    """A receiver of alerts, which can be made to fail."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.status = 200
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/", self._take, methods=["POST"])])
+
+    async def _take(self, request: Request) -> JSONResponse:
+        if self.status == 200:
+            self.received.append(await request.json())
+        return JSONResponse({}, self.status)
+
+
+def test_a_failed_run_raises_one_alert(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = lineage.run("admit_batch", admit_held_batch={
+        "approver": "a tester", "rationale": "?", "partition": "no such batch",
+    })  # fmt: skip
+    assert not result.success
+    webhook = Webhook()
+    with listening(webhook.app) as url:
+        monkeypatch.setitem(lineage.resources, "alerts", Alerts(webhook_url=url))
+        webhook.status = 500
+        with pytest.raises(httpx.HTTPStatusError):
+            lineage.tick("alert_on_failures")
+        webhook.status = 200
+        assert skips(lineage.tick("alert_on_failures")) == "alerts sent: 1"
+        assert skips(lineage.tick("alert_on_failures")) == "no run has failed"
+    (alert,) = webhook.received
+    assert alert["title"] == "admit_batch failed"
+    assert "no such batch is not held" in alert["text"]
+
+
+def test_alerts_are_logged_without_a_webhook(caplog: pytest.LogCaptureFixture) -> None:
+    Alerts().send(Alert("train failed", "xgboost: no memory", "http://dagster/runs/1"))
+
+    assert "ALERT train failed: xgboost: no memory http://dagster/runs/1" in caplog.text
+
+
+def test_the_service_is_observed(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:
+    from realtor_assets.settings import settings
+
+    async def model_info(_: Request) -> JSONResponse:
+        return JSONResponse({"version": "4", "candidate": "xgboost"})
+
+    monkeypatch.setenv("REALTOR_SERVICE_URL", NOWHERE)
+    settings.cache_clear()
+    assert "does not answer" in skips(lineage.tick("observe_service"))
+    with listening(Starlette(routes=[Route("/model-info", model_info)])) as url:
+        monkeypatch.setenv("REALTOR_SERVICE_URL", url)
+        settings.cache_clear()
+        seen = lineage.tick("observe_service")
+    settings.cache_clear()
+    assert isinstance(seen, dg.SensorResult)
+    (event,) = seen.asset_events
+    assert isinstance(event, dg.AssetObservation)
+    assert event.tags == {"dagster/data_version": "4"}
