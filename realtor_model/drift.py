@@ -135,7 +135,8 @@ def compare_segments(reference: dict[str, Any], columns: Columns, price: Floats)
             lines.append(
                 line | {"feature": name, "psi": moved["psi"], "wasserstein": moved["wasserstein"]}
             )
-    return pd.DataFrame(lines, columns=["by", "segment", "n", "feature", "psi", "wasserstein"])
+    table = pd.DataFrame(lines, columns=["by", "segment", "n", "feature", "psi", "wasserstein"])
+    return table.astype({"n": np.int64, "psi": np.float64, "wasserstein": np.float64})
 
 
 def _segments(
