@@ -3,6 +3,7 @@
 At 100,000 rows every test of equality fails; what counts is how far things moved.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from realtor_model.features import MEASURES, Columns
 from realtor_model.listing import TARGET, TEXTS
+from realtor_model.structure import broken_structure, relations
+
+__all__ = ["broken_structure", "compare", "compare_segments", "profile"]
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +24,11 @@ TOP_CATEGORIES = 200
 # A share below this counts as this: the PSI of an empty bin would be infinite.
 SMALLEST_SHARE = 1e-4
 
-_PERCENTILES = np.linspace(0.01, 0.99, 99)
+ABOVE, BELOW = "above the range", "below the range"
+# A segment of fewer train rows has no shape to compare with, one of fewer new rows none to compare.
+SEGMENT_ROWS, COMPARED_ROWS = 300, 100
+_BANDS = 5
+_PERCENTILES, _SEGMENT_PERCENTILES = 99, 19
 
 
 def profile(
@@ -31,20 +39,16 @@ def profile(
     Bed, bath, lot and house size, price and predictions (dollars): decile edges and shares,
     percentiles. Status, state, city and zip: shares of the 200 most frequent, and all that occur.
     Both: null rate. Ids are left out, and the date of the last sale, which moves with time itself.
+
+    `segments`: the same of the numbers, more coarsely, for each state of 300 rows or more and each
+    fifth of the price; `price_edges`: what parts the fifths, both ends included. `pairs`: which
+    columns go with one another (`structure.relations`).
     """
-    features: dict[str, Any] = {}
-    for name, values in _numbers(columns, price, predictions).items():
-        known = values[~np.isnan(values)]
-        edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if known.size else known
-        logs = np.log1p(known)
-        features[name] = {
-            "kind": "number",
-            "edges": edges.tolist(),
-            "shares": _bin_shares(known, edges).tolist(),
-            "log_percentiles": np.quantile(logs, _PERCENTILES).tolist() if known.size else [],
-            "log_deviation": float(logs.std()) if known.size else 0.0,
-            "null_rate": 1.0 - known.size / max(len(values), 1),
-        }
+    numbers = _numbers(columns, price, predictions)
+    features: dict[str, Any] = {
+        name: {"kind": "number", **_describe(values, _PERCENTILES)}
+        for name, values in numbers.items()
+    }
     for name in TEXTS:
         shares, null_rate = _category_shares(columns[name])
         features[name] = {
@@ -53,7 +57,29 @@ def profile(
             "categories": sorted(shares.index),
             "null_rate": null_rate,
         }
-    return {"rows": len(columns["status"]), "features": features}
+    edges = []
+    if price is not None and len(price):
+        edges = np.unique(np.quantile(price, np.arange(_BANDS + 1) / _BANDS)).tolist()
+    segments = [
+        {
+            "by": by,
+            "segment": segment,
+            "rows": len(rows),
+            "features": {
+                name: _rounded(_describe(values[rows], _SEGMENT_PERCENTILES))
+                for name, values in _numbers(columns, price, None).items()
+            },
+        }
+        for by, segment, rows in _segments(columns, price, edges)
+        if len(rows) >= SEGMENT_ROWS
+    ]
+    return {
+        "rows": len(columns["status"]),
+        "features": features,
+        "price_edges": edges,
+        "segments": segments,
+        "pairs": relations(columns, price),
+    }
 
 
 def compare(
@@ -85,12 +111,86 @@ def compare(
     return pd.DataFrame(rows)
 
 
+def compare_segments(reference: dict[str, Any], columns: Columns, price: Floats) -> pd.DataFrame:
+    """Rows (n,) against a `profile`, within each state and each fifth of the training's price.
+
+    A whole batch can differ only by being of other states or dearer homes; within a segment it
+    tells whether homes of one kind have changed. Segments of 100 rows or more.
+
+    Columns: by ("state" or "price band"), segment, n, feature, psi, wasserstein (as `compare`).
+    Prices that training never had are the segments "above the range" and "below the range": one
+    line each, feature "price", psi and wasserstein NaN. A profile without segments gives no line.
+    """
+    known = {(each["by"], each["segment"]): each for each in reference.get("segments", [])}
+    numbers = _numbers(columns, price, None)
+    lines = []
+    for by, segment, rows in _segments(columns, price, reference.get("price_edges", [])):
+        line = {"by": by, "segment": segment, "n": len(rows)}
+        if len(rows) < COMPARED_ROWS:
+            continue
+        if segment in (ABOVE, BELOW):
+            lines.append(line | {"feature": TARGET, "psi": np.nan, "wasserstein": np.nan})
+        for name, was in known.get((by, segment), {"features": {}})["features"].items():
+            moved = _compare_numbers(was, numbers[name][rows])
+            lines.append(
+                line | {"feature": name, "psi": moved["psi"], "wasserstein": moved["wasserstein"]}
+            )
+    table = pd.DataFrame(lines, columns=["by", "segment", "n", "feature", "psi", "wasserstein"])
+    return table.astype({"n": np.int64, "psi": np.float64, "wasserstein": np.float64})
+
+
+def _segments(
+    columns: Columns, price: Floats | None, edges: list[float]
+) -> list[tuple[str, str, NDArray[np.intp]]]:
+    """(by, segment, positions of its rows): the states, and the bands between `edges`."""
+    code, states = pd.factorize(columns["state"], sort=True)
+    found = [("state", str(name), np.flatnonzero(code == i)) for i, name in enumerate(states)]
+    if price is not None and len(edges) > 1:
+        # A price on an inner edge belongs to the band above it, the highest to the last band.
+        band = np.searchsorted(edges[1:-1], price, side="right") + 1
+        band = np.where(price < edges[0], 0, np.where(price > edges[-1], len(edges), band))
+        between = [f"${low:,.0f} to ${high:,.0f}" for low, high in pairwise(edges)]
+        for position, name in enumerate([BELOW, *between, ABOVE]):
+            found.append(("price band", name, np.flatnonzero(band == position)))
+    return found
+
+
+def _describe(values: Floats, percentiles: int) -> dict[str, Any]:
+    known = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if known.size else known
+    logs = np.log1p(known)
+    return {
+        "edges": edges.tolist(),
+        "shares": _bin_shares(known, edges).tolist(),
+        "log_percentiles": np.quantile(logs, _levels(percentiles)).tolist() if known.size else [],
+        "log_deviation": float(logs.std()) if known.size else 0.0,
+        "null_rate": 1.0 - known.size / max(len(values), 1),
+    }
+
+
+def _rounded(described: dict[str, Any]) -> dict[str, Any]:
+    """`described` with 5 digits, but for edges: values are counted, and equal ones must stay so."""
+    return {
+        name: value
+        if name == "edges"
+        else [float(f"{each:.5g}") for each in value]
+        if isinstance(value, list)
+        else float(f"{value:.5g}")
+        for name, value in described.items()
+    }
+
+
+def _levels(percentiles: int) -> Floats:
+    return np.arange(1, percentiles + 1) / (percentiles + 1)
+
+
 def _compare_numbers(was: dict[str, Any], values: Floats) -> dict[str, float]:
     known = values[~np.isnan(values)]
     psi = wasserstein = 0.0
     if known.size and was["log_percentiles"]:
         psi = _psi(np.array(was["shares"]), _bin_shares(known, np.array(was["edges"])))
-        moved = np.quantile(np.log1p(known), _PERCENTILES) - np.array(was["log_percentiles"])
+        then = np.array(was["log_percentiles"])
+        moved = np.quantile(np.log1p(known), _levels(len(then))) - then
         wasserstein = float(np.mean(np.abs(moved)) / (was["log_deviation"] or 1.0))
     return {
         "psi": psi,

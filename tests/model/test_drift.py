@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
+from realtor_local.market import generate
 from realtor_model import drift
 from realtor_model.listing import check
-from tests.model.conftest import Listed, received
+from tests.model.conftest import Listed, batches, received
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +107,130 @@ def test_columns_without_a_single_value(reference: Listed) -> None:
     assert report.loc["bed", "psi"] == 0
     assert report.loc["bed", "null_rate_change"] == pytest.approx(-0.9, abs=0.02)
     assert "price" not in report.index
+
+
+@pytest.fixture(scope="module")
+def cut_market() -> list[Listed]:
+    """The six documented batches of a synthetic market."""
+    return batches(30_000)
+
+
+@pytest.fixture(scope="module")
+def whole_profile(cut_market: list[Listed]) -> dict[str, Any]:
+    rows = Listed(pd.concat([batch.frame for batch in cut_market[:3]], ignore_index=True))
+    made = drift.profile(rows.columns, rows.price)
+    assert len(json.dumps(made["segments"])) < 300_000
+    return json.loads(json.dumps(made, allow_nan=False))  # type: ignore[no-any-return]
+
+
+def test_the_rows_themselves_have_not_moved_within_any_segment(
+    profile: dict[str, Any], reference: Listed
+) -> None:
+    report = drift.compare_segments(profile, reference.columns, reference.price)
+
+    assert set(report["by"]) == {"state", "price band"}
+    assert (report.groupby("by")["segment"].nunique() == 5).all()
+    assert set(report["feature"]) == {"bed", "bath", "acre_lot", "house_size", "price"}
+    assert report["psi"].abs().max() < 1e-4
+    assert report["wasserstein"].abs().max() < 0.01
+    bands = report[(report["by"] == "price band") & (report["feature"] == "bed")]
+    assert bands["n"].sum() == len(reference.price)
+
+
+def test_what_moved_within_one_state_is_named_there(
+    profile: dict[str, Any], reference: Listed
+) -> None:
+    frame = reference.frame.copy()
+    texan = frame["state"] == "Texas"
+    frame.loc[texan, "house_size"] = (frame.loc[texan, "house_size"] * 1.5).round()
+    rows = Listed(frame)
+    worst = drift.compare_segments(profile, rows.columns, rows.price).nlargest(1, "psi").iloc[0]
+
+    assert (worst["by"], worst["segment"], worst["feature"]) == ("state", "Texas", "house_size")
+    assert worst["n"] == texan.sum()
+
+
+def test_prices_that_training_never_had_are_a_segment_of_their_own(
+    whole_profile: dict[str, Any], cut_market: list[Listed]
+) -> None:
+    rows = cut_market[4]
+    report = drift.compare_segments(whole_profile, rows.columns, rows.price)
+    bands = report[report["by"] == "price band"]
+
+    assert bands["segment"].tolist() == [drift.ABOVE]
+    assert bands["n"].item() == len(rows.price)
+    assert bands["psi"].isna().all()
+    cheap = Listed(rows.frame.assign(price=1.0))
+    below = drift.compare_segments(whole_profile, cheap.columns, cheap.price)
+    assert drift.BELOW in set(below["segment"])
+
+
+def test_a_profile_of_before_has_no_segments_and_no_structure(
+    profile: dict[str, Any], reference: Listed
+) -> None:
+    old = {"rows": profile["rows"], "features": profile["features"]}
+
+    assert drift.compare(old, reference.columns, reference.price)["psi"].max() < 1e-9
+    report = drift.compare_segments(old, reference.columns, reference.price)
+    assert list(report) == ["by", "segment", "n", "feature", "psi", "wasserstein"]
+    assert report.empty
+    assert drift.broken_structure(old, reference.columns, reference.price) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["bed", "bath", "house_size", "price", "zip_code", "city", "state"]
+)
+@pytest.mark.parametrize("batch", [2, 4])
+def test_a_shuffled_column_is_named(
+    whole_profile: dict[str, Any], cut_market: list[Listed], batch: int, name: str
+) -> None:
+    frame = cut_market[batch].frame.copy()
+    frame[name] = frame[name].sample(frac=1.0, random_state=batch).to_numpy()
+    rows = Listed(frame)
+
+    (told,) = drift.broken_structure(whole_profile, rows.columns, rows.price)
+    assert told.startswith(f"{name} no longer goes with ")
+    assert "in training" in told
+
+
+def test_a_zip_that_parts_from_its_city_within_one_state(
+    whole_profile: dict[str, Any], cut_market: list[Listed]
+) -> None:
+    frame = cut_market[5].frame
+    frame = frame[frame["state"] == "California"].copy()
+    frame["city"] = frame["city"].sample(frac=1.0, random_state=0).to_numpy()
+    rows = Listed(frame)
+
+    (told,) = drift.broken_structure(whole_profile, rows.columns, rows.price)
+    assert told.startswith("zip_code no longer goes with city ")
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_batches_cut_by_price_and_size_are_not_broken(seed: int) -> None:
+    arriving = batches(30_000, seed)
+    for k in range(1, len(arriving)):
+        before = Listed(pd.concat([batch.frame for batch in arriving[:k]], ignore_index=True))
+        made = drift.profile(before.columns, before.price)
+        for rows in arriving:
+            assert drift.broken_structure(made, rows.columns, rows.price) == []
+
+
+def test_a_market_with_gaps_is_not_broken(whole_profile: dict[str, Any]) -> None:
+    rows = Listed(check(generate(20_000, seed=9).listings)[0])
+
+    assert drift.broken_structure(whole_profile, rows.columns, rows.price) == []
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), size=st.integers(1, 3_000), batch=st.integers(0, 2))
+def test_a_sample_of_the_training_is_never_broken(
+    whole_profile: dict[str, Any],
+    cut_market: list[Listed],
+    seed: int,
+    size: int,
+    batch: int,
+) -> None:
+    drawn = cut_market[batch].frame.sample(size, replace=True, random_state=seed)
+    rows = Listed(drawn.reset_index(drop=True))
+
+    assert drift.broken_structure(whole_profile, rows.columns, rows.price) == []
