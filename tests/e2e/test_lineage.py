@@ -128,7 +128,7 @@ def test_every_asset_is_materialized_and_every_check_passed(platform: Platform) 
 def test_the_train_run_is_one_mlflow_parent_with_its_true_status(platform: Platform) -> None:
     statement = (
         "SELECT r.run_uuid, r.status FROM runs r JOIN tags t USING (run_uuid)"
-        " WHERE t.key = 'dagster_run_id'"
+        " WHERE t.key = 'dagster_job' AND t.value = 'train'"
     )
     deadline = time.monotonic() + 120
     parents = platform.query("MLFLOW_BACKEND_STORE_URI", statement)
@@ -158,9 +158,42 @@ def test_the_next_batch_is_ingested_and_judged(platform: Platform) -> None:
     assert all(len(reason) > 20 for _, reason in decisions)
     retrain = platform.query(
         "REALTOR_CLEAN_DATABASE_URL",
-        "SELECT batches, reason FROM retrain_decisions ORDER BY batches",
+        "SELECT batches, reason FROM retrain_decisions ORDER BY decision_id",
     )
-    assert [batches for batches, _ in retrain] == [[0], [0, 1]]
+    assert [batches for batches, _ in retrain] == [[0], [1]]
+
+
+def test_the_history_tells_why(platform: Platform) -> None:
+    told = json.loads(platform.run("history", "--json").stdout)
+
+    assert told["waiting"] == []
+    assert [row["rule"] for row in told["retrain_decisions"]][0] == "first model"
+    assert told["releases"][0]["action"] == "promoted"
+    shown = platform.run("history")
+    assert shown.returncode == 0
+    assert "There is no model in Production yet" in " ".join(shown.stdout.split())
+
+
+def test_a_rollback_is_served(platform: Platform) -> None:
+    champion = platform.get("/model-info")["version"]
+    other = "1" if champion != "1" else "2"
+
+    back = platform.run("rollback", other, "--reason", "to see it work")
+    assert back.returncode == 0, back.stdout + back.stderr
+    assert platform.get("/model-info")["version"] == other
+    # A sensor sees that another version is in Production, and has it packaged and observed.
+    observed = (
+        "SELECT 1 FROM event_logs WHERE asset_key = '[\"served_model\"]'"
+        f" AND dagster_event_type = 'ASSET_MATERIALIZATION' AND event LIKE '%\"{other}\"%'"
+        " AND timestamp > now() at time zone 'utc' - interval '5 minutes'"
+    )
+    deadline = time.monotonic() + 240
+    while not platform.query("DAGSTER_POSTGRES_URL", observed):
+        assert time.monotonic() < deadline, "served_model was not materialized again"
+        time.sleep(2)
+
+    assert platform.run("rollback", champion).returncode == 0
+    assert platform.get("/model-info")["version"] == champion
 
 
 def test_up_again_starts_from_where_it_ended(platform: Platform) -> None:

@@ -1,0 +1,215 @@
+"""Continuous training as people meet it: six batches through a platform that nobody touches.
+
+    python -m benchmarks.continuous --rows 100000
+    python -m benchmarks.continuous --csv realtor-data.csv
+
+Starts a platform of its own in a temporary folder, switches on the sensor that asks the upstream,
+and waits until there are no more batches. Then every model that was trained, promoted or not, is
+scored again on the final test set. Exit status 1 when a batch or a training has no decision, or
+when the champion is not the best of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+
+from realtor_assets.listings import read_listings
+from realtor_assets.resources import Database
+from realtor_assets.tracking import Tracking
+from realtor_local.home import Home
+from realtor_model.evaluation import regression_metrics
+
+REALTOR = Path(sys.executable).with_name("realtor")
+BATCHES = 6
+POLL_SECONDS = 5.0
+OURS = ("REALTOR_", "DAGSTER_", "MLFLOW_", "BENTOML_")
+START = """
+mutation ($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) {
+    __typename ... on PythonError { message } } }
+"""
+REPOSITORY = """
+{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }
+"""
+ACTIVE = """
+{ runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STARTED]}) {
+    ... on Runs { results { jobName } } } }
+"""
+FAILED = """
+{ runsOrError(filter: {statuses: [FAILURE]}) { ... on Runs { results { jobName runId } } } }
+"""
+
+
+class Platform:
+    """A platform in a folder of its own."""
+
+    def __init__(self, home: Path, variables: dict[str, str]) -> None:
+        self._home = home
+        self._environment = (
+            {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+            | {"REALTOR_HOME": str(home), "REALTOR_INGEST_EVERY_HOURS": "0"}
+            | {
+                f"REALTOR_{program}_PORT": "0"
+                for program in ("MLFLOW", "UPSTREAM", "DAGSTER", "SERVICE", "APP")
+            }
+            | variables
+        )
+
+    def realtor(self, *arguments: str) -> str:
+        """Run the command; returns what it prints. Raises `CalledProcessError`."""
+        done = subprocess.run(
+            [REALTOR, *arguments], env=self._environment, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise SystemExit(f"realtor {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return Home(self._home).environment()
+
+    def ask_dagster(self, query: str, **variables: Any) -> Any:
+        answer = httpx.post(
+            f"{self.settings['REALTOR_DAGSTER_URL']}/graphql",
+            json={"query": query, "variables": variables},
+            timeout=60,
+        ).raise_for_status()
+        return answer.json()["data"]
+
+    def switch_on(self, sensor: str) -> None:
+        (repository,) = self.ask_dagster(REPOSITORY)["repositoriesOrError"]["nodes"]
+        selector = {
+            "repositoryName": repository["name"],
+            "repositoryLocationName": repository["location"]["name"],
+            "sensorName": sensor,
+        }
+        started = self.ask_dagster(START, sensor=selector)["startSensor"]
+        if started["__typename"] != "Sensor":
+            raise SystemExit(f"the sensor {sensor} is not switched on: {started}")
+
+    def history(self) -> dict[str, Any]:
+        return dict(json.loads(self.realtor("history", "--json")))
+
+    def ended(self) -> bool:
+        """Whether the upstream had no more, and nothing is under way or waits."""
+        with psycopg.connect(self.settings["REALTOR_RAW_DATABASE_URL"]) as connection:
+            end = connection.execute(
+                "SELECT 1 FROM api_request_log WHERE outcome = 'end of data'"
+            ).fetchone()
+        return end is not None and not self.ask_dagster(ACTIVE)["runsOrError"]["results"]
+
+    def failed_runs(self) -> list[str]:
+        runs = self.ask_dagster(FAILED)["runsOrError"]["results"]
+        return [f"{run['jobName']} {run['runId']}" for run in runs]
+
+
+def rescored(platform: Platform) -> list[dict[str, Any]]:
+    """Every trained version on the final test set, the most accurate first."""
+    settings = platform.settings
+    tracking = Tracking(tracking_uri=settings["MLFLOW_TRACKING_URI"])
+    test = read_listings(Database(url=settings["REALTOR_RAW_DATABASE_URL"]), "test")
+    champion = tracking.production_version()
+    decisions = {row["version"]: row for row in platform.history()["promotion_decisions"]}
+    rows = []
+    for number in tracking.versions():
+        version = tracking.version(number)
+        model = tracking.load_bundle(version)
+        told = regression_metrics(test.price, model.predict(test.columns))
+        rows.append(
+            {
+                "version": number,
+                "candidate": model.candidate,
+                "batches": model.metadata["batches"],
+                "decision": decisions[number]["decision"] if number in decisions else "none",
+                "champion": number == champion,
+                **{name: told[name] for name in ("mae_log", "mdape", "rmse", "r2")},
+            }
+        )
+    return sorted(rows, key=lambda row: float(row["mae_log"]))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{'version':<9}{'candidate':<20}{'batches':<20}{'decision':<11}{'MAE log':>9}"
+        f"{'median':>9}{'RMSE':>12}{'R2':>7}"
+    ]
+    lines += [
+        f"{row['version']:<9}{row['candidate']:<20}{row['batches']!s:<20}{row['decision']:<11}"
+        f"{row['mae_log']:>9.4f}{row['mdape']:>9.1%}{row['rmse']:>12,.0f}{row['r2']:>7.3f}"
+        f"{'  in Production' if row['champion'] else ''}"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=30_000, help="size of the synthetic market")
+    parser.add_argument("--csv", type=Path, help="listings in the Kaggle format instead")
+    parser.add_argument("--minutes", type=float, default=60.0, help="give up after so long")
+    parser.add_argument("--json", type=Path, help="also write the result there")
+    options = parser.parse_args()
+    variables = {"REALTOR_MARKET_ROWS": str(options.rows)}
+    if options.csv:
+        variables["REALTOR_CSV"] = str(options.csv.resolve())
+    with tempfile.TemporaryDirectory(prefix="realtor-continuous-") as folder:
+        Path(folder).chmod(0o711)  # root's PostgreSQL passes through as another user
+        platform = Platform(Path(folder) / "home", variables)
+        try:
+            return run(platform, options)
+        finally:
+            platform.realtor("down", "--purge")
+
+
+def run(platform: Platform, options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    platform.realtor("up", "--detach", "--no-lineage")
+    print(f"up after {time.monotonic() - started:.0f} s; nobody touches anything from here on")
+    platform.switch_on("ask_upstream")
+    seen = 0
+    while not platform.ended():
+        if time.monotonic() - started > 60 * options.minutes:
+            raise SystemExit(f"not ended after {options.minutes:g} minutes")
+        told = platform.history()
+        done = len(told["retrain_decisions"]) + len(told["promotion_decisions"])
+        if done != seen:
+            seen = done
+            print(
+                f"{time.monotonic() - started:6.0f} s: {len(told['retrain_decisions'])} retrain "
+                f"decisions, {len(told['promotion_decisions'])} promotion decisions",
+                flush=True,
+            )
+        time.sleep(POLL_SECONDS)
+    told = platform.history()
+    print(platform.realtor("history"))
+    rows = rescored(platform)
+    print(f"Every model again, on the final test set:\n{table(rows)}")
+    problems = [f"failed run: {run}" for run in platform.failed_runs()]
+    if len(told["retrain_decisions"]) != BATCHES or told["waiting"]:
+        problems.append(f"{len(told['retrain_decisions'])} retrain decisions, not {BATCHES}")
+    trainings = sum(row["decision"] == "train" for row in told["retrain_decisions"])
+    if len(told["promotion_decisions"]) != trainings:
+        problems.append(
+            f"{len(told['promotion_decisions'])} promotion decisions of {trainings} trainings"
+        )
+    if not rows[0]["champion"]:
+        problems.append(f"version {rows[0]['version']} is better than the one in Production")
+    if options.json:
+        options.json.write_text(json.dumps({"history": told, "models": rows}, indent=1))
+    print("\n".join(problems) or "the champion is the best of all that were trained")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
