@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import class_row
 
+from realtor_assets.landing import FILES
 from realtor_assets.resources import Database
 from realtor_assets.schema import require_current
 
@@ -14,11 +15,12 @@ from realtor_assets.schema import require_current
 class Load:
     """One load of a batch, as `ingestion_summary` knows it.
 
-    inserted, inserted_train: rows it brought to RAW, and to its train and validation split.
+    inserted, to_learn_from: rows it brought to RAW, and to its train and validation split.
     """
 
     load_id: int
     partition_key: str
+    group_number: int
     batch_number: int | None
     state: str
     error: str | None
@@ -26,6 +28,12 @@ class Load:
     inserted: int
     to_learn_from: int
     loaded_at: dt.datetime
+
+    @property
+    def name(self) -> str:
+        """What people call the batch: the upstream's number, or the partition of a file."""
+        upstream = self.group_number != FILES and self.batch_number is not None
+        return str(self.batch_number) if upstream else self.partition_key
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ def all_loads(raw: psycopg.Connection) -> list[Load]:
     """Every load there was, in order of loading."""
     with raw.cursor(row_factory=class_row(Load)) as cursor:
         return cursor.execute(
-            "SELECT load_id, partition_key, batch_number, state, error, received, loaded_at,"
+            "SELECT load_id, partition_key, group_number, batch_number, state, error, received,"
+            " loaded_at,"
             " inserted_train + inserted_validation + inserted_test AS inserted,"
             " inserted_train + inserted_validation AS to_learn_from"
             " FROM ingestion_summary ORDER BY load_id"

@@ -80,7 +80,12 @@ class CleanBuild:
 
     def snapshot_key(self, table: str) -> str:
         """Key of the Parquet snapshot of a split or a map table in the object store."""
-        return f"snapshots/{self.data_version}/{table}.parquet"
+        return self.key_of(self.data_version, table)
+
+    @staticmethod
+    def key_of(data_version: str, table: str) -> str:
+        """The same of any build."""
+        return f"snapshots/{data_version}/{table}.parquet"
 
 
 def current_build(connection: psycopg.Connection) -> CleanBuild | None:

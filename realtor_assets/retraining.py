@@ -12,7 +12,6 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
-from realtor_model.retraining import Evidence, RetrainDecision, RetrainPolicy, gather
 
 from realtor_assets.batches import Load, admitted_loads, all_loads, held_loads, undecided
 from realtor_assets.identity import SPLITS
@@ -24,6 +23,7 @@ from realtor_assets.tracking import Tracking
 from realtor_model import drift
 from realtor_model.bundle import ValuationModel
 from realtor_model.listing import PRODUCTION_ALIAS
+from realtor_model.retraining import Evidence, RetrainDecision, RetrainPolicy, gather
 
 # Of a larger batch that many rows tell as much.
 MOST_ROWS = 60_000
@@ -137,7 +137,7 @@ def decide(
     admitted: bool,
 ) -> RetrainDecision:
     """What to do about `load`, of the loads `known` that may be trained on."""
-    batch = _name(load)
+    batch = load.name
     if load.state == "refused":
         reason = f"Batch {batch} was refused as a whole and is not in RAW: {load.error}"
         return RetrainDecision("skip", "refused", reason, {})
@@ -187,10 +187,6 @@ def rows_of(database: Database, loads: Sequence[Load]) -> Listings:
         for split in SPLITS
     ]
     return Listings(pd.concat(frames, ignore_index=True))
-
-
-def _name(load: Load) -> str:
-    return load.partition_key if load.batch_number is None else str(load.batch_number)
 
 
 def _save(

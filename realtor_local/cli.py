@@ -297,6 +297,42 @@ def history(
         show(told, _console())
 
 
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Newest clean builds to keep.")] = 5,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Remove them; without it they are only listed.")
+    ] = False,
+) -> None:
+    """Remove Parquet snapshots of earlier clean builds, which can be made again from RAW.
+
+    Payloads, tables, decisions, MLflow's runs and versions stay, and so do the snapshots of the
+    versions that a rollback goes back to. Exit code 0 also when there is nothing to remove.
+    """
+    environment, console = _platform(), _console()
+    os.environ.update(environment)
+    from realtor_assets.resources import Database, ObjectStore
+    from realtor_assets.retention import remove, removable_snapshots
+    from realtor_assets.tracking import Tracking
+
+    store = ObjectStore(url=environment["REALTOR_STORAGE_URL"])
+    found = removable_snapshots(
+        store,
+        Database(url=environment["REALTOR_CLEAN_DATABASE_URL"]),
+        Tracking(tracking_uri=environment["MLFLOW_TRACKING_URI"]),
+        keep=keep,
+    )
+    for snapshot in found:
+        if apply:
+            remove(store, snapshot)
+        done = "removed" if apply else "would go"
+        console.print(f"{done}: clean build {snapshot.data_version}, {snapshot.bytes / 1e6:,.1f} MB")
+    if not found:
+        console.print("There is nothing to remove.")
+    elif not apply:
+        console.print("Nothing is removed yet: --apply does it.")
+
+
 # --------------------------------------------------------------------------------------- valuations
 
 

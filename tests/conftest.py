@@ -1,5 +1,6 @@
 """Real servers for tests: each xdist worker starts its own, on a free port, in a temp folder."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
@@ -11,6 +12,10 @@ from psycopg import sql
 from realtor_assets.resources import Database
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
 from tests import servers
+
+
+# As the platform sets it: threads that spin while they wait slow the other workers' tests down.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from tests.servers import upstream
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
-ROWS, SEED = 24_000, 7
+ROWS, SEED = 16_000, 7
 # What asks, what carries on, and what has to look after each run; the service is not here.
 SENSORS = ("ask_upstream", "load_landed_batches", "decide_on_batches", "train_as_decided",
            "close_mlflow_runs")  # fmt: skip

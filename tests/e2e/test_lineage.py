@@ -167,7 +167,7 @@ def test_the_history_tells_why(platform: Platform) -> None:
     told = json.loads(platform.run("history", "--json").stdout)
 
     assert told["waiting"] == []
-    assert [row["rule"] for row in told["retrain_decisions"]][0] == "first model"
+    assert told["retrain_decisions"][0]["rule"] == "first model"
     assert told["releases"][0]["action"] == "promoted"
     shown = platform.run("history")
     assert shown.returncode == 0

@@ -37,6 +37,7 @@ COMMANDS = {
     "approve",
     "admit",
     "history",
+    "prune",
     "predict",
     "score",
     "restart-upstream",
