@@ -72,6 +72,12 @@ def fifths(values: Floats) -> NDArray[np.object_]:
     return fifth
 
 
+def kinds(columns: Columns) -> NDArray[np.object_]:
+    """ "home" or "land" (n,): land tells neither its size nor bedrooms."""
+    home = np.isfinite(columns["house_size"]) | np.isfinite(columns["bed"])
+    return np.where(home, "home", "land").astype(object)
+
+
 def newest_month(columns: Columns, as_of: dt.date | np.datetime64[Any]) -> NDArray[np.bool_]:
     """Sales (n,) of the 30 days up to `as_of`: how good a model is now."""
     age = (np.datetime64(str(as_of), "D") - columns["prev_sold_date"]).astype(np.float64)
@@ -123,13 +129,12 @@ def segments(judged: Judged, as_of: dt.date | np.datetime64[Any]) -> pd.DataFram
     the highest prices too low.
     """
     columns = judged.columns
-    home = np.isfinite(columns["house_size"]) | np.isfinite(columns["bed"])
     newest = np.full(len(judged.price), None, object)
     newest[newest_month(columns, as_of)] = "newest 30 days of sales"
     labels: Mapping[str, NDArray[Any]] = {
         "status": columns["status"],
         "sale": newest,
-        "kind": np.where(home, "home", "land").astype(object),
+        "kind": kinds(columns),
         "fifth of the estimate": fifths(judged.predicted),
         "state": columns["state"],
     }

@@ -371,7 +371,7 @@ def test_homes_may_move_when_they_are_valued_closer() -> None:
 
 @cache
 def model_of_prices(worth: Callable[[Floats], Floats]) -> ValuationModel:
-    return trained("linear_regression", split_of(0, range(14)), split_of(0, range(14, 17)), worth)
+    return trained("linear_regression", split_of(2, range(14)), split_of(2, range(14, 17)), worth)
 
 
 def in_dollars_of_ten_cents(price: Floats) -> Floats:
@@ -390,7 +390,7 @@ def test_a_model_of_the_wrong_unit_is_found_by_golden_homes() -> None:
 
 
 def test_a_model_that_values_larger_homes_lower_is_found() -> None:
-    model, test = model_of_prices(the_other_way_round), test_of(0)
+    model, test = model_of_prices(the_other_way_round), test_of(2)
 
     assert behaviour.share_lower_when_larger(model, test.columns, drop=0.02) > 0.5
     assert any("a half larger" in text for text in behaviour.strange_golden_homes(model, drop=0.1))
