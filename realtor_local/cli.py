@@ -312,7 +312,7 @@ def prune(
     environment, console = _platform(), _console()
     os.environ.update(environment)
     from realtor_assets.resources import Database, ObjectStore
-    from realtor_assets.retention import remove, removable_snapshots
+    from realtor_assets.retention import removable_snapshots, remove
     from realtor_assets.tracking import Tracking
 
     store = ObjectStore(url=environment["REALTOR_STORAGE_URL"])
@@ -326,7 +326,9 @@ def prune(
         if apply:
             remove(store, snapshot)
         done = "removed" if apply else "would go"
-        console.print(f"{done}: clean build {snapshot.data_version}, {snapshot.bytes / 1e6:,.1f} MB")
+        console.print(
+            f"{done}: clean build {snapshot.data_version}, {snapshot.bytes / 1e6:,.1f} MB"
+        )
     if not found:
         console.print("There is nothing to remove.")
     elif not apply:

@@ -13,7 +13,6 @@ from realtor_assets.resources import Database
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
 from tests import servers
 
-
 # As the platform sets it: threads that spin while they wait slow the other workers' tests down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -48,9 +48,8 @@ def champion_change(
     build = required_build(clean_database)
     test = read_listings(raw_database, "test", loads=build.loads, most=COMPARED_ROWS)
     versions = {name: tracking.version(name) for name in (before, after)}
-    change = what_changed(
-        *(tracking.load_bundle(version) for version in versions.values()), test.columns, test.price
-    )
+    models = {name: tracking.load_bundle(version) for name, version in versions.items()}
+    change = what_changed(models[before], models[after], test.columns, test.price)
     picture = plots.importance_before_and_after(change.importance, before, after)
     run_id = versions[after].run_id
     if run_id:
