@@ -37,8 +37,10 @@ def profile(
     """What rows (n,) look like, as JSON: the reference of `compare`.
 
     Bed, bath, lot and house size, price and predictions (dollars): decile edges and shares,
-    percentiles. Status, state, city and zip: shares of the 200 most frequent, and all that occur.
-    Both: null rate. Ids are left out, and the date of the last sale, which moves with time itself.
+    percentiles. Status, state, city and zip: shares of the 200 most frequent, all that occur, and
+    the share of known values that occur once: about as many of new rows will be unseen (Good,
+    Biometrika 40, 1953). Both: null rate. Ids are left out, and the date of the last sale, which
+    moves with time itself.
 
     `segments`: the same of the numbers, more coarsely, for each state of 300 rows or more and each
     fifth of the price; `price_edges`: what parts the fifths, both ends included. `pairs`: which
@@ -55,6 +57,7 @@ def profile(
             "kind": "category",
             "shares": shares.head(TOP_CATEGORIES).to_dict(),
             "categories": sorted(shares.index),
+            "singletons": _singletons(columns[name]),
             "null_rate": null_rate,
         }
     edges = []
@@ -99,6 +102,8 @@ def compare(
             the reference; NaN for categories.
         null_rate_change: new less old share of missing values.
         unseen_share: share of the known values that the reference never had; NaN for numbers.
+        usual_unseen_share: what it would be in other rows of the same market; NaN for numbers, 0
+            where the profile does not tell.
     """
     rows = []
     described = reference["features"]
@@ -197,6 +202,7 @@ def _compare_numbers(was: dict[str, Any], values: Floats) -> dict[str, float]:
         "wasserstein": wasserstein,
         "null_rate_change": 1.0 - known.size / max(len(values), 1) - was["null_rate"],
         "unseen_share": float("nan"),
+        "usual_unseen_share": float("nan"),
     }
 
 
@@ -212,6 +218,7 @@ def _compare_categories(was: dict[str, Any], values: NDArray[Any]) -> dict[str, 
         "wasserstein": float("nan"),
         "null_rate_change": null_rate - was["null_rate"],
         "unseen_share": float(shares[~shares.index.isin(was["categories"])].sum()),
+        "usual_unseen_share": float(was.get("singletons", 0.0)),
     }
 
 
@@ -234,6 +241,12 @@ def _category_shares(values: NDArray[Any]) -> tuple["pd.Series[float]", float]:
     ordered = ordered.sort_values(["share", "category"], ascending=[False, True])
     shares = ordered.set_index("category")["share"].astype(np.float64)
     return shares, float(series.isna().mean()) if len(series) else 0.0
+
+
+def _singletons(values: NDArray[Any]) -> float:
+    """Share of the known values (n,) that occur once."""
+    counts = pd.Series(values, dtype=object).value_counts()
+    return float((counts == 1).sum() / max(counts.sum(), 1))
 
 
 def _bin_shares(values: Floats, edges: Floats) -> Floats:

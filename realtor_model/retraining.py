@@ -35,7 +35,9 @@ class Evidence:
         cities and zips are left out: with thousands of thin categories PSI measures the size of the
         sample. target_psi: of the price.
     unseen_share, unseen_feature: share of the known values of state, city or zip that training
-        never had.
+        never had, of the one that exceeds most what is usual.
+    usual_unseen_share: what it is in other rows of the training's market (`drift.compare`): thin
+        training has seen few of the country's zips, and that is no reason to train on this batch.
     null_rate_change, null_rate_feature: largest change of a share of missing values, either way.
     above_range, below_range: share of prices above and below those of the training.
     worst_segments: the states and price bands that drifted farthest (`drift.compare_segments`).
@@ -63,6 +65,7 @@ class Evidence:
     new_rows: int
     champion_rows: int
     age_days: float
+    usual_unseen_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class RetrainPolicy:
     max_psi: of an input or of the price; by convention .10 is worth a look and .25 worth acting.
     max_wasserstein: of an input, in standard deviations of its logarithm. Samples of one market
         differ by .06 to .14 (160 rows or more), batches cut by size or price by .55 to 2.4.
-    max_unseen_share: of zips, cities or states never seen.
+    max_unseen_share: of zips, cities or states never seen, above what is usual.
     max_null_rate_change: of any column, either way.
     max_outside_range: share of prices outside those of the training, which trees can't follow.
     max_new_rows: unseen rows over the rows that the champion was trained on.
@@ -149,13 +152,15 @@ class RetrainPolicy:
             found.append(("price range", _outside(evidence)))
         if drifted := self._drifted(evidence):
             found.append(("drift", drifted))
-        if evidence.unseen_share > self.max_unseen_share:
+        if evidence.unseen_share > self._most_unseen(evidence):
             name = _words(evidence.unseen_feature)
+            usual = evidence.usual_unseen_share
+            told = f"{_percent(usual)} are usual, limit" if usual else "limit"
             found.append(
                 (
                     "unseen categories",
                     f"{_percent(evidence.unseen_share)} of its rows name a {name} never seen in "
-                    f"training (limit {_percent(self.max_unseen_share)})",
+                    f"training ({told} {_percent(self._most_unseen(evidence))})",
                 )
             )
         if abs(evidence.null_rate_change) > self.max_null_rate_change:
@@ -185,6 +190,9 @@ class RetrainPolicy:
                 )
             )
         return found
+
+    def _most_unseen(self, evidence: Evidence) -> float:
+        return evidence.usual_unseen_share + self.max_unseen_share
 
     def _drifted(self, evidence: Evidence) -> str:
         moved: dict[str, list[str]] = {}
@@ -227,7 +235,10 @@ def gather(
     drift_of = report["psi"]
     psi = drift_of.drop([TARGET, "city", "zip_code"])
     wasserstein = report.loc[list(MEASURES), "wasserstein"]
-    unseen = report.loc[list(_PLACES), "unseen_share"]
+    unseen, usual = (
+        report.loc[list(_PLACES), name] for name in ("unseen_share", "usual_unseen_share")
+    )
+    newest = str((unseen - usual).idxmax())
     nulls = report["null_rate_change"]
     changed = str(nulls.abs().idxmax())
     low, high = model.price_range
@@ -243,8 +254,8 @@ def gather(
         worst_wasserstein=float(wasserstein.max()),
         worst_wasserstein_feature=str(wasserstein.idxmax()),
         target_psi=float(drift_of[TARGET]),
-        unseen_share=float(unseen.max()),
-        unseen_feature=str(unseen.idxmax()),
+        unseen_share=float(unseen[newest]),
+        unseen_feature=newest,
         null_rate_change=float(nulls[changed]),
         null_rate_feature=changed,
         above_range=float(above.mean()),
@@ -260,6 +271,7 @@ def gather(
         new_rows=new_rows,
         champion_rows=rows,
         age_days=age_days,
+        usual_unseen_share=float(usual[newest]),
     )
 
 

@@ -36,7 +36,7 @@ class DuelPolicy:
         ranges hold what they promise: narrow ranges that do not are no merit.
     max_drop, max_dropped: share of homes that may be valued lower by more than max_drop when a
         fifth larger; forests are not monotone, and waver by 1 or 2 %.
-    max_golden_drop: of a golden home, a half larger; forests of homes cut at a price lost up to 6 %.
+    max_golden_drop: of a golden home, a half larger; forests of homes cut at a price lost 6 %.
     max_move, max_moved: share of homes whose value may move by more than max_move.
     max_foreign_share: share of prices outside the champion's range from which the trap is feared.
     """

@@ -137,6 +137,18 @@ def test_the_rows_themselves_have_not_moved_within_any_segment(
     assert bands["n"].sum() == len(reference.price)
 
 
+def test_how_many_zips_are_usually_unseen() -> None:
+    frame = check(generate(10_000, seed=3).listings)[0]
+    half = np.random.default_rng(0).random(len(frame)) < 0.5
+    one, other = (Listed(frame[mask].reset_index(drop=True)) for mask in (half, ~half))
+    report = compared(drift.profile(one.columns, one.price), other)
+
+    for name in ("zip_code", "city", "state"):
+        line = report.loc[name]
+        assert line["unseen_share"] == pytest.approx(line["usual_unseen_share"], abs=0.03)
+    assert report.loc["zip_code", "unseen_share"] > 0.3
+
+
 def test_what_moved_within_one_state_is_named_there(
     profile: dict[str, Any], reference: Listed
 ) -> None:

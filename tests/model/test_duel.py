@@ -81,7 +81,7 @@ def by_name(criteria: list[Criterion]) -> dict[str, Criterion]:
 
 
 @pytest.mark.parametrize("candidate", list(CANDIDATES))
-@pytest.mark.parametrize("k", [0, 2])
+@pytest.mark.parametrize("k", [0, 1])
 def test_an_honest_first_model_of_any_kind_becomes_the_baseline(candidate: str, k: int) -> None:
     test = test_of(k)
     model = champion_of(candidate, k)
@@ -94,11 +94,13 @@ def test_an_honest_first_model_of_any_kind_becomes_the_baseline(candidate: str, 
 
 
 @pytest.mark.parametrize(
-    ("champion", "challenger"),
-    [("gradient_boosting", "gradient_boosting"), ("linear_regression", "xgboost"),
-     ("xgboost", "gradient_boosting")],
-)  # fmt: skip
-@pytest.mark.parametrize("k", [4, 5])
+    ("champion", "challenger", "k"),
+    [
+        ("gradient_boosting", "gradient_boosting", 4),
+        ("gradient_boosting", "gradient_boosting", 5),
+        ("linear_regression", "xgboost", 4),
+    ],
+)
 def test_dearer_batches_are_no_trap(champion: str, challenger: str, k: int) -> None:
     test = test_of(k)
     models = champion_of(challenger, k), champion_of(champion, k - 1)

@@ -123,6 +123,15 @@ def test_volume_and_age_alone_say_so(rules: list[str], words: str) -> None:
     assert "median error on batch 4 is 12 %" in reason
 
 
+def test_places_that_are_usually_new_are_no_reason() -> None:
+    thin = dataclasses.replace(CALM, unseen_share=0.38, usual_unseen_share=0.35)
+    assert RetrainPolicy().decide(thin, "4").rule == "no reason to train"
+
+    new = RetrainPolicy().decide(dataclasses.replace(thin, unseen_share=0.5), "4")
+    assert new.rule == "unseen categories"
+    assert "(35 % are usual, limit 40 %)" in new.reason
+
+
 def test_figures_are_json_with_the_policy(market: Market, model_of: ModelOf) -> None:
     rows = market.test
     evidence = gather(
