@@ -17,6 +17,7 @@ from realtor_assets.release.production import UnknownVersion, production, roll_b
 from realtor_assets.resources import Database
 from realtor_assets.settings import settings
 from realtor_assets.tracking import BUNDLE_ARTIFACT, Tracking
+from realtor_model.bundle import BrokenBundle
 
 # So many answers in a row, each on a connection of its own, that no worker still has the old one.
 ANSWERS_IN_A_ROW = 20
@@ -31,18 +32,24 @@ REFUSED = 409
     deps=["production_model"],
     pool="pipeline",
     description="The Production model packaged with the service: a bento that values homes with "
-    "no registry, database or network.",
+    "no registry, database or network. A version whose bundle is broken is rolled back.",
 )
-def bento(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.MaterializeResult[None]:
+def bento(clean_database: Database, tracking: Tracking) -> dg.MaterializeResult[None]:
     champion = tracking.production()
+    version = str(champion.version)
+    try:
+        model = tracking.load_bundle(champion)
+    except BrokenBundle as problem:
+        reason = f"The bundle of version {version} is broken: {problem}"
+        raise _rolled_back(clean_database, tracking, version, reason) from problem
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / BUNDLE_ARTIFACT
-        tracking.load_bundle(champion).save(bundle)
+        model.save(bundle)
         # A process of its own: packaging belongs to the serving package, which assets don't import.
         packaged = subprocess.run(  # noqa: S603
             [
                 sys.executable, "-m", "realtor_serving.packaging", str(bundle),
-                "--version", str(champion.version),
+                "--version", version,
             ],
             capture_output=True,
             text=True,
@@ -52,11 +59,11 @@ def bento(context: dg.AssetExecutionContext, tracking: Tracking) -> dg.Materiali
         raise dg.Failure(f"the bento could not be built:\n{packaged.stderr[-4000:]}")
     built = json.loads(packaged.stdout.splitlines()[-1])
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(str(champion.version)),
+        data_version=dg.DataVersion(version),
         metadata={
             "tag": str(built["tag"]),
             "path": dg.MetadataValue.path(str(built["path"])),
-            "model_version": str(champion.version),
+            "model_version": version,
         },
     )
 
@@ -137,7 +144,10 @@ def served_model(
             "stands, and the service takes the version by itself when it can"
         ) from problem
     except ServiceRefuses as problem:
-        raise _rolled_back(clean_database, tracking, version, url, str(problem)) from problem
+        reason = f"The service cannot load version {version}: {problem}"
+        failure = _rolled_back(clean_database, tracking, version, reason)
+        tell_to_reload(url)
+        raise failure from problem
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
         metadata={
@@ -149,11 +159,8 @@ def served_model(
     )
 
 
-def _rolled_back(
-    database: Database, tracking: Tracking, version: str, url: str, why: str
-) -> dg.Failure:
-    """Give Production back to the version before the one that the service refuses."""
-    reason = f"The service cannot load version {version}: {why}"
+def _rolled_back(database: Database, tracking: Tracking, version: str, reason: str) -> dg.Failure:
+    """Give Production back to the version before `version`, which cannot be served."""
     with production(database, tracking) as alias:
         # Somebody may have been quicker.
         current = alias.version
@@ -165,7 +172,6 @@ def _rolled_back(
         )
     except UnknownVersion as problem:
         return dg.Failure(f"{reason} There is no way back: {problem}.", allow_retries=False)
-    tell_to_reload(url)
     return dg.Failure(
         f"{reason} Version {back.model_version} is in Production again.", allow_retries=False
     )

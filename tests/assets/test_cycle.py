@@ -17,7 +17,8 @@ from realtor_assets.batches import NotHeld, admit_batch
 from realtor_assets.clean import required_build
 from realtor_assets.listings import read_listings
 from realtor_assets.release.history import PromotionRecord
-from realtor_assets.resources import Database
+from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.retention import removable_snapshots, remove
 from realtor_assets.tracking import Tracking
 from realtor_local import market
 from realtor_model.evaluation import regression_metrics
@@ -303,5 +304,27 @@ def test_a_poisoned_batch_that_somebody_admits_meets_the_duel(
         newest = PromotionRecord.newest(connection)
     assert newest is not None
     assert newest.decision == "rejected", newest.reason
-    print(newest.reason)
     assert tracking.production_version() == champion
+
+
+def test_snapshots_of_earlier_builds_can_go(
+    lineage: Lineage, clean_database: Database, tracking: Tracking
+) -> None:
+    store: ObjectStore = lineage.resources["store"]
+    ask = {"store": store, "database": clean_database, "tracking": tracking}
+    versions = {
+        version for (version,) in asked(clean_database, "SELECT data_version FROM clean_builds")
+    }
+    kept = {tracking.production().tags["data_version"], required_build(clean_database).data_version}
+
+    found = removable_snapshots(**ask, keep=1)
+    for snapshot in found:
+        remove(store, snapshot)
+
+    gone = {snapshot.data_version for snapshot in found}
+    assert gone
+    assert not gone & kept
+    assert gone < versions
+    assert removable_snapshots(**ask, keep=1) == []
+    left = {key.split("/")[1] for key in store.list_keys("snapshots")}
+    assert left == versions - gone

@@ -196,6 +196,44 @@ def test_a_rollback_is_served(platform: Platform) -> None:
     assert platform.get("/model-info")["version"] == champion
 
 
+def test_a_version_that_cannot_be_served_is_rolled_back(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = platform.get("/model-info")["version"]
+    broken = register_broken(platform.settings["MLFLOW_TRACKING_URI"], champion, tmp_path)
+
+    # The service refuses it at once, and goes on with what it has.
+    refused = platform.run("promote", broken, "--reason", "somebody is wrong")
+    assert "The service will follow" in refused.stdout, refused.stdout + refused.stderr
+    assert platform.get("/model-info")["version"] == champion
+
+    statement = "SELECT model_version, reason FROM releases ORDER BY release_id DESC LIMIT 1"
+    deadline = time.monotonic() + 240
+    while (last := platform.query("REALTOR_CLEAN_DATABASE_URL", statement))[0][0] == broken:
+        assert time.monotonic() < deadline, "it was not rolled back"
+        time.sleep(2)
+    assert last[0][0] == champion
+    assert f"The bundle of version {broken} is broken" in last[0][1]
+    assert platform.post("/reload-model", {})["after"] == champion
+
+
+def register_broken(url: str, version: str, folder: Path) -> str:
+    """A version of the registered model that is `version` with a changed file; its number."""
+    import mlflow
+
+    mlflow.set_tracking_uri(url)
+    client = mlflow.MlflowClient()
+    mlflow.artifacts.download_artifacts(
+        artifact_uri=f"models:/realtor-price/{version}", dst_path=str(folder)
+    )
+    (estimator,) = folder.rglob("estimator.json")
+    estimator.write_text(estimator.read_text() + " ")
+    run = client.create_run("0").info
+    client.log_artifacts(run.run_id, str(folder), "model")
+    made = client.create_model_version("realtor-price", f"{run.artifact_uri}/model", run.run_id)
+    return str(made.version)
+
+
 def test_up_again_starts_from_where_it_ended(platform: Platform) -> None:
     rows = "SELECT count(*) FROM api_request_log"
     before = platform.query("REALTOR_RAW_DATABASE_URL", rows)
