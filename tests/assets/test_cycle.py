@@ -16,9 +16,10 @@ import pytest
 from realtor_assets.batches import NotHeld, admit_batch
 from realtor_assets.clean import required_build
 from realtor_assets.listings import read_listings
-from realtor_assets.release.history import PromotionRecord
+from realtor_assets.release.duel import judge
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.retention import removable_snapshots, remove
+from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
 from realtor_local import market
 from realtor_model.evaluation import regression_metrics
@@ -179,6 +180,28 @@ def test_the_change_of_champion_is_shown(lineage: Lineage) -> None:
         assert str(told[name]).count("\n") > 3
 
 
+def test_a_winner_waits_where_a_person_has_to_approve(
+    lineage: Lineage,
+    clean_database: Database,
+    tracking: Tracking,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build = required_build(clean_database)
+    test = read_listings(lineage.resources["raw_database"], "test", loads=build.loads)
+    winner = tracking.production_version()
+    assert winner is not None
+    with monkeypatch.context() as patch:
+        patch.setenv("REALTOR_APPROVAL_REQUIRED", "true")
+        settings.cache_clear()
+        record = judge(tracking, winner, "1", test, build)
+        first = judge(tracking, winner, None, test, build)
+    settings.cache_clear()
+
+    assert (record.decision, record.rule) == ("staged", "waits for approval")
+    assert f"realtor approve {winner}" in record.reason
+    assert first.decision == "promoted", "without a baseline nothing is served meanwhile"
+
+
 # ---- what must train nothing, and what must not reach Production ---------------------------------
 
 
@@ -284,27 +307,34 @@ def test_a_poisoned_batch_is_held(
     assert (counts(lineage, tracking), required_build(clean_database).data_version) == before
 
 
-def test_a_poisoned_batch_that_somebody_admits_meets_the_duel(
-    lineage: Lineage, clean_database: Database, tracking: Tracking
+def test_a_held_batch_that_somebody_admits_is_decided_on_again(
+    lineage: Lineage, clean_database: Database
 ) -> None:
-    champion = tracking.production_version()
-    (partition,) = asked(
+    before = required_build(clean_database)
+    ((partition, load_id),) = asked(
         clean_database,
-        "SELECT partition_key FROM retrain_decisions WHERE decision = 'hold'"
-        " AND reason LIKE '%Texas%' ORDER BY decision_id LIMIT 1",
-    )[0]
+        "SELECT partition_key, load_id FROM retrain_decisions WHERE decision = 'hold'"
+        " AND reason LIKE '%Texas%'",
+    )
     with pytest.raises(NotHeld):
         admit_batch(clean_database, "nothing", approver="a tester", rationale="?")
 
     said = {"approver": "a tester", "rationale": "looks right to me", "partition": partition}
     assert lineage.run("admit_batch", admit_held_batch=said).success
-    carry_on(lineage, *SENSORS[1:])
+    assert not lineage.run("admit_batch", admit_held_batch=said).success, "it is admitted already"
+    carry_on(lineage, "decide_on_batches")
 
-    with clean_database.transaction() as connection:
-        newest = PromotionRecord.newest(connection)
-    assert newest is not None
-    assert newest.decision == "rejected", newest.reason
-    assert tracking.production_version() == champion
+    assert asked(
+        clean_database,
+        f"SELECT decision, admitted FROM retrain_decisions WHERE load_id = {load_id}"
+        " ORDER BY decision_id",
+    ) == [("hold", False), ("train", True)]
+    assert asked(clean_database, "SELECT approver, rationale FROM batch_admissions") == [
+        ("a tester", "looks right to me")
+    ]
+    assert required_build(clean_database).loads == [*before.loads, load_id]
+    wanted = lineage.tick("train_as_decided")
+    assert isinstance(wanted, dg.RunRequest), "and it would be trained on now"
 
 
 def test_snapshots_of_earlier_builds_can_go(
