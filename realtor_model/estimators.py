@@ -88,6 +88,8 @@ class Estimator(ABC):
 
         It stays near the train prices (`LOG_MARGIN`). Large matrices are spread over all cores.
         """
+        if not len(x):
+            return np.empty(0)
         return self._held(self._predict(np.ascontiguousarray(x, np.float32)))
 
     def contributions(self, x: Matrix) -> tuple[float, Floats]:

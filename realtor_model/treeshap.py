@@ -9,9 +9,9 @@ whose path asks D features gives feature i
 where o is whether the row takes all of the path's branches of the feature, z the share of train
 weight that does: with S features known, the weights |S|! (D - |S| - 1)! / D! of Shapley's sum are
 the integrals of t^|S| (1 - t)^(D - |S| - 1) (G. Owen, "Multilinear Extensions of Games",
-Management Science 18, 1972). The integrand is a polynomial of degree D - 1, so ceil(D / 2) Gauss-Legendre nodes
-give it exactly; the products of all leaves are one pass down the levels of all trees at once, and
-their sums one pass back up (as in P. Yu et al., "Linear TreeSHAP", NeurIPS 2022).
+Management Science 18, 1972). The integrand is a polynomial of degree D - 1, so ceil(D / 2)
+Gauss-Legendre nodes give it exactly; the products of all leaves are one pass down the levels of all
+trees at once, their sums one pass back up (as in P. Yu et al., "Linear TreeSHAP", NeurIPS 2022).
 """
 
 from dataclasses import dataclass
