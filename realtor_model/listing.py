@@ -67,7 +67,7 @@ WHOLE_NUMBERS = ("brokered_by", "bed", "bath", "street", "house_size")
 NUMBERS = ("brokered_by", "bed", "bath", "acre_lot", "street", "house_size")
 TEXTS = ("status", "city", "state", "zip_code")
 
-_WHOLE_TOLERANCE = 1e-9
+WHOLE_TOLERANCE = 1e-9
 _LONGEST_TEXT = 100
 _LARGEST_EXACT_INTEGER = 2.0**53
 # Control characters (NUL is refused by PostgreSQL) and halves of a surrogate pair (not encodable).
@@ -274,6 +274,15 @@ _REMEMBERING_PARSERS = {
 }
 
 
+def parse_text(name: str, value: object) -> object:
+    """A received text or date of the column `name` as it is kept; None for nothing.
+
+    Raises:
+        ValueError: it cannot be read; the text says what it must be.
+    """
+    return None if value is None else _REMEMBERING_PARSERS[name](value)
+
+
 def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
     """The typed frame, and (column, rule, which rows) of the values that could not be read."""
     missing = [name for name in COLUMNS if name not in frame.columns]
@@ -306,7 +315,7 @@ def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict
     if not whole:
         return values, problems
     rounded = np.rint(values)
-    fraction = np.abs(values - rounded) > _WHOLE_TOLERANCE
+    fraction = np.abs(values - rounded) > WHOLE_TOLERANCE
     fraction |= np.abs(values) > _LARGEST_EXACT_INTEGER
     problems["must be a whole number"] = fraction
     absent = fraction | ~finite
@@ -407,7 +416,7 @@ class Property(BaseModel):
             raise ValueError(f"{name} is {_shown(value)}; it must be {limits}")
         if name not in WHOLE_NUMBERS:
             return number
-        if abs(number - round(number)) > _WHOLE_TOLERANCE:
+        if abs(number - round(number)) > WHOLE_TOLERANCE:
             raise ValueError(f"{name} is {_shown(value)}; it must be a whole number")
         return round(number)
 
