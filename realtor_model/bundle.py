@@ -141,20 +141,20 @@ class ValuationModel:
         assert self.sold_homes is not None
         return Neighbourhoods(self.sold_homes, self.encoder, self.estimator)
 
-    def warnings(self, columns: Columns) -> list[list[str]]:
-        """Per row, in plain words, what makes its valuation a guess; mostly nothing."""
-        texts: list[list[str]] = [[] for _ in range(len(columns["status"]))]
+    def warnings(self, columns: Columns) -> dict[int, list[str]]:
+        """By row, in plain words, what makes its valuation a guess; most rows have nothing."""
+        texts: dict[int, list[str]] = {}
         for name, unknown in self.encoder.unknown(columns).items():
-            for row in np.flatnonzero(unknown):
+            for row in np.flatnonzero(unknown).tolist():
                 place = f"{name.replace('_', ' ')} {columns[name][row]}"
-                texts[row].append(
+                texts.setdefault(row, []).append(
                     f"{place} is not among the listings learned from: the home is valued by what "
                     "surrounds it"
                 )
         for name, (low, high) in self.encoder.ranges.items():
             values = columns[name]
-            for row in np.flatnonzero((values < low) | (values > high)):
-                texts[row].append(
+            for row in np.flatnonzero((values < low) | (values > high)).tolist():
+                texts.setdefault(row, []).append(
                     f"{name} {values[row]:,.10g} is outside the range learned from, "
                     f"{low:,.6g} to {high:,.6g} {RANGES[name].unit}"
                 )

@@ -52,7 +52,7 @@ def value(champion: Champion, properties: Sequence[Property]) -> list[Valuation]
             coverage=RANGE,
             confidence=values.confidence[i],
             as_of=as_of,
-            warnings=warnings[i],
+            warnings=warnings.get(i, []),
             model=model,
         )
         for i in range(len(properties))

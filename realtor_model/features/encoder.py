@@ -195,8 +195,7 @@ class FeatureEncoder:
         """For state, city and zip_code: which rows (n,) name one that training never saw."""
         at = locate(columns, self._places)
         return {
-            name: (at.codes[name] < 0)
-            & np.array([value is not None for value in columns[name]], bool)
+            name: (at.codes[name] < 0) & pd.notna(columns[name])
             for name in ("state", "city", "zip_code")
         }
 
