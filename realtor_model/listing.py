@@ -36,6 +36,19 @@ STATUSES = ("for_sale", "sold", "ready_to_build")
 # such rows are kept as received, and no model learns from them or is judged on them.
 VALUATION_PRICE_RANGE = (10_000.0, 10_000_000.0)
 
+# A home that anybody can picture.
+EXAMPLE_HOME: Mapping[str, str | float] = MappingProxyType(
+    {
+        "state": "Texas",
+        "city": "Houston",
+        "zip_code": "77008",
+        "house_size": 1800,
+        "bed": 3,
+        "bath": 2,
+        "acre_lot": 0.12,
+    }
+)
+
 FIRST_DATE, LAST_DATE = dt.date(1900, 1, 1), dt.date(2100, 12, 31)
 _VALUE_SHOWN = 200
 
@@ -370,7 +383,11 @@ def _missing(received: "pd.Series[Any]") -> _Mask:
 
 def _number(name: str, *, what: str) -> Any:
     limits = RANGES[name]
-    return Field(None, ge=limits.low, le=limits.high, description=what)
+    return Field(None, ge=limits.low, le=limits.high, description=what, examples=_examples(name))
+
+
+def _examples(name: str) -> list[str | float]:
+    return [EXAMPLE_HOME[name]] if name in EXAMPLE_HOME else []
 
 
 class Property(BaseModel):
@@ -391,9 +408,16 @@ class Property(BaseModel):
     bath: int | None = _number("bath", what="Bathrooms")
     acre_lot: float | None = _number("acre_lot", what="Size of the lot, acres")
     street: int | None = _number("street", what="Id of the street address; not used to value")
-    city: str | None = Field(None, description="City")
-    state: str | None = Field(None, description="State, by its full name: Connecticut")
-    zip_code: str | None = Field(None, description="Zip code of 5 digits", pattern=r"^[0-9]{5}$")
+    city: str | None = Field(None, description="City", examples=_examples("city"))
+    state: str | None = Field(
+        None, description="State, by its full name", examples=_examples("state")
+    )
+    zip_code: str | None = Field(
+        None,
+        description="Zip code of 5 digits",
+        pattern=r"^[0-9]{5}$",
+        examples=_examples("zip_code"),
+    )
     house_size: int | None = _number("house_size", what="Living area, square feet")
     prev_sold_date: dt.date | None = Field(None, description="Date of the last sale, YYYY-MM-DD")
 
