@@ -37,8 +37,8 @@ ESTIMATES = pa.schema(
         ("error", pa.string()),
     ]
 )
-# Rows that are worth a thread, and fit the processor's cache.
-CHUNK_ROWS = 16_384
+# Rows that are valued at a time: enough that few names are looked up more than once.
+CHUNK_ROWS = 32_768
 
 _MOST_REASONS = 20
 

@@ -26,14 +26,14 @@ import pyarrow.parquet
 
 from realtor_model.bundle import BrokenBundle, ValuationModel
 from realtor_model.listing import INPUTS
-from realtor_model.scoring import ESTIMATES, estimate
+from realtor_model.scoring import CHUNK_ROWS, ESTIMATES, estimate
 from realtor_serving.champion import ChampionCache
 from realtor_serving.settings import settings
 
 SUFFIXES = (".csv", ".parquet")
 CSV_BLOCK_BYTES = 8 * 1024 * 1024
-# A thread's share, and what a kill can cost.
-CHUNK_ROWS, CHUNKS_IN_PART = 32_768, 4
+# What a kill can cost.
+CHUNKS_IN_PART = 4
 
 
 class UnusableFile(Exception):
