@@ -29,9 +29,11 @@ from realtor_assets.tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model import drift, estimators
 from realtor_model.bundle import ValuationModel
 from realtor_model.card import model_card
+from realtor_model.comparables import SoldHomes
 from realtor_model.features import FEATURE_VERSION, Columns, FeatureEncoder
 from realtor_model.intervals import RANGE
 from realtor_model.listing import INPUTS
+from realtor_model.market import MarketStatistics
 from realtor_model.study import Judged, fairness, segments, summary
 from realtor_model.training import TRAINING_VERSION, Rows, learning_curve, train_model
 
@@ -235,7 +237,15 @@ def train_on(
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     profile = drift.profile(train.columns, train.price)
-    return train_and_judge(settings, encoder, fitted, held_out, validation, test, profile, papers)
+    trained = train_and_judge(
+        settings, encoder, fitted, held_out, validation, test, profile, papers
+    )
+    model = replace(
+        trained.model,
+        sold_homes=SoldHomes.of(train.columns, train.price),
+        market=MarketStatistics.of(train.columns, train.price),
+    )
+    return replace(trained, model=model)
 
 
 def train_and_judge(

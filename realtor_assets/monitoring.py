@@ -15,7 +15,8 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.tracking import Tracking
 from realtor_model.evaluation import ratio_study as study_ratios
 from realtor_model.evaluation import slices
-from realtor_model.features import as_sold
+from realtor_model.listing import COLUMNS
+from realtor_model.scoring import CHUNK_ROWS, ESTIMATES, estimate
 
 MIN_SEGMENT = 30
 SEGMENTS_SHOWN = 15
@@ -66,7 +67,7 @@ def ratio_study(
     owners=OWNERS,
     deps=["production_model", *(f"raw_{split}" for split in SPLITS)],
     description="Every listing of the newest batch valued as sold by the Production model, with "
-    "its range and confidence, as Parquet in the object store.",
+    "its range and confidence or the reason why not, as Parquet in the object store.",
 )
 def batch_valuations(
     store: ObjectStore, raw_database: Database, clean_database: Database, tracking: Tracking
@@ -76,27 +77,26 @@ def batch_valuations(
     build = required_build(clean_database)
     newest = build.loads[-1]
     rows = _rows_of(raw_database, [newest])
-    values = model.value(as_sold(rows.columns))
-    table = pa.table(
-        {
-            "row_hash": pa.array(rows.frame["row_hash"], pa.string()),
-            "listed_price": pa.array(rows.price),
-            "price": pa.array(values.price),
-            "low": pa.array(values.low),
-            "high": pa.array(values.high),
-            "confidence": pa.array(values.confidence, pa.string()),
-        }
-    )
+    listed = pa.Table.from_pandas(rows.frame[["row_hash", *COLUMNS]], preserve_index=False)
     key = f"valuations/model_version={champion.version}/load={newest}.parquet"
-    with store.create(key) as file:
-        pyarrow.parquet.write_table(table, file, compression="zstd")
+    schema = pa.schema([*listed.schema.remove_metadata(), *ESTIMATES])
+    estimated: list[pa.Array] = []
+    with store.create(key) as file, pa.parquet.ParquetWriter(file, schema, "zstd") as parquet:
+        for batch in listed.to_batches(max_chunksize=CHUNK_ROWS):
+            estimates = estimate(model, batch)
+            parquet.write_batch(
+                pa.RecordBatch.from_arrays([*batch.columns, *estimates.columns], schema=schema)
+            )
+            estimated.append(estimates.column("estimated_price"))
+    prices = pa.chunked_array(estimated, pa.float64())
     return dg.MaterializeResult(
         data_version=dg.DataVersion(f"{champion.version}:{build.data_version}"),
         metadata={
             "url": store.url_of(key),
             "dagster/row_count": len(rows),
             "model_version": str(champion.version),
-            "median_price": float(np.median(values.price)),
+            "not_valued": prices.null_count,
+            "median_price": float(np.median(prices.drop_null().to_numpy())),
         },
     )
 

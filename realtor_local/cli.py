@@ -395,20 +395,31 @@ def predict(
 @app.command()
 def score(
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="IN", exists=True, dir_okay=False, help="Properties, as CSV or Parquet."
+            metavar="IN", help="Properties: a CSV or Parquet file, or postgresql://… with --table."
         ),
     ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, CSV or Parquet.")],
+    table: Annotated[
+        str | None,
+        typer.Option(help="Table of the database IN: its name, or schema.name."),
+    ] = None,
 ) -> None:
-    """Value a file of properties with the champion, without the service.
+    """Value a file or a table of properties with the champion, without the service.
 
-    Exit codes: 0 written, 1 there is no champion or the file cannot be read.
+    Every row comes out, with an estimate or the reason why there is none. A run that was killed
+    goes on where it was when it is started again. Exit codes: 0 written, 1 there is no champion or
+    IN cannot be read, 2 a URL without --table or a file with it.
     """
-    from realtor_local.scoring import score_with_champion
+    from realtor_local.scoring import URL_SCHEMES, score_with_champion
 
-    score_with_champion(Path(_platform()["REALTOR_CHAMPION_CACHE"]), source, target, _console())
+    if source.startswith(URL_SCHEMES) != (table is not None):
+        raise typer.BadParameter(
+            "a postgresql:// URL needs a table, a file none", param_hint="--table"
+        )
+    cache = Path(_platform()["REALTOR_CHAMPION_CACHE"])
+    score_with_champion(cache, source, table, target, _console())
 
 
 # ---------------------------------------------------------------------------------------- internals

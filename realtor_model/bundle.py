@@ -9,9 +9,10 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -21,11 +22,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model import estimators
+from realtor_model.comparables import Comparison, Neighbourhoods, SoldHomes, adjust
 from realtor_model.estimators import Estimator
 from realtor_model.explanation import Explanation, explain
-from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder
+from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder, take
 from realtor_model.intervals import DEVIATION, RANGE, Ranges
 from realtor_model.listing import RANGES
+from realtor_model.market import MarketStatistics
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +36,8 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 _TABLES = tuple(f"{name}.parquet" for name in EncoderTables._fields)
 _PROFILE = "profile.json"
+# Bundles that were made before these were go without.
+_SOLD_HOMES, _MARKET = "sold_homes.parquet", "market.parquet"
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
 
 # Upper limits of the forecast standard deviation: the half width, relative to the price, of the
@@ -42,6 +47,10 @@ CONFIDENCE_LIMITS = {"medium": 0.30, "high": 0.15}
 
 class BrokenBundle(Exception):
     """A bundle is incomplete, changed, or of a kind that this version does not read."""
+
+
+class NoSoldHomes(Exception):
+    """A bundle that was made without sold homes was asked for comparables."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class ValuationModel:
 
     profile: `drift.profile` of the train rows. metadata: JSON; data_version, batches, as_of,
     train_rows, trained_at, metrics by split, and whatever else belongs to the model's papers.
+    sold_homes: the train rows' newest sales, for comparison. market: statistics of the train rows.
     """
 
     candidate: str
@@ -74,6 +84,8 @@ class ValuationModel:
     ranges: Ranges
     profile: dict[str, Any]
     metadata: dict[str, Any] = field(default_factory=dict)
+    sold_homes: SoldHomes | None = None
+    market: MarketStatistics | None = None
 
     @property
     def price_range(self) -> tuple[float, float]:
@@ -104,20 +116,45 @@ class ValuationModel:
             base, contributions, self.estimator.predict_log(matrix), self.estimator.feature_names
         )
 
-    def warnings(self, columns: Columns) -> list[list[str]]:
-        """Per row, in plain words, what makes its valuation a guess; mostly nothing."""
-        texts: list[list[str]] = [[] for _ in range(len(columns["status"]))]
+    def compare(
+        self, columns: Columns, *, count: int = 5, exclude: Collection[str] = ()
+    ) -> Comparison:
+        """The `count` sold homes most like the one home `columns`, and what they tell of its price.
+
+        Args:
+            columns: one home, `as_sold`.
+            count: sales wanted; fewer where the widest neighbourhood has no more.
+            exclude: ids of sales that are left out.
+
+        Raises:
+            NoSoldHomes: the bundle carries none.
+        """
+        if self.sold_homes is None:
+            raise NoSoldHomes("this model carries no sold homes to compare with")
+        found = self._neighbourhoods.like(columns, count, exclude)
+        # As they were sold, on the day they were: what time has done since is an adjustment.
+        sales = self.explain(take(self.sold_homes.columns, found.rows))
+        return adjust(self.explain(columns), sales, self.sold_homes.price[found.rows], found)
+
+    @cached_property
+    def _neighbourhoods(self) -> Neighbourhoods:
+        assert self.sold_homes is not None
+        return Neighbourhoods(self.sold_homes, self.encoder, self.estimator)
+
+    def warnings(self, columns: Columns) -> dict[int, list[str]]:
+        """By row, in plain words, what makes its valuation a guess; most rows have nothing."""
+        texts: dict[int, list[str]] = {}
         for name, unknown in self.encoder.unknown(columns).items():
-            for row in np.flatnonzero(unknown):
+            for row in np.flatnonzero(unknown).tolist():
                 place = f"{name.replace('_', ' ')} {columns[name][row]}"
-                texts[row].append(
+                texts.setdefault(row, []).append(
                     f"{place} is not among the listings learned from: the home is valued by what "
                     "surrounds it"
                 )
         for name, (low, high) in self.encoder.ranges.items():
             values = columns[name]
-            for row in np.flatnonzero((values < low) | (values > high)):
-                texts[row].append(
+            for row in np.flatnonzero((values < low) | (values > high)).tolist():
+                texts.setdefault(row, []).append(
                     f"{name} {values[row]:,.10g} is outside the range learned from, "
                     f"{low:,.6g} to {high:,.6g} {RANGES[name].unit}"
                 )
@@ -174,7 +211,14 @@ class ValuationModel:
             ranges = Ranges.load(path)
         with _reading(path / _PROFILE):
             profile = json.loads((path / _PROFILE).read_text())
-        return cls(candidate, encoder, estimator, ranges, profile, metadata)
+        sold_homes = market = None
+        if _SOLD_HOMES in files:
+            with _reading(path / _SOLD_HOMES):
+                sold_homes = SoldHomes.from_frame(pd.read_parquet(path / _SOLD_HOMES))
+        if _MARKET in files:
+            with _reading(path / _MARKET):
+                market = MarketStatistics.from_frame(pd.read_parquet(path / _MARKET))
+        return cls(candidate, encoder, estimator, ranges, profile, metadata, sold_homes, market)
 
     def _predict_log(self, columns: Columns) -> Floats:
         return self.estimator.predict_log(self.encoder.transform(columns))
@@ -185,6 +229,11 @@ class ValuationModel:
         self.estimator.save(folder)
         self.ranges.save(folder)
         _write_json(folder / _PROFILE, self.profile)
+        if self.sold_homes is not None:
+            frame = self.sold_homes.to_frame()
+            frame.to_parquet(folder / _SOLD_HOMES, index=False, compression="zstd")
+        if self.market is not None:
+            self.market.table.to_parquet(folder / _MARKET, index=False, compression="zstd")
         manifest = {
             "format": FORMAT,
             "candidate": self.candidate,

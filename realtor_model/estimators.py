@@ -22,6 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from realtor_model.features import FEATURE_NAMES, IMPUTED, MONOTONE
+from realtor_model.trees import Trees
+from realtor_model.treeshap import TreeShap
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -31,6 +33,9 @@ Floats = NDArray[np.float64]
 LOG_MARGIN = float(np.log(2.0))
 
 THIN_ROWS = 100_000
+
+# Enough to tell in how many two homes share a leaf, to a few percent.
+MOST_TREES_COMPARED = 300
 
 # What skops may build, beyond the types that it knows to be harmless, while it loads one of our
 # models; any other is refused.
@@ -56,7 +61,7 @@ class Estimator(ABC):
     file_name: ClassVar[str] = "model.skops"
     # The hyperparameter that early stopping chooses.
     rounds: ClassVar[str] = "n_estimators"
-    # Exact SHAP values of trees take 40 ms (boosted) to 100 ms (a forest) for each row.
+    # Of forests too large for `TreeShap`, a row takes 100 ms.
     importance_rows: ClassVar[int] = 300
 
     def __init__(
@@ -83,6 +88,8 @@ class Estimator(ABC):
 
         It stays near the train prices (`LOG_MARGIN`). Large matrices are spread over all cores.
         """
+        if not len(x):
+            return np.empty(0)
         return self._held(self._predict(np.ascontiguousarray(x, np.float32)))
 
     def contributions(self, x: Matrix) -> tuple[float, Floats]:
@@ -97,6 +104,13 @@ class Estimator(ABC):
         scale = np.divide(held, total, out=np.ones_like(total), where=total != 0.0)
         scaled: Floats = values * scale[:, None]
         return base, scaled
+
+    def leaves(self, x: Matrix) -> NDArray[np.uint16] | None:
+        """The leaf of each tree, (n, trees), that the rows fall into; None of what has no trees.
+
+        Of `MOST_TREES_COMPARED` trees at most, evenly spread over all rounds.
+        """
+        return None
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -184,21 +198,53 @@ class _Linear(Estimator):
         return float(regression.intercept_), standardised * regression.coef_
 
 
-class _Trees(Estimator):
-    """Trees of scikit-learn, explained by TreeSHAP."""
+class _OfTrees(Estimator):
+    """Trees, whatever library grew them."""
+
+    def leaves(self, x: Matrix) -> NDArray[np.uint16]:
+        trees = self._trees
+        return trees.leaves(self._seen(x), trees.some(MOST_TREES_COMPARED))
+
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
+        if self._tree_shap is None:
+            return self._library_contributions(x)
+        return self._tree_shap.base, _by_rows(self._tree_shap.values, self._seen(x), at_least=100)
+
+    @cached_property
+    def _trees(self) -> Trees:
+        return self._read_trees()
+
+    @cached_property
+    def _tree_shap(self) -> TreeShap | None:
+        return TreeShap.of(self._trees, len(self.feature_names))
+
+    def _seen(self, x: Matrix) -> Matrix:
+        """`x` as the trees see it."""
+        return np.ascontiguousarray(x, np.float32)
+
+    @abstractmethod
+    def _read_trees(self) -> Trees: ...
+
+    @abstractmethod
+    def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
+        """Of trees that are too large for `TreeShap`."""
+
+
+class _ScikitTrees(_OfTrees):
+    """Trees of scikit-learn."""
 
     @cached_property
     def _explainer(self) -> Any:
-        import shap  # takes seconds to import, and only explanations need it
+        import shap  # takes seconds to import, and only the largest forests need it
 
         return shap.TreeExplainer(self.model)
 
-    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
+    def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
         values = self._explainer.shap_values(x, check_additivity=False)
         return float(np.ravel(self._explainer.expected_value)[0]), np.asarray(values, np.float64)
 
 
-class _Forest(_Trees):
+class _Forest(_ScikitTrees):
     """Random forest on bounded bootstraps."""
 
     importance_rows = 25
@@ -222,8 +268,11 @@ class _Forest(_Trees):
 
         return _by_rows(mean, x)
 
+    def _read_trees(self) -> Trees:
+        return Trees.of_forest(self.model)
 
-class _HistogramBoosting(_Trees):
+
+class _HistogramBoosting(_ScikitTrees):
     """Gradient boosting on binned features (scikit-learn), stopped early by validation rows."""
 
     rounds = "max_iter"
@@ -249,8 +298,11 @@ class _HistogramBoosting(_Trees):
 
         return _by_rows(on_one_thread, x)
 
+    def _read_trees(self) -> Trees:
+        return Trees.of_histogram_boosting(self.model)
 
-class _XGBoost(Estimator):
+
+class _XGBoost(_OfTrees):
     """Gradient boosting with early stopping on the validation rows."""
 
     file_name = "model.ubj"
@@ -292,17 +344,21 @@ class _XGBoost(Estimator):
         return kept, {"best_iteration": best}
 
     def _predict(self, x: Matrix) -> Floats:
-        gaps = _with_gaps(x, self.feature_names)
-        return _by_rows(self.model.inplace_predict, gaps).astype(np.float64)
+        return _by_rows(self.model.inplace_predict, self._seen(x)).astype(np.float64)
 
-    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
+    def _seen(self, x: Matrix) -> Matrix:
+        return _with_gaps(x, self.feature_names)
+
+    def _read_trees(self) -> Trees:
+        return Trees.of_xgboost(self.model)
+
+    def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
         def explain(rows: Matrix) -> NDArray[np.float32]:
             matrix = xgboost.DMatrix(rows, nthread=1)
             values: NDArray[np.float32] = self.model.predict(matrix, pred_contribs=True)
             return values
 
-        gaps = _with_gaps(x, self.feature_names)
-        values = _by_rows(explain, gaps, at_least=100).astype(np.float64)
+        values = _by_rows(explain, self._seen(x), at_least=100).astype(np.float64)
         return float(values[0, -1]) if len(values) else 0.0, values[:, :-1]
 
     def _write(self, path: Path) -> None:

@@ -36,6 +36,19 @@ STATUSES = ("for_sale", "sold", "ready_to_build")
 # such rows are kept as received, and no model learns from them or is judged on them.
 VALUATION_PRICE_RANGE = (10_000.0, 10_000_000.0)
 
+# A home that anybody can picture.
+EXAMPLE_HOME: Mapping[str, str | float] = MappingProxyType(
+    {
+        "state": "Texas",
+        "city": "Houston",
+        "zip_code": "77008",
+        "house_size": 1800,
+        "bed": 3,
+        "bath": 2,
+        "acre_lot": 0.12,
+    }
+)
+
 FIRST_DATE, LAST_DATE = dt.date(1900, 1, 1), dt.date(2100, 12, 31)
 _VALUE_SHOWN = 200
 
@@ -67,7 +80,7 @@ WHOLE_NUMBERS = ("brokered_by", "bed", "bath", "street", "house_size")
 NUMBERS = ("brokered_by", "bed", "bath", "acre_lot", "street", "house_size")
 TEXTS = ("status", "city", "state", "zip_code")
 
-_WHOLE_TOLERANCE = 1e-9
+WHOLE_TOLERANCE = 1e-9
 _LONGEST_TEXT = 100
 _LARGEST_EXACT_INTEGER = 2.0**53
 # Control characters (NUL is refused by PostgreSQL) and halves of a surrogate pair (not encodable).
@@ -274,6 +287,15 @@ _REMEMBERING_PARSERS = {
 }
 
 
+def parse_text(name: str, value: object) -> object:
+    """A received text or date of the column `name` as it is kept; None for nothing.
+
+    Raises:
+        ValueError: it cannot be read; the text says what it must be.
+    """
+    return None if value is None else _REMEMBERING_PARSERS[name](value)
+
+
 def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
     """The typed frame, and (column, rule, which rows) of the values that could not be read."""
     missing = [name for name in COLUMNS if name not in frame.columns]
@@ -306,7 +328,7 @@ def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict
     if not whole:
         return values, problems
     rounded = np.rint(values)
-    fraction = np.abs(values - rounded) > _WHOLE_TOLERANCE
+    fraction = np.abs(values - rounded) > WHOLE_TOLERANCE
     fraction |= np.abs(values) > _LARGEST_EXACT_INTEGER
     problems["must be a whole number"] = fraction
     absent = fraction | ~finite
@@ -361,7 +383,11 @@ def _missing(received: "pd.Series[Any]") -> _Mask:
 
 def _number(name: str, *, what: str) -> Any:
     limits = RANGES[name]
-    return Field(None, ge=limits.low, le=limits.high, description=what)
+    return Field(None, ge=limits.low, le=limits.high, description=what, examples=_examples(name))
+
+
+def _examples(name: str) -> list[str | float]:
+    return [EXAMPLE_HOME[name]] if name in EXAMPLE_HOME else []
 
 
 class Property(BaseModel):
@@ -382,9 +408,16 @@ class Property(BaseModel):
     bath: int | None = _number("bath", what="Bathrooms")
     acre_lot: float | None = _number("acre_lot", what="Size of the lot, acres")
     street: int | None = _number("street", what="Id of the street address; not used to value")
-    city: str | None = Field(None, description="City")
-    state: str | None = Field(None, description="State, by its full name: Connecticut")
-    zip_code: str | None = Field(None, description="Zip code of 5 digits", pattern=r"^[0-9]{5}$")
+    city: str | None = Field(None, description="City", examples=_examples("city"))
+    state: str | None = Field(
+        None, description="State, by its full name", examples=_examples("state")
+    )
+    zip_code: str | None = Field(
+        None,
+        description="Zip code of 5 digits",
+        pattern=r"^[0-9]{5}$",
+        examples=_examples("zip_code"),
+    )
     house_size: int | None = _number("house_size", what="Living area, square feet")
     prev_sold_date: dt.date | None = Field(None, description="Date of the last sale, YYYY-MM-DD")
 
@@ -407,7 +440,7 @@ class Property(BaseModel):
             raise ValueError(f"{name} is {_shown(value)}; it must be {limits}")
         if name not in WHOLE_NUMBERS:
             return number
-        if abs(number - round(number)) > _WHOLE_TOLERANCE:
+        if abs(number - round(number)) > WHOLE_TOLERANCE:
             raise ValueError(f"{name} is {_shown(value)}; it must be a whole number")
         return round(number)
 

@@ -1,59 +1,67 @@
-"""Offline valuation of a file, through the same model code as the service, without it.
+"""Offline valuation of a table, through the same model code as the service, without it.
 
 `python -m realtor_serving.batch homes.parquet valued.csv`: every row of the input comes out, in its
-order, with its own columns and the estimate, or the reason why there is none.
+order, with its own columns and the estimate, or the reason why there is none. What was valued when
+the job is killed is kept beside the output, and the same command goes on from there.
 """
 
 import argparse
+import fcntl
+import hashlib
+import json
 import os
+import shutil
 import sys
-import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
-from pydantic import ValidationError
 
 from realtor_model.bundle import BrokenBundle, ValuationModel
-from realtor_model.features import as_sold, columns_from_properties
-from realtor_model.listing import INPUTS, Property
+from realtor_model.listing import INPUTS
+from realtor_model.scoring import CHUNK_ROWS, ESTIMATES, estimate
 from realtor_serving.champion import ChampionCache
-from realtor_serving.requests import in_words, problems
 from realtor_serving.settings import settings
 
-ESTIMATES = pa.schema(
-    [
-        ("estimated_price", pa.float64()),
-        ("estimated_low", pa.float64()),
-        ("estimated_high", pa.float64()),
-        ("confidence", pa.string()),
-        ("warnings", pa.string()),
-        ("error", pa.string()),
-    ]
-)
 SUFFIXES = (".csv", ".parquet")
 CSV_BLOCK_BYTES = 8 * 1024 * 1024
+# What a kill can cost.
+CHUNKS_IN_PART = 4
 
 
 class UnusableFile(Exception):
-    """A file that cannot be scored; the text names it and says why."""
+    """A table that cannot be scored; the text names it and says why."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table to score.
+
+    name: for people. identity: what changes when the rows do. batches(skip) yields all rows but
+    the first `skip`, always in the same order.
+    """
+
+    name: str
+    identity: str
+    schema: pa.Schema
+    batches: Callable[[int], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What became of the rows: rows = valued + failed."""
+    """What became of the rows: rows = valued + failed; `resumed` of them were valued before."""
 
     rows: int
     valued: int
     failed: int
+    resumed: int
     seconds: float
 
 
@@ -63,102 +71,131 @@ def score_file(
     model: ValuationModel,
     *,
     progress: Callable[[int], None] | None = None,
-    chunk_rows: int = 50_000,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> ScoreReport:
-    """Value every row of `input` as sold; `output` appears whole when all is done.
+    """`score` the CSV or Parquet file `input`, by suffix."""
+    return score(file_source(input), output, model, progress=progress, chunk_rows=chunk_rows)
 
-    CSV or Parquet, by suffix. Columns named as the 11 inputs are read, all columns are kept, and
-    those of `ESTIMATES` are added: dollars, confidence, warnings, and `error`, which says why a row
-    has no estimate. `progress` is told the number of rows done so far. Memory is bounded by
-    `chunk_rows`.
 
-    Raises `UnusableFile` when the input cannot be read or has none of the inputs as columns.
+def score(
+    source: Source,
+    output: Path,
+    model: ValuationModel,
+    *,
+    progress: Callable[[int], None] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> ScoreReport:
+    """Value every row of `source` as sold; `output` appears whole when all is done.
+
+    Columns named as the 11 inputs are read, all columns are kept, and those of `ESTIMATES` are
+    added: dollars, confidence, warnings, and `error`, which says why a row has no estimate.
+    `progress` is told the number of rows done so far. Chunks are valued on all cores; memory is
+    bounded by `chunk_rows`. Parts that are done are kept in a folder beside `output` until all is;
+    when the same source is scored with the same model again, they are not valued again.
+
+    Raises `UnusableFile` when the source cannot be read, has none of the inputs as columns, or is
+    being scored into `output` already.
     """
-    for path in (input, output):
-        if path.suffix.lower() not in SUFFIXES:
-            raise UnusableFile(f"{path}: the name must end in {' or '.join(SUFFIXES)}")
+    _format_of(output)
     started = time.monotonic()
-    rows = valued = 0
+    known = [name for name in INPUTS if name in source.schema.names]
+    if not known:
+        raise UnusableFile(
+            f"{source.name}: none of its columns is one of {', '.join(INPUTS)}; it has "
+            f"{', '.join(source.schema.names)}"
+        )
+    kept = pa.schema([field for field in source.schema if field.name not in ESTIMATES.names])
+    schema = pa.schema([*kept, *ESTIMATES])
+    rows = valued = resumed = 0
+
+    def valued_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = [batch.column(name) for name in kept.names]
+        return pa.RecordBatch.from_arrays(
+            [*columns, *estimate(model, batch).columns], schema=schema
+        )
+
+    job = f"{source.identity}|{_identity_of(model)}"
     try:
-        schema, batches = _read(input, chunk_rows)
-        known = [name for name in INPUTS if name in schema.names]
-        if not known:
-            raise UnusableFile(
-                f"{input}: none of its columns is one of {', '.join(INPUTS)}; it has "
-                f"{', '.join(schema.names)}"
-            )
-        kept = pa.schema([field for field in schema if field.name not in ESTIMATES.names])
-        with _writer(output, pa.schema([*kept, *ESTIMATES])) as write:
-            for batch in batches:
-                estimates = _estimates(batch, known, model)
-                write(
-                    pa.RecordBatch.from_arrays(
-                        [*(batch.column(name) for name in kept.names), *estimates.columns],
-                        schema=pa.schema([*kept, *ESTIMATES]),
-                    )
-                )
+        with _parts(output, job) as parts, _writer(output, schema) as write:
+            for part in parts.done():
+                for batch in part:
+                    write(batch)
+                    rows += batch.num_rows
+                    valued += batch.num_rows - batch.column("estimated_price").null_count
+            resumed = rows
+            if progress is not None and resumed:
+                progress(rows)
+            chunks = _sliced(source.batches(resumed), chunk_rows)
+            waiting: list[pa.RecordBatch] = []
+            for batch in _in_order(valued_rows, chunks):
+                waiting.append(batch)
+                if len(waiting) == CHUNKS_IN_PART:
+                    parts.add(waiting)
+                    waiting = []
+                write(batch)
                 rows += batch.num_rows
-                valued += batch.num_rows - estimates.column("estimated_price").null_count
+                valued += batch.num_rows - batch.column("estimated_price").null_count
                 if progress is not None:
                     progress(rows)
     except (pa.ArrowInvalid, OSError) as problem:
-        raise UnusableFile(f"{input}: {problem}") from problem
-    return ScoreReport(rows, valued, rows - valued, time.monotonic() - started)
+        raise UnusableFile(f"{source.name}: {problem}") from problem
+    return ScoreReport(rows, valued, rows - valued, resumed, time.monotonic() - started)
 
 
-def _estimates(
-    batch: pa.RecordBatch, known: Sequence[str], model: ValuationModel
-) -> pa.RecordBatch:
-    properties: list[Property] = []
-    errors: list[str | None] = []
-    values = [_python(batch.column(name)) for name in known]
-    for row in zip(*values, strict=True):
-        try:
-            properties.append(Property.model_validate(dict(zip(known, row, strict=True))))
-        except ValidationError as error:
-            errors.append("; ".join(map(in_words, problems(error))))
+def file_source(path: Path) -> Source:
+    """The CSV or Parquet file `path`, read in blocks.
+
+    Raises `UnusableFile` when it is neither, or cannot be opened.
+    """
+    try:
+        if _format_of(path) == ".parquet":
+            schema = pa.parquet.read_schema(path)
         else:
-            errors.append(None)
-    failed = pa.array([error is not None for error in errors], pa.bool_())
-    if not properties:
-        empty: list[Any] = [pa.nulls(len(errors), field.type) for field in ESTIMATES][:-1]
-        return pa.RecordBatch.from_arrays([*empty, pa.array(errors, pa.string())], schema=ESTIMATES)
-    columns = as_sold(columns_from_properties(properties))
-    valued = model.value(columns)
-    answers = [
-        *(pa.array(np.round(each, 2)) for each in (valued.price, valued.low, valued.high)),
-        pa.array(valued.confidence, pa.string()),
-        pa.array(["; ".join(each) or None for each in model.warnings(columns)], pa.string()),
-    ]
-    # Row i takes the answer of the properties before it that passed, nothing where it failed.
-    passed = pc.cumulative_sum(pc.cast(pc.invert(failed), pa.int64()))
-    position = pc.if_else(failed, None, pc.subtract(passed, 1))
-    arrays = [pc.take(answer, position) for answer in answers]
-    return pa.RecordBatch.from_arrays([*arrays, pa.array(errors, pa.string())], schema=ESTIMATES)
+            # As text: what a column means is for the contract, and it comes out as it came in.
+            with pa.csv.open_csv(path) as header:
+                schema = pa.schema([(name, pa.string()) for name in header.schema.names])
+        told = path.stat()
+    except (pa.ArrowInvalid, OSError) as problem:
+        raise UnusableFile(f"{path}: {problem}") from problem
+
+    def batches(skip: int) -> Iterator[pa.RecordBatch]:
+        if _format_of(path) == ".parquet":
+            read = pa.parquet.ParquetFile(path).iter_batches(batch_size=4 * CHUNK_ROWS)
+        else:
+            read = pa.csv.open_csv(
+                path,
+                pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
+                pa.csv.ParseOptions(newlines_in_values=True),
+                pa.csv.ConvertOptions(
+                    column_types=dict(zip(schema.names, schema.types, strict=True))
+                ),
+            )
+        return skipping(read, skip)
+
+    identity = f"{path.resolve()}|{told.st_size}|{told.st_mtime_ns}"
+    return Source(str(path), identity, schema, batches)
 
 
-def _python(column: pa.Array) -> list[Any]:
-    """The values of a column; NaN is how some writers say that there is none."""
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-    values: list[Any] = column.to_pylist()
-    return values
+def skipping(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """`batches` without their first `rows` rows."""
+    for batch in batches:
+        left = batch.slice(min(rows, batch.num_rows))
+        rows -= batch.num_rows - left.num_rows
+        if left.num_rows:
+            yield left
 
 
-def _read(path: Path, chunk_rows: int) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    if path.suffix.lower() == ".parquet":
-        file = pa.parquet.ParquetFile(path)
-        return file.schema_arrow, file.iter_batches(batch_size=chunk_rows)
-    with pa.csv.open_csv(path) as header:
-        names = header.schema.names
-    # As text: what a column means is for `Property` to say, and it comes out as it came in.
-    reader = pa.csv.open_csv(
-        path,
-        pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
-        pa.csv.ParseOptions(newlines_in_values=True),
-        pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-    )
-    return reader.schema, _sliced(reader, chunk_rows)
+def _format_of(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UnusableFile(f"{path}: the name must end in {' or '.join(SUFFIXES)}")
+    return suffix
+
+
+def _identity_of(model: ValuationModel) -> str:
+    """What no two trainings share: the model's papers."""
+    papers = json.dumps([model.candidate, model.metadata], sort_keys=True)
+    return hashlib.sha256(papers.encode()).hexdigest()
 
 
 def _sliced(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
@@ -167,25 +204,99 @@ def _sliced(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordB
             yield batch.slice(start, rows)
 
 
+def _in_order(
+    work: Callable[[pa.RecordBatch], pa.RecordBatch], chunks: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """`work` on every chunk, on all cores; no more than two chunks a core are in memory."""
+    cores = os.cpu_count() or 1
+    pending: deque[Future[pa.RecordBatch]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            for chunk in chunks:
+                pending.append(pool.submit(work, chunk))
+                if len(pending) >= 2 * cores:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+class _Parts:
+    """What a job has valued so far, in files that appear whole, in order."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def done(self) -> Iterator[list[pa.RecordBatch]]:
+        """The parts of an earlier run of the same job."""
+        while (path := self._path()).is_file():
+            with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+                yield [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            self._count += 1
+
+    def add(self, batches: Sequence[pa.RecordBatch]) -> None:
+        """Keep one part more."""
+        temporary = self._folder / "next"
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_file(temporary, batches[0].schema, options=options) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        temporary.replace(self._path())
+        self._count += 1
+
+    def _path(self) -> Path:
+        return self._folder / f"{self._count:06d}.arrow"
+
+
+@contextmanager
+def _parts(output: Path, job: str) -> Iterator[_Parts]:
+    """The parts of `job`, in a folder beside `output` that goes when all is done.
+
+    A job that is killed or fails leaves them for the next run of the same job.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = output.parent / f".{output.name}.parts"
+    folder.mkdir(exist_ok=True)
+    with (folder / "job").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnusableFile(f"{output}: another run is writing it") from None
+        file.seek(0)
+        if file.read() != job:
+            for path in folder.glob("*.arrow"):
+                path.unlink()
+            file.truncate(0)
+            file.write(job)
+            file.flush()
+        finished = False
+        try:
+            yield _Parts(folder)
+            finished = True
+        finally:
+            if finished or not list(folder.glob("*.arrow")):
+                shutil.rmtree(folder)
+
+
 @contextmanager
 def _writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], None]]:
     """Writes to a file beside `path`, which takes its place at the end; on an error it goes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{path.name}.parts" / "output"
     try:
-        if path.suffix.lower() == ".parquet":
+        if _format_of(path) == ".parquet":
             with pa.parquet.ParquetWriter(temporary, schema) as parquet:
                 yield parquet.write_batch
         else:
             options = pa.csv.WriteOptions(quoting_style="needed")
             with pa.csv.CSVWriter(temporary, schema, write_options=options) as csv:
                 yield csv.write_batch
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            temporary.unlink()
         raise
 
 

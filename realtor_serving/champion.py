@@ -74,6 +74,8 @@ def load_champion(path: Path, release: Release, stage: str, loaded_at: datetime)
         columns = as_sold(columns_from_properties([WARM_UP]))
         price = float(model.value(columns).price[0])
         explanation = model.explain(columns)
+        if model.sold_homes is not None:
+            model.compare(columns)
     except (OSError, MemoryError):
         raise
     except Exception as problem:

@@ -1,8 +1,8 @@
 """What comes in: bodies read and checked, with errors that name field, value and range."""
 
 import json
-from collections.abc import Iterable
-from typing import Any, Self
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, TypeVar
 
 import bentoml
 from pydantic import BaseModel, ValidationError
@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtor_model.listing import Property
-from realtor_serving.schemas import BatchRequest, Problem, Refusal
+from realtor_serving.schemas import ComparablesRequest, Problem, Refusal
 
 MAX_SHOWN_VALUE = 200
 MAX_SHOWN_PROBLEMS = 20
@@ -57,13 +57,18 @@ def refuse(status: int, error: str, detail: Iterable[Problem] = ()) -> Response:
 
 
 class InvalidBody:
-    """A body that breaks its schema; an endpoint answers it with `rejection`."""
+    """A request that cannot be read; an endpoint answers it with `rejection`."""
 
-    def __init__(self, error: ValidationError) -> None:
+    def __init__(self, error: str, detail: Sequence[Problem] = ()) -> None:
+        self._error = error
+        self._detail = detail
+
+    @classmethod
+    def of(cls, error: ValidationError) -> "InvalidBody":
+        """A body, or a query, that breaks its schema."""
         found = problems(error)
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        self._error = f"{in_words(found[0])}{more}"
-        self._detail = found
+        return cls(f"{in_words(found[0])}{more}", found)
 
     @property
     def response(self) -> Response:
@@ -76,7 +81,7 @@ def rejection(body: object) -> Response | None:
     return body.response if isinstance(body, InvalidBody) else None
 
 
-class _Body(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
+class Body(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
     """A JSON body. BentoML's own reading would answer errors without the value, and log each."""
 
     @classmethod
@@ -85,15 +90,26 @@ class _Body(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
         try:
             return cls.model_validate_json(await request.body())  # type: ignore[no-any-return]
         except ValidationError as error:
-            return InvalidBody(error)
+            return InvalidBody.of(error)
 
 
-class PropertyBody(_Body, Property):
+class PropertyBody(Body, Property):
     """One property: what a person knows about a home."""
 
 
-class BatchBody(_Body, BatchRequest):
-    """Properties to value together."""
+class ComparablesBody(Body, ComparablesRequest):
+    """A property, and what is wanted of its comparables."""
+
+
+Query = TypeVar("Query", bound=BaseModel)
+
+
+def read_query(request: Request, kind: type[Query]) -> "Query | InvalidBody":
+    """The query parameters of a GET request."""
+    try:
+        return kind.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        return InvalidBody.of(error)
 
 
 def json_response(answer: BaseModel, status: int = 200) -> Response:

@@ -1,11 +1,16 @@
 """The service's answers, and what it accepts: the HTTP contract, from which its OpenAPI is made."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from realtor_model.listing import EXAMPLE_HOME, Property
+from realtor_model.market import By
 
 MAX_BATCH = 10_000
+MAX_COMPARABLES, MAX_EXCLUDED = 20, 200
+MAX_PLACES, MAX_SUGGESTED = 1_000, 100
 
 
 class ModelRef(BaseModel):
@@ -63,7 +68,9 @@ class BatchRow(BaseModel):
 class BatchRequest(BaseModel):
     """Properties to value together. Each is checked by itself: a bad one spoils no other."""
 
-    properties: list[dict[str, JsonValue]] = Field(min_length=1, max_length=MAX_BATCH)
+    properties: list[dict[str, JsonValue]] = Field(
+        min_length=1, max_length=MAX_BATCH, examples=[[dict(EXAMPLE_HOME)]]
+    )
 
 
 class BatchValuation(BaseModel):
@@ -108,6 +115,124 @@ class ExplainedValuation(BaseModel):
     )
 
 
+class ComparablesRequest(BaseModel):
+    """The home to find comparables of, and which sales are not wanted among them."""
+
+    property: Property = Field(examples=[dict(EXAMPLE_HOME)])
+    count: int = Field(5, ge=1, le=MAX_COMPARABLES, description="Comparables wanted.")
+    exclude: list[str] = Field(
+        default_factory=list, max_length=MAX_EXCLUDED, description="Ids of sales to leave out."
+    )
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Adjustment(BaseModel):
+    """What one difference between the home and a comparable is worth."""
+
+    input: str
+    home: str | float | int | None = Field(description="Of the home that is valued.")
+    comparable: str | float | int | None = Field(description="Of the comparable.")
+    dollars: float = Field(description="Added to the price the comparable sold for.")
+
+
+class Comparable(BaseModel):
+    """A sold home like the one that is valued.
+
+    `price` plus the dollars of all adjustments is `adjusted_price`.
+    """
+
+    id: str = Field(description="Names this sale: exclude it by this.")
+    similarity: float = Field(
+        description="From 0 to 1: the share of the model's trees in which both homes fall into the "
+        "same leaf; of a model without trees, how near their features are."
+    )
+    miles: float = Field(description="Between the centres of both zips.")
+    sold_on: date
+    price: float = Field(description="What it sold for, dollars.")
+    adjusted_price: float = Field(description="What it would have sold for as the home valued.")
+    adjustments: list[Adjustment] = Field(description="Largest first.")
+    home: dict[str, str | float | int | None] = Field(description="Its inputs, as listed.")
+
+
+class ComparableSales(BaseModel):
+    """A valuation beside the sales most like it."""
+
+    valuation: Valuation
+    comparables: list[Comparable] = Field(description="Most similar first.")
+    indicated_price: float | None = Field(
+        description="Median of the adjusted prices, dollars; null without comparables."
+    )
+    radius_miles: float = Field(description="How far was searched: widened until it was enough.")
+    sales_within: int = Field(description="Sales within the radius, of which these are the best.")
+
+
+class MarketQuery(BaseModel):
+    """Which places' statistics are wanted."""
+
+    by: By = Field("state", description="state, city or zip.")
+    state: str | None = Field(None, max_length=100, description="Only within this state.")
+    city: str | None = Field(None, max_length=100, description="Only within this city.")
+    limit: int = Field(100, ge=1, le=MAX_PLACES, description="Places wanted; the largest come.")
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class MarketRow(BaseModel):
+    """Listings of one place in the model's train rows: asking prices and sales together."""
+
+    state: str | None
+    city: str | None
+    zip_code: str | None
+    listings: int
+    sold: int = Field(description="How many of the listings are sales.")
+    price_p10: float
+    price_p25: float
+    median_price: float
+    price_p75: float
+    price_p90: float
+    price_per_sqft_p25: float | None
+    median_price_per_sqft: float | None = Field(description="Null where no listing tells a size.")
+    price_per_sqft_p75: float | None
+
+
+class Market(BaseModel):
+    """Statistics by place, the place with most listings first."""
+
+    by: By
+    places: list[MarketRow]
+    as_of: str = Field(description="The day of the newest data.")
+    model: ModelRef
+
+
+class PlacesQuery(BaseModel):
+    """What a person has entered of a place so far."""
+
+    state: str | None = Field(None, max_length=100)
+    city: str | None = Field(None, max_length=100)
+    q: str = Field("", max_length=100, description="How the name or the zip begins.")
+    limit: int = Field(20, ge=1, le=MAX_SUGGESTED, description="Of each kind, at most.")
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Place(BaseModel):
+    """A place that the model knows."""
+
+    state: str | None
+    city: str | None = None
+    zip_code: str | None = None
+    listings: int
+
+
+class Places(BaseModel):
+    """What the model knows that begins like this, the place with most listings first."""
+
+    states: list[Place]
+    cities: list[Place]
+    zip_codes: list[Place]
+
+
 class ReloadResult(BaseModel):
     """What asking the registry changed."""
 
@@ -133,6 +258,11 @@ class ModelInfo(BaseModel):
     ratio_study: dict[str, float] | None
     coverage: float
     feature_names: list[str]
+    importance: dict[str, float] = Field(
+        description="Mean |SHAP value| of each feature over train rows, log dollars."
+    )
+    sold_homes: int = Field(description="Sales that comparables are taken from.")
+    history_url: str | None = Field(description="All versions of the model, in MLflow.")
     inputs: dict[str, dict[str, Any]]
     loaded_at: datetime
     bundle_sha256: str

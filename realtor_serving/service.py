@@ -10,13 +10,16 @@ from typing import Any, TypeVar, cast
 import anyio.to_thread
 import bentoml
 from anyio import CapacityLimiter
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from realtor_model.bundle import NoSoldHomes
 from realtor_model.listing import REGISTERED_MODEL, Property
 from realtor_serving import metrics, valuation
+from realtor_serving.batches import BatchBody
 from realtor_serving.champion import (
     Champion,
     ChampionCache,
@@ -32,16 +35,21 @@ from realtor_serving.inference_log import (
 from realtor_serving.packaging import PACKAGED_BUNDLE, packaged_release
 from realtor_serving.registry import MlflowRegistry, RegistryUnavailable, Release
 from realtor_serving.requests import (
-    BatchBody,
+    ComparablesBody,
     Gate,
+    InvalidBody,
     PropertyBody,
     json_response,
+    read_query,
     refuse,
     rejection,
 )
 from realtor_serving.schemas import (
     BatchValuation,
+    ComparableSales,
     ExplainedValuation,
+    MarketQuery,
+    PlacesQuery,
     ReloadResult,
     Valuation,
 )
@@ -56,7 +64,12 @@ NO_MODEL = (
 # An answer is a thousand short-lived objects: collecting seldom keeps the slowest answers quick.
 GC_THRESHOLD = (50_000, 50, 100)
 
+FROM_BEFORE = (
+    "was trained before models carried the sales and the market they learned from: train again"
+)
+
 _Result = TypeVar("_Result")
+_Query = TypeVar("_Query", bound=BaseModel)
 
 config = settings()
 
@@ -91,6 +104,7 @@ class Runtime:
             if config.inference_log_url
             else NoInferenceLog()
         )
+        self.history_url = f"{uri.rstrip('/')}/#/models/{REGISTERED_MODEL}" if uri else None
         self.explanations = CapacityLimiter(config.explain_concurrency)
         self.batches = CapacityLimiter(1)
         self.reloads = CapacityLimiter(1)
@@ -171,13 +185,44 @@ async def _health(request: Request) -> Response:
 async def _model_info(request: Request) -> Response:
     """The model: version, metrics, training data, features, allowed inputs."""
     champion = _runtime(request).champion
-    return _no_model() if champion is None else json_response(valuation.model_info(champion))
+    if champion is None:
+        return _no_model()
+    return json_response(valuation.model_info(champion, _runtime(request).history_url))
+
+
+async def _market(request: Request) -> Response:
+    """Listings and prices by state, city or zip: ?by=city&state=Texas&limit=20."""
+    return _of_the_market(request, MarketQuery, valuation.market)
+
+
+async def _places(request: Request) -> Response:
+    """States, cities and zips that the model knows and that begin with ?q=; also state=, city=."""
+    return _of_the_market(request, PlacesQuery, valuation.places)
+
+
+def _of_the_market(
+    request: Request,
+    kind: type[_Query],
+    answer: Callable[[Champion, _Query], BaseModel | None],
+) -> Response:
+    query = read_query(request, kind)
+    if isinstance(query, InvalidBody):
+        return query.response
+    champion = _runtime(request).champion
+    if champion is None:
+        return _no_model()
+    told = answer(champion, query)
+    if told is None:
+        return refuse(404, f"version {champion.release.version} {FROM_BEFORE}")
+    return json_response(told)
 
 
 _PAGES: dict[str, Callable[[Request], Awaitable[Response]]] = {
     "/": _index,
     "/health": _health,
     "/model-info": _model_info,
+    "/market": _market,
+    "/places": _places,
 }
 pages = Starlette(routes=[Route(path, endpoint) for path, endpoint in _PAGES.items()])
 
@@ -228,20 +273,18 @@ class ValuationService:
 
     @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
     async def predict_batch(self, batch: BatchBody, /) -> Response:
-        """Value up to 10,000 homes; a bad row gets its error and spoils no other."""
+        """Value up to 10,000 homes, JSON or a table; a bad row gets its error, spoils no other."""
         if refusal := rejection(batch):
             return refusal
         champion = self._runtime.champion
         if champion is None:
             return _no_model()
-        return await _in_thread(
-            self._runtime.batches, self._value_batch, champion, batch.properties
-        )
+        return await _in_thread(self._runtime.batches, self._value_batch, champion, batch)
 
-    def _value_batch(self, champion: Champion, rows: Sequence[dict[str, Any]]) -> Response:
-        answer, properties, valuations = valuation.value_rows(champion, rows)
+    def _value_batch(self, champion: Champion, batch: BatchBody) -> Response:
+        response, properties, valuations = batch.answer(champion)
         self._runtime.remember("/predict-batch", properties, valuations)
-        return json_response(answer)
+        return response
 
     @bentoml.api(route="/explain", output_spec=ExplainedValuation)  # type: ignore[untyped-decorator]
     async def explain(self, listing: PropertyBody, /) -> Response:
@@ -253,6 +296,21 @@ class ValuationService:
             return _no_model()
         answer = await _in_thread(self._runtime.explanations, valuation.explain, champion, listing)
         self._runtime.remember("/explain", [listing], [answer.valuation])
+        return json_response(answer)
+
+    @bentoml.api(route="/comparables", output_spec=ComparableSales)  # type: ignore[untyped-decorator]
+    async def comparables(self, body: ComparablesBody, /) -> Response:
+        """The sold homes most like one home, near it, each adjusted line by line to it."""
+        if refusal := rejection(body):
+            return refusal
+        champion = self._runtime.champion
+        if champion is None:
+            return _no_model()
+        try:
+            answer = await _in_thread(self._runtime.explanations, valuation.compare, champion, body)
+        except NoSoldHomes:
+            return refuse(404, f"version {champion.release.version} {FROM_BEFORE}")
+        self._runtime.remember("/comparables", [body.property], [answer.valuation])
         return json_response(answer)
 
     @bentoml.api(route="/reload-model", output_spec=ReloadResult)  # type: ignore[untyped-decorator]

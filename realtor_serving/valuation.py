@@ -7,21 +7,33 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.intervals import RANGE
 from realtor_model.listing import INPUTS, RANGES, REGISTERED_MODEL, STATUSES, Property
+from realtor_model.market import By
 from realtor_serving.champion import Champion
 from realtor_serving.requests import problems
 from realtor_serving.schemas import (
+    Adjustment,
     BatchRow,
     BatchValuation,
+    Comparable,
+    ComparableSales,
+    ComparablesRequest,
     ExplainedValuation,
     FeatureContribution,
     InputContribution,
+    Market,
+    MarketQuery,
+    MarketRow,
     ModelInfo,
     ModelRef,
+    Place,
+    Places,
+    PlacesQuery,
     RowError,
     Valuation,
 )
@@ -52,7 +64,7 @@ def value(champion: Champion, properties: Sequence[Property]) -> list[Valuation]
             coverage=RANGE,
             confidence=values.confidence[i],
             as_of=as_of,
-            warnings=warnings[i],
+            warnings=warnings.get(i, []),
             model=model,
         )
         for i in range(len(properties))
@@ -96,8 +108,7 @@ def explain(champion: Champion, listing: Property) -> ExplainedValuation:
     (valuation,) = value(champion, [listing])
     columns = as_sold(columns_from_properties([listing]))
     explanation = champion.model.explain(columns)
-    # What was valued: the home as sold, not as listed.
-    entered = listing.model_dump(mode="json") | {"status": "sold", "prev_sold_date": None}
+    entered = _as_valued(listing)
     contributions = [
         InputContribution(input=name, value=entered[name], log=float(log), dollars=float(dollars))
         for name, log, dollars in zip(
@@ -125,7 +136,98 @@ def explain(champion: Champion, listing: Property) -> ExplainedValuation:
     )
 
 
-def model_info(champion: Champion) -> ModelInfo:
+def compare(champion: Champion, request: ComparablesRequest) -> ComparableSales:
+    """The valuation of one property, and the sold homes most like it.
+
+    Raises `NoSoldHomes` when the model carries none.
+    """
+    model = champion.model
+    (valuation,) = value(champion, [request.property])
+    columns = as_sold(columns_from_properties([request.property]))
+    told = model.compare(columns, count=request.count, exclude=request.exclude)
+    sold = model.sold_homes
+    assert sold is not None
+    entered = _as_valued(request.property)
+    comparables = []
+    for position, row in enumerate(told.found.rows.tolist()):
+        home = {name: _plain(values[row]) for name, values in sold.columns.items()}
+        adjustments = [
+            Adjustment(input=name, home=entered[name], comparable=home[name], dollars=dollars)
+            for name, dollars in zip(told.inputs, told.adjustments[position].tolist(), strict=True)
+        ]
+        comparables.append(
+            Comparable(
+                id=sold.id[row],
+                similarity=float(told.found.similarity[position]),
+                miles=round(float(told.found.miles[position]), 2),
+                sold_on=sold.columns["prev_sold_date"][row].item(),
+                price=float(told.price[position]),
+                adjusted_price=float(told.adjusted_price[position]),
+                adjustments=sorted(adjustments, key=lambda each: -abs(each.dollars)),
+                home=home,
+            )
+        )
+    return ComparableSales(
+        valuation=valuation,
+        comparables=comparables,
+        indicated_price=float(np.median(told.adjusted_price)) if comparables else None,
+        radius_miles=told.found.radius,
+        sales_within=told.found.within,
+    )
+
+
+def market(champion: Champion, query: MarketQuery) -> Market | None:
+    """Statistics by place; None when the model carries none."""
+    statistics = champion.model.market
+    if statistics is None:
+        return None
+    rows = statistics.rows(query.by, state=query.state, city=query.city, most=query.limit)
+    return Market(
+        by=query.by,
+        places=[MarketRow.model_validate(row) for row in rows],
+        as_of=_day(champion.model.metadata["as_of"]),
+        model=model_ref(champion),
+    )
+
+
+def places(champion: Champion, query: PlacesQuery) -> Places | None:
+    """Places that begin as entered; None when the model carries no names."""
+    statistics = champion.model.market
+    if statistics is None:
+        return None
+
+    def found(by: By) -> list[Place]:
+        rows = statistics.rows(
+            by, state=query.state, city=query.city, prefix=query.q, most=query.limit
+        )
+        return [Place.model_validate(row) for row in rows]
+
+    # A place that is settled already needs no suggestion.
+    return Places(
+        states=[] if query.state or query.city else found("state"),
+        cities=[] if query.city else found("city"),
+        zip_codes=found("zip"),
+    )
+
+
+def _as_valued(listing: Property) -> dict[str, Any]:
+    """What was entered, as it is valued: sold, whatever the listing says, and now."""
+    return listing.model_dump(mode="json") | {"status": "sold", "prev_sold_date": None}
+
+
+def _plain(entry: Any) -> str | float | int | None:
+    """One value of a column, as JSON has it."""
+    if entry is None or isinstance(entry, str):
+        return entry
+    if isinstance(entry, np.datetime64):
+        return None if np.isnat(entry) else str(entry)
+    number = float(entry)
+    if np.isnan(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def model_info(champion: Champion, history_url: str | None = None) -> ModelInfo:
     """All that is known of the model being served."""
     model, facts = champion.model, champion.model.metadata
     return ModelInfo(
@@ -143,6 +245,9 @@ def model_info(champion: Champion) -> ModelInfo:
         ratio_study=facts.get("ratio_study"),
         coverage=RANGE,
         feature_names=list(model.encoder.feature_names),
+        importance=model.estimator.importance(),
+        sold_homes=0 if model.sold_homes is None else len(model.sold_homes),
+        history_url=history_url,
         inputs=allowed_inputs(),
         loaded_at=champion.loaded_at,
         bundle_sha256=champion.bundle_sha256,

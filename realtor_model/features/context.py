@@ -117,11 +117,11 @@ def nearest(places: Floats, others: Floats, count: int) -> tuple[Floats, NDArray
     """
     from sklearn.neighbors import KDTree
 
-    found = KDTree(_on_sphere(others)).query(_on_sphere(places), k=min(count, len(others)))
+    found = KDTree(on_sphere(others)).query(on_sphere(places), k=min(count, len(others)))
     return found[0], found[1]
 
 
-def _on_sphere(degrees: Floats) -> Floats:
+def on_sphere(degrees: Floats) -> Floats:
     """Points (n, 3) in km: chords, which for neighbours are as long as the great circle."""
     latitude, longitude = np.radians(degrees).T
     return 6_371.0 * np.column_stack(

@@ -103,6 +103,7 @@ class FeatureEncoder:
         # Features that are looked up as they are, side by side in the matrix and in the table.
         kept = [name for name in CONTEXT if name in feature_names]
         self._context = context
+        self._points = context[["latitude", "longitude"]].to_numpy(np.float64)
         self._looked_up = context[kept].to_numpy(np.float32)
         self._computed = [
             (position, name) for position, name in enumerate(feature_names) if name not in kept
@@ -182,12 +183,19 @@ class FeatureEncoder:
         """The matrix (n, n_features) of any rows, all finite; a row's values depend on it alone."""
         return self._in_chunks(columns, locate(columns, self._places), self._means)
 
+    def coordinates(self, columns: Columns) -> Floats:
+        """Latitude and longitude (n, 2), degrees, of the centre of each row's zip.
+
+        Of an unknown zip those of its first three digits, else its city, its state, the country.
+        """
+        at = locate(columns, self._places)
+        return self._points[at.place]
+
     def unknown(self, columns: Columns) -> dict[str, NDArray[np.bool_]]:
         """For state, city and zip_code: which rows (n,) name one that training never saw."""
         at = locate(columns, self._places)
         return {
-            name: (at.codes[name] < 0)
-            & np.array([value is not None for value in columns[name]], bool)
+            name: (at.codes[name] < 0) & pd.notna(columns[name])
             for name in ("state", "city", "zip_code")
         }
 

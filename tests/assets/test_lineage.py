@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
+import pyarrow.parquet
 import pytest
 
 from realtor_assets.listings import read_listings
@@ -14,6 +16,7 @@ from realtor_assets.release.duel import CRITERIA
 from realtor_assets.release.history import PromotionRecord
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.tracking import Tracking
+from realtor_model.features import as_sold, columns_from_frame
 from tests.assets.lineage import TRAIN, Lineage, lineage_on
 from tests.servers import Upstream
 
@@ -154,6 +157,36 @@ def test_a_model_from_the_registry_values_homes_for_anybody(lineage: Lineage) ->
     valued = model.predict(pd.DataFrame([{"state": "Texas", "house_size": 1_500.0}]))
 
     assert 0 < valued["low"][0] < valued["price"][0] < valued["high"][0]
+
+
+def test_the_model_carries_the_sales_and_the_market_it_learned_from(lineage: Lineage) -> None:
+    raw: Database = lineage.resources["raw_database"]
+    tracking: Tracking = lineage.resources["tracking"]
+    model = tracking.load_bundle(tracking.production())
+    train = read_listings(raw, "train", loads=model.metadata["loads"])
+
+    assert model.market is not None
+    assert sum(row["listings"] for row in model.market.rows("state")) == len(train)
+    assert model.sold_homes is not None
+    assert len(model.sold_homes) > 100
+    assert set(model.sold_homes.price) <= set(train.price)
+    home = {name: values[:1] for name, values in as_sold(train.columns).items()}
+    told = model.compare(home)
+    assert told.price + told.adjustments.sum(axis=1) == pytest.approx(told.adjusted_price)
+
+
+def test_every_listing_of_the_newest_batch_is_valued(lineage: Lineage) -> None:
+    told = lineage.metadata("batch_valuations")
+    tracking: Tracking = lineage.resources["tracking"]
+    model = tracking.load_bundle(tracking.production())
+    table = pyarrow.parquet.read_table(str(told["url"]).removeprefix("file://")).to_pandas()
+
+    assert len(table) == told["dagster/row_count"]
+    valued = table[table["error"].isna()]
+    assert len(table) - len(valued) == told["not_valued"]
+    expected = model.value(as_sold(columns_from_frame(valued)))
+    np.testing.assert_allclose(valued["estimated_price"], expected.price, atol=0.01)
+    assert list(valued["confidence"]) == list(expected.confidence)
 
 
 def test_second_batch_duels_on_the_same_test_split(lineage: Lineage) -> None:

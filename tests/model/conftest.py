@@ -15,10 +15,12 @@ from realtor_local.market import generate
 from realtor_local.upstream import cut
 from realtor_model import drift
 from realtor_model.bundle import ValuationModel
+from realtor_model.comparables import SoldHomes
 from realtor_model.estimators import CANDIDATES
 from realtor_model.evaluation import regression_metrics
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
 from realtor_model.listing import COLUMNS, VALUATION_PRICE_RANGE, check
+from realtor_model.market import MarketStatistics
 from realtor_model.training import Rows, train_model
 
 AS_OF = np.datetime64("2022-05-06")
@@ -145,7 +147,12 @@ def _model(candidate: str) -> ValuationModel:
     )
     actual = market.validation.price
     metrics = model.metadata["metrics"] | {"test": regression_metrics(actual, actual * 1.1)}
-    return replace(model, metadata=model.metadata | {"metrics": metrics})
+    return replace(
+        model,
+        metadata=model.metadata | {"metrics": metrics},
+        sold_homes=SoldHomes.of(market.train.columns, market.train.price),
+        market=MarketStatistics.of(market.train.columns, market.train.price),
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

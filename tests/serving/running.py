@@ -17,10 +17,12 @@ import numpy as np
 import pandas as pd
 
 from realtor_model.bundle import ValuationModel
+from realtor_model.comparables import SoldHomes
 from realtor_model.drift import profile
 from realtor_model.evaluation import ratio_study
 from realtor_model.features import FeatureEncoder, columns_from_frame
 from realtor_model.listing import COLUMNS, normalise
+from realtor_model.market import MarketStatistics
 from realtor_model.training import Rows, train_model
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +86,12 @@ def make_model(seed: int = 0, candidate: str = "xgboost") -> ValuationModel:
     metrics = model.metadata["metrics"]
     study = ratio_study(actual, np.exp(model.estimator.predict_log(judged)))
     told = {"metrics": metrics | {"test": metrics["validation"]}, "ratio_study": study}
-    return replace(model, metadata=model.metadata | told)
+    return replace(
+        model,
+        metadata=model.metadata | told,
+        sold_homes=SoldHomes.of(columns, price),
+        market=MarketStatistics.of(columns, price),
+    )
 
 
 def free_port() -> int:

@@ -1,7 +1,9 @@
 """Files are valued by the model the service serves, row by row, whole or not at all."""
 
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,84 @@ def test_a_file_that_cannot_be_scored_leaves_nothing(
 def test_a_missing_file_is_named(tmp_path: Path, model: ValuationModel) -> None:
     with pytest.raises(UnusableFile, match=r"nowhere\.csv"):
         score_file(tmp_path / "nowhere.csv", tmp_path / "out.csv", model)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from realtor_model.bundle import ValuationModel
+from realtor_serving.batch import score_file
+
+def killed(rows):
+    if rows >= 380:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+source, target, bundle = map(Path, sys.argv[1:])
+score_file(source, target, ValuationModel.load(bundle), progress=killed, chunk_rows=40)
+"""
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_killed_run_goes_on_where_it_was(
+    tmp_path: Path, homes: pd.DataFrame, bundle: Path, suffix: str
+) -> None:
+    source, target, whole = (tmp_path / f"{name}.{suffix}" for name in ("in", "out", "whole"))
+    homes.to_csv(source, index=False) if suffix == "csv" else homes.to_parquet(source)
+    command = [sys.executable, "-c", KILLED, source, target, bundle]
+    killed = subprocess.run(command, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not target.exists()
+
+    model = ValuationModel.load(bundle)
+    report = score_file(source, target, model, chunk_rows=40)
+    unbroken = score_file(source, whole, model, chunk_rows=40)
+
+    # Two parts of four chunks are whole by then.
+    assert (report.resumed, unbroken.resumed) == (320, 0)
+    assert (report.rows, report.valued, report.failed) == (500, 498, 2)
+    pd.testing.assert_frame_equal(read(target), read(whole))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in (source, target, whole)
+    )
+
+
+def test_other_rows_or_another_model_start_anew(
+    tmp_path: Path, homes: pd.DataFrame, model: ValuationModel
+) -> None:
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    homes.to_parquet(source)
+
+    class Stopped(Exception): ...
+
+    def stop(rows: int) -> None:
+        if rows >= 380:
+            raise Stopped
+
+    other = replace(model, metadata=model.metadata | {"trained_at": "2026-03-01T00:00:00+00:00"})
+    for change in ("model", "rows", "nothing"):
+        with pytest.raises(Stopped):
+            score_file(source, target, model, progress=stop, chunk_rows=40)
+        if change == "rows":
+            homes[::-1].to_parquet(source)
+        again = score_file(source, target, other if change == "model" else model, chunk_rows=40)
+        assert again.resumed == (320 if change == "nothing" else 0)
+        assert again.rows == 500
+
+
+def test_two_runs_do_not_write_one_file(
+    tmp_path: Path, homes: pd.DataFrame, model: ValuationModel
+) -> None:
+    source, target = tmp_path / "in.parquet", tmp_path / "out.csv"
+    homes.to_parquet(source)
+    told: list[str] = []
+
+    def another(rows: int) -> None:
+        with pytest.raises(UnusableFile, match="another run is writing it") as refused:
+            score_file(source, target, model)
+        told.append(str(refused.value))
+
+    assert score_file(source, target, model, progress=another).rows == 500
+    assert told
 
 
 def test_the_command_line(tmp_path: Path, bundle: Path) -> None:

@@ -163,7 +163,7 @@ def test_the_service_says_what_it_is(service: Server, model: ValuationModel) -> 
     assert offered == {
         ("GET", "/"), ("GET", "/health"), ("GET", "/model-info"), ("GET", "/metrics"),
         ("POST", "/predict"), ("POST", "/predict-batch"), ("POST", "/explain"),
-        ("POST", "/reload-model"),
+        ("POST", "/reload-model"), ("POST", "/comparables"), ("GET", "/market"), ("GET", "/places"),
     }  # fmt: skip
     assert all(each["summary"] for each in index["endpoints"])
     assert service.get(index["docs"]).json()["paths"].keys() >= {"/predict", "/explain"}

@@ -1,0 +1,212 @@
+"""A whole file valued offline, beside one request at a time, MLflow's pyfunc, and the bare trees.
+
+    python -m benchmarks.scoring --rows 2000000
+
+A champion is trained on a synthetic market as the platform trains it, and other listings are
+valued: Parquet in, every row checked, with its range and its warnings, Parquet out. The floor is
+the booster's predict alone on a matrix that is ready. Exit status 1 when a figure misses its
+target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import xgboost
+
+import realtor_assets.models
+from benchmarks._market import AS_OF, splits_of
+from realtor_assets.models import signature
+from realtor_local.market import generate
+from realtor_model import drift
+from realtor_model.bundle import ValuationModel
+from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
+from realtor_model.listing import INPUTS, normalise
+from realtor_model.training import Rows, train_model
+from realtor_serving.batch import score_file
+
+ROOT = Path(__file__).parents[1]
+FLOOR_ROWS, PYFUNC_ROWS, REQUESTS, ROUNDS = 300_000, 10_000, 400, 3
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Rows a second, and what `realtor score` has to be of it: `ratio` at least `target`."""
+
+    name: str
+    rows_a_second: float
+    ratio: float
+    target: float | None
+
+    @property
+    def met(self) -> bool:
+        return self.target is None or self.ratio >= self.target
+
+
+def champion(rows: int, seed: int) -> ValuationModel:
+    splits = splits_of(rows, seed, train=0.8)
+    train, validation = splits["train"], splits["validation"]
+    encoder, matrix = FeatureEncoder.fit(train.columns, train.price, as_of=AS_OF)
+    return train_model(
+        "xgboost",
+        encoder,
+        Rows(matrix, train.price),
+        Rows(encoder.transform(validation.columns), validation.price),
+        profile=drift.profile(train.columns, train.price),
+        metadata={
+            "data_version": "benchmark",
+            "batches": [0],
+            "as_of": str(AS_OF),
+            "trained_at": "2022-05-06T00:00:00+00:00",
+        },
+    )
+
+
+def rate(rows: int, action: Any, *arguments: Any) -> float:
+    started = time.perf_counter()
+    action(*arguments)
+    return rows / (time.perf_counter() - started)
+
+
+@contextmanager
+def service(bundle: Path, folder: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--working-dir", str(ROOT), "realtor_serving.service:ValuationService"]
+    variables = {
+        "REALTOR_HOME": str(folder),
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "MLFLOW_TRACKING_URI": "",
+        "REALTOR_CHAMPION_BUNDLE": str(bundle),
+    }
+    with (folder / "service.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=os.environ | variables, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                if httpx.get(f"{url}/health").is_success:
+                    break
+            except httpx.TransportError:
+                pass
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit((folder / "service.log").read_text()[-2000:])
+            time.sleep(0.3)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def one_by_one(url: str, homes: list[dict[str, Any]]) -> None:
+    with httpx.Client(base_url=url) as client:
+        for home in homes:
+            client.post("/predict", json=home).raise_for_status()
+
+
+def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = champion(train_rows, seed)
+        model.save(folder / "bundle")
+        print(f"champion: {model.estimator.hyperparameters}", file=sys.stderr)
+        model = ValuationModel.load(folder / "bundle")
+        listings = generate(rows, seed + 1).listings
+        frame = normalise(listings[listings["state"].notna()].reset_index(drop=True))
+        homes = frame[list(INPUTS)]
+        homes.to_parquet(folder / "homes.parquet", index=False)
+        sample = homes.head(FLOOR_ROWS)
+        estimator: Any = model.estimator
+        matrix = estimator._seen(model.encoder.transform(as_sold(columns_from_frame(sample))))
+        booster = xgboost.Booster({"nthread": os.cpu_count()})
+        booster.load_model(folder / "bundle" / estimator.file_name)
+        ready = xgboost.DMatrix(matrix)
+
+        floors, ours = [], []
+        for _ in range(ROUNDS):
+            # By turns: the machine may be shared.
+            floors.append(rate(len(sample), booster.predict, ready))
+            target = folder / "valued.parquet"
+            ours.append(rate(len(homes), score_file, folder / "homes.parquet", target, model))
+        floor, own = float(np.median(floors)), float(np.median(ours))
+
+        mlflow.pyfunc.save_model(
+            str(folder / "pyfunc"),
+            python_model=str(Path(realtor_assets.models.__file__).with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(folder / "bundle")},
+            signature=signature(),
+            pip_requirements=["xgboost"],
+        )
+        pyfunc = mlflow.pyfunc.load_model(str(folder / "pyfunc"))
+        valid = pd.read_parquet(folder / "valued.parquet")["error"].isna()
+        few = homes[valid].head(PYFUNC_ROWS).astype(object)
+        few = few.where(few.notna(), None)
+        few["prev_sold_date"] = few["prev_sold_date"].map(
+            lambda date: None if date is None else str(date.date())
+        )
+        numbers = ["brokered_by", "bed", "bath", "acre_lot", "street", "house_size"]
+        table = few.astype(dict.fromkeys(numbers, float))
+        pyfunc.predict(table.head(100))
+        with_pandas = rate(len(table), pyfunc.predict, table)
+        requests = [
+            {name: value for name, value in row.items() if value is not None}
+            for row in few.head(REQUESTS).to_dict("records")
+        ]
+        with service(folder / "bundle", folder) as url:
+            one_by_one(url, requests[:20])
+            over_http = rate(len(requests), one_by_one, url, requests)
+    return [
+        Figure("realtor score, Parquet to Parquet", own, 1.0, None),
+        Figure("the booster's predict, matrix ready", floor, own / floor, 0.4),
+        Figure("mlflow.pyfunc on pandas", with_pandas, own / with_pandas, 3.0),
+        Figure("POST /predict, one after another", over_http, own / over_http, 50.0),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rows", type=int, default=200_000, help="default %(default)s")
+    parser.add_argument("--train-rows", type=int, default=150_000, help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    options = parser.parse_args()
+    figures = measure(options.rows, options.train_rows, options.seed)
+    if options.json:
+        print(json.dumps([asdict(figure) | {"met": figure.met} for figure in figures]))
+    else:
+        print(f"{'':38}{'rows/s':>12}{'score / it':>12}{'target':>10}")
+        for figure in figures:
+            target = "" if figure.target is None else f"≥ {figure.target:g}"
+            verdict = "" if figure.met else "   MISSED"
+            print(
+                f"{figure.name:38}{figure.rows_a_second:>12,.0f}{figure.ratio:>12.2f}"
+                f"{target:>10}{verdict}"
+            )
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""What homes are listed and sold for in each state, city and zip: statistics of the train rows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from realtor_model.features import Columns
+
+By = Literal["state", "city", "zip"]
+BY: tuple[By, ...] = ("state", "city", "zip")
+
+PRICE_QUANTILES = {"price_p10": 0.1, "price_p25": 0.25, "median_price": 0.5, "price_p75": 0.75,
+                   "price_p90": 0.9}  # fmt: skip
+SQFT_QUANTILES = {"price_per_sqft_p25": 0.25, "median_price_per_sqft": 0.5,
+                  "price_per_sqft_p75": 0.75}  # fmt: skip
+FIGURES = ("listings", "sold", *PRICE_QUANTILES, *SQFT_QUANTILES)
+_NAME = {"state": "state", "city": "city", "zip": "zip_code"}
+COLUMNS = ("by", "state", "city", "zip_code", *FIGURES)
+
+
+@dataclass(frozen=True)
+class MarketStatistics:
+    """One row for each state, city and zip, by falling number of listings.
+
+    table: by (one of `BY`), state, city, zip_code (text or None: a zip has the state and the city
+    that most of its listings name), listings, sold (int64), and quantiles of price and of price per
+    square foot, dollars (float32; NaN where no listing tells a size).
+    """
+
+    table: pd.DataFrame
+
+    @classmethod
+    def of(cls, columns: Columns, price: NDArray[np.float64]) -> Self:
+        """Statistics of n listings: asking prices and sales together; `sold` counts the sales."""
+        listings = pd.DataFrame(
+            {
+                "state": pd.Categorical(_spelled(columns["state"])),
+                "city": pd.Categorical(_spelled(columns["city"])),
+                "zip_code": pd.Categorical(columns["zip_code"]),
+                "sold": columns["status"] == "sold",
+                "price": price,
+                "price_per_sqft": price / columns["house_size"],
+            }
+        )
+        zips = _statistics(listings, ["zip_code"])
+        named = listings.groupby(["zip_code", "state", "city"], observed=True).size()
+        most = named.sort_values(ascending=False, kind="stable").reset_index()
+        names = most.drop_duplicates("zip_code").set_index("zip_code")[["state", "city"]]
+        zips = zips.join(names.astype(object), on="zip_code")
+        tables = {
+            "state": _statistics(listings, ["state"]),
+            "city": _statistics(listings, ["state", "city"]),
+            "zip": zips,
+        }
+        table = pd.concat(
+            [frame.assign(by=by) for by, frame in tables.items()], ignore_index=True
+        ).reindex(columns=list(COLUMNS))
+        return cls.from_frame(table.sort_values("listings", ascending=False, kind="stable"))
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> Self:
+        """The statistics whose `table` this is.
+
+        Raises:
+            KeyError: a column is missing.
+        """
+        table = frame[list(COLUMNS)].reset_index(drop=True)
+        texts = table[["by", "state", "city", "zip_code"]].astype(object)
+        table[texts.columns] = texts.where(texts.notna(), None)
+        figures = dict.fromkeys((*PRICE_QUANTILES, *SQFT_QUANTILES), np.float32)
+        return cls(table.astype({"listings": np.int64, "sold": np.int64, **figures}))
+
+    def rows(
+        self,
+        by: By,
+        *,
+        state: str | None = None,
+        city: str | None = None,
+        prefix: str = "",
+        most: int = 100,
+    ) -> list[dict[str, Any]]:
+        """The `most` largest places of a kind, as dicts of `COLUMNS` (None for what is unknown).
+
+        Only those in `state` and `city` where given, whose name or zip begins with `prefix`; case
+        does not matter.
+        """
+        kept, folded = self._kinds[by]
+        mask = np.ones(len(kept), bool)
+        for name, text in (("state", state), ("city", city)):
+            if text is not None:
+                mask &= folded[name] == text.strip().casefold()
+        places = np.flatnonzero(mask)
+        if start := prefix.strip().casefold():
+            names = folded[_NAME[by]]
+            places = np.array([at for at in places if names[at].startswith(start)], np.intp)
+        return [_plain(row) for row in kept.iloc[places[:most]].to_dict("records")]
+
+    @cached_property
+    def _kinds(self) -> dict[By, tuple[pd.DataFrame, dict[str, NDArray[np.object_]]]]:
+        """For each kind its rows, and its names casefolded."""
+        kinds = {}
+        for by in BY:
+            kept = self.table[self.table["by"] == by].reset_index(drop=True)
+            kinds[by] = (
+                kept,
+                {
+                    name: np.array([(text or "").casefold() for text in kept[name]], object)
+                    for name in ("state", "city", "zip_code")
+                },
+            )
+        return kinds
+
+
+def _statistics(listings: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    grouped = listings.groupby(keys, observed=True)
+    sold = grouped["sold"].agg(["size", "sum"]).set_axis(["listings", "sold"], axis=1)
+    parts = [sold]
+    for column, quantiles in (("price", PRICE_QUANTILES), ("price_per_sqft", SQFT_QUANTILES)):
+        values = grouped[column].quantile(np.array(list(quantiles.values()))).unstack()
+        parts.append(values.set_axis(list(quantiles), axis=1))
+    frame = pd.concat(parts, axis=1).reset_index()
+    return frame.astype(dict.fromkeys(keys, object))
+
+
+def _spelled(texts: NDArray[np.object_]) -> NDArray[np.object_]:
+    """`texts` (n,), each as most rows that differ from it by case alone spell it."""
+    codes, distinct = pd.factorize(texts)
+    counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
+    best: dict[str, int] = {}
+    for code in np.argsort(-counts, kind="stable").tolist():
+        best.setdefault(distinct[code].strip().casefold(), code)
+    spelled = [distinct[best[text.strip().casefold()]].strip() for text in distinct]
+    return np.array([*spelled, None], object)[codes]
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): None if value != value else value for name, value in row.items()}

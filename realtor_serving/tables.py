@@ -1,0 +1,161 @@
+"""Batches as tables: CSV, Parquet and Arrow bodies read within limits, and answers in kind."""
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from realtor_model.listing import INPUTS
+from realtor_model.scoring import ESTIMATES
+from realtor_serving.requests import in_words
+from realtor_serving.schemas import MAX_BATCH, BatchRow
+
+JSON = "application/json"
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
+ARROW = "application/vnd.apache.arrow.stream"
+TABLES = (CSV, PARQUET, ARROW)
+
+# What a table may take in memory: a body of megabytes can claim to hold gigabytes.
+MAX_TABLE_BYTES = 256 * 1024**2
+_ROWS_AT_A_TIME = 256
+_COMPRESSED = (0x184D2204, 0xFD2FB528)  # how a frame of LZ4 and of Zstandard begins
+
+
+class UnreadableTable(Exception):
+    """A body that is no table of homes, or too large a one; the text says why."""
+
+
+def media_type(header: str) -> str:
+    """The media type of a Content-Type header, without its parameters."""
+    return header.partition(";")[0].strip().lower()
+
+
+def answer_type(accept: str, sent: str) -> str:
+    """In what to answer: the first type in the Accept header that is known, else as was sent."""
+    wanted = (media_type(each) for each in accept.split(","))
+    return next((each for each in wanted if each in (JSON, *TABLES)), sent)
+
+
+def read_table(body: bytes, kind: str) -> pa.Table:
+    """The table in `body`, of at most `MAX_BATCH` rows; a CSV's columns are all text.
+
+    Raises `UnreadableTable`.
+    """
+    try:
+        table = _gathered(_batches(body, kind))
+    except (pa.ArrowException, OSError, ValueError) as problem:
+        raise UnreadableTable(f"the body is no {kind} that can be read: {problem}") from problem
+    if not table.num_rows:
+        raise UnreadableTable(f"the table has no rows; from 1 to {MAX_BATCH:,} can be valued")
+    if not set(table.column_names) & set(INPUTS):
+        raise UnreadableTable(
+            f"none of the table's columns is one of {', '.join(INPUTS)}; it has "
+            f"{', '.join(table.column_names)[:200]}"
+        )
+    return table
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The inputs of each row; NaN is how some writers say that there is nothing."""
+    known = table.select([name for name in INPUTS if name in table.column_names])
+    return [
+        {name: None if value != value else value for name, value in row.items()}
+        for row in known.to_pylist()
+    ]
+
+
+def answer_table(sent: pa.Table | None, rows: Iterable[BatchRow]) -> pa.Table:
+    """The table that was sent, with `ESTIMATES` beside each row."""
+    answers = pa.Table.from_pylist([_estimate(row) for row in rows], ESTIMATES)
+    if sent is None:
+        return answers
+    kept = [name for name in sent.column_names if name not in ESTIMATES.names]
+    columns = [*(sent.column(name) for name in kept), *answers.columns]
+    return pa.table(columns, names=[*kept, *ESTIMATES.names])
+
+
+def write_table(table: pa.Table, kind: str) -> bytes:
+    """`table` as a body. Raises `UnreadableTable` for what a CSV cannot hold."""
+    sink = io.BytesIO()
+    if kind == PARQUET:
+        pa.parquet.write_table(table, sink)
+    elif kind == ARROW:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        try:
+            pa.csv.write_csv(table, sink, pa.csv.WriteOptions(quoting_style="needed"))
+        except pa.ArrowException as problem:
+            raise UnreadableTable(f"the answer cannot be a CSV: {problem}") from problem
+    return sink.getvalue()
+
+
+def _batches(body: bytes, kind: str) -> Iterator[pa.RecordBatch]:
+    if kind == CSV:
+        with pa.csv.open_csv(io.BytesIO(body)) as header:
+            names = header.schema.names
+        yield from pa.csv.open_csv(
+            io.BytesIO(body),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+    elif kind == PARQUET:
+        file = pa.parquet.ParquetFile(io.BytesIO(body))
+        groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
+        _bounded(file.metadata.num_rows, sum(group.total_byte_size for group in groups))
+        yield from file.iter_batches(batch_size=_ROWS_AT_A_TIME)
+    else:
+        _bounded(0, _claimed_bytes(body))
+        yield from pa.ipc.open_stream(body)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    kept: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        _bounded(rows, size)
+        kept.append(batch)
+    if not kept:
+        return pa.table({})
+    # A repeated name would be found by none of the columns that have it.
+    if len(set(kept[0].schema.names)) < len(kept[0].schema.names):
+        raise UnreadableTable("the table has two columns of one name")
+    return pa.Table.from_batches(kept)
+
+
+def _bounded(rows: int, size: int) -> None:
+    if rows > MAX_BATCH:
+        raise UnreadableTable(f"the table has more than {MAX_BATCH:,} rows, the most of a batch")
+    if size > MAX_TABLE_BYTES:
+        raise UnreadableTable(f"the table takes more than {MAX_TABLE_BYTES:,} bytes of memory")
+
+
+def _claimed_bytes(body: bytes) -> int:
+    """What the compressed buffers of an Arrow stream say that they will unpack to.
+
+    Each begins at a multiple of 8 bytes with its unpacked length, followed by the frame.
+    """
+    words = np.frombuffer(body, "<i8", len(body) // 8)
+    begins = np.isin(words & 0xFFFFFFFF, _COMPRESSED)
+    lengths = words[:-1][begins[1:]]
+    return int(lengths[lengths > 0].astype(np.float64).sum())
+
+
+def _estimate(row: BatchRow) -> dict[str, Any]:
+    if row.valuation is None:
+        detail = row.error.detail if row.error else []
+        return {"error": "; ".join(map(in_words, detail))}
+    value = row.valuation
+    return {
+        "estimated_price": value.price,
+        "estimated_low": value.low,
+        "estimated_high": value.high,
+        "confidence": value.confidence,
+        "warnings": "; ".join(value.warnings) or None,
+    }
