@@ -2,9 +2,9 @@
 
     python -m benchmarks.scoring --rows 2000000
 
-A champion is trained on a synthetic market as the platform trains it, and other listings are
-valued: Parquet in, every row checked, with its range and its warnings, Parquet out. The floor is
-the booster's predict alone on a matrix that is ready. Exit status 1 when a figure misses its
+A champion of full size, 500 trees of depth 8, is trained on a synthetic market, and other listings
+are valued: Parquet in, every row checked, with its range and its warnings, Parquet out. The floor
+is the booster's predict alone on a matrix that is ready. Exit status 1 when a figure misses its
 target.
 """
 
@@ -67,6 +67,7 @@ def champion(rows: int, seed: int) -> ValuationModel:
         encoder,
         Rows(matrix, train.price),
         Rows(encoder.transform(validation.columns), validation.price),
+        hyperparameters={"early_stopping_rounds": 500},
         profile=drift.profile(train.columns, train.price),
         metadata={
             "data_version": "benchmark",
@@ -143,11 +144,11 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
         matrix = estimator._seen(model.encoder.transform(as_sold(columns_from_frame(sample))))
         booster = xgboost.Booster({"nthread": os.cpu_count()})
         booster.load_model(folder / "bundle" / estimator.file_name)
-        ready = xgboost.DMatrix(matrix)
-
         floors, ours = [], []
         for _ in range(ROUNDS):
             # By turns: the machine may be shared.
+            # A matrix of its own: of one that it has seen, the booster knows the answers.
+            ready = xgboost.DMatrix(matrix)
             floors.append(rate(len(sample), booster.predict, ready))
             target = folder / "valued.parquet"
             ours.append(rate(len(homes), score_file, folder / "homes.parquet", target, model))

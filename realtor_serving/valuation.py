@@ -53,7 +53,6 @@ def value(champion: Champion, properties: Sequence[Property]) -> list[Valuation]
     """The valuations of n properties, in their order."""
     columns = as_sold(columns_from_properties(properties))
     values = champion.model.value(columns)
-    warnings = champion.model.warnings(columns)
     model = model_ref(champion)
     as_of = _day(champion.model.metadata["as_of"])
     return [
@@ -64,7 +63,7 @@ def value(champion: Champion, properties: Sequence[Property]) -> list[Valuation]
             coverage=RANGE,
             confidence=values.confidence[i],
             as_of=as_of,
-            warnings=warnings.get(i, []),
+            warnings=values.warnings.get(i, []),
             model=model,
         )
         for i in range(len(properties))
