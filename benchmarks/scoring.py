@@ -2,9 +2,9 @@
 
     python -m benchmarks.scoring --rows 2000000
 
-A champion is trained on a synthetic market as the platform trains it, and other listings are
-valued: Parquet in, every row checked, with its range and its warnings, Parquet out. The floor is
-the booster's predict alone on a matrix that is ready. Exit status 1 when a figure misses its
+A champion of full size, 500 trees of depth 8, is trained on a synthetic market, and other listings
+are valued: Parquet in, every row checked, with its range and its warnings, Parquet out. The floor
+is the booster's predict alone on a matrix that is ready. Exit status 1 when a figure misses its
 target.
 """
 
@@ -67,6 +67,7 @@ def champion(rows: int, seed: int) -> ValuationModel:
         encoder,
         Rows(matrix, train.price),
         Rows(encoder.transform(validation.columns), validation.price),
+        hyperparameters={"early_stopping_rounds": 500},
         profile=drift.profile(train.columns, train.price),
         metadata={
             "data_version": "benchmark",
@@ -78,9 +79,14 @@ def champion(rows: int, seed: int) -> ValuationModel:
 
 
 def rate(rows: int, action: Any, *arguments: Any) -> float:
-    started = time.perf_counter()
+    return rates(rows, action, *arguments)[0]
+
+
+def rates(rows: int, action: Any, *arguments: Any) -> tuple[float, float]:
+    """Rows by second, and by second of this process's processor time."""
+    started, worked = time.perf_counter(), time.process_time()
     action(*arguments)
-    return rows / (time.perf_counter() - started)
+    return rows / (time.perf_counter() - started), rows / (time.process_time() - worked)
 
 
 @contextmanager
@@ -143,15 +149,16 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
         matrix = estimator._seen(model.encoder.transform(as_sold(columns_from_frame(sample))))
         booster = xgboost.Booster({"nthread": os.cpu_count()})
         booster.load_model(folder / "bundle" / estimator.file_name)
-        ready = xgboost.DMatrix(matrix)
-
         floors, ours = [], []
         for _ in range(ROUNDS):
             # By turns: the machine may be shared.
-            floors.append(rate(len(sample), booster.predict, ready))
+            # A matrix of its own: of one that it has seen, the booster knows the answers.
+            ready = xgboost.DMatrix(matrix)
+            floors.append(rates(len(sample), booster.predict, ready))
             target = folder / "valued.parquet"
-            ours.append(rate(len(homes), score_file, folder / "homes.parquet", target, model))
-        floor, own = float(np.median(floors)), float(np.median(ours))
+            ours.append(rates(len(homes), score_file, folder / "homes.parquet", target, model))
+        floor, floor_cpu = np.median(floors, axis=0).tolist()
+        own, own_cpu = np.median(ours, axis=0).tolist()
 
         mlflow.pyfunc.save_model(
             str(folder / "pyfunc"),
@@ -181,6 +188,7 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
     return [
         Figure("realtor score, Parquet to Parquet", own, 1.0, None),
         Figure("the booster's predict, matrix ready", floor, own / floor, 0.4),
+        Figure("the same, by processor second", floor_cpu, own_cpu / floor_cpu, 0.4),
         Figure("mlflow.pyfunc on pandas", with_pandas, own / with_pandas, 3.0),
         Figure("POST /predict, one after another", over_http, own / over_http, 50.0),
     ]

@@ -43,6 +43,7 @@ _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
 # Upper limits of the forecast standard deviation: the half width, relative to the price, of the
 # range that holds 68 % of prices. HouseCanary's scale: high up to 15 %, medium up to 30 %.
 CONFIDENCE_LIMITS = {"medium": 0.30, "high": 0.15}
+_GRADES = np.array(["low", *CONFIDENCE_LIMITS], object)
 
 
 class BrokenBundle(Exception):
@@ -59,7 +60,8 @@ class Valuations:
 
     price, low, high: (n,) dollars. deviation: (n,) half width of the calibrated 68 % range,
     relative to the price (AVMs publish it as forecast standard deviation). confidence: (n,)
-    "high", "medium" or "low", by it.
+    "high", "medium" or "low", by it; one grade lower where training never saw the state, the city
+    or the zip. warnings: by row, in plain words, what makes its valuation a guess; most have none.
     """
 
     price: Floats
@@ -67,6 +69,7 @@ class Valuations:
     high: Floats
     deviation: Floats
     confidence: NDArray[np.object_]
+    warnings: dict[int, list[str]]
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,19 @@ class ValuationModel:
 
     def value(self, columns: Columns) -> Valuations:
         """Price, range and confidence of n rows; give it `as_sold` columns to value homes."""
-        matrix = self.encoder.transform(columns)
+        at = self.encoder.locate(columns)
+        unknown = self.encoder.unknown(columns, at)
+        matrix = self.encoder.transform(columns, at)
         log_price = self.estimator.predict_log(matrix)
         (low, high), (less, more) = self.ranges.interval(matrix, log_price, (RANGE, DEVIATION))
         deviation = (np.exp(more - log_price) - np.exp(less - log_price)) / 2.0
-        confidence = np.full(len(log_price), "low", object)
-        for grade, limit in CONFIDENCE_LIMITS.items():
-            confidence[deviation <= limit] = grade
-        return Valuations(np.exp(log_price), np.exp(low), np.exp(high), deviation, confidence)
+        grade = sum((deviation <= limit).astype(np.intp) for limit in CONFIDENCE_LIMITS.values())
+        grade -= np.logical_or.reduce(list(unknown.values()))
+        confidence = _GRADES[np.maximum(grade, 0)]
+        warnings = self._warnings(columns, unknown)
+        return Valuations(
+            np.exp(log_price), np.exp(low), np.exp(high), deviation, confidence, warnings
+        )
 
     def explain(self, columns: Columns) -> Explanation:
         """The exact SHAP values of n rows; see `Explanation`."""
@@ -141,11 +149,12 @@ class ValuationModel:
         assert self.sold_homes is not None
         return Neighbourhoods(self.sold_homes, self.encoder, self.estimator)
 
-    def warnings(self, columns: Columns) -> dict[int, list[str]]:
-        """By row, in plain words, what makes its valuation a guess; most rows have nothing."""
+    def _warnings(
+        self, columns: Columns, unknown: dict[str, NDArray[np.bool_]]
+    ) -> dict[int, list[str]]:
         texts: dict[int, list[str]] = {}
-        for name, unknown in self.encoder.unknown(columns).items():
-            for row in np.flatnonzero(unknown).tolist():
+        for name, mask in unknown.items():
+            for row in np.flatnonzero(mask).tolist():
                 place = f"{name.replace('_', ' ')} {columns[name][row]}"
                 texts.setdefault(row, []).append(
                     f"{place} is not among the listings learned from: the home is valued by what "

@@ -98,7 +98,7 @@ def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.Reco
         return pa.array(whole, kind, mask=missing)
 
     warnings = np.full(len(rows), None, object)
-    for row, texts in model.warnings(columns).items():
+    for row, texts in values.warnings.items():
         warnings[row] = "; ".join(texts)
     dollars = [np.round(each, 2) for each in (values.price, values.low, values.high)]
     return pa.RecordBatch.from_arrays(

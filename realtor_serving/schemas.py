@@ -257,6 +257,10 @@ class ModelInfo(BaseModel):
     metrics: dict[str, dict[str, float]]
     ratio_study: dict[str, float] | None
     coverage: float
+    confidence_limits: dict[str, float] = Field(
+        description="The widest half of the 68 % range, relative to the price, of each grade; what "
+        "is wider is low."
+    )
     feature_names: list[str]
     importance: dict[str, float] = Field(
         description="Mean |SHAP value| of each feature over train rows, log dollars."

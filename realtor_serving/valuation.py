@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from realtor_model.bundle import CONFIDENCE_LIMITS
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.intervals import RANGE
 from realtor_model.listing import INPUTS, RANGES, REGISTERED_MODEL, STATUSES, Property
@@ -53,7 +54,6 @@ def value(champion: Champion, properties: Sequence[Property]) -> list[Valuation]
     """The valuations of n properties, in their order."""
     columns = as_sold(columns_from_properties(properties))
     values = champion.model.value(columns)
-    warnings = champion.model.warnings(columns)
     model = model_ref(champion)
     as_of = _day(champion.model.metadata["as_of"])
     return [
@@ -64,7 +64,7 @@ def value(champion: Champion, properties: Sequence[Property]) -> list[Valuation]
             coverage=RANGE,
             confidence=values.confidence[i],
             as_of=as_of,
-            warnings=warnings.get(i, []),
+            warnings=values.warnings.get(i, []),
             model=model,
         )
         for i in range(len(properties))
@@ -244,6 +244,7 @@ def model_info(champion: Champion, history_url: str | None = None) -> ModelInfo:
         metrics=facts["metrics"],
         ratio_study=facts.get("ratio_study"),
         coverage=RANGE,
+        confidence_limits=CONFIDENCE_LIMITS,
         feature_names=list(model.encoder.feature_names),
         importance=model.estimator.importance(),
         sold_homes=0 if model.sold_homes is None else len(model.sold_homes),
@@ -265,6 +266,7 @@ def allowed_inputs() -> dict[str, dict[str, Any]]:
             described[name] = {"choices": list(STATUSES)}
         else:
             described[name] = {"format": "date" if name == "prev_sold_date" else "text"}
+        described[name]["description"] = Property.model_fields[name].description
     return described
 
 

@@ -179,21 +179,23 @@ class FeatureEncoder:
             matrix[inside] = encoder._in_chunks(take(columns, inside), where, means)
         return encoder, matrix
 
-    def transform(self, columns: Columns) -> NDArray[np.float32]:
+    def locate(self, columns: Columns) -> Located:
+        """Where n rows are: what `transform` and `unknown` look up, for both of them to use."""
+        return locate(columns, self._places)
+
+    def transform(self, columns: Columns, at: Located | None = None) -> NDArray[np.float32]:
         """The matrix (n, n_features) of any rows, all finite; a row's values depend on it alone."""
-        return self._in_chunks(columns, locate(columns, self._places), self._means)
+        return self._in_chunks(columns, at or self.locate(columns), self._means)
 
     def coordinates(self, columns: Columns) -> Floats:
         """Latitude and longitude (n, 2), degrees, of the centre of each row's zip.
 
         Of an unknown zip those of its first three digits, else its city, its state, the country.
         """
-        at = locate(columns, self._places)
-        return self._points[at.place]
+        return self._points[self.locate(columns).place]
 
-    def unknown(self, columns: Columns) -> dict[str, NDArray[np.bool_]]:
+    def unknown(self, columns: Columns, at: Located) -> dict[str, NDArray[np.bool_]]:
         """For state, city and zip_code: which rows (n,) name one that training never saw."""
-        at = locate(columns, self._places)
         return {
             name: (at.codes[name] < 0) & pd.notna(columns[name])
             for name in ("state", "city", "zip_code")

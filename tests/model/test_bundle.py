@@ -258,9 +258,31 @@ def test_confidence_is_the_calibrated_68_percent_width(
     calibration = Calibration((), {RANGE: (0.6,), DEVIATION: (half_width,)})
     values = replace(model_of("xgboost"), ranges=Ranges(NoSpans(), calibration)).value(homes)
 
-    assert set(values.confidence) == {grade}
+    known = [row for row in range(len(values.price)) if row not in values.warnings]
+    assert len(known) > 100
+    assert set(values.confidence[known]) == {grade}
     assert values.deviation == pytest.approx(np.sinh(half_width))
     assert values.high == pytest.approx(values.price * np.exp(0.6))
+
+
+@pytest.mark.parametrize(
+    ("half_width", "known", "unknown"),
+    [(0.10, "high", "medium"), (0.16, "medium", "low"), (0.5, "low", "low")],
+)
+def test_an_unknown_place_is_one_grade_less_certain(
+    model_of: ModelOf, half_width: float, known: str, unknown: str
+) -> None:
+    calibration = Calibration((), {RANGE: (0.6,), DEVIATION: (half_width,)})
+    model = replace(model_of("xgboost"), ranges=Ranges(NoSpans(), calibration))
+    asked = [
+        {"state": "Ohio", "zip_code": "44101", "house_size": 1500, "brokered_by": 999_999},
+        {"state": "Ohio", "zip_code": "99999", "house_size": 1500},
+        {"state": "Ohio", "city": "Atlantis", "house_size": 1500},
+        {"state": "Utopia", "house_size": 1500},
+    ]
+    columns = as_sold(columns_from_properties([Property.model_validate(each) for each in asked]))
+
+    assert list(model.value(columns).confidence) == [known, unknown, unknown, unknown]
 
 
 def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> None:
@@ -288,7 +310,7 @@ def test_warnings_name_what_makes_a_valuation_a_guess(model_of: ModelOf) -> None
         {"state": "Utopia", "bed": 3},
     ]
     columns = as_sold(columns_from_properties([Property.model_validate(each) for each in asked]))
-    told = model_of("xgboost").warnings(columns)
+    told = model_of("xgboost").value(columns).warnings
     odd, nowhere = told[1], told[2]
 
     assert set(told) == {1, 2}

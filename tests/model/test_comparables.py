@@ -1,5 +1,6 @@
 """Comparables: near before similar, adjusted line by line, and nobody twice."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,3 +115,12 @@ def test_an_empty_neighbourhood_has_no_comparables(model: ValuationModel, homes:
 
     assert told.found.within == len(told.price) == 0
     assert told.adjustments.shape == (0, len(told.inputs))
+
+
+def test_a_market_without_a_sale_has_no_comparables(model: ValuationModel, homes: Columns) -> None:
+    sold = model.sold_homes
+    assert sold is not None
+    none = SoldHomes.of(take(sold.columns, np.arange(0)), sold.price[:0])
+    told = replace(model, sold_homes=none).compare(one(homes, 0))
+
+    assert len(none) == len(told.price) == told.found.within == 0

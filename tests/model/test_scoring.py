@@ -115,7 +115,7 @@ def test_estimates_are_those_of_a_request_row_by_row(model_of: ModelOf) -> None:
         assert answers[row]["estimated_low"] == round(float(alone.low[0]), 2)
         assert answers[row]["confidence"] == alone.confidence[0]
         assert answers[row]["error"] is None
-        assert answers[row]["warnings"] == ("; ".join(model.warnings(columns).get(0, [])) or None)
+        assert answers[row]["warnings"] == ("; ".join(alone.warnings.get(0, [])) or None)
     assert "bed is 0; it must be from 1 to 100 bedrooms" in answers[1]["error"]
     assert answers[3]["error"].startswith("state or zip_code is required")
     assert answers[1]["estimated_price"] is answers[3]["confidence"] is None

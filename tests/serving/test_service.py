@@ -173,6 +173,8 @@ def test_the_service_says_what_it_is(service: Server, model: ValuationModel) -> 
     assert info["feature_names"] == list(model.encoder.feature_names)
     assert set(info["inputs"]) == set(INPUTS)
     assert info["inputs"]["bed"]["high"] == RANGES["bed"].high
+    assert info["inputs"]["bed"]["description"] == "Bedrooms"
+    assert info["confidence_limits"] == {"high": 0.15, "medium": 0.3}
     assert re.fullmatch(r"[0-9a-f]{64}", info["bundle_sha256"])
 
 
