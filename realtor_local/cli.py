@@ -284,7 +284,10 @@ def admit(
 def history(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show what was decided of every batch and challenger, and every release, with reasons."""
+    """Show what was decided of every batch and challenger, and every release, with reasons.
+
+    Exit code 0 also before the first batch; 1 when a database does not answer.
+    """
     from realtor_local.history import read_history, show
 
     environment = _platform()

@@ -1,105 +1,71 @@
-"""The two policies: when to train, and when a challenger takes over."""
+"""Decisions that no figure of the model is asked for."""
 
+import datetime as dt
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from realtor_assets.monitoring import Evidence, RetrainPolicy, decide
-from realtor_assets.release import PromotionPolicy
-from realtor_model.evaluation import paired_comparison
+from realtor_assets.batches import Load
+from realtor_assets.resources import Database
+from realtor_assets.retraining import decide
+from tests.serving.running import make_model
 
-QUIET = Evidence(
-    new_batches=[4],
-    new_rows=100,
-    champion_rows=10_000,
-    error=0.13,
-    expected_error=0.12,
-    worst_psi=0.05,
-    worst_psi_feature="state",
-    unseen_share=0.01,
-    unseen_feature="zip_code",
-    outside_price_range=0.0,
+LOAD = Load(
+    load_id=7,
+    partition_key="group-1-batch-004-0123abcd",
+    group_number=1,
+    batch_number=4,
+    state="loaded",
+    error=None,
+    received=100,
+    inserted=80,
+    to_learn_from=70,
+    loaded_at=dt.datetime(2026, 11, 24, tzinfo=dt.UTC),
 )
+NO_DATABASE = Database(url="postgresql://nowhere")
 
 
-def test_the_first_model_is_always_trained() -> None:
-    assert decide(None, RetrainPolicy()).rule == "first model"
+def test_the_first_batch_trains_the_first_model() -> None:
+    decision = decide(LOAD, None, [LOAD], NO_DATABASE, admitted=False)
 
-
-def test_nothing_new_is_no_reason() -> None:
-    decision = decide(replace(QUIET, new_batches=[], new_rows=0), RetrainPolicy())
-
-    assert (decision.decision, decision.rule) == ("skip", "nothing new")
-
-
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        ({"error": 0.31, "outside_price_range": 1.0}, "error"),
-        ({"worst_psi": 0.4}, "drift"),
-        ({"unseen_share": 0.2}, "unseen categories"),
-        ({"new_rows": 5_000}, "volume"),
-        ({}, "no reason to train"),
-    ],
-)
-def test_each_limit_is_a_reason_of_its_own(change: dict[str, float], rule: str) -> None:
-    decision = decide(replace(QUIET, **change), RetrainPolicy())
-
-    assert decision.rule == rule
-    assert decision.decision == ("skip" if rule == "no reason to train" else "train")
+    assert (decision.decision, decision.rule) == ("train", "first model")
     assert "batch 4" in decision.reason
 
 
-def test_the_reason_says_what_happened_in_words() -> None:
-    evidence = replace(QUIET, error=0.31, outside_price_range=1.0)
+@pytest.mark.parametrize("has_champion", [False, True])
+@pytest.mark.parametrize(
+    ("change", "rule", "words"),
+    [
+        ({"inserted": 0}, "nothing new", "Batch 4 brought nothing new: each of its 100 rows"),
+        (
+            {"state": "refused", "error": "columns are missing: price", "inserted": 0},
+            "refused",
+            "is not in RAW: columns are missing: price",
+        ),
+    ],
+)
+def test_what_brings_nothing_trains_nothing(
+    has_champion: bool, change: dict[str, object], rule: str, words: str
+) -> None:
+    model = make_model() if has_champion else None
+    load = replace(LOAD, **change)  # type: ignore[arg-type]
 
-    assert decide(evidence, RetrainPolicy()).reason == (
-        "The median error on batch 4 is 31%, was 12% on the champion's own test split: 100% of "
-        "prices lie outside the range seen in training."
-    )
+    decision = decide(load, model, [load], NO_DATABASE, admitted=False)
 
-
-def test_volume_alone_says_that_it_is_the_only_reason() -> None:
-    assert decide(replace(QUIET, new_rows=9_000), RetrainPolicy()).reason.startswith(
-        "Volume is the only reason"
-    )
-
-
-PRICE = np.exp(np.random.default_rng(1).normal(12.5, 0.6, 2_000))
-
-
-def predictions(noise: float, seed: int = 2) -> np.ndarray:
-    return PRICE * np.exp(np.random.default_rng(seed).normal(0, noise, len(PRICE)))
-
-
-def test_a_clearly_better_challenger_is_promoted() -> None:
-    duel = paired_comparison(PRICE, predictions(0.4), predictions(0.25, 3))
-
-    assert PromotionPolicy().decide(duel)[0] == "promoted"
+    assert (decision.decision, decision.rule) == ("skip", rule)
+    assert words in decision.reason
 
 
-def test_an_equally_good_challenger_is_rejected() -> None:
-    duel = paired_comparison(PRICE, predictions(0.3), predictions(0.3, 3))
+def test_what_the_champion_has_learned_already_trains_nothing() -> None:
+    model = make_model()
+    model = replace(model, metadata=model.metadata | {"loads": [6, 7]})
 
-    assert PromotionPolicy().decide(duel)[:2] == ("rejected", "not clearly more accurate")
+    decision = decide(LOAD, model, [LOAD], NO_DATABASE, admitted=False)
 
-
-def test_a_challenger_that_misses_a_few_homes_wildly_is_rejected() -> None:
-    wild = predictions(0.25, 3)
-    wild[np.argsort(PRICE)[-3:]] *= 12
-
-    decision = PromotionPolicy().decide(paired_comparison(PRICE, predictions(0.4), wild))
-
-    assert decision[:2] == ("rejected", "rmse worse")
+    assert (decision.decision, decision.rule) == ("skip", "known to the champion")
 
 
-@given(noise=st.floats(0.05, 0.6), seed=st.integers(0, 1_000))
-def test_no_model_is_promoted_over_itself(noise: float, seed: int) -> None:
-    same = predictions(noise, seed)
-
-    decision, _, _ = PromotionPolicy().decide(paired_comparison(PRICE, same, same, resamples=20))
-
-    assert decision == "rejected"
+def test_files_are_called_by_their_partition() -> None:
+    assert LOAD.name == "4"
+    assert replace(LOAD, group_number=0, partition_key="file-000-ab").name == "file-000-ab"
+    assert replace(LOAD, batch_number=None).name == LOAD.partition_key
