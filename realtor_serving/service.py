@@ -2,27 +2,32 @@
 
 import functools
 import gc
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import anyio.to_thread
 import bentoml
 from anyio import CapacityLimiter
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from realtor_model.listing import REGISTERED_MODEL, Property
-from realtor_serving import metrics, valuation
+from realtor_serving import metrics, openapi, valuation
 from realtor_serving.champion import (
     Champion,
     ChampionCache,
     ChampionWatcher,
     RefusedModel,
 )
+from realtor_serving.edge import EdgeService
+from realtor_serving.gate import Limits, RouteRule
 from realtor_serving.inference_log import (
     Answer,
     InferenceLog,
@@ -33,7 +38,6 @@ from realtor_serving.packaging import PACKAGED_BUNDLE, packaged_release
 from realtor_serving.registry import MlflowRegistry, RegistryUnavailable, Release
 from realtor_serving.requests import (
     BatchBody,
-    Gate,
     PropertyBody,
     json_response,
     refuse,
@@ -41,7 +45,12 @@ from realtor_serving.requests import (
 )
 from realtor_serving.schemas import (
     BatchValuation,
+    Endpoint,
     ExplainedValuation,
+    Health,
+    HealthModel,
+    Index,
+    ModelInfo,
     ReloadResult,
     Valuation,
 )
@@ -53,6 +62,8 @@ NO_MODEL = (
     "`production` from MLflow by itself: train one (`realtor train`), or see the service's log for "
     "why it could not be loaded"
 )
+NO_MODEL_RETRY_SECONDS = 5
+RELOAD_SECONDS = 110.0
 # An answer is a thousand short-lived objects: collecting seldom keeps the slowest answers quick.
 GC_THRESHOLD = (50_000, 50, 100)
 
@@ -73,7 +84,6 @@ class Runtime:
     """What one worker holds: the champion, the log of its answers, and their limits."""
 
     def __init__(self, config: Settings) -> None:
-        logging.getLogger(__package__).setLevel(logging.INFO)
         gc.set_threshold(*GC_THRESHOLD)
         uri = config.mlflow_tracking_uri
         self._watcher = ChampionWatcher(
@@ -116,10 +126,9 @@ class Runtime:
         """Count n answers and log them."""
         if not valuations:
             return
+        if champion := self.champion:
+            metrics.count_valuations(endpoint, champion, properties, valuations)
         version = valuations[0].model.version
-        metrics.PREDICTIONS.labels(endpoint, version).inc(len(valuations))
-        for each in valuations:
-            metrics.PRICE.observe(each.price)
         self._log.record(
             Answer(
                 endpoint,
@@ -139,22 +148,24 @@ class Runtime:
 
 
 def _no_model() -> Response:
-    return refuse(503, NO_MODEL)
+    response = refuse(503, NO_MODEL)
+    response.headers["Retry-After"] = str(NO_MODEL_RETRY_SECONDS)
+    return response
 
 
 async def _index(request: Request) -> Response:
     """What the service offers: this list."""
-    return JSONResponse(
-        {
-            "service": "realtor valuation service",
-            "version": VERSION,
-            "description": "Values US homes as sold, with the model in production.",
-            "endpoints": [
-                {"method": method, "path": path, "summary": summary}
+    return json_response(
+        Index(
+            service="realtor valuation service",
+            version=VERSION,
+            description="Values US homes as sold, with the model in production.",
+            endpoints=[
+                Endpoint(method=method, path=path, summary=summary)
                 for method, path, summary in _endpoints()
             ],
-            "docs": "/docs.json",
-        }
+            docs="/docs.json",
+        )
     )
 
 
@@ -162,10 +173,10 @@ async def _health(request: Request) -> Response:
     """Whether a model is loaded, and which."""
     champion = _runtime(request).champion
     if champion is None:
-        return JSONResponse({"status": "no model", "detail": NO_MODEL}, status_code=503)
+        return _no_model()
     model = valuation.model_ref(champion).model_dump()
-    model["trained_at"] = champion.model.metadata["trained_at"]
-    return JSONResponse({"status": "ok", "model": model})
+    trained_at = champion.model.metadata["trained_at"]
+    return json_response(Health(status="ok", model=HealthModel(**model, trained_at=trained_at)))
 
 
 async def _model_info(request: Request) -> Response:
@@ -174,12 +185,38 @@ async def _model_info(request: Request) -> Response:
     return _no_model() if champion is None else json_response(valuation.model_info(champion))
 
 
-_PAGES: dict[str, Callable[[Request], Awaitable[Response]]] = {
-    "/": _index,
-    "/health": _health,
-    "/model-info": _model_info,
+async def _livez(request: Request) -> Response:
+    """Whether the process answers: restart it when not."""
+    return PlainTextResponse("alive")
+
+
+async def _readyz(request: Request) -> Response:
+    """Whether there is a model to answer with: send no requests before."""
+    return _no_model() if _runtime(request).champion is None else PlainTextResponse("ready")
+
+
+def _metrics(request: Request) -> Response:
+    """Prometheus metrics of all workers."""
+    return Response(metrics.latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _docs(request: Request) -> Response:
+    """This description of the service, as OpenAPI."""
+    return JSONResponse(_document())
+
+
+_TEXT = "text/plain"
+# By path: the endpoint, and the model of its answer or its media type.
+_PAGES: dict[str, tuple[Callable[[Request], Any], type[BaseModel] | str]] = {
+    "/": (_index, Index),
+    "/health": (_health, Health),
+    "/model-info": (_model_info, ModelInfo),
+    "/livez": (_livez, _TEXT),
+    "/readyz": (_readyz, _TEXT),
+    "/metrics": (_metrics, _TEXT),
+    "/docs.json": (_docs, "application/json"),
 }
-pages = Starlette(routes=[Route(path, endpoint) for path, endpoint in _PAGES.items()])
+pages = Starlette(routes=[Route(path, endpoint) for path, (endpoint, _) in _PAGES.items()])
 
 
 def _runtime(request: Request) -> Runtime:
@@ -189,9 +226,35 @@ def _runtime(request: Request) -> Runtime:
 
 def _endpoints() -> list[tuple[str, str, str]]:
     """Method, path and summary of all endpoints."""
-    reads = [("GET", path, _summary(endpoint)) for path, endpoint in _PAGES.items()]
+    reads = [("GET", path, _summary(endpoint)) for path, (endpoint, _) in _PAGES.items()]
     writes = [("POST", each.route, _summary(each.func)) for each in _service.apis.values()]
-    return [*reads, *writes, ("GET", "/metrics", "Prometheus metrics.")]
+    return [*reads, *writes]
+
+
+@lru_cache(maxsize=1)
+def _document() -> dict[str, Any]:
+    return openapi.document(
+        title="realtor valuation service",
+        version=VERSION,
+        description="Values US homes as sold, with the model in production.",
+        apis=_service.apis.values(),
+        pages={path: (_summary(endpoint), answer) for path, (endpoint, answer) in _PAGES.items()},
+        rules=_service.rules,
+    )
+
+
+def _rules() -> dict[str, RouteRule]:
+    """What each route takes; one home, and as long as anything may take, unless said otherwise."""
+    post, get = frozenset({"POST"}), frozenset({"GET", "HEAD"})
+    usual = Limits(answer_seconds=config.timeout_seconds)
+    rules = {path: RouteRule(get, limits=usual) for path in (*_PAGES, "/schema.json")}
+    rules |= {api.route: RouteRule(post, limits=usual) for api in _service.apis.values()}
+    batch = replace(usual, body_bytes=config.max_body_bytes, receive_seconds=60.0)
+    rules["/predict-batch"] = RouteRule(post, limits=batch)
+    # A bundle is downloaded, and every worker loads it.
+    reload = Limits(answer_seconds=RELOAD_SECONDS)
+    rules["/reload-model"] = RouteRule(post, writes=True, limits=reload)
+    return rules
 
 
 def _summary(endpoint: object) -> str:
@@ -202,11 +265,12 @@ def _summary(endpoint: object) -> str:
     name="realtor",
     workers=config.workers,
     envs=[{"name": "OMP_NUM_THREADS", "value": "1"}],
-    traffic={"timeout": config.timeout_seconds, "max_concurrency": config.max_concurrency},
+    # The limits of what comes in, metrics and logs are ours: see edge.py.
+    metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
+    service_class=EdgeService,
 )
-@bentoml.asgi_app(pages, path="/", name="pages")
 class ValuationService:
     """Values US homes as sold, with the model in production."""
 
@@ -278,10 +342,8 @@ async def _in_thread(
     return await anyio.to_thread.run_sync(functools.partial(work, *args), limiter=limiter)
 
 
-# What the decorators made of the class: BentoML has no types that say so.
-_service = cast("Any", ValuationService)
-_service.add_asgi_middleware(
-    Gate,
-    allowed_hosts=frozenset(host.strip().lower() for host in config.allowed_hosts.split(",")),
-    max_body_bytes=config.max_body_bytes,
-)
+# What the decorator made of the class: BentoML has no types that say so.
+_service = cast("EdgeService", ValuationService)
+_service.settings = config
+_service.pages = pages
+_service.rules = _rules()
