@@ -9,7 +9,7 @@ from rich.console import Console
 from realtor_local.errors import RealtorError
 from realtor_model.bundle import BrokenBundle, ValuationModel
 from realtor_serving.batch import UnusableFile, score_file
-from realtor_serving.champion import ChampionCache
+from realtor_serving.cache import ChampionCache
 
 
 def score_with_champion(cache: Path, source: Path, target: Path, console: Console) -> None:

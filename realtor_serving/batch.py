@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from realtor_model.bundle import BrokenBundle, ValuationModel
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import INPUTS, Property
-from realtor_serving.champion import ChampionCache
+from realtor_serving.cache import ChampionCache
 from realtor_serving.requests import in_words, problems
 from realtor_serving.settings import settings
 

@@ -14,6 +14,7 @@ from realtor_serving.schemas import BatchRequest, Problem, Refusal
 
 MAX_SHOWN_VALUE = 200
 MAX_SHOWN_PROBLEMS = 20
+UNAVAILABLE_RETRY_SECONDS = 5
 
 
 def problems(error: ValidationError) -> list[Problem]:
@@ -52,6 +53,13 @@ def refuse(status: int, error: str, detail: Iterable[Problem] = ()) -> Response:
     """The answer to a request that cannot be served."""
     refusal = Refusal(error=error, detail=list(detail))
     return JSONResponse(refusal.model_dump(mode="json"), status_code=status)
+
+
+def unavailable(error: str) -> Response:
+    """The answer while there is nothing to answer with; it says when to ask again."""
+    response = refuse(503, error)
+    response.headers["Retry-After"] = str(UNAVAILABLE_RETRY_SECONDS)
+    return response
 
 
 class InvalidBody:

@@ -20,12 +20,8 @@ from starlette.routing import Route
 
 from realtor_model.listing import REGISTERED_MODEL, Property
 from realtor_serving import metrics, openapi, valuation
-from realtor_serving.champion import (
-    Champion,
-    ChampionCache,
-    ChampionWatcher,
-    RefusedModel,
-)
+from realtor_serving.cache import ChampionCache
+from realtor_serving.champion import Champion, ChampionWatcher, NotEverywhere, RefusedModel
 from realtor_serving.edge import EdgeService
 from realtor_serving.gate import Limits, RouteRule
 from realtor_serving.inference_log import (
@@ -42,6 +38,7 @@ from realtor_serving.requests import (
     json_response,
     refuse,
     rejection,
+    unavailable,
 )
 from realtor_serving.schemas import (
     BatchValuation,
@@ -62,7 +59,6 @@ NO_MODEL = (
     "`production` from MLflow by itself: train one (`realtor train`), or see the service's log for "
     "why it could not be loaded"
 )
-NO_MODEL_RETRY_SECONDS = 5
 RELOAD_SECONDS = 110.0
 # An answer is a thousand short-lived objects: collecting seldom keeps the slowest answers quick.
 GC_THRESHOLD = (50_000, 50, 100)
@@ -148,9 +144,7 @@ class Runtime:
 
 
 def _no_model() -> Response:
-    response = refuse(503, NO_MODEL)
-    response.headers["Retry-After"] = str(NO_MODEL_RETRY_SECONDS)
-    return response
+    return unavailable(NO_MODEL)
 
 
 async def _index(request: Request) -> Response:
@@ -321,11 +315,13 @@ class ValuationService:
 
     @bentoml.api(route="/reload-model", output_spec=ReloadResult)  # type: ignore[untyped-decorator]
     async def reload_model(self) -> Response:
-        """Take the model that MLflow has in production now, and say what changed."""
+        """Take the model that MLflow has in production now; answered when every worker has it."""
         try:
             result = await _in_thread(self._runtime.reloads, self._runtime.reload)
         except RegistryUnavailable as problem:
-            return refuse(503, f"{problem}. The service goes on with the model it has")
+            return unavailable(f"{problem}. The service goes on with the model it has")
+        except NotEverywhere as problem:
+            return unavailable(str(problem))
         except RefusedModel as problem:
             return refuse(409, f"{problem}. The service goes on with the model it has")
         return _no_model() if result is None else json_response(result)
