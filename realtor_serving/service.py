@@ -93,6 +93,7 @@ class Runtime:
             PostgresInferenceLog(
                 config.inference_log_url,
                 count=lambda result, rows: metrics.LOGGED.labels(result).inc(rows),
+                waiting=metrics.LOG_QUEUE.set,
             )
             if config.inference_log_url
             else NoInferenceLog()
