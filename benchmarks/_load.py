@@ -8,6 +8,7 @@ used: near 1, the figures would be its own.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,8 +24,12 @@ _LENGTH = b"content-length:"
 
 @dataclass
 class Outcome:
-    """What came of one run: seconds of each answer, statuses, and what was no answer."""
+    """What came of one run: seconds of each answer, statuses, and what was no answer.
 
+    `keep(asked, answered, body)` is told of each, in seconds of `time.perf_counter`.
+    """
+
+    keep: Callable[[float, float, bytes], None] | None = None
     seconds: float = 0.0
     generator_cpu: float = 0.0
     server_cpu: float = 0.0
@@ -71,6 +76,68 @@ def run(
     return uvloop.run(_run(url, requests, connections, seconds, server_cpu))
 
 
+class Pace:
+    """Asks `rate` times a second over `connections`, in a thread of its own, until it is stopped.
+
+    A connection whose answer is late asks again at once, and never twice for the time it lost.
+    """
+
+    def __init__(
+        self, url: str, requests: Sequence[bytes], connections: int, rate: float, outcome: Outcome
+    ) -> None:
+        self._arguments = (url, requests, connections, connections / rate, outcome)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run(*self._arguments)))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask no more; returns when all that was asked is answered."""
+        self._stopping.set()
+        self._thread.join()
+
+    async def _run(
+        self,
+        url: str,
+        requests: Sequence[bytes],
+        connections: int,
+        interval: float,
+        outcome: Outcome,
+    ) -> None:
+        started = time.perf_counter()
+        clients = await _connect(url, requests, connections, outcome, interval)
+        for number, client in enumerate(clients):
+            asyncio.get_running_loop().call_later(interval * number / connections, client.ask)
+        while not self._stopping.is_set():
+            await asyncio.sleep(0.05)
+        for client in clients:
+            client.finish()
+        while any(client.waiting for client in clients):
+            await asyncio.sleep(0.01)
+        outcome.seconds = time.perf_counter() - started
+        for client in clients:
+            client.close()
+
+
+async def _connect(
+    url: str,
+    requests: Sequence[bytes],
+    connections: int,
+    outcome: Outcome,
+    interval: float = 0.0,
+) -> list[_Client]:
+    parts = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    clients = []
+    for number in range(connections):
+        _, client = await loop.create_connection(
+            lambda number=number: _Client(requests, number, outcome, interval),
+            parts.hostname,
+            parts.port,
+        )
+        clients.append(client)
+    return clients
+
+
 async def _run(
     url: str,
     requests: Sequence[bytes],
@@ -79,14 +146,7 @@ async def _run(
     server_cpu: Callable[[], float],
 ) -> Outcome:
     outcome = Outcome()
-    parts = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    clients = []
-    for number in range(connections):
-        _, client = await loop.create_connection(
-            lambda number=number: _Client(requests, number, outcome), parts.hostname, parts.port
-        )
-        clients.append(client)
+    clients = await _connect(url, requests, connections, outcome)
     for client in clients:
         client.ask()
     await asyncio.sleep(seconds / 5)
@@ -104,20 +164,27 @@ async def _run(
 
 
 class _Client(asyncio.Protocol):
-    """One connection."""
+    """One connection, which asks every `interval` seconds; 0: as soon as it is answered."""
 
-    def __init__(self, requests: Sequence[bytes], number: int, outcome: Outcome) -> None:
+    def __init__(
+        self, requests: Sequence[bytes], number: int, outcome: Outcome, interval: float
+    ) -> None:
+        self._interval = interval
         self._requests = requests
         self._next = number
         self._outcome = outcome
         self._received = b""
         self._expected = 0
-        self._closing = False
+        self._closing = self._finishing = False
+        self.waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 
     def ask(self) -> None:
+        if self._finishing or self._closing:
+            return
+        self.waiting = True
         request = self._requests[self._next % len(self._requests)]
         self._next += 1
         self._asked = time.perf_counter()
@@ -135,15 +202,27 @@ class _Client(asyncio.Protocol):
             self._expected = end + len(_HEAD_END) + int(length)
         if len(self._received) < self._expected:
             return
-        self._outcome.latencies.append(time.perf_counter() - self._asked)
+        answered = time.perf_counter()
+        self._outcome.latencies.append(answered - self._asked)
         self._outcome.statuses[int(self._received[9:12])] += 1
-        self._received, self._expected = b"", 0
-        if not self._closing:
+        if self._outcome.keep is not None:
+            body = self._received[self._received.find(_HEAD_END) + len(_HEAD_END) :]
+            self._outcome.keep(self._asked, answered, body)
+        self._received, self._expected, self.waiting = b"", 0, False
+        late = self._interval - (answered - self._asked)
+        if late > 0:
+            asyncio.get_running_loop().call_later(late, self.ask)
+        else:
             self.ask()
 
     def connection_lost(self, problem: Exception | None) -> None:
+        self.waiting = False
         if not self._closing:
             self._outcome.broken += 1
+
+    def finish(self) -> None:
+        """Ask no more."""
+        self._finishing = True
 
     def close(self) -> None:
         self._closing = True
