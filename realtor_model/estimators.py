@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from realtor_model.features import FEATURE_NAMES, IMPUTED, MONOTONE
+from realtor_model.onerow import OneRow
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -293,7 +294,13 @@ class _XGBoost(Estimator):
 
     def _predict(self, x: Matrix) -> Floats:
         gaps = _with_gaps(x, self.feature_names)
+        if len(gaps) == 1:
+            return self._one_row.predict(gaps[0]).astype(np.float64)
         return _by_rows(self.model.inplace_predict, gaps).astype(np.float64)
+
+    @cached_property
+    def _one_row(self) -> OneRow:
+        return OneRow.of(self.model)
 
     def _contributions(self, x: Matrix) -> tuple[float, Floats]:
         def explain(rows: Matrix) -> NDArray[np.float32]:
