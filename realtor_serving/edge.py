@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import bentoml
+from bentoml import get_current_service
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -94,7 +95,7 @@ class Endpoints:
             arguments = (
                 [await api.input_spec.from_http_request(request, None)] if takes_body else []
             )
-            response = await api.func(bentoml.get_current_service(), *arguments)
+            response = await api.func(get_current_service(), *arguments)
             await response(scope, receive, send)
         elif path in self._paths:
             await self._pages(scope, receive, send)

@@ -121,14 +121,20 @@ def count_valuations(
 ) -> None:
     """Count n answers: how many, how dear, how sure, and of how many unknown places."""
     PREDICTIONS.labels(endpoint, champion.release.version).inc(len(valuations))
-    price = np.array([each.price for each in valuations])
-    width = np.array([each.high - each.low for each in valuations])
-    observe_all(PRICE, price)
-    observe_all(INTERVAL, width / price)
-    unknown = champion.model.encoder.unknown(columns_from_properties(properties))
-    for name, rows in unknown.items():
-        if count := int(rows.sum()):
-            UNKNOWN.labels(name).inc(count)
+    if len(valuations) == 1:
+        (told,) = valuations
+        PRICE.observe(told.price)
+        INTERVAL.observe((told.high - told.low) / told.price)
+    else:
+        price = np.array([each.price for each in valuations])
+        observe_all(PRICE, price)
+        width = np.array([each.high - each.low for each in valuations])
+        observe_all(INTERVAL, width / price)
+    # An unknown place is always warned of; most homes have no warning, and need not be looked up.
+    warned = [home for home, told in zip(properties, valuations, strict=True) if told.warnings]
+    if warned:
+        for name, rows in champion.model.encoder.unknown(columns_from_properties(warned)).items():
+            UNKNOWN.labels(name).inc(int(rows.sum()))
 
 
 def _is_alive(pid: int) -> bool:

@@ -40,8 +40,15 @@ def test_a_home_is_valued_as_sold_by_the_model_itself(
 
 
 def test_what_is_unknown_is_valued_with_a_warning(service: Server) -> None:
+    def unknown() -> float:
+        text = service.get("/metrics").text
+        series = 'predictions_unknown_category_total{input="zip_code"}'
+        return float(dict(line.rsplit(" ", 1) for line in text.splitlines())[series])
+
+    before = unknown()
     told = service.post("/predict", {"zip_code": "99501", "bed": 3}).json()
 
+    assert unknown() == before + 1
     assert told["low"] < told["price"] < told["high"]
     assert any("99501" in warning for warning in told["warnings"])
 
