@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from realtor_serving.keys import ApiKeys, is_local
 from realtor_serving.logs import JsonFormatter
 from realtor_serving.metrics import observe_all
 from realtor_serving.settings import Settings
-from tests.serving.running import HOUSE, Server
+from tests.serving.running import HOUSE, Server, run_service, wait_for
 
 KEY = "a key that nobody guesses"
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
@@ -444,3 +445,26 @@ def test_the_document_tells_every_route_and_refusal(service: Server) -> None:
             assert set(operation["responses"]) - {"200", "409"} == expected, path
     assert told["components"]["schemas"]["Refusal"]["properties"].keys() == {"error", "detail"}
     assert told["openapi"] == "3.1.0"
+
+
+@pytest.mark.integration
+def test_what_is_in_progress_is_answered_when_the_service_ends(
+    bundle: Path, tmp_path: Path
+) -> None:
+    variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
+    with run_service(tmp_path, **variables) as service, ThreadPoolExecutor() as pool:
+        answers = [
+            pool.submit(service.post, "/predict-batch", {"properties": [HOUSE] * 10_000})
+            for _ in range(3)
+        ]
+        wait_for(lambda: _in_progress(service) >= 4, "the batches to be worked on", 30)
+        service.process.terminate()
+
+        assert [each.result().status_code for each in answers] == [200] * 3
+        assert service.process.wait(timeout=60) == 0
+
+
+def _in_progress(service: Server) -> float:
+    """Requests being answered, this one too."""
+    text = service.get("/metrics").text
+    return float(text.partition("\napi_requests_in_progress ")[2].partition("\n")[0])
