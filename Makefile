@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help up down status sync test lint format bench clean
+.PHONY: help up down status sync test lint format bench load clean
 
 # uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing.
 define find_uv
@@ -50,8 +50,15 @@ format: sync ## Format the code
 bench: sync ## Run the benchmarks against their baselines
 	@for each in benchmarks/[!_]*.py; do [ -e "$$each" ] || continue; .venv/bin/python "$$each"; done
 
+HOST = http://127.0.0.1:8080
+USERS = 16
+DURATION = 60s
+load: sync ## Load the running service and judge it (HOST=… USERS=… DURATION=…); report in build/load.html
+	@mkdir -p build; .venv/bin/locust -f realtor_serving/locustfile.py --host "$(HOST)" --headless \
+		-u "$(USERS)" -r "$(USERS)" -t "$(DURATION)" --only-summary --html build/load.html
+
 clean: ## Remove everything that was installed or made here, the platform's data included
 	@if [ -x .venv/bin/realtor ]; then .venv/bin/realtor down --purge; fi
-	@rm -rf .venv .tools .realtor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .tools .realtor build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@if [ -L .env ]; then rm .env; fi
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from rich.console import Console
 from realtor_local.errors import RealtorError
 from realtor_model.bundle import BrokenBundle, ValuationModel
 from realtor_serving.batch import Source, UnusableFile, file_source, score, skipping
-from realtor_serving.champion import ChampionCache
+from realtor_serving.cache import ChampionCache
 
 URL_SCHEMES = ("postgresql://", "postgres://")
 

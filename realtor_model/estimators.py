@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from realtor_model.features import FEATURE_NAMES, IMPUTED, MONOTONE
+from realtor_model.onerow import OneRow
 from realtor_model.trees import Trees
 from realtor_model.treeshap import TreeShap
 
@@ -344,7 +345,14 @@ class _XGBoost(_OfTrees):
         return kept, {"best_iteration": best}
 
     def _predict(self, x: Matrix) -> Floats:
-        return _by_rows(self.model.inplace_predict, self._seen(x)).astype(np.float64)
+        seen = self._seen(x)
+        if len(seen) == 1:
+            return self._one_row.predict(seen[0]).astype(np.float64)
+        return _by_rows(self.model.inplace_predict, seen).astype(np.float64)
+
+    @cached_property
+    def _one_row(self) -> OneRow:
+        return OneRow.of(self.model)
 
     def _seen(self, x: Matrix) -> Matrix:
         return _with_gaps(x, self.feature_names)

@@ -10,12 +10,15 @@ Algorithmic Learning in a Random World, 2005), so that cheap and dear homes are 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
+
+from realtor_model.onerow import OneRow
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -69,7 +72,11 @@ class Spans:
 
         Quantiles of one row that cross are put in order first.
         """
-        raw = self._booster.inplace_predict(np.ascontiguousarray(x, np.float32))
+        raw = (
+            self._one_row.predict(np.asarray(x[0], np.float32))
+            if len(x) == 1
+            else self._booster.inplace_predict(np.ascontiguousarray(x, np.float32))
+        )
         values = np.asarray(raw, np.float64).reshape(len(x), len(_QUANTILES))
         ordered = np.sort(values, axis=1)
         ranks = np.argsort(np.argsort(_QUANTILES))
@@ -81,6 +88,10 @@ class Spans:
             )
             for i, coverage in enumerate(COVERAGES)
         }
+
+    @cached_property
+    def _one_row(self) -> OneRow:
+        return OneRow.of(self._booster)
 
     def to_bytes(self) -> bytes:
         """As UBJSON."""

@@ -18,6 +18,21 @@ Ints = NDArray[np.int32]
 _SLICE = 25
 
 
+def base_scores(booster: xgboost.Booster) -> list[float]:
+    """What the leaves of each output of `booster` are added to."""
+    learner = json.loads(booster.save_config())["learner"]["learner_model_param"]
+    return [float(score) for score in learner["base_score"].strip("[]").split(",")]
+
+
+def xgboost_trees(booster: xgboost.Booster) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Output and JSON document of each tree of `booster`."""
+    rounds = booster.num_boosted_rounds()
+    for start in range(0, rounds, _SLICE):
+        part = booster[start : min(start + _SLICE, rounds)]
+        model = json.loads(part.save_raw("json"))["learner"]["gradient_booster"]["model"]
+        yield from zip(model["tree_info"], model["trees"], strict=True)
+
+
 @dataclass(frozen=True)
 class Trees:
     """m trees end to end: arrays (nodes,), children after their parents.
@@ -41,26 +56,22 @@ class Trees:
     @classmethod
     def of_xgboost(cls, booster: xgboost.Booster) -> Self:
         """The trees of a booster of numeric features with one output."""
-        learner = json.loads(booster.save_config())["learner"]
-        base = float(learner["learner_model_param"]["base_score"].strip("[]"))
+        (base,) = base_scores(booster)
         parts = []
-        for start in range(0, booster.num_boosted_rounds(), _SLICE):
-            some = booster[start : min(start + _SLICE, booster.num_boosted_rounds())]
-            model = json.loads(some.save_raw("json"))["learner"]["gradient_booster"]["model"]
-            for tree in model["trees"]:
-                condition = np.array(tree["split_conditions"], np.float32)
-                parts.append(
-                    {
-                        "left": tree["left_children"],
-                        "right": tree["right_children"],
-                        "feature": tree["split_indices"],
-                        "threshold": condition,
-                        "default_left": np.array(tree["default_left"], bool),
-                        # A leaf keeps its value where a split keeps its threshold.
-                        "value": condition,
-                        "cover": tree["sum_hessian"],
-                    }
-                )
+        for _, tree in xgboost_trees(booster):
+            condition = np.array(tree["split_conditions"], np.float32)
+            parts.append(
+                {
+                    "left": tree["left_children"],
+                    "right": tree["right_children"],
+                    "feature": tree["split_indices"],
+                    "threshold": condition,
+                    "default_left": np.array(tree["default_left"], bool),
+                    # A leaf keeps its value where a split keeps its threshold.
+                    "value": condition,
+                    "cover": tree["sum_hessian"],
+                }
+            )
         return cls._joined(base, parts)
 
     @classmethod

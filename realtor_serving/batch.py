@@ -27,7 +27,7 @@ import pyarrow.parquet
 from realtor_model.bundle import BrokenBundle, ValuationModel
 from realtor_model.listing import INPUTS
 from realtor_model.scoring import CHUNK_ROWS, ESTIMATES, estimate
-from realtor_serving.champion import ChampionCache
+from realtor_serving.cache import ChampionCache
 from realtor_serving.settings import settings
 
 SUFFIXES = (".csv", ".parquet")

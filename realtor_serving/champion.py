@@ -1,22 +1,16 @@
 """The model being served: found in MLflow, kept on disk, watched, and swapped while serving.
 
-The cache folder holds one folder per version and `current.json`, which names the one to serve.
-Every worker follows `current.json`; one of them, the leader, asks the registry and rewrites it.
-Whatever fails on the way, the model in memory keeps answering.
+Every worker follows the cache's `current.json`; one of them, the leader, asks the registry and
+rewrites it. Whatever fails on the way, the model in memory keeps answering.
 """
 
-import fcntl
 import gc
 import hashlib
-import json
 import logging
 import os
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +21,13 @@ import numpy as np
 from realtor_model.bundle import ValuationModel
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import Property
+from realtor_serving.cache import ChampionCache, Pointer, Worker, WorkerFile, living_workers
 from realtor_serving.registry import NoBundle, Registry, RegistryUnavailable, Release
 
-FOLLOW_SECONDS = 1.0
+FOLLOW_SECONDS = 0.25
+# A worker reads and tries out a bundle in a second or two, on a busy machine in some more.
+WORKERS_SECONDS = 45.0
 COMPLAIN_SECONDS = 60.0
-KEPT_VERSIONS = 3
 ADDITIVITY_TOLERANCE = 1e-4
 # The sale of an ordinary house: what a new model has to value before it serves anybody.
 WARM_UP = Property(state="Texas", city="Houston", zip_code="77002", bed=3, bath=2, house_size=1800)
@@ -43,6 +39,10 @@ class RefusedModel(Exception):
     """A new version that cannot serve; the text says why."""
 
 
+class NotEverywhere(Exception):
+    """Some workers do not serve the version in production (yet); the text says which."""
+
+
 @dataclass(frozen=True)
 class Champion:
     """A model that serves, and where it comes from. Immutable: one request reads it once."""
@@ -52,15 +52,6 @@ class Champion:
     stage: str
     loaded_at: datetime
     bundle_sha256: str
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """What `current.json` says: the release to serve, and its folder in the cache."""
-
-    release: Release
-    path: Path
-    loaded_at: datetime
 
 
 def load_champion(path: Path, release: Release, stage: str, loaded_at: datetime) -> Champion:
@@ -87,109 +78,6 @@ def load_champion(path: Path, release: Release, stage: str, loaded_at: datetime)
         raise RefusedModel(f"its explanation misses its valuation by {gap} in log price")
     digest = hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest()
     return Champion(model, release, stage, loaded_at, digest)
-
-
-class ChampionCache:
-    """The models on disk. Safe between processes: every write is a rename."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._pointer_file = folder / "current.json"
-
-    def current(self) -> Pointer | None:
-        """What to serve; None before the first model."""
-        try:
-            told = json.loads(self._pointer_file.read_text())
-            return Pointer(
-                Release(told["version"], told["run_id"]),
-                Path(told["path"]),
-                datetime.fromisoformat(told["loaded_at"]),
-            )
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError) as problem:
-            logger.warning(
-                "%s cannot be read, as if it were not there: %s", self._pointer_file, problem
-            )
-            return None
-
-    def point_at(self, pointer: Pointer) -> None:
-        """Make every worker serve `pointer`."""
-        told = {
-            "version": pointer.release.version,
-            "stage": "Production",
-            "run_id": pointer.release.run_id,
-            "path": str(pointer.path),
-            "loaded_at": pointer.loaded_at.isoformat(),
-        }
-        with tempfile.NamedTemporaryFile(
-            "w", dir=self.folder, prefix=".current-", delete=False
-        ) as file:
-            json.dump(told, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(self._pointer_file)
-
-    def path(self, release: Release) -> Path:
-        """Where the bundle of `release` is kept."""
-        return self.folder / release.key
-
-    def fetch(self, release: Release, download: Callable[[Release, Path], Path]) -> Path:
-        """Download the bundle of `release`; its folder appears whole or not at all."""
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".download-") as folder:
-            bundle = download(release, Path(folder))
-            target = self.path(release)
-            shutil.rmtree(target, ignore_errors=True)
-            bundle.rename(target)
-        return target
-
-    def refusal(self, release: Release) -> str | None:
-        """Why `release` was refused; None when it was not."""
-        try:
-            return self._refusal_file(release).read_text()
-        except FileNotFoundError:
-            return None
-
-    def refuse(self, release: Release, reason: str) -> None:
-        """Remember that `release` cannot serve, so that nobody downloads it again and again."""
-        self._refusal_file(release).write_text(reason)
-
-    def prune(self, keep: int = KEPT_VERSIONS) -> None:
-        """Remove all but the `keep` bundles that were used last, and what crashes left behind."""
-        current = self.current()
-        folders = [each for each in self.folder.iterdir() if each.is_dir()]
-        newest = sorted(
-            (each for each in folders if not each.name.startswith(".")),
-            key=lambda each: (current is not None and each == current.path, each.stat().st_mtime),
-            reverse=True,
-        )
-        abandoned = [each for each in folders if each.name.startswith(".download-")]
-        for folder in [*newest[keep:], *abandoned]:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold the lock `name` of this cache, waiting for it."""
-        with self._lock_file(name) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def try_lock(self, name: str) -> IO[bytes] | None:
-        """The lock `name` if it is free, held until the returned file is closed."""
-        file = self._lock_file(name)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        return file
-
-    def _lock_file(self, name: str) -> IO[bytes]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return (self.folder / f"{name}.lock").open("ab")
-
-    def _refusal_file(self, release: Release) -> Path:
-        return self.folder / f"{release.key}.refused"
 
 
 @dataclass(frozen=True)
@@ -227,6 +115,7 @@ class ChampionWatcher:
         self._stopping = threading.Event()
         self._leadership: IO[bytes] | None = None
         self._complained_at = -COMPLAIN_SECONDS
+        self._said = WorkerFile(cache)
         self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
 
     @property
@@ -255,21 +144,42 @@ class ChampionWatcher:
         self._thread.join(timeout=5)
         if self._leadership is not None:
             self._leadership.close()
+        self._said.close()
 
     def reload(self) -> Reload:
-        """Look now, also at a version that was refused before.
+        """Look now, also at a version that was refused before, and wait until all workers serve
+        what is in production.
 
-        Raises `RegistryUnavailable`, or `RefusedModel`; the champion stays as it was.
+        Raises `RegistryUnavailable`, `RefusedModel`, where the champion stays as it was, or
+        `NotEverywhere`.
         """
         before = self._champion
         if reason := self._check(again=True):
             raise RefusedModel(reason)
         with self._changing:
             self._follow()
+        self._await_workers()
         after = self._champion
         return Reload(
             before.release.version if before else None, after.release.version if after else None
         )
+
+    def _await_workers(self) -> None:
+        """Wait until every worker has followed `current.json`. Raises `NotEverywhere`."""
+        deadline = time.monotonic() + WORKERS_SECONDS
+        while (pointer := self._cache.current()) is not None:
+            workers = living_workers(self._cache)
+            behind = [each for each in workers if each.followed != pointer.key or each.problem]
+            if not behind:
+                return
+            settled = all(each.followed == pointer.key for each in workers)
+            if settled or time.monotonic() > deadline:
+                raise NotEverywhere(
+                    f"version {pointer.release.version} is served by "
+                    f"{len(workers) - len(behind)} of {len(workers)} workers, but not by "
+                    + "; ".join(map(_in_words, behind))
+                )
+            time.sleep(0.05)
 
     def _watch(self) -> None:
         next_check = 0.0
@@ -308,9 +218,15 @@ class ChampionWatcher:
             champion = load_champion(pointer.path, pointer.release, "Production", pointer.loaded_at)
         except RefusedModel as problem:
             self._refused(pointer.release, problem)
+            self._follows(pointer, str(problem))
         else:
             self._swap(champion)
+            self._follows(pointer)
+
+    def _follows(self, pointer: Pointer, problem: str | None = None) -> None:
         self._followed = pointer
+        champion = self._champion
+        self._said.tell(pointer, champion.release.version if champion else None, problem)
 
     def _check(self, *, again: bool) -> str | None:
         """Ask the registry, and make its production model the current one everywhere.
@@ -339,8 +255,8 @@ class ChampionWatcher:
             pointer = Pointer(release, path, loaded_at)
             with self._changing:
                 self._cache.point_at(pointer)
-                self._followed = pointer
                 self._swap(champion)
+                self._follows(pointer)
             self._cache.prune()
             return None
 
@@ -394,3 +310,10 @@ class ChampionWatcher:
         if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:
             self._complained_at = time.monotonic()
             logger.warning(text)
+
+
+def _in_words(worker: Worker) -> str:
+    serving = f"serves {worker.version or 'no model'}"
+    return f"worker {worker.pid}, which {serving}" + (
+        f": {worker.problem}" if worker.problem else ""
+    )

@@ -14,6 +14,9 @@ from uuid import UUID, uuid4
 import psycopg
 
 CAPACITY = 100_000
+CAPACITY_BYTES = 64 * 1024 * 1024
+# What a waiting row takes in memory beyond its property.
+ROW_BYTES = 600
 BATCH_ROWS = 5_000
 FLUSH_SECONDS = 1.0
 CONNECT_SECONDS = 5
@@ -39,6 +42,11 @@ class Answer:
     price: float
     low: float
     high: float
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits, roughly."""
+        return ROW_BYTES + len(self.property_json)
 
 
 _Row = tuple[UUID, datetime, Answer]
@@ -67,9 +75,10 @@ class NoInferenceLog:
 class PostgresInferenceLog:
     """A bounded queue, and one thread that copies it to PostgreSQL in batches.
 
-    When the database cannot take rows they wait, up to `capacity`; beyond it the newest are
-    dropped. `count(result, n)` is told of rows "written", "dropped", and "failed" to be written in
-    an attempt, which will be tried again.
+    When the database cannot take rows they wait, up to `capacity` rows and `capacity_bytes`; beyond
+    them the newest are dropped. `count(result, n)` is told of rows "written", "dropped", and
+    "failed" to be written in an attempt, which will be tried again; `waiting(n)` every second of
+    those that wait.
     """
 
     def __init__(
@@ -77,12 +86,19 @@ class PostgresInferenceLog:
         url: str,
         *,
         capacity: int = CAPACITY,
+        capacity_bytes: int = CAPACITY_BYTES,
         count: Callable[[str, int], None] = lambda result, rows: None,
+        waiting: Callable[[int], None] = lambda rows: None,
     ) -> None:
         self._url = url
         self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
         self._count = count
+        self._waiting = waiting
         self._queue: deque[_Row] = deque()
+        self._bytes = 0
+        # Held for an append or a popleft, never while rows are made or written.
+        self._changing = threading.Lock()
         self._stopping = threading.Event()
         self._deadline: float | None = None
         self._complained_at = -COMPLAIN_SECONDS
@@ -107,10 +123,15 @@ class PostgresInferenceLog:
         now = datetime.now(UTC)
         dropped = 0
         for answer in answers:
-            if len(self._queue) < self._capacity:
-                self._queue.append((uuid4(), now, answer))
-            else:
-                dropped += 1
+            row, size = (uuid4(), now, answer), answer.size
+            with self._changing:
+                fits = (
+                    len(self._queue) < self._capacity and self._bytes + size <= self._capacity_bytes
+                )
+                if fits:
+                    self._queue.append(row)
+                    self._bytes += size
+            dropped += not fits
         if dropped:
             self._dropped += dropped
             self._count("dropped", dropped)
@@ -127,11 +148,12 @@ class PostgresInferenceLog:
     def _write(self) -> None:
         while True:
             stopping = self._stopping.wait(FLUSH_SECONDS)
+            self._waiting(len(self._queue))
             written = self._flush()
             if stopping and (not self._queue or not written or self._late()):
                 break
-        if self._connection is not None:
-            self._connection.close()
+        self._waiting(len(self._queue))
+        self._disconnect()
 
     def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
@@ -149,8 +171,10 @@ class PostgresInferenceLog:
                 self._disconnect()
                 self._complain(problem)
                 return False
-            for _ in batch:
-                self._queue.popleft()
+            with self._changing:
+                for *_, answer in batch:
+                    self._queue.popleft()
+                    self._bytes -= answer.size
         return True
 
     def _store(self, batch: list[_Row]) -> None:

@@ -1,12 +1,17 @@
 """Load test of the service: the traffic of a day, every answer checked.
 
-`locust -f realtor_serving/locustfile.py --host http://127.0.0.1:8080 --headless -u 16 -t 60s`
+`make load`, or `locust -f realtor_serving/locustfile.py --host http://127.0.0.1:8080 --headless
+-u 16 -t 60s`. The exit status is 1 when more requests failed, or /predict was slower, than the
+options say.
 """
 
+import argparse
+import logging
 import random
 from typing import Any
 
-from locust import FastHttpUser, constant, task
+from locust import FastHttpUser, constant, events, task
+from locust.env import Environment
 
 PLACES = (
     ("Connecticut", "Hartford", "06114"),
@@ -22,6 +27,40 @@ BATCH_ROWS = 50
 ADDITIVITY_TOLERANCE = 1e-4
 # Prices are answered in whole cents.
 CENT = 0.011
+
+
+logger = logging.getLogger(__name__)
+
+
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
+def _options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("What passes")
+    group.add_argument(
+        "--max-failures", type=float, default=0.0, help="share of requests; default %(default)s"
+    )
+    group.add_argument(
+        "--max-p95", type=float, default=500.0, help="of /predict, ms; default %(default)s"
+    )
+
+
+@events.quitting.add_listener  # type: ignore[untyped-decorator]
+def _judge(environment: Environment, **_: object) -> None:
+    options, stats = environment.parsed_options, environment.stats
+    assert options is not None
+    single = stats.get("/predict", "POST")
+    p95 = single.get_response_time_percentile(0.95) or 0
+    problems = []
+    if not single.num_requests:
+        problems.append("no /predict was answered")
+    if stats.total.fail_ratio > options.max_failures:
+        problems.append(f"{stats.total.fail_ratio:.2%} failed, over {options.max_failures:.2%}")
+    if p95 > options.max_p95:
+        problems.append(f"95 % of /predict took up to {p95:.0f} ms, over {options.max_p95:.0f}")
+    for problem in problems:
+        logger.error("MISSED: %s", problem)
+    if not problems:
+        logger.info("PASSED: %d requests, none missed its limit", stats.total.num_requests)
+    environment.process_exit_code = 1 if problems else 0
 
 
 def home(source: random.Random) -> dict[str, Any]:

@@ -1,37 +1,149 @@
-"""Prometheus metrics of the service, next to BentoML's own on /metrics.
+"""Prometheus metrics of the service, served on /metrics.
 
-Counters and histograms are summed over the workers; a gauge keeps the largest of the live ones.
+Counters and histograms are summed over the workers, dead ones included; each gauge says what it
+does with theirs. Labels take few values: a path that is no route counts as "other".
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
-from realtor_model.listing import REGISTERED_MODEL
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from realtor_model.features import columns_from_properties
+from realtor_model.listing import REGISTERED_MODEL, Property
 from realtor_serving.champion import Champion
+from realtor_serving.schemas import Valuation
 
+Floats = NDArray[np.float64]
+
+OTHER = "other"
+PLACES = ("state", "city", "zip_code")
+
+REQUESTS = Counter(
+    "api_requests", "Requests answered, by endpoint, method and status.",
+    ["endpoint", "method", "status"],
+)  # fmt: skip
+DURATION = Histogram(
+    "api_request_duration_seconds",
+    "From the head of a request to the last byte of its answer, seconds.",
+    ["endpoint"],
+    buckets=[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60],
+)
+IN_PROGRESS = Gauge(
+    "api_requests_in_progress", "Requests being answered.", multiprocess_mode="livesum"
+)
 PREDICTIONS = Counter(
-    "realtor_predictions", "Homes valued, by endpoint and model version.", ["endpoint", "version"]
+    "predictions", "Homes valued, by endpoint and model version.", ["endpoint", "version"]
 )
 PRICE = Histogram(
-    "realtor_predicted_price_dollars",
+    "prediction_price_dollars",
     "Estimated prices, dollars.",
     buckets=[25e3, 50e3, 100e3, 150e3, 200e3, 300e3, 400e3, 600e3, 800e3, 1.2e6, 2e6, 4e6],
 )
+INTERVAL = Histogram(
+    "prediction_interval_width_ratio",
+    "Width of the range, relative to the price.",
+    buckets=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 4.0],
+)
+UNKNOWN = Counter(
+    "predictions_unknown_category",
+    "Homes valued whose state, city or zip code the model never saw; over predictions_total it is "
+    "the rate.",
+    ["input"],
+)
 MODEL = Gauge(
-    "realtor_model_info",
+    "model_version",
     "1 for the model being served, 0 for those that were.",
     ["name", "version", "stage", "candidate"],
     multiprocess_mode="livemax",
 )
 RELOADS = Counter(
-    "realtor_model_reloads", "Changes of the model: loaded, refused, unavailable.", ["result"]
+    "model_reloads",
+    "Changes of the model in a worker: loaded, refused, unavailable (the registry).",
+    ["result"],
 )
 LOGGED = Counter(
-    "realtor_inference_log_rows", "Rows for inference_log: written, dropped, failed.", ["result"]
+    "inference_log_rows",
+    "Rows for inference_log: written, dropped for good, or failed in an attempt that is repeated.",
+    ["result"],
+)
+LOG_QUEUE = Gauge(
+    "inference_log_queue_rows", "Rows that wait to be written.", multiprocess_mode="livesum"
 )
 for _result in ("loaded", "refused", "unavailable"):
     RELOADS.labels(_result)
 for _result in ("written", "dropped", "failed"):
     LOGGED.labels(_result)
+for _input in PLACES:
+    UNKNOWN.labels(_input)
+
+
+def latest() -> bytes:
+    """Everything that all workers counted, as Prometheus reads it."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return generate_latest()
+    # A worker that was killed could not take its gauges along.
+    for file in Path(folder).glob("gauge_live*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        if not _is_alive(pid):
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def observe_all(histogram: Histogram, values: Floats) -> None:
+    """`histogram.observe` of each of `values` (n,), for a batch at the price of a few."""
+    edges = np.asarray(histogram._upper_bounds[:-1], np.float64)
+    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    for bucket, count in zip(histogram._buckets, counts.tolist(), strict=True):
+        if count:
+            bucket.inc(count)
+    histogram._sum.inc(float(values.sum()))
+
+
+def count_valuations(
+    endpoint: str,
+    champion: Champion,
+    properties: Sequence[Property],
+    valuations: Sequence[Valuation],
+) -> None:
+    """Count n answers: how many, how dear, how sure, and of how many unknown places."""
+    PREDICTIONS.labels(endpoint, champion.release.version).inc(len(valuations))
+    if len(valuations) == 1:
+        (told,) = valuations
+        PRICE.observe(told.price)
+        INTERVAL.observe((told.high - told.low) / told.price)
+    else:
+        price = np.array([each.price for each in valuations])
+        observe_all(PRICE, price)
+        width = np.array([each.high - each.low for each in valuations])
+        observe_all(INTERVAL, width / price)
+    # An unknown place is always warned of; most homes have no warning, and need not be looked up.
+    warned = [home for home, told in zip(properties, valuations, strict=True) if told.warnings]
+    if warned:
+        encoder, columns = champion.model.encoder, columns_from_properties(warned)
+        for name, rows in encoder.unknown(columns, encoder.locate(columns)).items():
+            UNKNOWN.labels(name).inc(int(rows.sum()))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class ModelMetrics:

@@ -144,6 +144,8 @@ def _served(bento: Path, folder: str) -> Iterator[str]:
             env=os.environ
             | {
                 "REALTOR_HOME": folder,
+                # A server that starts empties the metrics of the one with the same home.
+                "BENTOML_HOME": folder,
                 "REALTOR_CHAMPION_CACHE": "",
                 "REALTOR_CHAMPION_BUNDLE": "",
                 "REALTOR_INFERENCE_LOG_URL": "",

@@ -64,7 +64,8 @@ class MlflowRegistry:
             if problem.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise RegistryUnavailable(self._unavailable(problem)) from problem
-        except (RequestException, OSError) as problem:
+        except (RequestException, OSError, ValueError) as problem:
+            # ValueError: an answer that is no JSON, from a proxy in between.
             raise RegistryUnavailable(self._unavailable(problem)) from problem
         return Release(str(found.version), found.run_id or "")
 
@@ -100,11 +101,13 @@ class MlflowRegistry:
 
 def find_bundle(folder: Path) -> Path:
     """The bundle somewhere below `folder`. Raises `NoBundle`."""
-    found = [
-        manifest.parent
-        for manifest in sorted(folder.rglob("manifest.json"))
-        if "feature_names" in json.loads(manifest.read_text())
-    ]
+    manifests = sorted(folder.rglob("manifest.json"))
+    try:
+        found = [
+            path.parent for path in manifests if "feature_names" in json.loads(path.read_text())
+        ]
+    except ValueError as problem:
+        raise NoBundle(f"a manifest of the registered model is no JSON: {problem}") from problem
     if len(found) != 1:
         raise NoBundle(f"the registered model holds {len(found)} bundles; one was expected")
     return found[0]

@@ -6,16 +6,15 @@ from typing import Any, Self, TypeVar
 
 import bentoml
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtor_model.listing import Property
 from realtor_serving.schemas import ComparablesRequest, Problem, Refusal
 
 MAX_SHOWN_VALUE = 200
 MAX_SHOWN_PROBLEMS = 20
+UNAVAILABLE_RETRY_SECONDS = 5
 
 
 def problems(error: ValidationError) -> list[Problem]:
@@ -54,6 +53,13 @@ def refuse(status: int, error: str, detail: Iterable[Problem] = ()) -> Response:
     """The answer to a request that cannot be served."""
     refusal = Refusal(error=error, detail=list(detail))
     return JSONResponse(refusal.model_dump(mode="json"), status_code=status)
+
+
+def unavailable(error: str) -> Response:
+    """The answer while there is nothing to answer with; it says when to ask again."""
+    response = refuse(503, error)
+    response.headers["Retry-After"] = str(UNAVAILABLE_RETRY_SECONDS)
+    return response
 
 
 class InvalidBody:
@@ -115,82 +121,3 @@ def read_query(request: Request, kind: type[Query]) -> "Query | InvalidBody":
 def json_response(answer: BaseModel, status: int = 200) -> Response:
     """`answer` as JSON, written once by pydantic."""
     return Response(answer.model_dump_json(), status, media_type="application/json")
-
-
-class Gate:
-    """ASGI middleware: refuses foreign hosts, other sites' pages and large bodies unread.
-
-    `allowed_hosts` keeps a web page from reaching a service on loopback through a host name that
-    it points there (DNS rebinding); "*" allows any.
-    """
-
-    def __init__(self, app: ASGIApp, *, allowed_hosts: frozenset[str], max_body_bytes: int) -> None:
-        self._app = app
-        self._allowed_hosts = allowed_hosts
-        self._max_body_bytes = max_body_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 400 or 413."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        host = _without_port(headers.get("host", ""))
-        if "*" not in self._allowed_hosts and host not in self._allowed_hosts:
-            refusal = refuse(
-                400,
-                f"this service does not answer to the host name {host[:100]!r}; "
-                "REALTOR_SERVICE_ALLOWED_HOSTS names the ones it does",
-            )
-            await refusal(scope, receive, send)
-            return
-        if headers.get("sec-fetch-site") == "cross-site":
-            refusal = refuse(403, "this service does not answer to other sites' pages")
-            await refusal(scope, receive, send)
-            return
-        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self._app(scope, receive, send)
-            return
-        body = await self._read(headers, receive)
-        if body is None:
-            refusal = refuse(413, f"the body is larger than {self._max_body_bytes:,} bytes")
-            refusal.headers["Connection"] = "close"
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), send)
-
-    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
-        """The whole body; None when it is too large."""
-        declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._max_body_bytes:
-            return None
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return b"".join(chunks)
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._max_body_bytes:
-                return None
-            if not message.get("more_body", False):
-                return b"".join(chunks)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    sent = False
-
-    async def replay() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
-def _without_port(host: str) -> str:
-    name, _, port = host.rpartition(":")
-    return (name if name and port.isdecimal() else host).lower()

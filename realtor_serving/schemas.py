@@ -270,3 +270,34 @@ class ModelInfo(BaseModel):
     inputs: dict[str, dict[str, Any]]
     loaded_at: datetime
     bundle_sha256: str
+
+
+class Endpoint(BaseModel):
+    """One thing the service offers."""
+
+    method: str
+    path: str
+    summary: str
+
+
+class Index(BaseModel):
+    """What the service offers."""
+
+    service: str
+    version: str
+    description: str
+    endpoints: list[Endpoint]
+    docs: str
+
+
+class HealthModel(ModelRef):
+    """The model that would answer."""
+
+    trained_at: str
+
+
+class Health(BaseModel):
+    """The service has a model."""
+
+    status: Literal["ok"]
+    model: HealthModel

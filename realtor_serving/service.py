@@ -2,30 +2,30 @@
 
 import functools
 import gc
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import anyio.to_thread
 import bentoml
 from anyio import CapacityLimiter
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from realtor_model.bundle import NoSoldHomes
 from realtor_model.listing import REGISTERED_MODEL, Property
-from realtor_serving import metrics, valuation
+from realtor_serving import metrics, openapi, valuation
 from realtor_serving.batches import BatchBody
-from realtor_serving.champion import (
-    Champion,
-    ChampionCache,
-    ChampionWatcher,
-    RefusedModel,
-)
+from realtor_serving.cache import ChampionCache
+from realtor_serving.champion import Champion, ChampionWatcher, NotEverywhere, RefusedModel
+from realtor_serving.edge import EdgeService
+from realtor_serving.gate import Limits, RouteRule
 from realtor_serving.inference_log import (
     Answer,
     InferenceLog,
@@ -36,24 +36,32 @@ from realtor_serving.packaging import PACKAGED_BUNDLE, packaged_release
 from realtor_serving.registry import MlflowRegistry, RegistryUnavailable, Release
 from realtor_serving.requests import (
     ComparablesBody,
-    Gate,
     InvalidBody,
     PropertyBody,
     json_response,
     read_query,
     refuse,
     rejection,
+    unavailable,
 )
 from realtor_serving.schemas import (
     BatchValuation,
     ComparableSales,
+    Endpoint,
     ExplainedValuation,
+    Health,
+    HealthModel,
+    Index,
+    Market,
     MarketQuery,
+    ModelInfo,
+    Places,
     PlacesQuery,
     ReloadResult,
     Valuation,
 )
 from realtor_serving.settings import ROOT, Settings, settings
+from realtor_serving.tables import TABLES
 
 VERSION = "0.1.0"
 NO_MODEL = (
@@ -61,6 +69,7 @@ NO_MODEL = (
     "`production` from MLflow by itself: train one (`realtor train`), or see the service's log for "
     "why it could not be loaded"
 )
+RELOAD_SECONDS = 110.0
 # An answer is a thousand short-lived objects: collecting seldom keeps the slowest answers quick.
 GC_THRESHOLD = (50_000, 50, 100)
 
@@ -86,7 +95,6 @@ class Runtime:
     """What one worker holds: the champion, the log of its answers, and their limits."""
 
     def __init__(self, config: Settings) -> None:
-        logging.getLogger(__package__).setLevel(logging.INFO)
         gc.set_threshold(*GC_THRESHOLD)
         uri = config.mlflow_tracking_uri
         self._watcher = ChampionWatcher(
@@ -100,6 +108,7 @@ class Runtime:
             PostgresInferenceLog(
                 config.inference_log_url,
                 count=lambda result, rows: metrics.LOGGED.labels(result).inc(rows),
+                waiting=metrics.LOG_QUEUE.set,
             )
             if config.inference_log_url
             else NoInferenceLog()
@@ -130,10 +139,9 @@ class Runtime:
         """Count n answers and log them."""
         if not valuations:
             return
+        if champion := self.champion:
+            metrics.count_valuations(endpoint, champion, properties, valuations)
         version = valuations[0].model.version
-        metrics.PREDICTIONS.labels(endpoint, version).inc(len(valuations))
-        for each in valuations:
-            metrics.PRICE.observe(each.price)
         self._log.record(
             Answer(
                 endpoint,
@@ -153,22 +161,22 @@ class Runtime:
 
 
 def _no_model() -> Response:
-    return refuse(503, NO_MODEL)
+    return unavailable(NO_MODEL)
 
 
 async def _index(request: Request) -> Response:
     """What the service offers: this list."""
-    return JSONResponse(
-        {
-            "service": "realtor valuation service",
-            "version": VERSION,
-            "description": "Values US homes as sold, with the model in production.",
-            "endpoints": [
-                {"method": method, "path": path, "summary": summary}
+    return json_response(
+        Index(
+            service="realtor valuation service",
+            version=VERSION,
+            description="Values US homes as sold, with the model in production.",
+            endpoints=[
+                Endpoint(method=method, path=path, summary=summary)
                 for method, path, summary in _endpoints()
             ],
-            "docs": "/docs.json",
-        }
+            docs="/docs.json",
+        )
     )
 
 
@@ -176,10 +184,10 @@ async def _health(request: Request) -> Response:
     """Whether a model is loaded, and which."""
     champion = _runtime(request).champion
     if champion is None:
-        return JSONResponse({"status": "no model", "detail": NO_MODEL}, status_code=503)
+        return _no_model()
     model = valuation.model_ref(champion).model_dump()
-    model["trained_at"] = champion.model.metadata["trained_at"]
-    return JSONResponse({"status": "ok", "model": model})
+    trained_at = champion.model.metadata["trained_at"]
+    return json_response(Health(status="ok", model=HealthModel(**model, trained_at=trained_at)))
 
 
 async def _model_info(request: Request) -> Response:
@@ -217,14 +225,40 @@ def _of_the_market(
     return json_response(told)
 
 
-_PAGES: dict[str, Callable[[Request], Awaitable[Response]]] = {
-    "/": _index,
-    "/health": _health,
-    "/model-info": _model_info,
-    "/market": _market,
-    "/places": _places,
+async def _livez(request: Request) -> Response:
+    """Whether the process answers: restart it when not."""
+    return PlainTextResponse("alive")
+
+
+async def _readyz(request: Request) -> Response:
+    """Whether there is a model to answer with: send no requests before."""
+    return _no_model() if _runtime(request).champion is None else PlainTextResponse("ready")
+
+
+def _metrics(request: Request) -> Response:
+    """Prometheus metrics of all workers."""
+    return Response(metrics.latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _docs(request: Request) -> Response:
+    """This description of the service, as OpenAPI."""
+    return JSONResponse(_document())
+
+
+_TEXT = "text/plain"
+# By path: the endpoint, and the model of its answer or its media type.
+_PAGES: dict[str, tuple[Callable[[Request], Any], type[BaseModel] | str]] = {
+    "/": (_index, Index),
+    "/health": (_health, Health),
+    "/model-info": (_model_info, ModelInfo),
+    "/market": (_market, Market),
+    "/places": (_places, Places),
+    "/livez": (_livez, _TEXT),
+    "/readyz": (_readyz, _TEXT),
+    "/metrics": (_metrics, _TEXT),
+    "/docs.json": (_docs, "application/json"),
 }
-pages = Starlette(routes=[Route(path, endpoint) for path, endpoint in _PAGES.items()])
+pages = Starlette(routes=[Route(path, endpoint) for path, (endpoint, _) in _PAGES.items()])
 
 
 def _runtime(request: Request) -> Runtime:
@@ -234,9 +268,37 @@ def _runtime(request: Request) -> Runtime:
 
 def _endpoints() -> list[tuple[str, str, str]]:
     """Method, path and summary of all endpoints."""
-    reads = [("GET", path, _summary(endpoint)) for path, endpoint in _PAGES.items()]
+    reads = [("GET", path, _summary(endpoint)) for path, (endpoint, _) in _PAGES.items()]
     writes = [("POST", each.route, _summary(each.func)) for each in _service.apis.values()]
-    return [*reads, *writes, ("GET", "/metrics", "Prometheus metrics.")]
+    return [*reads, *writes]
+
+
+@lru_cache(maxsize=1)
+def _document() -> dict[str, Any]:
+    return openapi.document(
+        title="realtor valuation service",
+        version=VERSION,
+        description="Values US homes as sold, with the model in production.",
+        apis=_service.apis.values(),
+        pages={path: (_summary(endpoint), answer) for path, (endpoint, answer) in _PAGES.items()},
+        rules=_service.rules,
+        queries={"/market": MarketQuery, "/places": PlacesQuery},
+        tables={"/predict-batch": TABLES},
+    )
+
+
+def _rules() -> dict[str, RouteRule]:
+    """What each route takes; one home, and as long as anything may take, unless said otherwise."""
+    post, get = frozenset({"POST"}), frozenset({"GET", "HEAD"})
+    usual = Limits(answer_seconds=config.timeout_seconds)
+    rules = {path: RouteRule(get, limits=usual) for path in (*_PAGES, "/schema.json")}
+    rules |= {api.route: RouteRule(post, limits=usual) for api in _service.apis.values()}
+    batch = replace(usual, body_bytes=config.max_body_bytes, receive_seconds=60.0)
+    rules["/predict-batch"] = RouteRule(post, limits=batch)
+    # A bundle is downloaded, and every worker loads it.
+    reload = Limits(answer_seconds=RELOAD_SECONDS)
+    rules["/reload-model"] = RouteRule(post, writes=True, limits=reload)
+    return rules
 
 
 def _summary(endpoint: object) -> str:
@@ -247,11 +309,12 @@ def _summary(endpoint: object) -> str:
     name="realtor",
     workers=config.workers,
     envs=[{"name": "OMP_NUM_THREADS", "value": "1"}],
-    traffic={"timeout": config.timeout_seconds, "max_concurrency": config.max_concurrency},
+    # The limits of what comes in, metrics and logs are ours: see edge.py.
+    metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
+    service_class=EdgeService,
 )
-@bentoml.asgi_app(pages, path="/", name="pages")
 class ValuationService:
     """Values US homes as sold, with the model in production."""
 
@@ -315,11 +378,13 @@ class ValuationService:
 
     @bentoml.api(route="/reload-model", output_spec=ReloadResult)  # type: ignore[untyped-decorator]
     async def reload_model(self) -> Response:
-        """Take the model that MLflow has in production now, and say what changed."""
+        """Take the model that MLflow has in production now; answered when every worker has it."""
         try:
             result = await _in_thread(self._runtime.reloads, self._runtime.reload)
         except RegistryUnavailable as problem:
-            return refuse(503, f"{problem}. The service goes on with the model it has")
+            return unavailable(f"{problem}. The service goes on with the model it has")
+        except NotEverywhere as problem:
+            return unavailable(str(problem))
         except RefusedModel as problem:
             return refuse(409, f"{problem}. The service goes on with the model it has")
         return _no_model() if result is None else json_response(result)
@@ -336,10 +401,8 @@ async def _in_thread(
     return await anyio.to_thread.run_sync(functools.partial(work, *args), limiter=limiter)
 
 
-# What the decorators made of the class: BentoML has no types that say so.
-_service = cast("Any", ValuationService)
-_service.add_asgi_middleware(
-    Gate,
-    allowed_hosts=frozenset(host.strip().lower() for host in config.allowed_hosts.split(",")),
-    max_body_bytes=config.max_body_bytes,
-)
+# What the decorator made of the class: BentoML has no types that say so.
+_service = cast("EdgeService", ValuationService)
+_service.settings = config
+_service.pages = pages
+_service.rules = _rules()

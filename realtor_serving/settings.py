@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -76,7 +77,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         16 * 1024 * 1024,
         validation_alias="REALTOR_SERVICE_MAX_BODY_BYTES",
-        description="A larger request body is answered with 413.",
+        description="A larger /predict-batch is answered with 413; one home may take 8 kB.",
         ge=1024,
     )
     allowed_hosts: str = Field(
@@ -84,6 +85,36 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_SERVICE_ALLOWED_HOSTS",
         description="Host names the service answers to, separated by commas, or * for any; "
         "keeps web pages from reaching it through a name of their own.",
+    )
+
+    api_keys: str = Field(
+        "",
+        validation_alias="REALTOR_SERVICE_API_KEYS",
+        description="sha256 of each API key, separated by commas, or @FILE with one a line; "
+        "`python -m realtor_serving.keys` makes one.",
+    )
+    keys_for: Literal["writes", "all"] = Field(
+        "writes",
+        validation_alias="REALTOR_SERVICE_KEYS_FOR",
+        description="What a request from outside this machine needs a key for: what changes the "
+        "service, or everything but /livez and /readyz.",
+    )
+    trust_loopback: bool = Field(
+        True,
+        validation_alias="REALTOR_SERVICE_TRUST_LOOPBACK",
+        description="Whether requests over loopback need no key; false where a proxy on the same "
+        "machine passes on requests without saying so (X-Forwarded-For, Forwarded, Via).",
+    )
+    cors_origins: str = Field(
+        "",
+        validation_alias="REALTOR_SERVICE_CORS_ORIGINS",
+        description="Origins whose pages may ask, separated by commas; unset: none.",
+    )
+    log_requests: Literal["problems", "all"] = Field(
+        "problems",
+        validation_alias="REALTOR_SERVICE_LOG_REQUESTS",
+        description="Which requests get a line in the log: all, or those that were refused, failed "
+        "or took more than a second.",
     )
 
     @field_validator("champion_cache", "champion_bundle", "inference_log_url", mode="before")

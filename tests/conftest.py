@@ -17,6 +17,15 @@ from tests import servers
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-examples",
+        type=int,
+        default=20,
+        help="requests made up for each operation of the service; default %(default)s",
+    )
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A real PostgreSQL with the platform's four databases; `.urls` names them."""

@@ -41,7 +41,7 @@ def running(
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env=os.environ | (environment or {}),
+            env=_untested() | (environment or {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -66,6 +66,11 @@ def running(
         except (ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(with_children, 9)
             process.wait()
+
+
+def _untested() -> dict[str, str]:
+    """This environment, without what makes MLflow answer 500 to what writes in passing."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def test_every_endpoint_answers(platform: Platform) -> None:
     total = explained["base_price"] + sum(item["dollars"] for item in explained["contributions"])
     assert total == pytest.approx(explained["valuation"]["price"], rel=1e-3)
     assert platform.post("/reload-model", {})["changed"] is False
-    assert "bentoml_service_request_total" in httpx.get(f"{service}/metrics").text
+    assert "api_requests_total" in httpx.get(f"{service}/metrics").text
 
 
 def test_every_asset_is_materialized_and_every_check_passed(platform: Platform) -> None:

@@ -89,6 +89,35 @@ def test_an_unreachable_database_costs_nothing_and_the_rest_is_dropped() -> None
     assert counts["dropped"] == 1_000
 
 
+def test_what_waits_is_bounded_in_bytes_too() -> None:
+    counts = Counts()
+    seen: list[int] = []
+    log = PostgresInferenceLog(
+        f"postgresql://nobody@127.0.0.1:{free_port()}/none",
+        capacity_bytes=20_000,
+        count=counts,
+        waiting=seen.append,
+    )
+    log.record([answer(property_json="x" * 4_000)] * 10)
+    assert counts["dropped"] == 6
+    log.record([answer()] * 5)
+    assert counts["dropped"] == 9, "what is small still fits"
+
+    log.close()
+
+    assert counts["dropped"] == 15
+    assert seen[-1] == 6
+
+
+def test_room_is_made_by_what_is_written(table: str) -> None:
+    counts = Counts()
+    with PostgresInferenceLog(table, capacity_bytes=10_000, count=counts) as log:
+        for expected in (10, 20, 30):
+            log.record([answer(property_json='{"city": "' + "x" * 300 + '"}')] * 10)
+            wait_for(lambda: counts["written"] == expected, "the rows", seconds=20)  # noqa: B023
+    assert counts == {"written": 30}
+
+
 def test_rows_wait_until_the_table_is_there(database: str) -> None:
     counts = Counts()
     with PostgresInferenceLog(database, count=counts) as log:

@@ -11,11 +11,12 @@ from tests.serving.running import ROOT, Server
 pytestmark = [pytest.mark.integration]
 
 
-def run(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(url: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             sys.executable, "-m", "locust", "-f", str(ROOT / "realtor_serving" / "locustfile.py"),
             "--host", url, "--headless", "-u", "4", "-r", "4", "-t", "5s", "--only-summary",
+            *options,
         ],
         cwd=folder,
         capture_output=True,
@@ -24,10 +25,18 @@ def run(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_service_bears_it(service: Server, tmp_path: Path) -> None:
-    load = run(service.url, tmp_path)
+    load = run(service.url, tmp_path, "--max-p95", "30000", "--html", "report.html")
 
     assert load.returncode == 0, load.stdout + load.stderr
-    assert "/predict-batch" in load.stdout + load.stderr
+    assert "PASSED" in load.stdout + load.stderr
+    assert "/predict-batch" in (tmp_path / "report.html").read_text()
+
+
+def test_a_service_that_is_too_slow_fails_it(service: Server, tmp_path: Path) -> None:
+    load = run(service.url, tmp_path, "--max-p95", "0.001")
+
+    assert load.returncode == 1
+    assert "MISSED: 95 % of /predict" in load.stdout + load.stderr
 
 
 def test_a_service_that_answers_wrongly_fails_it(service: Server, tmp_path: Path) -> None:

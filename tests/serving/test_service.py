@@ -40,8 +40,15 @@ def test_a_home_is_valued_as_sold_by_the_model_itself(
 
 
 def test_what_is_unknown_is_valued_with_a_warning(service: Server) -> None:
+    def unknown() -> float:
+        text = service.get("/metrics").text
+        series = 'predictions_unknown_category_total{input="zip_code"}'
+        return float(dict(line.rsplit(" ", 1) for line in text.splitlines())[series])
+
+    before = unknown()
     told = service.post("/predict", {"zip_code": "99501", "bed": 3}).json()
 
+    assert unknown() == before + 1
     assert told["low"] < told["price"] < told["high"]
     assert any("99501" in warning for warning in told["warnings"])
 
@@ -72,7 +79,7 @@ def test_a_refusal_names_field_value_and_rule(
     assert words in told["error"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"bed": NaN}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 8_000, b'{"bed": NaN}'])
 def test_what_is_no_json_is_refused(service: Server, content: bytes) -> None:
     answer = httpx.post(f"{service.url}/predict", content=content, timeout=60)
 
@@ -92,12 +99,13 @@ def test_the_body_is_json_whatever_it_claims_to_be(service: Server) -> None:
         assert answer.headers["content-type"] == "application/json"
 
 
-def test_a_large_body_is_refused_declared_or_not(service: Server) -> None:
-    large = b" " * (16 * 1024 * 1024 + 1)
+@pytest.mark.parametrize(("path", "limit"), [("/predict", 8 * 1024), ("/predict-batch", 2**24)])
+def test_a_large_body_is_refused_declared_or_not(service: Server, path: str, limit: int) -> None:
+    large = b" " * (limit + 1)
 
-    declared = httpx.post(f"{service.url}/predict", content=large, timeout=60)
+    declared = httpx.post(f"{service.url}{path}", content=large, timeout=60)
     chunked = httpx.post(
-        f"{service.url}/predict", content=(large[:1_000_000] for _ in range(20)), timeout=60
+        f"{service.url}{path}", content=(large[: limit // 4] for _ in range(5)), timeout=60
     )
 
     assert declared.status_code == chunked.status_code == 413
@@ -162,6 +170,7 @@ def test_the_service_says_what_it_is(service: Server, model: ValuationModel) -> 
     offered = {(each["method"], each["path"]) for each in index["endpoints"]}
     assert offered == {
         ("GET", "/"), ("GET", "/health"), ("GET", "/model-info"), ("GET", "/metrics"),
+        ("GET", "/livez"), ("GET", "/readyz"), ("GET", "/docs.json"),
         ("POST", "/predict"), ("POST", "/predict-batch"), ("POST", "/explain"),
         ("POST", "/reload-model"), ("POST", "/comparables"), ("GET", "/market"), ("GET", "/places"),
     }  # fmt: skip
@@ -185,11 +194,18 @@ def test_reloading_without_a_registry_changes_nothing(service: Server) -> None:
 
 
 def test_every_worker_counts(service: Server) -> None:
-    def count() -> tuple[float, float]:
+    counted = (
+        'predictions_total{endpoint="/predict",version="packaged"}',
+        'api_requests_total{endpoint="/predict",method="POST",status="200"}',
+        'api_request_duration_seconds_count{endpoint="/predict"}',
+        "prediction_price_dollars_count",
+        "prediction_interval_width_ratio_count",
+    )
+
+    def count() -> tuple[float, ...]:
         text = service.get("/metrics").text
-        series = 'realtor_predictions_total{endpoint="/predict",version="packaged"}'
         found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
-        return float(found.get(series, 0)), float(found["realtor_predicted_price_dollars_count"])
+        return tuple(float(found.get(series, 0)) for series in counted)
 
     before = count()
     with ThreadPoolExecutor(8) as pool:
@@ -198,6 +214,6 @@ def test_every_worker_counts(service: Server) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in answers}) == 1
     after = count()
-    assert (after[0] - before[0], after[1] - before[1]) == (80, 80)
-    info = 'realtor_model_info{candidate="xgboost",name="realtor-price"'
+    assert [new - old for new, old in zip(after, before, strict=True)] == [80] * len(counted)
+    info = 'model_version{candidate="xgboost",name="realtor-price"'
     assert f'{info},stage="Packaged",version="packaged"}} 1.0' in service.get("/metrics").text
