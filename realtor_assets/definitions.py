@@ -39,7 +39,7 @@ defs = dg.Definitions(
     ],
     asset_checks=checks.checks,
     jobs=jobs,
-    sensors=[*sensors, checks.freshness_sensor],
+    sensors=sensors,
     resources={
         "store": ObjectStore(url=config.storage_url),
         "raw_database": Database(url=config.raw_database_url),

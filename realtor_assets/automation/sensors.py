@@ -16,7 +16,13 @@ from realtor_assets.automation.cycle import (
     to_serve,
 )
 from realtor_assets.raw import BATCHES
-from realtor_assets.release.serving import ServiceDown, observe
+from realtor_assets.release.serving import (
+    ServiceDown,
+    is_fresh,
+    last_seen,
+    observe,
+    seen_in_words,
+)
 from realtor_assets.resources import Database
 from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
@@ -28,8 +34,7 @@ AGAIN_AFTER_FAILURE = dt.timedelta(minutes=15)
 ALERTED_TAG = "realtor/alerted"
 ALERTED_DAYS = 7
 OBSERVED_TAG = "dagster/data_version"
-
-Evaluation = dg.RunRequest | dg.SkipReason | dg.SensorResult
+FRESH, STALE = "fresh", "stale"
 
 
 @dg.sensor(
@@ -248,16 +253,22 @@ def _failure(entry: dg.EventLogEntry) -> str:
     minimum_interval_seconds=60,
     default_status=RUNNING,
     description="Observes which version the running service serves: an observation of "
-    "served_model, with its data version, every minute.",
+    "served_model, with its data version, every minute; and evaluates its freshness check when the "
+    "outcome changes.",
 )
-def observe_service() -> Evaluation:
-    """The freshness check of served_model counts these observations."""
+def observe_service(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """A service that is away is seen to be away, once it was there."""
     url = settings().service_url.rstrip("/")
     try:
         served = observe(url)
     except ServiceDown as problem:
-        return dg.SkipReason(f"the service at {url} does not answer: {problem}")
-    seen = dg.AssetObservation(
+        away = f"the service at {url} does not answer: {problem}"
+        seen = last_seen(context.instance)
+        if seen is None or is_fresh(seen) or context.cursor == STALE:
+            return dg.SkipReason(away)
+        return dg.SensorResult(asset_events=[_freshness(False, seen)], cursor=STALE)
+    seen = dt.datetime.now(dt.UTC)
+    observation = dg.AssetObservation(
         "served_model",
         metadata={
             "model_version": str(served["version"]),
@@ -266,7 +277,17 @@ def observe_service() -> Evaluation:
         },
         tags={OBSERVED_TAG: str(served["version"])},
     )
-    return dg.SensorResult(asset_events=[seen])
+    news = [] if context.cursor == FRESH else [_freshness(True, seen)]
+    return dg.SensorResult(asset_events=[observation, *news], cursor=FRESH)
+
+
+def _freshness(passed: bool, seen: dt.datetime) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey("served_model"),
+        check_name="freshness",
+        passed=passed,
+        description=seen_in_words(seen),
+    )
 
 
 sensors: Sequence[dg.SensorDefinition] = [

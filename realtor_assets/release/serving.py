@@ -1,5 +1,6 @@
 """Production → the bento, and the running service, observed to serve the new version."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from realtor_model.bundle import BrokenBundle
 # So many answers in a row, each on a connection of its own, that no worker still has the old one.
 ANSWERS_IN_A_ROW = 20
 OBSERVE_SECONDS = 60.0
+FRESH_FOR = dt.timedelta(minutes=15)
 REFUSED = 409
 
 
@@ -99,6 +101,30 @@ def observe(url: str) -> dict[str, Any]:
         return dict(httpx.get(f"{url}/model-info", timeout=30).raise_for_status().json())
     except httpx.HTTPError as problem:
         raise ServiceDown(f"{type(problem).__name__}: {problem}") from problem
+
+
+def last_seen(instance: dg.DagsterInstance) -> dt.datetime | None:
+    """When the service was last seen to answer: materialized, or observed."""
+    filters = dg.AssetRecordsFilter(dg.AssetKey("served_model"))
+    records = [
+        *instance.fetch_materializations(filters, limit=1).records,
+        *instance.fetch_observations(filters, limit=1).records,
+    ]
+    if not records:
+        return None
+    return dt.datetime.fromtimestamp(max(record.timestamp for record in records), dt.UTC)
+
+
+def is_fresh(seen: dt.datetime | None) -> bool:
+    """Whether `last_seen` is recent enough."""
+    return seen is not None and seen > dt.datetime.now(dt.UTC) - FRESH_FOR
+
+
+def seen_in_words(seen: dt.datetime | None) -> str:
+    """`last_seen` for people."""
+    return (
+        "It was never seen." if seen is None else f"It was last seen at {seen:%Y-%m-%d %H:%M} UTC."
+    )
 
 
 def observe_until(url: str, version: str, told: Callable[[str], None]) -> dict[str, Any]:

@@ -60,11 +60,13 @@ class Lineage:
         waiting = pending_partitions(self.resources["raw_database"])
         return results + [self.run("load", partition=partition) for partition in waiting]
 
-    def tick(self, sensor: str) -> dg.RunRequest | dg.SkipReason | dg.SensorResult:
+    def tick(
+        self, sensor: str, cursor: str | None = None
+    ) -> dg.RunRequest | dg.SkipReason | dg.SensorResult:
         """What `sensor` makes of the state of things."""
         definition = self.defs.resolve_sensor_def(sensor)
         needed = {name: self.resources[name] for name in definition.required_resource_keys}
-        with dg.build_sensor_context(instance=self.instance) as context:
+        with dg.build_sensor_context(instance=self.instance, cursor=cursor) as context:
             result = definition(context, **needed)
         assert isinstance(result, dg.RunRequest | dg.SkipReason | dg.SensorResult)
         return result

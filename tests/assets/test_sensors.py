@@ -15,6 +15,8 @@ from starlette.routing import Route
 
 from realtor_assets.alerts import Alert, Alerts
 from realtor_assets.automation.cycle import TRIES, WORK_TAG
+from realtor_assets.release import serving
+from realtor_assets.release.serving import is_fresh, last_seen
 from realtor_assets.resources import Database
 from tests.assets.lineage import NOWHERE, Lineage, lineage_on
 from tests.servers import listening
@@ -32,6 +34,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lineage]:
 def empty(lineage: Lineage) -> Iterator[None]:
     """Empties RAW and CLEAN and forgets all runs."""
     yield
+    lineage.instance.wipe_assets([dg.AssetKey("served_model")])
     for role, tables in (
         ("realtor_raw_owner", "landed_payloads, ingestion_summary, api_request_log,"
          " api_request_started, raw_quarantine"),
@@ -265,6 +268,27 @@ def test_the_service_is_observed(lineage: Lineage, monkeypatch: pytest.MonkeyPat
         seen = lineage.tick("observe_service")
     settings.cache_clear()
     assert isinstance(seen, dg.SensorResult)
-    (event,) = seen.asset_events
-    assert isinstance(event, dg.AssetObservation)
-    assert event.tags == {"dagster/data_version": "4"}
+    observation, check = seen.asset_events
+    assert isinstance(observation, dg.AssetObservation)
+    assert observation.tags == {"dagster/data_version": "4"}
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert check.passed
+    assert seen.cursor == "fresh"
+
+
+def test_a_service_that_went_away_is_no_longer_fresh(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_fresh(last_seen(lineage.instance)), "it was never seen"
+    lineage.instance.report_runless_asset_event(dg.AssetObservation("served_model"))
+    assert is_fresh(last_seen(lineage.instance))
+    monkeypatch.setattr(serving, "FRESH_FOR", dt.timedelta(0))
+
+    gone = lineage.tick("observe_service")
+
+    assert isinstance(gone, dg.SensorResult)
+    (check,) = gone.asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert not check.passed
+    assert "It was last seen at" in str(check.description)
+    assert "does not answer" in skips(lineage.tick("observe_service", cursor=gone.cursor))

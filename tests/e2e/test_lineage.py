@@ -14,6 +14,8 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 
+from realtor_assets.tracking import Tracking
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 REALTOR = Path(sys.executable).with_name("realtor")
@@ -219,10 +221,9 @@ def test_a_version_that_cannot_be_served_is_rolled_back(
 
 def register_broken(url: str, version: str, folder: Path) -> str:
     """A version of the registered model that is `version` with a changed file; its number."""
-    import mlflow
+    client = Tracking(tracking_uri=url).client()
+    import mlflow.artifacts
 
-    mlflow.set_tracking_uri(url)
-    client = mlflow.MlflowClient()
     mlflow.artifacts.download_artifacts(
         artifact_uri=f"models:/realtor-price/{version}", dst_path=str(folder)
     )
