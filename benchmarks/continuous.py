@@ -32,7 +32,7 @@ from realtor_model.evaluation import regression_metrics
 
 REALTOR = Path(sys.executable).with_name("realtor")
 BATCHES = 6
-POLL_SECONDS = 5.0
+POLL_SECONDS = 15.0
 OURS = ("REALTOR_", "DAGSTER_", "MLFLOW_", "BENTOML_")
 START = """
 mutation ($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) {
