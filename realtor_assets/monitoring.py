@@ -81,7 +81,10 @@ def batch_valuations(
     key = f"valuations/model_version={champion.version}/load={newest}.parquet"
     schema = pa.schema([*listed.schema.remove_metadata(), *ESTIMATES])
     estimated: list[pa.Array] = []
-    with store.create(key) as file, pa.parquet.ParquetWriter(file, schema, "zstd") as parquet:
+    with (
+        store.create(key) as file,
+        pa.parquet.ParquetWriter(file, schema, compression="zstd") as parquet,
+    ):
         for batch in listed.to_batches(max_chunksize=CHUNK_ROWS):
             estimates = estimate(model, batch)
             parquet.write_batch(

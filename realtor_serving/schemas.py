@@ -178,6 +178,12 @@ class MarketQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class NoQuery(BaseModel):
+    """Nothing is to be asked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class MarketRow(BaseModel):
     """Listings of one place in the model's train rows: asking prices and sales together."""
 
