@@ -207,7 +207,7 @@ def _rows(
     connection: psycopg.Connection, query: str, values: list[Any] | None = None
 ) -> list[dict[str, Any]]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, values).fetchall()  # type: ignore[call-overload,no-any-return]
+        return cursor.execute(query, values).fetchall()
 
 
 def _by_load(rows: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:

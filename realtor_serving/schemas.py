@@ -10,7 +10,7 @@ from realtor_model.market import By
 
 MAX_BATCH = 10_000
 MAX_COMPARABLES, MAX_EXCLUDED = 20, 200
-MAX_PLACES, MAX_SUGGESTED = 1_000, 100
+MAX_PLACES, MAX_SUGGESTED = 1_000, 1_000
 
 
 class ModelRef(BaseModel):
