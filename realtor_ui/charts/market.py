@@ -12,7 +12,7 @@ def spreads(texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = Fa
 
     places: name, p25, median, p75, listings, and for prices p10 and p90.
     """
-    base = alt.Chart(places, height=24 * len(places) + 30).encode(
+    base = alt.Chart(places, height=26 * len(places) + 60).encode(
         y=alt.Y("name:N", sort=None, axis=labels(dark)),
         tooltip=[
             tip("name:N", " "),
@@ -74,6 +74,8 @@ def price_histogram(
                 "low:Q", scale=alt.Scale(type="log", nice=False), axis=amounts(dark, texts(field))
             ),
             x2="high:Q",
+            # Both ends of both: else the bars would lie.
+            y2=alt.Y2Datum(0),
             y=alt.Y("n:Q", axis=amounts(dark, texts("market.homes"), "~s")),
             tooltip=[
                 tip("low:Q", texts("value.low"), DOLLARS),

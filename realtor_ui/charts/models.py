@@ -51,7 +51,7 @@ def importance_change(
     """Mean |SHAP| of each input in two champions. frame: label, before, after (log price)."""
     long = frame.melt("label", ["before", "after"], "when", "weight")
     long["when"] = long["when"].map({"before": before, "after": after})
-    base = alt.Chart(long, height=26 * len(frame) + 30).encode(
+    base = alt.Chart(long, height=28 * len(frame) + 110).encode(
         y=alt.Y("label:N", sort=None, axis=labels(dark)),
         x=alt.X("weight:Q", axis=amounts(dark, texts("models.weight"), "~g")),
     )
@@ -69,7 +69,7 @@ def importance_change(
 
 def errors(texts: Texts, frame: pd.DataFrame, overall: float, *, dark: bool = False) -> Chart:
     """Median error of each segment beside that of all homes. frame: segment, mdape, n."""
-    base = alt.Chart(frame, height=24 * len(frame) + 30).encode(
+    base = alt.Chart(frame, height=26 * len(frame) + 60).encode(
         y=alt.Y("segment:N", sort=None, axis=labels(dark)),
         x=alt.X("mdape:Q", axis=amounts(dark, texts("models.mdape"), ".0%")),
         tooltip=[
@@ -106,7 +106,7 @@ def calibration(texts: Texts, frame: pd.DataFrame, promised: float, *, dark: boo
 
 def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """PSI of each feature in each batch. frame: batch, label, psi; below 0.1 nothing has moved."""
-    base = alt.Chart(frame, height=26 * frame["label"].nunique() + 40).encode(
+    base = alt.Chart(frame, width=alt.Step(64), height=26 * frame["label"].nunique()).encode(
         x=alt.X("batch:N", sort=None, axis=labels(dark, labelAngle=0, orient="top")),
         y=alt.Y("label:N", sort=None, axis=labels(dark)),
         tooltip=[tip("batch:N", texts("market.batch")), tip("label:N", " "),

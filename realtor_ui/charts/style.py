@@ -31,7 +31,8 @@ def faint(dark: bool) -> str:
 def labels(dark: bool, **more: Any) -> alt.Axis:
     """An axis of names, without lines."""
     return alt.Axis(
-        title=None, labelLimit=230, ticks=False, domain=False, labelColor=ink(dark),
+        title=None, labelLimit=230, labelOverlap=False, ticks=False, domain=False,
+        labelColor=ink(dark),
         labelFontSize=FONT_SIZE, grid=False, **more,
     )  # fmt: skip
 

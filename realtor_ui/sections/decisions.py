@@ -32,7 +32,7 @@ def show(t: Texts, told: History, version: Version) -> None:
             st.markdown(
                 say(
                     f":{colour}[:material/{icon}:] **{t.named('criterion', each.name)}** "
-                    f"({t(f'models.{outcome}')}). {each.words}"
+                    f"({t(f'models.{outcome}')}). {each.words[:1].upper()}{each.words[1:]}"
                 )
             )
 

@@ -144,7 +144,7 @@ def _drift(told: History) -> None:
     if not rows:
         st.caption(t("monitoring.no_drift"))
         return
-    st.altair_chart(charts.drift(t, pd.DataFrame(rows), dark=dark()), width="stretch",
+    st.altair_chart(charts.drift(t, pd.DataFrame(rows), dark=dark()), width="content",
                     alt=t("monitoring.drift_caption"))  # fmt: skip
     st.caption(t("monitoring.drift_caption"))
 

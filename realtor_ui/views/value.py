@@ -44,7 +44,7 @@ def main() -> None:
         if not home:
             st.info(t("form.how"), icon=":material/arrow_back:")
             return
-        if entered != home:
+        if _told(entered) != _told(home):
             st.caption(t("form.changed"))
         answer = _ask(info, home)
         if answer is None:
@@ -61,6 +61,11 @@ def main() -> None:
     else:
         comparables.show(t, answer, sales)
     _features(info, answer, home)
+
+
+def _told(home: dict[str, Any]) -> dict[str, Any]:
+    """What of a home moves its value: the listing's status, which is never empty, does not."""
+    return {name: value for name, value in home.items() if name != "status"}
 
 
 def _ask(info: ModelInfo, home: dict[str, Any]) -> ExplainedValuation | None:
