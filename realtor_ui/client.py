@@ -84,8 +84,6 @@ class NotThere(ServiceError):
 class InvalidProperty(ServiceError):
     """The service refused what was entered."""
 
-    key = "error.invalid"
-
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(problem.message for problem in problems))
