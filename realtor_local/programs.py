@@ -38,6 +38,8 @@ HEALTH_PATHS: Mapping[str, str] = {
 # Stopping goes wave by wave, the last first. Starting needs PostgreSQL first, and no more.
 WAVES: Mapping[str, int] = {"postgres": 1, "mlflow": 2, "upstream": 2}
 LAST_WAVE = 3
+# Where the pipeline publishes its history (realtor_assets.publication, which imports Dagster).
+HISTORY_KEY = "published/history.json"
 # Servers whose workers outlive a killed parent and keep its port.
 LEAVES_WORKERS = {"mlflow", "service"}
 
@@ -147,10 +149,12 @@ def _environment(
         for name, value in os.environ.items()
         if name.startswith(KEPT_PREFIXES) and name not in (STACK_MARK, PROGRAM_MARK) and value
     }
+    storage = settings.storage_url or home.store.as_uri()
     environment.update(
         REALTOR_HOME=str(home.root),
         REALTOR_PROGRAMS=",".join(settings.programs),
-        REALTOR_STORAGE_URL=settings.storage_url or home.store.as_uri(),
+        REALTOR_STORAGE_URL=storage,
+        REALTOR_HISTORY_URL=f"{storage.rstrip('/')}/{HISTORY_KEY}",
         REALTOR_CHAMPION_CACHE=str(settings.champion_cache or home.champion),
         DAGSTER_HOME=str(home.dagster),
         BENTOML_HOME=str(settings.bentoml_home or home.bentoml),

@@ -10,7 +10,7 @@ from realtor_model.market import By
 
 MAX_BATCH = 10_000
 MAX_COMPARABLES, MAX_EXCLUDED = 20, 200
-MAX_PLACES, MAX_SUGGESTED = 1_000, 100
+MAX_PLACES, MAX_SUGGESTED = 1_000, 1_000
 
 
 class ModelRef(BaseModel):
@@ -174,6 +174,12 @@ class MarketQuery(BaseModel):
     state: str | None = Field(None, max_length=100, description="Only within this state.")
     city: str | None = Field(None, max_length=100, description="Only within this city.")
     limit: int = Field(100, ge=1, le=MAX_PLACES, description="Places wanted; the largest come.")
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NoQuery(BaseModel):
+    """Nothing is to be asked."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -26,6 +26,8 @@ from realtor_serving.cache import ChampionCache
 from realtor_serving.champion import Champion, ChampionWatcher, NotEverywhere, RefusedModel
 from realtor_serving.edge import EdgeService
 from realtor_serving.gate import Limits, RouteRule
+from realtor_serving.geography import Coordinates, coordinates
+from realtor_serving.history import HistoryNotPublished, HistoryUnavailable, PublishedHistory
 from realtor_serving.inference_log import (
     Answer,
     InferenceLog,
@@ -55,6 +57,7 @@ from realtor_serving.schemas import (
     Market,
     MarketQuery,
     ModelInfo,
+    NoQuery,
     Places,
     PlacesQuery,
     ReloadResult,
@@ -114,8 +117,10 @@ class Runtime:
             else NoInferenceLog()
         )
         self.history_url = f"{uri.rstrip('/')}/#/models/{REGISTERED_MODEL}" if uri else None
+        self.history = PublishedHistory(config.history_url) if config.history_url else None
         self.explanations = CapacityLimiter(config.explain_concurrency)
         self.batches = CapacityLimiter(1)
+        self.reads = CapacityLimiter(1)
         self.reloads = CapacityLimiter(1)
         self._watcher.start()
 
@@ -208,6 +213,31 @@ async def _places(request: Request) -> Response:
     return _of_the_market(request, PlacesQuery, valuation.places)
 
 
+async def _coordinates(request: Request) -> Response:
+    """Where the zips are that the model learned from, with their medians: for a map."""
+    return await _in_thread(
+        _runtime(request).reads,
+        _of_the_market,
+        request,
+        NoQuery,
+        lambda champion, query: coordinates(champion),
+    )
+
+
+async def _history(request: Request) -> Response:
+    """Why models were trained, promoted or rejected, and how good each was; as published."""
+    published = _runtime(request).history
+    if published is None:
+        return refuse(404, "REALTOR_HISTORY_URL is not set: this service has no history to show")
+    try:
+        document = await _in_thread(_runtime(request).reads, published.document)
+    except HistoryNotPublished as problem:
+        return refuse(404, f"{problem}. The jobs clean, train and serve publish it")
+    except HistoryUnavailable as problem:
+        return refuse(503, str(problem))
+    return Response(document, media_type="application/json")
+
+
 def _of_the_market(
     request: Request,
     kind: type[_Query],
@@ -253,6 +283,8 @@ _PAGES: dict[str, tuple[Callable[[Request], Any], type[BaseModel] | str]] = {
     "/model-info": (_model_info, ModelInfo),
     "/market": (_market, Market),
     "/places": (_places, Places),
+    "/coordinates": (_coordinates, Coordinates),
+    "/history": (_history, "application/json"),
     "/livez": (_livez, _TEXT),
     "/readyz": (_readyz, _TEXT),
     "/metrics": (_metrics, _TEXT),

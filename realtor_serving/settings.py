@@ -50,6 +50,12 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_INFERENCE_LOG_URL",
         description="PostgreSQL URL of the RAW database for inference_log; unset: not logged.",
     )
+    history_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_HISTORY_URL",
+        description="URL of the history that the pipeline publishes (fsspec: file, http, s3), for "
+        "GET /history; unset: there is none.",
+    )
     workers: int = Field(
         2,
         validation_alias="REALTOR_SERVICE_WORKERS",
@@ -117,7 +123,9 @@ class Settings(BaseSettings):
         "or took more than a second.",
     )
 
-    @field_validator("champion_cache", "champion_bundle", "inference_log_url", mode="before")
+    @field_validator(
+        "champion_cache", "champion_bundle", "inference_log_url", "history_url", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -4,12 +4,28 @@ from pathlib import Path
 
 import streamlit as st
 
-from realtor_ui.parts import sidebar
+from realtor_ui.parts import sidebar, texts
 
 # A file of our own: Streamlit's named icons come from the network.
 ICON = Path(__file__).with_name("icon.svg")
+PAGES = {
+    "value": ":material/home:",
+    "many": ":material/table_view:",
+    "why": ":material/help:",
+    "market": ":material/map:",
+    "models": ":material/history:",
+    "monitoring": ":material/monitoring:",
+}
 
 st.set_page_config(page_title="Realtor", page_icon=str(ICON), layout="wide")
-page = st.navigation([st.Page("pages/value.py", title="Value a home", default=True)])
+t = texts()
+page = st.navigation(
+    [
+        st.Page(
+            f"views/{name}.py", title=t(f"{name}.title"), icon=icon, default=name == "value"
+        )
+        for name, icon in PAGES.items()
+    ]
+)  # fmt: skip
 sidebar()
 page.run()

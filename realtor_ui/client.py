@@ -1,76 +1,30 @@
-"""The valuation service as the app sees it: typed answers, and errors that a person can act on."""
+"""The valuation service over HTTP: typed answers, and errors that a person can act on."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from realtor_ui.answers import (
+    BatchValuation,
+    By,
+    ComparableSales,
+    Coordinates,
+    ExplainedValuation,
+    History,
+    Market,
+    ModelInfo,
+    Places,
+    Valuation,
+)
+
 CONNECT_RETRIES = 2
-
-
-class ModelRef(BaseModel):
-    """The model that answered."""
-
-    name: str
-    version: str
-    stage: str
-    candidate: str
-
-
-class Valuation(BaseModel):
-    """What a home would sell for, dollars."""
-
-    price: float
-    low: float
-    high: float
-    coverage: float
-    confidence: Literal["high", "medium", "low"]
-    as_of: str
-    warnings: list[str]
-    model: ModelRef
-
-
-class Contribution(BaseModel):
-    """What one input adds to the price, dollars."""
-
-    input: str
-    value: str | float | int | None
-    dollars: float
-
-
-class ExplainedValuation(BaseModel):
-    """A valuation with its reasons: base_price plus all contributions is the price."""
-
-    valuation: Valuation
-    base_price: float
-    contributions: list[Contribution]
-
-
-class AllowedInput(BaseModel):
-    """What an input may be: a range with a unit, or one of some choices, or free."""
-
-    low: float | None = None
-    high: float | None = None
-    unit: str | None = None
-    choices: list[str] | None = None
-
-
-class ModelInfo(BaseModel):
-    """The model in production."""
-
-    version: str
-    stage: str
-    candidate: str
-    trained_at: datetime
-    as_of: str
-    train_rows: int
-    coverage: float
-    metrics: dict[str, dict[str, float]]
-    inputs: dict[str, AllowedInput]
-    loaded_at: datetime
+# A service that is busy says so at once: it's asked again, after so many seconds.
+BUSY_PAUSES = (0.5, 1.5)
+ARROW = "application/vnd.apache.arrow.stream"
 
 
 @dataclass(frozen=True)
@@ -82,15 +36,49 @@ class FieldProblem:
 
 
 class ServiceError(Exception):
-    """The service gave no answer to show. The text is for the person who asked."""
+    """The service gave no answer to show. `key` names the words for it in the catalogue."""
+
+    key = "error.failed"
+
+    def __init__(self, detail: str = "") -> None:
+        self.detail = detail
+        super().__init__(detail or self.key)
 
 
-class ServiceUnavailable(ServiceError):
-    """The service does not answer, or cannot now."""
+class ServiceDown(ServiceError):
+    """Nobody answers at the service's address; `detail` is the address."""
+
+    key = "error.down"
+
+
+class ServiceSlow(ServiceError):
+    """The answer takes too long."""
+
+    key = "error.slow"
+
+
+class ServiceBusy(ServiceError):
+    """The service has too much to do."""
+
+    key = "error.busy"
+
+
+class NotTheService(ServiceError):
+    """Something else answers at the address `detail`."""
+
+    key = "error.stranger"
 
 
 class NoModel(ServiceError):
     """The service runs and has no model yet."""
+
+    key = "error.no_model"
+
+
+class NotThere(ServiceError):
+    """The service has no such thing: no history, no market; `detail` is its own words."""
+
+    key = "error.not_there"
 
 
 class InvalidProperty(ServiceError):
@@ -107,7 +95,8 @@ Answer = TypeVar("Answer", bound=BaseModel)
 class ServiceClient:
     """HTTP client of the service. Every method raises a `ServiceError`.
 
-    A connection that is refused is tried again, `CONNECT_RETRIES` times within a second or so.
+    A connection that is refused is tried again, `CONNECT_RETRIES` times within a second or so, and
+    so is a service that says it is busy.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 20.0) -> None:
@@ -130,33 +119,81 @@ class ServiceClient:
 
     def predict(self, home: Mapping[str, Any]) -> Valuation:
         """The value of a home."""
-        return self._ask("POST", "/predict", Valuation, home)
+        return self._ask("POST", "/predict", Valuation, json=home)
+
+    def predict_batch(self, homes: Sequence[Mapping[str, Any]]) -> BatchValuation:
+        """The values of up to 10,000 homes, in their order."""
+        return self._ask("POST", "/predict-batch", BatchValuation, json={"properties": list(homes)})
+
+    def predict_table(self, table: bytes) -> bytes:
+        """An Arrow stream of up to 10,000 homes, with their estimates as columns beside them."""
+        headers = {"content-type": ARROW, "accept": ARROW}
+        return self._send("POST", "/predict-batch", content=table, headers=headers).content
 
     def explain(self, home: Mapping[str, Any]) -> ExplainedValuation:
         """The value of a home and the reasons for it."""
-        return self._ask("POST", "/explain", ExplainedValuation, home)
+        return self._ask("POST", "/explain", ExplainedValuation, json=home)
 
-    def _ask(
-        self, method: str, path: str, kind: type[Answer], body: Mapping[str, Any] | None = None
-    ) -> Answer:
+    def comparables(
+        self, home: Mapping[str, Any], *, count: int, exclude: Sequence[str] = ()
+    ) -> ComparableSales:
+        """The sales most like a home, but for those in `exclude`."""
+        body = {"property": dict(home), "count": count, "exclude": list(exclude)}
+        return self._ask("POST", "/comparables", ComparableSales, json=body)
+
+    def market(
+        self, by: By, *, state: str | None = None, city: str | None = None, limit: int = 1_000
+    ) -> Market:
+        """Prices by state, city or zip, the largest places first."""
+        query = {"by": by, "state": state, "city": city, "limit": limit}
+        return self._ask("GET", "/market", Market, params=_given(query))
+
+    def places(
+        self, *, state: str | None = None, city: str | None = None, begins: str = ""
+    ) -> Places:
+        """The places the model knows, within a state or a city."""
+        query = {"state": state, "city": city, "q": begins or None, "limit": 1_000}
+        return self._ask("GET", "/places", Places, params=_given(query))
+
+    def coordinates(self) -> Coordinates:
+        """Where all the zips are that the model learned from."""
+        return self._ask("GET", "/coordinates", Coordinates)
+
+    def history(self) -> History:
+        """Why models came and went."""
+        return self._ask("GET", "/history", History)
+
+    def metrics(self) -> str:
+        """The service's Prometheus metrics, as text."""
+        return self._send("GET", "/metrics").text
+
+    def _ask(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
+        answer = self._send(method, path, **request)
         try:
-            answer = self._client.request(method, path, json=body)
-        except httpx.TimeoutException as problem:
-            raise ServiceUnavailable(
-                "The valuation service takes too long to answer. It may be busy: try again."
-            ) from problem
-        except httpx.TransportError as problem:
-            raise ServiceUnavailable(
-                f"The valuation service at {self.url} does not answer."
-            ) from problem
-        if answer.is_success:
+            return kind.model_validate_json(answer.content)
+        except ValidationError as problem:
+            raise NotTheService(self.url) from problem
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """A good answer; asked for again, after a pause, while the service says it is busy."""
+        pauses = list(BUSY_PAUSES)
+        while True:
             try:
-                return kind.model_validate_json(answer.content)
-            except ValidationError as problem:
-                raise ServiceUnavailable(
-                    f"{self.url} answers something else than a valuation service does."
-                ) from problem
-        raise _refusal(answer)
+                answer = self._client.request(method, path, **request)
+            except httpx.TimeoutException as problem:
+                raise ServiceSlow from problem
+            except httpx.TransportError as problem:
+                raise ServiceDown(self.url) from problem
+            if answer.status_code == 429 and pauses:
+                time.sleep(pauses.pop(0))
+                continue
+            if answer.is_success:
+                return answer
+            raise _refusal(answer)
+
+
+def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
 
 
 def _refusal(answer: httpx.Response) -> ServiceError:
@@ -168,20 +205,22 @@ def _refusal(answer: httpx.Response) -> ServiceError:
         told = {}
     error = str(told.get("error") or f"status {answer.status_code}")
     match answer.status_code:
-        case 400 | 422:
+        case 400 | 413 | 422:
             return InvalidProperty(_problems(told.get("detail")) or [FieldProblem("", error)])
+        case 404:
+            return NotThere(error)
         case 429:
-            return ServiceUnavailable("The valuation service is busy. Try again in a moment.")
+            return ServiceBusy(error)
         case 503 if "no model" in error:
-            return NoModel("The valuation service has no model yet.")
+            return NoModel(error)
         case _:
-            return ServiceUnavailable(f"The valuation service could not answer: {error}")
+            return ServiceError(error)
 
 
 def _problems(detail: Any) -> list[FieldProblem]:
     if not isinstance(detail, list):
         return []
     return [
-        FieldProblem(str(each["loc"][0]) if each.get("loc") else "", str(each.get("msg", "")))
+        FieldProblem(str(each["loc"][-1]) if each.get("loc") else "", str(each.get("msg", "")))
         for each in detail
     ]

@@ -1,14 +1,15 @@
-"""What all pages share: the client, the sidebar, and how errors are told."""
-
-from datetime import UTC
+"""What all pages share: the language, the sidebar, and how errors are told."""
 
 import streamlit as st
 
 from realtor_ui import wording
-from realtor_ui.client import ModelInfo, NoModel, ServiceClient, ServiceError
+from realtor_ui.answers import ModelInfo
+from realtor_ui.asking import REFRESH_SECONDS, model_info
+from realtor_ui.client import InvalidProperty, NoModel, ServiceError
 from realtor_ui.settings import settings
+from realtor_ui.texts import LANGUAGES, Texts, catalogue
 
-REFRESH_SECONDS = 10
+LANGUAGE = "lang"
 
 
 def dark() -> bool:
@@ -16,76 +17,95 @@ def dark() -> bool:
     return bool(st.context.theme.type == "dark")
 
 
-@st.cache_resource
-def client() -> ServiceClient:
-    """The client that all sessions share."""
-    config = settings()
-    return ServiceClient(config.service_url, timeout_seconds=config.timeout_seconds)
+def texts() -> Texts:
+    """What the app says, in the language that was chosen, or asked for, or the browser's."""
+    if st.session_state.get(LANGUAGE) not in LANGUAGES:
+        asked = st.query_params.get(LANGUAGE) or (st.context.locale or "")[:2]
+        st.session_state[LANGUAGE] = asked if asked in LANGUAGES else next(iter(LANGUAGES))
+    return catalogue(st.session_state[LANGUAGE])
 
 
-@st.cache_data(ttl=REFRESH_SECONDS, show_spinner=False)
-def model_info() -> ModelInfo:
-    """The model in production, asked for again after some seconds. Raises `ServiceError`."""
-    return client().model_info()
+def say(words: str) -> str:
+    """Text for Streamlit's Markdown."""
+    return wording.markdown(words)
 
 
 def sidebar() -> None:
-    """Service status, model in production, and what this is."""
+    """Service status, model in production, what this is, links, and the language."""
+    t = texts()
     with st.sidebar:
-        st.markdown("### Realtor")
-        st.caption(
-            "Estimates what a US home would sell for, from what a person knows about it. The model "
-            "learns from listings as they arrive, and only a better one replaces it."
-        )
+        st.segmented_control(
+            t("sidebar.language"), list(LANGUAGES), key=LANGUAGE, format_func=LANGUAGES.__getitem__,
+            required=True, label_visibility="collapsed",
+        )  # fmt: skip
         _status()
+        st.caption(t("sidebar.about"))
+        if links := settings().links:
+            st.markdown(" · ".join(f"[{name}]({url})" for name, url in links.items()))
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def _status() -> None:
+    t = texts()
     try:
         info = model_info()
     except NoModel:
-        st.badge("Service up, no model yet", icon=":material/hourglass_empty:", color="orange")
+        st.badge(t("sidebar.no_model"), icon=":material/hourglass_empty:", color="orange")
         return
     except ServiceError:
-        st.badge("Service does not answer", icon=":material/error:", color="red")
+        st.badge(t("sidebar.down"), icon=":material/error:", color="red")
         return
-    st.badge("Service up", icon=":material/check_circle:", color="green")
-    trained = info.trained_at if info.trained_at.tzinfo else info.trained_at.replace(tzinfo=UTC)
-    kind = wording.CANDIDATES.get(info.candidate, info.candidate)
-    st.markdown(f"**Model version {info.version}** ({info.stage})")
+    st.badge(t("sidebar.up"), icon=":material/check_circle:", color="green")
+    stage = t.named("stage", info.stage)
+    st.markdown(f"**{t('sidebar.version', version=info.version, stage=stage)}**")
     facts = [
-        f"{kind[:1].upper()}{kind[1:]}, trained {wording.age(trained)}, on {trained:%-d %B %Y}",
-        f"{info.train_rows:,} listings, data to {info.as_of}",
+        t(
+            "sidebar.trained",
+            kind=t.named("candidate", info.candidate),
+            age=wording.age(t, info.trained_at),
+            day=wording.day(t, info.trained_at),
+        ),
+        t("sidebar.learned", rows=f"{info.train_rows:,}", day=info.as_of),
     ]
     if (test := info.metrics.get("test")) and "mdape" in test:
-        facts.append(f"Half of its estimates are within {test['mdape']:.0%} of the price")
+        facts.append(t("sidebar.error", share=f"{test['mdape']:.0%}"))
     st.caption("  \n".join(facts))
 
 
 def tell(problem: ServiceError) -> None:
     """Say what went wrong and what to do about it."""
-    if isinstance(problem, NoModel):
-        st.info(
-            "**There is no model yet.** The service runs, but nothing has been trained and put "
-            "into production. Start a training (`realtor train`, or the train job in Dagster); "
-            "this page works as soon as it is done.",
-            icon=":material/hourglass_empty:",
-        )
+    t = texts()
+    if isinstance(problem, InvalidProperty):
+        lines = [
+            f"**{t.named('input', each.field)}**: {wording.said(t, each.message)}"
+            if each.field
+            else wording.said(t, each.message)
+            for each in problem.problems
+        ]
+        st.warning(say("\n\n".join(lines)), icon=":material/edit:")
+    elif isinstance(problem, NoModel):
+        st.info(t(problem.key), icon=":material/hourglass_empty:")
     else:
-        st.error(
-            f"**{problem}** Nothing you entered is lost. Check that the platform is up "
-            "(`realtor status`), then try again.",
-            icon=":material/cloud_off:",
-        )
+        words = t(problem.key, detail=problem.detail, url=settings().service_url)
+        st.error(f"{words} {t('error.what_to_do')}", icon=":material/cloud_off:")
+
+
+def ready() -> ModelInfo | None:
+    """The model to work with; without one, says why and waits until there is one."""
+    try:
+        with st.spinner(texts()("wait.service"), show_time=False):
+            return model_info()
+    except ServiceError as problem:
+        tell(problem)
+        _wait_for_service()
+        return None
 
 
 @st.fragment(run_every=REFRESH_SECONDS / 2)
-def wait_for_service() -> None:
-    """Look again every few seconds, and show the page as soon as the service answers."""
+def _wait_for_service() -> None:
     try:
         model_info()
     except ServiceError:
-        st.caption("Looking again every few seconds.")
+        st.caption(texts()("wait.again"))
     else:
         st.rerun()

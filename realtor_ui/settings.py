@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,6 +25,39 @@ class Settings(BaseSettings):
         description="How long the app waits for an answer of the service.",
         gt=0,
     )
+    max_upload_rows: int = Field(
+        1_000_000,
+        validation_alias="REALTOR_APP_MAX_UPLOAD_ROWS",
+        description="A file with more rows is not valued in the app.",
+        ge=1,
+    )
+    dagster_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_DAGSTER_URL",
+        description="Dagster as the app's users reach it, for a link; unset: no link.",
+    )
+    mlflow_url: str | None = Field(
+        None,
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="MLflow as the app's users reach it, for a link; unset: no link.",
+    )
+    grafana_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_GRAFANA_URL",
+        description="Grafana as the app's users reach it, for a link; unset: no link.",
+    )
+
+    @field_validator("dagster_url", "mlflow_url", "grafana_url", mode="before")
+    @classmethod
+    def _only_links(cls, value: object) -> object:
+        """Only what a browser can open; MLFLOW_TRACKING_URI may be a folder, too."""
+        return value if str(value).startswith(("http://", "https://")) else None
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Name → URL of the programs that may be linked to."""
+        urls = {"Grafana": self.grafana_url, "Dagster": self.dagster_url, "MLflow": self.mlflow_url}
+        return {name: url for name, url in urls.items() if url}
 
 
 @lru_cache(maxsize=1)

@@ -1,32 +1,11 @@
-"""What the app calls things, and how it writes figures."""
+"""How the app writes figures, values, and what the service says, in the language of its user."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 
-LABELS = {
-    "house_size": "Living area",
-    "bed": "Bedrooms",
-    "bath": "Bathrooms",
-    "acre_lot": "Lot size",
-    "state": "State",
-    "city": "City",
-    "zip_code": "Zip code",
-    "status": "Listing status",
-    "brokered_by": "Broker",
-    "street": "Street",
-    "prev_sold_date": "Last sale",
-}
-STATUSES = {"for_sale": "For sale", "sold": "Sold", "ready_to_build": "Ready to build"}
-CANDIDATES = {
-    "linear_regression": "linear regression",
-    "random_forest": "random forest",
-    "gradient_boosting": "gradient boosting",
-    "xgboost": "XGBoost",
-}
-CONFIDENCE = {
-    "high": ("High confidence", "green"),
-    "medium": ("Medium confidence", "orange"),
-    "low": ("Low confidence", "red"),
-}
+from realtor_ui.answers import Value
+from realtor_ui.texts import Texts
+
 STATES = (
     "Alabama", "Alaska", "Arizona", "Arkansas", "California", "Colorado", "Connecticut", "Delaware",
     "District of Columbia", "Florida", "Georgia", "Guam", "Hawaii", "Idaho", "Illinois", "Indiana",
@@ -37,6 +16,31 @@ STATES = (
     "Tennessee", "Texas", "Utah", "Vermont", "Virgin Islands", "Virginia", "Washington",
     "West Virginia", "Wisconsin", "Wyoming",
 )  # fmt: skip
+# What stands where there is nothing to say.
+NOTHING = "\N{EN DASH}"
+CONFIDENCE_COLOURS = {"high": "green", "medium": "orange", "low": "red"}
+# Of all reasons for a price, the share from which on an input gets so many stars.
+STARS = ((0.25, 4), (0.10, 3), (0.03, 2), (0.0, 1))
+
+# What the service says, and the text in which the app says it.
+_SAID = (
+    (re.compile(r"(?P<kind>state|city|zip code) (?P<name>.*) is not among the listings.*"),
+     "said.unknown_place"),
+    (re.compile(r"(?P<input>\w+) (?P<value>\S+) is outside the range learned from, "
+                r"(?P<low>\S+) to (?P<high>\S+) .*"), "said.outside_learned"),
+    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be from (?P<low>\S+) to (?P<high>\S+)"
+                r" .*"), "said.out_of_range"),
+    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be a number"), "said.no_number"),
+    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be a whole number"), "said.no_whole"),
+    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be a zip code of 5 digits"),
+     "said.no_zip"),
+    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be a date .*"), "said.no_date"),
+    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be one of (?P<choices>.*)"),
+     "said.no_choice"),
+    (re.compile(r"state or zip_code is required.*"), "said.no_place"),
+    (re.compile(r"one of house_size, acre_lot and bed is required"), "said.no_size"),
+)  # fmt: skip
+_KINDS = {"state": "state", "city": "city", "zip code": "zip_code"}
 
 
 def dollars(amount: float) -> str:
@@ -49,28 +53,83 @@ def signed_dollars(amount: float) -> str:
     return f"{'+' if amount >= 0 else '-'}{dollars(abs(amount))}"
 
 
-def entered(name: str, value: str | float | int | None) -> str:
-    """The value of an input as a person would write it; "not given" for none."""
+def signed_share(share: float) -> str:
+    """+12 % or -12 %"""
+    return f"{share:+.0%}"
+
+
+def markdown(words: str) -> str:
+    """Markdown in which dollar signs are dollars: between two of them would be a formula."""
+    return words.replace("$", r"\$")
+
+
+def entered(texts: Texts, name: str, value: Value) -> str:
+    """The value of an input as a person would write it."""
     if value is None:
-        return "not given"
+        return texts("unit.not_given")
     match name:
         case "house_size":
-            return f"{value:,.0f} sq ft"
+            return texts("unit.sqft", size=f"{float(value):,.0f}")
         case "acre_lot":
-            return f"{value:,g} acres"
+            return texts("unit.acres", size=f"{float(value):,g}")
         case "bed" | "bath":
-            return f"{value:,.0f}"
+            return f"{float(value):,.0f}"
         case "status":
-            return STATUSES.get(str(value), str(value))
+            return texts.named("status", str(value))
         case _:
             return str(value)
 
 
-def age(since: datetime, now: datetime | None = None) -> str:
+def feature_value(name: str, value: float) -> str:
+    """A feature's figure; of a logarithm, what it is the logarithm of."""
+    if value != value:
+        return NOTHING
+    if "_log_" in name or name.startswith("log_"):
+        if "effect" in name:
+            return f"{pow(2.718281828459045, value) - 1:+.1%}"
+        linear = pow(2.718281828459045, value)
+        return f"{linear:,.0f}" if linear >= 100 else f"{linear:,.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:,.3g}"
+
+
+def said(texts: Texts, message: str) -> str:
+    """What the service says of one value, in the language of the catalogue."""
+    for pattern, key in _SAID:
+        if found := pattern.fullmatch(message.strip()):
+            parts = found.groupdict()
+            if "input" in parts:
+                parts["input"] = texts.named("input", parts["input"])
+            if "kind" in parts:
+                parts["kind"] = texts.named("input", _KINDS[parts["kind"]])
+            return texts(key, **parts)
+    return message[:1].upper() + message[1:]
+
+
+def stars(amounts: dict[str, float]) -> dict[str, int]:
+    """1 to 4 for each name, by its share of the sum of |amounts|."""
+    total = sum(map(abs, amounts.values())) or 1.0
+    return {
+        name: next(count for least, count in STARS if abs(amount) / total >= least)
+        for name, amount in amounts.items()
+    }
+
+
+def age(texts: Texts, since: datetime, now: datetime | None = None) -> str:
     """How long ago: "today", "yesterday", "12 days ago", "5 months ago"."""
-    days = ((now or datetime.now(UTC)) - since).days
+    days = ((now or datetime.now(UTC)) - utc(since)).days
     if days < 1:
-        return "today"
+        return texts("age.today")
     if days == 1:
-        return "yesterday"
-    return f"{days} days ago" if days < 90 else f"{days // 30} months ago"
+        return texts("age.yesterday")
+    return texts("age.days", n=days) if days < 90 else texts("age.months", n=days // 30)
+
+
+def day(texts: Texts, when: date | datetime) -> str:
+    """5 March 2026"""
+    month = texts(f"month.{when.month}")
+    return texts("age.date", day=when.day, month=month, year=when.year)
+
+
+def utc(when: datetime) -> datetime:
+    """`when` with its time zone: UTC when it tells none."""
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 INGEST = dg.AssetSelection.assets("api_request_log")
 LOAD = dg.AssetSelection.groups("raw") - INGEST
 CLEAN = dg.AssetSelection.groups("clean") | dg.AssetSelection.assets(
-    "drift_report", "retrain_decision"
+    "drift_report", "retrain_decision", "published_history"
 )
 SERVE = dg.AssetSelection.groups("evaluation") | dg.AssetSelection.assets(
-    "production_model", "champion_change", "bento", "served_model"
+    "production_model", "champion_change", "bento", "served_model", "published_history"
 )
 TRAIN = SERVE | dg.AssetSelection.groups("models", "release")
 

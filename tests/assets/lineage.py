@@ -20,7 +20,7 @@ NOWHERE = "http://127.0.0.1:1"
 TRAIN = (
     "linear_regression", "random_forest", "gradient_boosting", "xgboost", "best_model",
     "promotion_decision", "production_model", "champion_change", "ratio_study",
-    "batch_valuations",
+    "batch_valuations", "published_history",
 )  # fmt: skip
 """The job train up to the bento and the running service, which belong to `tests/e2e`."""
 

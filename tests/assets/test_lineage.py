@@ -3,6 +3,7 @@
 The bento and the running service belong to `tests/e2e`; everything before them runs here.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pyarrow.parquet
 import pytest
 
 from realtor_assets.listings import read_listings
+from realtor_assets.publication import HISTORY_KEY
+from realtor_assets.release import history
 from realtor_assets.release.duel import CRITERIA
 from realtor_assets.release.history import PromotionRecord
 from realtor_assets.resources import Database, ObjectStore
@@ -247,6 +250,36 @@ def test_a_rollback_by_job_survives_materializing_production_again(lineage: Line
     assert not lineage.run("roll_back", give_production_back=said | {"version": "99"}).success
     assert lineage.run("roll_back", give_production_back=said | {"version": version}).success
     assert tracking.production_version() == version
+
+
+def test_the_history_is_published_for_whoever_shows_it(lineage: Lineage) -> None:
+    assert lineage.run("serve", "published_history").success
+    store: ObjectStore = lineage.resources["store"]
+    with store.open(HISTORY_KEY) as file:
+        told = json.load(file)
+
+    clean: Database = lineage.resources["clean_database"]
+    with clean.transaction() as connection:
+        moves = history.releases(connection)
+    assert told["champion"] == moves[-1].model_version
+    assert [batch["name"] for batch in told["batches"]][:2] == ["0", "1"]
+    first, second = told["batches"][:2]
+    assert first["decisions"][0]["rule"] == "first model"
+    assert {row["feature"] for row in second["drift"]} >= {"price", "house_size", "state"}
+    tracking: Tracking = lineage.resources["tracking"]
+    assert [version["version"] for version in told["versions"]] == tracking.versions()
+    for version in told["versions"]:
+        assert 0 < version["test"]["mdape"] < 1
+        assert {"cod", "prd", "prb", "coverage"} <= set(version["test"])
+        assert {"status", "state"} <= {row["by"] for row in version["segments"]}
+    decision = told["promotions"][0]
+    assert {each["name"] for each in decision["criteria"]} <= set(CRITERIA)
+    assert all(each["words"] for each in decision["criteria"])
+    assert [move["model_version"] for move in told["releases"]] == [
+        move.model_version for move in moves
+    ]
+    for change in told["changes"]:
+        assert {row["input"] for row in change["importance"]} >= {"house_size", "zip_code"}
 
 
 def test_ended_runs_close_their_mlflow_runs(lineage: Lineage) -> None:

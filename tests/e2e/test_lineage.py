@@ -124,6 +124,7 @@ def test_every_asset_is_materialized_and_every_check_passed(platform: Platform) 
         "drift_report", "retrain_decision", "linear_regression", "random_forest",
         "gradient_boosting", "xgboost", "best_model", "promotion_decision", "production_model",
         "bento", "served_model", "ratio_study", "batch_valuations",
+        "published_history",
     }  # fmt: skip
 
 

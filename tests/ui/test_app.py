@@ -1,160 +1,283 @@
-"""The app, run as Streamlit runs it, against the running service and without one."""
+"""Every page, run as Streamlit runs it, against the running service, a poor one, and none."""
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from realtor_ui import parts, wording
+from realtor_ui import asking
 from realtor_ui.settings import settings
+from realtor_ui.texts import LANGUAGES, catalogue
 from tests.serving.running import Server, free_port, run_service
 
 pytestmark = [pytest.mark.integration]
 
 APP = Path(__file__).parents[2] / "realtor_ui" / "app.py"
+PAGES = ("value", "many", "why", "market", "models", "monitoring")
+HOME = {
+    "state": "Connecticut", "city": "Hartford", "zip_code": "06114", "house_size": 1650, "bed": 3,
+    "bath": 2,
+}  # fmt: skip
+T = catalogue("en")
 
 
-@pytest.fixture(autouse=True)
-def _fresh_caches() -> Iterator[None]:
-    for cached in (settings.cache_clear, parts.client.clear, parts.model_info.clear):
-        cached()
-    yield
-    settings.cache_clear()
-
-
-def open_app(monkeypatch: pytest.MonkeyPatch, url: str) -> AppTest:
+def open_app(
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    page: str = "value",
+    *,
+    query: dict[str, str] | None = None,
+    **state: Any,
+) -> AppTest:
     monkeypatch.setenv("REALTOR_SERVICE_URL", url)
-    app = AppTest.from_file(str(APP), default_timeout=60).run()
-    assert not app.exception
+    settings.cache_clear()
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in (query or {}).items():
+        app.query_params[name] = value
+    for name, value in state.items():
+        app.session_state[name] = value
+    if page != "value":
+        app.switch_page(f"views/{page}.py")
+    app.run()
+    assert not app.exception, app.exception
     return app
-
-
-@pytest.fixture
-def app(service: Server, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    return open_app(monkeypatch, service.url)
 
 
 def words(app: AppTest) -> str:
     """All the text that is shown."""
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.subheader)
+    kinds = (app.title, app.markdown, app.caption, app.info, app.warning, app.error, app.subheader)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
-def field(app: AppTest, kind: str, label: str) -> object:
-    (found,) = [each for each in getattr(app, kind) if each.label.startswith(label)]
-    return found
+def press(app: AppTest, label: str) -> AppTest:
+    (button,) = [each for each in app.button if each.label == label]
+    button.click().run()
+    assert not app.exception, app.exception
+    return app
 
 
 def enter(app: AppTest, **values: object) -> AppTest:
     """Fill in inputs by name and press the button."""
-    kinds = {"state": "selectbox", "status": "selectbox", "city": "text_input"}
     for name, value in values.items():
-        kind = kinds.get(name, "text_input" if name == "zip_code" else "number_input")
-        field(app, kind, wording.LABELS[name]).set_value(value)  # type: ignore[attr-defined]
-    app.button[0].click().run()
-    assert not app.exception
-    return app
+        kind = "selectbox" if name in ("state", "city", "zip_code", "status") else "number_input"
+        # Only what the options hold can be chosen in a test: a person may write anything.
+        getattr(app, kind)(key=f"in_{name}").set_value(value)
+        app.run()
+    return press(app, T("form.value"))
 
 
-def test_before_anything_is_entered_the_page_says_what_is_needed(app: AppTest) -> None:
-    assert app.title[0].value == "Value a home"
-    assert "state or a zip code" in app.info[0].value
-    assert not app.metric
-    sidebar = "\n".join(str(each.value) for each in [*app.sidebar.markdown, *app.sidebar.caption])
-    assert "Service up" in sidebar
-    assert "Model version packaged" in sidebar
-    assert "1,500 listings" in sidebar
+# ---- every page, in every state -----------------------------------------------------------------
 
 
-def test_a_home_is_valued_with_its_reasons(app: AppTest, service: Server) -> None:
-    entered = {"state": "Connecticut", "city": "Hartford", "zip_code": "06114"}
-    enter(app, **entered, house_size=1650, bed=3, bath=2)
-
-    home = entered | {"house_size": 1650, "bed": 3, "bath": 2}
-    expected = service.post("/predict", home).json()
-    assert app.metric[0].value == f"${expected['price']:,.0f}"
-    assert "as sold" in app.metric[0].label
-    assert expected["as_of"] in app.metric[0].label
-    shown = words(app)
-    assert f"\\${expected['price'] / 1650:,.0f}** per sq ft" in shown
-    assert f"\\${expected['low']:,.0f} to \\${expected['high']:,.0f}" in shown
-    assert "Why this price" in shown
-    table = app.dataframe[0].value
-    assert {"Zip code", "Living area"} <= set(table["Input"])
-    assert "1,650 sq ft" in set(table["Entered"])
-    assert "not an appraisal" in shown
-
-
-def test_a_place_alone_is_enough_with_one_size(app: AppTest) -> None:
-    enter(app, zip_code="99501", acre_lot=0.25)
-
-    assert app.metric[0].value.startswith("$")
-    assert "per sq ft" not in words(app)
-    assert any("99501" in each.value for each in app.warning)
-
-
-def test_what_cannot_be_valued_is_said_in_plain_words(app: AppTest) -> None:
-    enter(app, state="Texas")
-
-    assert not app.metric
-    (warning,) = app.warning
-    assert "living area" in warning.value
-    assert "house_size" not in warning.value
-
-    enter(app, bed=3)
-    assert app.metric[0].value.startswith("$")
-    assert not app.warning
-
-
-def test_a_wrong_zip_names_the_field(app: AppTest) -> None:
-    enter(app, zip_code="ABCDE", bed=3)
-
-    assert app.warning[0].value.startswith("**Zip code**")
-    assert not app.metric
-
-
-def test_a_service_that_is_down_is_told_and_found_again(
-    service: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_in_every_language(
+    service: Server, monkeypatch: pytest.MonkeyPatch, page: str, language: str
 ) -> None:
-    app = open_app(monkeypatch, f"http://127.0.0.1:{free_port()}")
-    assert "does not answer" in app.error[0].value
-    assert "realtor status" in app.error[0].value
-    assert not app.button
+    app = open_app(monkeypatch, service.url, page, lang=language, home=HOME)
 
-    _point_at(monkeypatch, service.url)
-    app.run()
+    assert app.title[0].value == catalogue(language)(f"{page}.title")
     assert not app.error
-    assert app.button
+    assert catalogue(language)("sidebar.up") in words(app)
 
 
-def test_the_service_going_down_meanwhile_loses_nothing(
-    app: AppTest, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("page", PAGES)
+def test_a_service_that_is_down_is_told_and_found_again(
+    service: Server, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
-    parts.model_info()
-    monkeypatch.setenv("REALTOR_SERVICE_URL", f"http://127.0.0.1:{free_port()}")
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    app = open_app(monkeypatch, nowhere, page)
+    assert nowhere in app.error[0].value
+    assert "realtor status" in app.error[0].value
+
+    monkeypatch.setenv("REALTOR_SERVICE_URL", service.url)
     settings.cache_clear()
-    parts.client.clear()
-
-    enter(app, state="Texas", bed=3)
-
-    assert "does not answer" in app.error[0].value
-    assert not app.metric
-    assert field(app, "number_input", "Bedrooms").value == 3  # type: ignore[attr-defined]
+    asking.client.clear()
+    app.run()
+    assert not app.exception
+    assert not app.error
 
 
 def test_a_service_without_a_model_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with run_service(tmp_path, REALTOR_SERVICE_WORKERS="1") as empty:
-        app = open_app(monkeypatch, empty.url)
+        for page in PAGES:
+            app = open_app(monkeypatch, empty.url, page)
+            assert "There is no model yet" in words(app)
+            assert not app.error
+            st.cache_data.clear()
 
-    assert "There is no model yet" in app.info[0].value
+
+def test_without_a_history_pages_say_what_is_missing_and_show_the_rest(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_service(
+        tmp_path, REALTOR_CHAMPION_BUNDLE=str(bundle), REALTOR_SERVICE_WORKERS="1"
+    ) as service:
+        models = open_app(monkeypatch, service.url, "models")
+        assert "REALTOR_HISTORY_URL" in words(models)
+        assert T("models.importance_now") in words(models)
+        assert models.metric
+        for page in ("market", "monitoring"):
+            app = open_app(monkeypatch, service.url, page)
+            assert "REALTOR_HISTORY_URL" in words(app)
+            assert app.metric
+
+
+# ---- value a home -------------------------------------------------------------------------------
+
+
+def test_before_anything_is_entered_the_page_says_what_is_needed(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_app(monkeypatch, service.url)
+
+    assert "state or a zip code" in app.info[0].value
+    assert not app.metric
+    assert "1,500 listings" in words(app)
+
+
+def test_a_home_is_valued_with_its_reasons_its_zip_and_its_comparables(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = enter(open_app(monkeypatch, service.url), **HOME)
+
+    expected = service.post("/predict", HOME).json()
+    assert app.metric[0].value == f"${expected['price']:,.0f}"
+    assert expected["as_of"] in app.metric[0].label
+    shown = words(app)
+    assert f"\\${expected['price'] / 1650:,.0f}** per sq ft" in shown
+    assert "of the median of zip 06114" in shown
+    assert "not an appraisal" in shown
+    (table,) = [each.value for each in app.table]
+    assert list(table.columns) == ["This home", *(f"Sale {n}" for n in range(1, 6))]
+    assert any(str(line).startswith("Zip code ★") for line in table.index)
+    assert dict(app.query_params.items())["zip_code"] in ("06114", ["06114"])
+
+
+def test_a_comparable_can_be_replaced_and_brought_back(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_app(monkeypatch, service.url, home=HOME)
+    before = app.table[0].value
+
+    press(app, "Replace sale 1")
+    after = app.table[0].value
+    assert list(after["Sale 1"]) == list(before["Sale 2"])
+
+    press(app, "Bring back the 1 replaced")
+    assert app.table[0].value.equals(before)
+
+
+def test_an_address_tells_a_home(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = {name: str(value) for name, value in HOME.items()}
+    app = open_app(monkeypatch, service.url, query=query | {"bath": "many", "lang": "es"})
+
+    home = {name: value for name, value in HOME.items() if name != "bath"}
+    expected = service.post("/predict", home).json()
+    assert app.metric[0].value == f"${expected['price']:,.0f}"
+    assert app.title[0].value == "Valorar una vivienda"
+
+
+def test_what_cannot_be_valued_is_said_in_plain_words(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = enter(open_app(monkeypatch, service.url), state="Texas")
+
+    assert not app.metric
+    assert app.warning[0].value == T("said.no_size")
+    enter(app, bed=3)
+    assert app.metric[0].value.startswith("$")
+
+
+def test_a_zip_that_nobody_knows_is_valued_with_a_warning(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_app(monkeypatch, service.url, home={"zip_code": "99501", "acre_lot": 0.25})
+
+    assert app.metric[0].value.startswith("$")
+    assert any("99501" in each.value for each in app.warning)
+
+
+@pytest.mark.parametrize("name", ["house_size", "bed", "state", "city", "zip_code", "brokered_by"])
+def test_every_input_has_its_what_if(
+    service: Server, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    app = open_app(monkeypatch, service.url, home=HOME)
+    app.selectbox(key="what_if").set_value(name).run()
+
+    assert not app.exception
     assert not app.error
-    assert "no model yet" in "\n".join(str(each.value) for each in app.sidebar.markdown)
 
 
-def _point_at(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setenv("REALTOR_SERVICE_URL", url)
-    for cached in (settings.cache_clear, parts.client.clear, parts.model_info.clear):
-        cached()
+def test_the_service_going_down_meanwhile_loses_nothing(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_app(monkeypatch, service.url)
+    app.selectbox(key="in_state").set_value("Texas").run()
+    asking.model_info()
+    monkeypatch.setenv("REALTOR_SERVICE_URL", f"http://127.0.0.1:{free_port()}")
+    settings.cache_clear()
+    asking.client.clear()
+    app.number_input(key="in_bed").set_value(3)
+    press(app, T("form.value"))
+
+    assert "does not answer" in app.error[0].value
+    assert not app.metric
+    assert app.number_input(key="in_bed").value == 3
+
+
+# ---- the other pages ----------------------------------------------------------------------------
+
+
+def test_two_homes_are_compared(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = HOME | {"house_size": 3_000}
+    app = open_app(monkeypatch, service.url, "why", home=HOME, other_home=other, compare=True)
+
+    prices = [service.post("/predict", home).json()["price"] for home in (HOME, other)]
+    assert [each.value for each in app.metric] == [f"${price:,.0f}" for price in prices]
+    assert f"+\\${prices[1] - prices[0]:,.0f}" in words(app)
+
+
+def test_the_market_goes_from_states_to_zips(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_app(monkeypatch, service.url, "market")
+    assert app.metric[0].value == "2", "two states"
+
+    app.selectbox(key="m_state").set_value("Texas").run()
+    assert set(app.selectbox(key="m_city").options) == {"Austin", "Houston"}
+    app.selectbox(key="m_city").set_value("Houston").run()
+    assert not app.exception
+    assert app.metric[0].value == "1", "one zip"
+
+
+def test_the_history_tells_why_a_version_was_rejected(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_app(monkeypatch, service.url, "models")
+    table = app.dataframe[0].value
+    assert list(table["Version"]) == ["3", "2", "1"]
+    assert list(table["Champion"]) == ["", "★", ""]
+    assert app.selectbox(key="look_at").value == "2"
+    assert "Clearly more accurate." in words(app)
+    assert T("models.outside_standard") in words(app), "PRB 0.2"
+
+    app.selectbox(key="look_at").set_value("3").run()
+    shown = words(app)
+    assert "Not more accurate." in shown
+    assert T("models.first_failed") in shown
+
+
+def test_monitoring_tells_drift_and_counts(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.post("/predict", HOME).raise_for_status()
+    app = open_app(monkeypatch, service.url, "monitoring")
+
+    assert int(app.metric[1].value.replace(",", "")) >= 1
+    assert "house_size has drifted" in words(app)
+    assert list(app.dataframe[0].value["Decision"]) == ["train"]

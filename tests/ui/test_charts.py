@@ -1,35 +1,72 @@
-"""Charts hold the figures they were given, and words are those of a person."""
+"""Charts hold the figures they were given, in every language, on light and on dark."""
 
-from datetime import UTC, datetime, timedelta
+import json
 from typing import Any
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from realtor_ui import charts, wording
+from realtor_ui.charts import maps, market, models, value
+from realtor_ui.charts.value import Reason
+from realtor_ui.texts import catalogue
+
+T = catalogue("en")
+amounts = st.floats(-1e6, 1e6, allow_nan=False)
 
 
-def data(chart: Any) -> list[dict[str, Any]]:
-    (rows,) = chart.to_dict()["datasets"].values()
-    return list(rows)
+def rows(chart: Any) -> list[dict[str, Any]]:
+    """The rows of a chart's largest table."""
+    return max(chart.to_dict()["datasets"].values(), key=len)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_range_holds_the_estimate(dark: bool) -> None:
-    (row,) = data(charts.range_bar(200_000, 250_000, 330_000, dark=dark))
+    (row,) = rows(value.range_bar(T, 200_000, 250_000, 330_000, dark=dark))
 
     assert (row["low"], row["price"], row["high"]) == (200_000, 250_000, 330_000)
     assert (row["low_text"], row["high_text"]) == ("$200,000", "$330,000")
 
 
-@pytest.mark.parametrize("dollars", [[-500.0, 200.0], [10.0], [-10.0, -3.0], [0.0]])
-def test_reasons_keep_their_order_and_have_room_for_their_figures(dollars: list[float]) -> None:
-    labels = [f"reason {i}" for i in range(len(dollars))]
-    chart = charts.contributions(labels, dollars)
+@given(base=st.floats(1e4, 1e6), dollars=st.lists(amounts, max_size=15), rest=amounts)
+def test_a_waterfall_leads_from_the_base_to_the_price(
+    base: float, dollars: list[float], rest: float
+) -> None:
+    reasons = [Reason(f"reason {i}", each) for i, each in enumerate(dollars)]
+    price = base + sum(dollars) + rest
+    steps = rows(value.waterfall(T, base, reasons, price))
 
-    rows = data(chart)
-    assert [row["label"] for row in rows] == labels
-    assert [row["dollars"] for row in rows] == dollars
-    assert [row["effect"] for row in rows] == ["raises" if d >= 0 else "lowers" for d in dollars]
+    assert steps[0]["to"] == pytest.approx(base)
+    assert steps[-1]["to"] == pytest.approx(price)
+    moves = steps[1:-1]
+    assert [step["label"] for step in moves[: len(reasons)]] == [each.label for each in reasons]
+    at = base
+    for step in moves:
+        assert step["from"] == pytest.approx(at, abs=1e-3)
+        at = step["to"]
+    assert at == pytest.approx(price, abs=1.5), "what is left out is a step of its own"
+
+
+@given(base=st.floats(1e4, 1e6), dollars=st.lists(amounts, min_size=1, max_size=11))
+def test_a_force_plot_balances_at_the_price(base: float, dollars: list[float]) -> None:
+    price = base + sum(dollars)
+    reasons = [Reason(f"reason {i}: x", each) for i, each in enumerate(dollars)]
+    chart = value.force(T, base, reasons, price)
+    bars = [row for table in chart.to_dict()["datasets"].values() for row in table if "left" in row]
+
+    bars = [dict(each) for each in {json.dumps(bar): bar for bar in bars}.values()]
+    up = sum(bar["right"] - bar["left"] for bar in bars if bar["effect"] == T("why.raises"))
+    down = sum(bar["right"] - bar["left"] for bar in bars if bar["effect"] == T("why.lowers"))
+    assert up - down == pytest.approx(price - base, abs=1e-2)
+
+
+@pytest.mark.parametrize("dollars", [[-500.0, 200.0], [10.0], [-10.0, -3.0], [0.0]])
+def test_differences_keep_their_order_and_have_room_for_their_figures(dollars: list[float]) -> None:
+    reasons = [Reason(f"reason {i}", each) for i, each in enumerate(dollars)]
+    chart = value.differences(T, reasons)
+
+    assert [row["dollars"] for row in rows(chart)] == dollars
     low, high = chart.to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"]
     assert low <= min(0, *dollars) <= max(0, *dollars) <= high
     assert min(dollars) >= 0 or low < min(dollars)
@@ -38,35 +75,65 @@ def test_reasons_keep_their_order_and_have_room_for_their_figures(dollars: list[
 
 def test_no_axis_is_left_out_in_one_layer_only() -> None:
     # Vega-Lite cannot merge a missing axis with a default one: the browser would draw nothing.
-    for chart in (charts.contributions(["a", "b"], [1.0, -1.0]), charts.range_bar(1, 2, 3)):
+    reasons = [Reason("a", 1.0), Reason("b", -1.0)]
+    for chart in (
+        value.differences(T, reasons), value.range_bar(T, 1, 2, 3),
+        value.waterfall(T, 10, reasons, 10),
+    ):  # fmt: skip
         encodings = [layer["encoding"]["x"] for layer in chart.to_dict()["layer"]]
         assert all("axis" in x and x["axis"] is None for x in encodings)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("house_size", 1650, "1,650 sq ft"),
-        ("acre_lot", 0.25, "0.25 acres"),
-        ("bed", 3.0, "3"),
-        ("status", "ready_to_build", "Ready to build"),
-        ("city", "Hartford", "Hartford"),
-        ("zip_code", None, "not given"),
-    ],
-)
-def test_values_are_written_for_people(name: str, value: Any, expected: str) -> None:
-    assert wording.entered(name, value) == expected
+PLACES = pd.DataFrame(
+    {
+        "name": ["77002 Houston", "00901 San Juan"], "zip_code": ["77002", "00901"],
+        "city": ["Houston", "San Juan"], "state": ["Texas", "Puerto Rico"],
+        "latitude": [29.8, 18.5], "longitude": [-95.4, -66.1], "listings": [5, 3],
+        "median_price": [2e5, 1e5],
+    }
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("days", "expected"),
-    [(0, "today"), (1, "yesterday"), (12, "12 days ago"), (100, "3 months ago")],
-)
-def test_age(days: int, expected: str) -> None:
-    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
-    assert wording.age(now - timedelta(days=days, hours=1), now) == expected
+def test_a_map_of_the_country_leaves_out_what_its_projection_has_no_place_for() -> None:
+    assert [row["state"] for row in rows(maps.prices(T, PLACES, "median_price"))] == ["Texas"]
+    near = maps.prices(T, PLACES, "median_price", whole=False)
+    assert len(rows(near)) == 2
 
 
-def test_signs_stand_before_the_dollar() -> None:
-    assert wording.signed_dollars(-1234.5) == "-$1,234"
-    assert wording.signed_dollars(99.6) == "+$100"
+@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_no_chart_asks_the_network_for_anything(language: str, dark: bool) -> None:
+    t = catalogue(language)
+    home = pd.DataFrame({"latitude": [29.8], "longitude": [-95.4], "name": ["home"]})
+    sales = home.assign(number="1", price=2e5)
+    spread = pd.DataFrame(
+        {"name": ["Texas"], "p10": [1.0], "p25": [2.0], "median": [3.0], "p75": [4.0],
+         "p90": [5.0], "listings": [7]}
+    )  # fmt: skip
+    versions = pd.DataFrame(
+        {"version": ["1"], "figure": [0.2], "decision": ["promoted"], "champion": [True]}
+    )
+    segments = pd.DataFrame({"segment": ["1"], "mdape": [0.2], "coverage": [0.8], "n": [50]})
+    curve = pd.DataFrame({"value": [1.0, 2.0], "price": [1e5, 2e5], "name": ["a", "b"]})
+    charts = [
+        maps.around(t, PLACES, home, sales, dark=dark),
+        maps.prices(t, PLACES, "median_price", dark=dark),
+        market.spreads(t, spread, "median_price", dark=dark),
+        market.bars(spread, "name", "listings", "x", dark=dark),
+        market.volumes(
+            t, pd.DataFrame({"name": ["0"], "inserted": [5], "other": [1]}), dark=dark
+        ),
+        models.over_versions(t, versions, "x", ".1%", dark=dark),
+        models.errors(t, segments, 0.2, dark=dark),
+        models.calibration(t, segments, 0.8, dark=dark),
+        models.drift(t, pd.DataFrame({"batch": ["1"], "label": ["x"], "psi": [0.4]}), dark=dark),
+        models.importance_change(
+            t, pd.DataFrame({"label": ["x"], "before": [1.0], "after": [2.0]}), "1", "2", dark=dark
+        ),
+        value.what_if(t, "x", curve, (1.5, 1.5e5), dark=dark),
+        value.compared_places(t, curve, "a", dark=dark),
+    ]  # fmt: skip
+    for chart in charts:
+        spec = chart.to_dict()
+        del spec["$schema"]
+        assert "http" not in json.dumps(spec)

@@ -7,11 +7,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from realtor_ui import client as clients
 from realtor_ui.client import (
     InvalidProperty,
     NoModel,
+    NotThere,
+    NotTheService,
+    ServiceBusy,
     ServiceClient,
-    ServiceUnavailable,
+    ServiceDown,
+    ServiceError,
+    ServiceSlow,
 )
 from tests.serving.running import HOUSE, Server, free_port, run_service
 
@@ -41,7 +47,7 @@ def test_a_refusal_names_the_fields(service: Server) -> None:
 def test_a_service_that_is_down() -> None:
     with (
         ServiceClient(f"http://127.0.0.1:{free_port()}") as client,
-        pytest.raises(ServiceUnavailable, match="does not answer"),
+        pytest.raises(ServiceDown),
     ):
         client.model_info()
 
@@ -87,28 +93,71 @@ def answering(status: int, body: bytes, *, silent: bool = False) -> Iterator[str
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "words"),
+    ("status", "body", "kind", "detail"),
     [
-        (429, b'{"error": "Too many requests"}', "busy"),
-        (500, b"Internal Server Error", "status 500"),
-        (504, b'{"error": "Not able to process the request in 60 seconds"}', "60 seconds"),
-        (200, b"<html>", "something else"),
-        (200, b'{"status": "up"}', "something else"),
+        (404, b'{"error": "no history is published yet"}', NotThere, "no history"),
+        (500, b"Internal Server Error", ServiceError, "status 500"),
+        (504, b'{"error": "Not able to process the request in 60 seconds"}', ServiceError, "60 s"),
+        (200, b"<html>", NotTheService, "http"),
+        (200, b'{"status": "up"}', NotTheService, "http"),
     ],
 )
-def test_other_answers_are_told_apart(status: int, body: bytes, words: str) -> None:
+def test_other_answers_are_told_apart(
+    status: int, body: bytes, kind: type[ServiceError], detail: str
+) -> None:
+    with answering(status, body) as url, ServiceClient(url) as client:
+        with pytest.raises(kind) as caught:
+            client.model_info()
+        assert type(caught.value) is kind
+        assert detail in caught.value.detail
+
+
+def test_a_busy_service_is_asked_again_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(clients.time, "sleep", waited.append)
     with (
-        answering(status, body) as url,
+        answering(429, b'{"error": "Too many requests"}') as url,
         ServiceClient(url) as client,
-        pytest.raises(ServiceUnavailable, match=words),
+        pytest.raises(ServiceBusy),
     ):
         client.model_info()
+
+    assert waited == list(clients.BUSY_PAUSES)
 
 
 def test_a_service_that_hangs() -> None:
     with (
         answering(200, b"{}", silent=True) as url,
         ServiceClient(url, timeout_seconds=0.3) as client,
-        pytest.raises(ServiceUnavailable, match="too long"),
+        pytest.raises(ServiceSlow),
     ):
         client.model_info()
+
+
+def test_places_market_and_comparables_are_typed(service: Server) -> None:
+    with ServiceClient(service.url) as client:
+        cities = {place.city for place in client.places(state="Texas").cities}
+        zips = client.market("zip", state="Texas", city="Houston").places
+        sales = client.comparables(HOUSE, count=3)
+        again = client.comparables(HOUSE, count=3, exclude=[sales.comparables[0].id])
+        points = client.coordinates()
+
+    assert cities == {"Houston", "Austin"}
+    assert [place.zip_code for place in zips] == ["77002"]
+    assert len(sales.comparables) == 3
+    assert again.comparables[0].id == sales.comparables[1].id
+    for sale in sales.comparables:
+        adjusted = sale.price + sum(each.dollars for each in sale.adjustments)
+        assert adjusted == pytest.approx(sale.adjusted_price)
+    assert len(points.zip_code) == len(points.latitude) == 4
+
+
+def test_the_history_is_typed(service: Server) -> None:
+    with ServiceClient(service.url) as client:
+        told = client.history()
+
+    assert told.champion == "2"
+    decision = told.decision_on("3")
+    assert decision is not None
+    assert decision.decision == "rejected"
+    assert told.decision_on("9") is None

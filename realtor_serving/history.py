@@ -1,0 +1,77 @@
+"""The history that the pipeline publishes, handed on: read from a store that may be away."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+import fsspec
+
+# The pipeline keeps its document well below this.
+MAX_BYTES = 32 * 1024**2
+TTL_SECONDS = 15.0
+
+
+class HistoryUnavailable(Exception):
+    """There is nothing to hand on; the text says why."""
+
+
+class HistoryNotPublished(HistoryUnavailable):
+    """The store answers, and nothing is published in it yet."""
+
+
+class PublishedHistory:
+    """The JSON document at `url` (file://, http(s)://; s3:// where s3fs is installed).
+
+    It is read again after `ttl_seconds`; while the store is away or holds nonsense, the last good
+    copy is the answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ttl_seconds: float = TTL_SECONDS,
+        max_bytes: int = MAX_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = url
+        self._ttl_seconds = ttl_seconds
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._good: bytes | None = None
+        self._read_at: float | None = None
+
+    def document(self) -> bytes:
+        """The newest good copy, as JSON. Raises `HistoryUnavailable` when there is none."""
+        with self._lock:
+            fresh = self._read_at is not None and self._clock() - self._read_at < self._ttl_seconds
+            if self._good is not None and fresh:
+                return self._good
+            try:
+                self._good = self._read()
+            except HistoryUnavailable:
+                if self._good is None:
+                    raise
+            self._read_at = self._clock()
+            return self._good
+
+    def _read(self) -> bytes:
+        try:
+            with fsspec.open(self._url, "rb") as file:
+                content: bytes = file.read(self._max_bytes + 1)
+        except FileNotFoundError as problem:
+            raise HistoryNotPublished("no history is published yet") from problem
+        # A store fails in as many ways as there are clients of stores.
+        except Exception as problem:
+            raise HistoryUnavailable(f"the history cannot be read: {problem}") from problem
+        if len(content) > self._max_bytes:
+            raise HistoryUnavailable(f"the history has more than {self._max_bytes:,} bytes")
+        try:
+            told = json.loads(content)
+        except ValueError as problem:
+            raise HistoryUnavailable("the history is no JSON") from problem
+        if not isinstance(told, dict) or "versions" not in told:
+            raise HistoryUnavailable("what is published is no history")
+        return content

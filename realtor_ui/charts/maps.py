@@ -1,0 +1,107 @@
+"""Maps without tiles: places as points at their coordinates, in a projection of their own."""
+
+from typing import Literal
+
+import altair as alt
+import pandas as pd
+
+from realtor_ui.charts.style import (
+    DOLLARS,
+    LOWERS,
+    RAISES,
+    SCALE,
+    Chart,
+    faint,
+    ink,
+    tip,
+)
+from realtor_ui.texts import Texts
+
+Projection = Literal["albersUsa", "mercator"]
+
+MOST_POINTS = 4_000
+# Alaska and Hawaii have a place in it; the territories have none.
+COUNTRY: Projection = "albersUsa"
+AREA: Projection = "mercator"
+_OUTSIDE = ("Puerto Rico", "Virgin Islands", "Guam")
+
+
+def _points(frame: pd.DataFrame, projection: Projection, height: int) -> alt.Chart:
+    chart = alt.Chart(frame, height=height).encode(longitude="longitude:Q", latitude="latitude:Q")
+    projected: alt.Chart = chart.project(type=projection)
+    return projected
+
+
+def around(
+    texts: Texts,
+    zips: pd.DataFrame,
+    home: pd.DataFrame,
+    sales: pd.DataFrame,
+    *,
+    dark: bool = False,
+) -> Chart:
+    """A home and the sales compared with it among the zips of its state.
+
+    zips: zip_code, city, latitude, longitude, median_price. home: one row with latitude, longitude
+    and name. sales: the same, with number and price.
+    """
+    shown = zips.head(MOST_POINTS)
+    ground = _points(shown, AREA, 330).mark_circle(size=14, color=faint(dark), opacity=1)
+    ground = ground.encode(
+        tooltip=[
+            tip("zip_code:N", texts("input.zip_code")),
+            tip("city:N", texts("input.city")),
+            tip("median_price:Q", texts("market.median_price"), DOLLARS),
+        ]
+    )
+    layers: list[alt.Chart] = [ground]
+    if len(sales):
+        sold = _points(sales, AREA, 330).encode(
+            tooltip=[tip("name:N", " "), tip("price:Q", texts("comps.sold_for"), DOLLARS)]
+        )
+        layers.append(sold.mark_circle(size=170, color=RAISES, opacity=0.9))
+        layers.append(
+            sold.mark_text(color="white", fontSize=11, fontWeight="bold").encode(text="number:N")
+        )
+    layers.append(
+        _points(home, AREA, 330)
+        .mark_point(
+            shape="diamond", size=220, filled=True, color=LOWERS, stroke=ink(dark), strokeWidth=1.5,
+            opacity=1,
+        )
+        .encode(tooltip=[tip("name:N", " ")])
+    )  # fmt: skip
+    return alt.layer(*layers)
+
+
+def prices(
+    texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = False, whole: bool = True
+) -> Chart:
+    """Places coloured by a `measure` of dollars; the whole country, or closer.
+
+    places: name, state, latitude, longitude, listings, and the measure.
+    """
+    kept = places[~places["state"].isin(_OUTSIDE)] if whole else places
+    kept = kept.dropna(subset=[measure]).head(MOST_POINTS)
+    chart = _points(kept, COUNTRY if whole else AREA, 420)
+    drawn: alt.Chart = chart.mark_circle(opacity=0.85).encode(
+        size=alt.Size(
+            "listings:Q",
+            scale=alt.Scale(type="sqrt", range=[8, 60] if whole else [20, 260]),
+            legend=None,
+        ),
+        color=alt.Color(
+            f"{measure}:Q",
+            scale=alt.Scale(type="quantile", range=SCALE),
+            legend=alt.Legend(
+                title=None, orient="bottom", format="$,.3~s", labelColor=ink(dark), columns=3,
+                symbolType="circle",
+            ),
+        ),
+        tooltip=[
+            tip("name:N", " "),
+            tip(f"{measure}:Q", texts(f"market.{measure}"), DOLLARS),
+            tip("listings:Q", texts("market.listings"), ","),
+        ],
+    )  # fmt: skip
+    return drawn

@@ -1,0 +1,147 @@
+"""Charts of models: how good each was, of whom, and what weighs in it."""
+
+import altair as alt
+import pandas as pd
+
+from realtor_ui.charts.style import (
+    LOWERS,
+    MUTED,
+    RAISES,
+    SCALE,
+    Chart,
+    amounts,
+    faint,
+    ink,
+    labels,
+    tip,
+)
+from realtor_ui.texts import Texts
+
+
+def over_versions(
+    texts: Texts, frame: pd.DataFrame, title: str, form: str, *, dark: bool = False
+) -> Chart:
+    """One figure of every version. frame: version, figure, decision (in words), champion (bool)."""
+    base = alt.Chart(frame, height=240).encode(
+        x=alt.X("version:N", sort=None, axis=labels(dark, labelAngle=0)),
+        y=alt.Y(
+            "figure:Q", axis=amounts(dark, title, form), scale=alt.Scale(zero=False, padding=20)
+        ),
+        tooltip=[
+            tip("version:N", texts("models.version")), tip("figure:Q", title, form),
+            tip("decision:N", texts("models.decision")),
+        ],
+    )  # fmt: skip
+    line = base.mark_line(color=faint(dark), strokeWidth=2)
+    points = base.mark_point(filled=True, size=130, opacity=1).encode(
+        shape=alt.Shape(
+            "decision:N", legend=alt.Legend(title=None, orient="top", labelColor=ink(dark))
+        ),
+        color=alt.Color("decision:N", scale=alt.Scale(range=[RAISES, LOWERS, MUTED])),
+    )
+    ring = base.transform_filter("datum.champion").mark_point(
+        size=420, strokeWidth=2, color=ink(dark), opacity=1
+    )
+    return alt.layer(line, points, ring)
+
+
+def importance_change(
+    texts: Texts, frame: pd.DataFrame, before: str, after: str, *, dark: bool = False
+) -> Chart:
+    """Mean |SHAP| of each input in two champions. frame: label, before, after (log price)."""
+    long = frame.melt("label", ["before", "after"], "when", "weight")
+    long["when"] = long["when"].map({"before": before, "after": after})
+    base = alt.Chart(long, height=28 * len(frame) + 110).encode(
+        y=alt.Y("label:N", sort=None, axis=labels(dark)),
+        x=alt.X("weight:Q", axis=amounts(dark, texts("models.weight"), "~g")),
+    )
+    line = base.mark_line(color=faint(dark), strokeWidth=4).encode(detail="label:N")
+    dots = base.mark_point(filled=True, size=110, opacity=1).encode(
+        color=alt.Color(
+            "when:N", scale=alt.Scale(domain=[before, after], range=[MUTED, RAISES]),
+            legend=alt.Legend(title=None, orient="top", labelColor=ink(dark)),
+        ),
+        tooltip=[tip("label:N", " "), tip("when:N", " "),
+                 tip("weight:Q", texts("models.weight"), ".3f")],
+    )  # fmt: skip
+    return alt.layer(line, dots)
+
+
+def errors(texts: Texts, frame: pd.DataFrame, overall: float, *, dark: bool = False) -> Chart:
+    """Median error of each segment beside that of all homes. frame: segment, mdape, n."""
+    base = alt.Chart(frame, height=26 * len(frame) + 60).encode(
+        y=alt.Y("segment:N", sort=None, axis=labels(dark)),
+        x=alt.X("mdape:Q", axis=amounts(dark, texts("models.mdape"), ".0%")),
+        tooltip=[
+            tip("segment:N", " "), tip("mdape:Q", texts("models.mdape"), ".1%"),
+            tip("n:Q", texts("market.homes"), ","),
+        ],
+    )  # fmt: skip
+    rule = (
+        alt.Chart(pd.DataFrame({"overall": [overall]}))
+        .mark_rule(color=LOWERS, strokeDash=[5, 4], strokeWidth=2)
+        .encode(x="overall:Q", tooltip=[tip("overall:Q", texts("models.all_homes"), ".1%")])
+    )
+    return alt.layer(base.mark_bar(height=14, cornerRadius=2, color=RAISES), rule)
+
+
+def calibration(texts: Texts, frame: pd.DataFrame, promised: float, *, dark: bool = False) -> Chart:
+    """Prices within their range, by fifth of the estimate. frame: segment, coverage (shares)."""
+    base = alt.Chart(frame, height=220).encode(
+        x=alt.X("segment:N", sort=None, axis=labels(dark, labelAngle=0)),
+        tooltip=[tip("segment:N", texts("models.fifth")),
+                 tip("coverage:Q", texts("models.coverage"), ".1%")],
+    )  # fmt: skip
+    y = alt.Y(
+        "coverage:Q", axis=amounts(dark, texts("models.coverage"), ".0%"),
+        scale=alt.Scale(domain=[0, 1]),
+    )  # fmt: skip
+    rule = (
+        alt.Chart(pd.DataFrame({"promised": [promised]}))
+        .mark_rule(color=LOWERS, strokeDash=[5, 4], strokeWidth=2)
+        .encode(y="promised:Q", tooltip=[tip("promised:Q", texts("models.promised"), ".0%")])
+    )
+    return alt.layer(base.mark_bar(width={"band": 0.6}, color=RAISES).encode(y=y), rule)
+
+
+def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
+    """PSI of each feature in each batch. frame: batch, label, psi; below 0.1 nothing has moved."""
+    base = alt.Chart(frame, width=alt.Step(64), height=26 * frame["label"].nunique()).encode(
+        x=alt.X("batch:N", sort=None, axis=labels(dark, labelAngle=0, orient="top")),
+        y=alt.Y("label:N", sort=None, axis=labels(dark)),
+        tooltip=[tip("batch:N", texts("market.batch")), tip("label:N", " "),
+                 tip("psi:Q", "PSI", ".3f")],
+    )  # fmt: skip
+    cells = base.mark_rect(stroke=faint(dark)).encode(
+        color=alt.Color(
+            "psi:Q",
+            scale=alt.Scale(type="threshold", domain=[0.1, 0.25, 0.5, 1.0],
+                            range=["#7fb3d3", "#4f9dc0", "#e3c567", "#e08e45", "#b8442e"]),
+            legend=alt.Legend(title="PSI", orient="bottom", labelColor=ink(dark),
+                              titleColor=ink(dark)),
+        )
+    )  # fmt: skip
+    words = base.mark_text(color="#14191c", fontSize=11)
+    words = words.encode(text=alt.Text("psi:Q", format=".2f"))
+    return alt.layer(cells, words)
+
+
+def over_time(
+    frame: pd.DataFrame, title: str, form: str, *, dark: bool = False, height: int = 200
+) -> Chart:
+    """Lines over time. frame: at (UTC), name, figure."""
+    chart: alt.Chart = (
+        alt.Chart(frame, height=height)
+        .mark_line(point=True, strokeWidth=2)
+        .encode(
+            x=alt.X("at:T", axis=amounts(dark, form="%H:%M:%S")),
+            y=alt.Y("figure:Q", axis=amounts(dark, title, form), scale=alt.Scale(domainMin=0)),
+            color=alt.Color(
+                "name:N", scale=alt.Scale(range=[RAISES, LOWERS, SCALE[3], MUTED]),
+                legend=alt.Legend(title=None, orient="top", labelColor=ink(dark)),
+            ),
+            tooltip=[tip("at:T", " ", "%H:%M:%S"), tip("name:N", " "),
+                     tip("figure:Q", title, form)],
+        )
+    )  # fmt: skip
+    return chart

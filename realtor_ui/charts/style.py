@@ -1,0 +1,57 @@
+"""What all charts share: colours that any eye can tell apart, sizes, and ink."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
+
+# Blue and orange: told apart with any kind of colour vision, on light and on dark.
+RAISES, LOWERS = "#3b82b5", "#c9662a"
+MUTED = "#8a949a"
+DOLLARS = "$,.0f"
+SHORT_DOLLARS = "$.2~s"
+FONT_SIZE = 13
+SEQUENCE = ["#3b82b5", "#c9662a", "#6b9a45", "#8e6bb0", "#a8862c", "#5aa7a0"]
+# Perceived lightness rises evenly, so that it can be read without colours, too.
+SCALE = ["#1d3557", "#2b6a99", "#4f9dc0", "#9bbf8f", "#e3c567", "#e08e45"]
+
+
+def ink(dark: bool) -> str:
+    """The colour of text."""
+    return "#e8ebe9" if dark else "#1c2326"
+
+
+def faint(dark: bool) -> str:
+    """What lies behind: places that are not meant, grid lines."""
+    return "#39444a" if dark else "#d4d8d3"
+
+
+def labels(dark: bool, **more: Any) -> alt.Axis:
+    """An axis of names, without lines."""
+    return alt.Axis(
+        title=None, labelLimit=230, labelOverlap=False, ticks=False, domain=False,
+        labelColor=ink(dark),
+        labelFontSize=FONT_SIZE, grid=False, **more,
+    )  # fmt: skip
+
+
+def amounts(dark: bool, title: str | None = None, form: str = SHORT_DOLLARS) -> alt.Axis:
+    """An axis of figures."""
+    return alt.Axis(
+        title=title, format=form, labelColor=ink(dark), titleColor=ink(dark), gridColor=faint(dark),
+        ticks=False, domain=False, tickCount=5, labelFontSize=FONT_SIZE - 1,
+    )  # fmt: skip
+
+
+def tip(field: str, title: str, form: str = "") -> alt.Tooltip:
+    """A line of a tooltip."""
+    return alt.Tooltip(field, title=title, format=form or alt.Undefined)
+
+
+def two_colours(field: str, domain: Sequence[str], legend: alt.Legend | None = None) -> alt.Color:
+    """Blue for the first of `domain`, orange for the second."""
+    return alt.Color(
+        field, scale=alt.Scale(domain=list(domain), range=[RAISES, LOWERS]), legend=legend
+    )

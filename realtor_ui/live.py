@@ -1,0 +1,101 @@
+"""The service's own counters, read from its Prometheus text: rates, latencies, prices."""
+
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+REQUESTS = "api_requests_total"
+SECONDS = "api_request_duration_seconds_bucket"
+PRICES = "prediction_price_dollars_bucket"
+VALUED = "predictions_total"
+# What is asked for by machines that watch, this page among them.
+WATCHING = ("/metrics", "/livez", "/readyz", "/healthz", "/health", "/model-info", "/history")
+
+Buckets = dict[float, float]
+
+
+@dataclass(frozen=True)
+class Look:
+    """The counters at one moment. Buckets are cumulative: upper end → count."""
+
+    at: datetime
+    requests: dict[str, float] = field(default_factory=dict)
+    errors: float = 0.0
+    seconds: Buckets = field(default_factory=dict)
+    prices: Buckets = field(default_factory=dict)
+    valued: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> float:
+        """Requests so far of those who use the service, not of those who watch it."""
+        return sum(self.requests.values())
+
+
+def read(text: str, at: datetime) -> Look:
+    """The counters in Prometheus text; what is not one of ours is passed over."""
+    requests: dict[str, float] = defaultdict(float)
+    valued: dict[str, float] = defaultdict(float)
+    seconds: Buckets = defaultdict(float)
+    prices: Buckets = defaultdict(float)
+    errors = 0.0
+    for line in text.splitlines():
+        if not (found := _SAMPLE.match(line)):
+            continue
+        name, value = found["name"], float(found["value"])
+        labels = dict(_LABEL.findall(found["labels"] or ""))
+        watched = labels.get("endpoint") in WATCHING
+        if name == REQUESTS and not watched:
+            requests[labels.get("endpoint", "")] += value
+            if labels.get("status", "200") >= "500":
+                errors += value
+        elif name == SECONDS and not watched:
+            seconds[float(labels["le"])] += value
+        elif name == PRICES:
+            prices[float(labels["le"])] += value
+        elif name == VALUED:
+            valued[labels.get("version", "")] += value
+    return Look(at, dict(requests), errors, dict(seconds), dict(prices), dict(valued))
+
+
+def rate(before: Look, after: Look) -> float:
+    """Requests per second between two looks; 0 when the service started anew in between."""
+    passed = (after.at - before.at).total_seconds()
+    return max(0.0, after.asked - before.asked) / passed if passed > 0 else 0.0
+
+
+def between(before: Buckets, after: Buckets) -> Buckets:
+    """What came into each bucket between two looks; all of it after a new start."""
+    told = {end: count - before.get(end, 0.0) for end, count in after.items()}
+    return dict(after) if any(count < 0 for count in told.values()) else told
+
+
+def quantile(buckets: Buckets, share: float) -> float | None:
+    """The value below which `share` of all lies, as Prometheus interpolates; None of nothing."""
+    ends = sorted(buckets)
+    total = buckets[ends[-1]] if ends else 0.0
+    if total <= 0:
+        return None
+    below, low = 0.0, 0.0
+    for end in ends:
+        count = buckets[end]
+        if count >= share * total:
+            if math.isinf(end):
+                return low
+            inside = count - below
+            return low + (end - low) * ((share * total - below) / inside if inside else 1.0)
+        below, low = count, end
+    return low
+
+
+def counts(buckets: Buckets) -> list[tuple[float, float, float]]:
+    """Lower end, upper end and count of each bucket that has an upper end."""
+    ends = sorted(end for end in buckets if math.isfinite(end))
+    found, below = [], 0.0
+    for low, end in zip([ends[0] / 2 if ends else 0.0, *ends], ends, strict=False):
+        found.append((low, end, buckets[end] - below))
+        below = buckets[end]
+    return found

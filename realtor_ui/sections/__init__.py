@@ -1,0 +1,1 @@
+"""Parts of pages: each draws one thing, from answers that the page hands it."""

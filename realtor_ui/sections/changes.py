@@ -1,0 +1,75 @@
+"""What a new champion changed: what weighs in the price, which segments moved, example homes."""
+
+import pandas as pd
+import streamlit as st
+
+from realtor_ui import wording
+from realtor_ui.answers import History
+from realtor_ui.charts import models as charts
+from realtor_ui.parts import dark
+from realtor_ui.texts import Texts
+
+MOST_SEGMENTS = 12
+
+
+def show(t: Texts, told: History) -> None:
+    """The changes between champions, one of which can be chosen."""
+    st.subheader(t("models.changes"))
+    if not told.changes:
+        st.caption(t("models.no_changes"))
+        return
+    newest_first = list(reversed(told.changes))
+    chosen = st.selectbox(
+        t("models.changes"), range(len(newest_first)), key="change", label_visibility="collapsed",
+        format_func=lambda i: t(
+            "models.change", before=newest_first[i].before, after=newest_first[i].after
+        ),
+    )  # fmt: skip
+    change = newest_first[chosen or 0]
+    before, after = (f"{t('models.version')} {each}" for each in (change.before, change.after))
+    importance = pd.DataFrame(change.importance)
+    importance["label"] = [t.named("input", name) for name in importance["input"]]
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown(f"**{t('models.importance')}**")
+        st.altair_chart(
+            charts.importance_change(t, importance, before, after, dark=dark()), width="stretch",
+            alt=t("models.importance"),
+        )  # fmt: skip
+    with right:
+        st.markdown(f"**{t('models.moved')}**")
+        st.dataframe(
+            pd.DataFrame(
+                [
+                    {
+                        t("models.segments_by"): t.named("by", row["by"]),
+                        t("models.segment"): t.named("status", row["segment"])
+                        if row["by"] == "status"
+                        else row["segment"],
+                        t("models.moved_by"): f"{row['change']:+.1f} %",
+                        t("models.error_before"): f"{row['mdape_before']:.1%}",
+                        t("models.error_after"): f"{row['mdape_after']:.1%}",
+                    }
+                    for row in change.segments[:MOST_SEGMENTS]
+                ]
+            ),
+            hide_index=True,
+        )
+    st.markdown(f"**{t('models.examples')}**")
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    t("comps.where"): f"{row.get('city') or ''}, {row.get('state') or ''}",
+                    t("input.house_size"): wording.entered(t, "house_size", row.get("house_size")),
+                    t("input.bed"): wording.entered(t, "bed", row.get("bed")),
+                    t("models.listed"): wording.dollars(row["price"]),
+                    t("models.before"): wording.dollars(row["before"]),
+                    t("models.after"): wording.dollars(row["after"]),
+                    t("models.moved_by"): f"{row['change']:+.1f} %",
+                }
+                for row in change.homes
+            ]
+        ),
+        hide_index=True,
+    )

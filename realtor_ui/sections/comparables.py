@@ -1,0 +1,95 @@
+"""Comparable sales beside the home, adjusted line by line, each replaceable by the next best."""
+
+import pandas as pd
+import streamlit as st
+
+from realtor_ui import wording
+from realtor_ui.answers import Comparable, ComparableSales, ExplainedValuation
+from realtor_ui.parts import say
+from realtor_ui.texts import Texts
+
+EXCLUDED = "excluded_sales"
+
+
+def excluded() -> tuple[str, ...]:
+    """The sales that are not wanted among the comparables."""
+    return tuple(st.session_state.get(EXCLUDED, ()))
+
+
+def show(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> None:
+    """The table, and a button for each sale to replace it."""
+    if not sales.comparables:
+        st.info(t("comps.none"), icon=":material/search_off:")
+        _bring_back(t)
+        return
+    price = answer.valuation.price
+    if sales.indicated_price is not None:
+        st.markdown(
+            say(
+                t(
+                    "comps.indicated",
+                    price=wording.dollars(sales.indicated_price),
+                    share=wording.signed_share(sales.indicated_price / price - 1),
+                )
+            )
+        )
+    st.table(table(t, answer, sales), border="horizontal")
+    st.caption(t("comps.explained", n=f"{sales.sales_within:,}", miles=f"{sales.radius_miles:g}"))
+    with st.container(horizontal=True):
+        for number, each in enumerate(sales.comparables, 1):
+            st.button(
+                t("comps.replace", n=number), key=f"replace_{each.id}", on_click=_exclude,
+                args=(each.id,), icon=":material/swap_horiz:",
+            )  # fmt: skip
+        _bring_back(t)
+
+
+def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.DataFrame:
+    """A column for the home and for each sale; a line for each figure and each input.
+
+    An input's line tells its stars, its value, and what the difference is worth.
+    """
+    stars = wording.stars({each.input: each.dollars for each in answer.contributions})
+    order = sorted(stars, key=lambda name: -stars[name])
+    home = {each.input: each.value for each in answer.contributions}
+    # What every home is valued with alike tells no difference.
+    order = [name for name in order if name not in ("status", "prev_sold_date", "street")]
+    lines = [
+        t("comps.sold_for"), t("comps.adjusted"), t("comps.sold_on"), t("comps.distance"),
+        t("comps.similarity"), *(f"{t.named('input', name)} {'★' * stars[name]}" for name in order),
+    ]  # fmt: skip
+    nothing = wording.NOTHING
+    columns = {
+        t("comps.home"): [
+            nothing, say(f"**{wording.dollars(answer.valuation.price)}**"), *([nothing] * 3),
+            *(say(wording.entered(t, name, home[name])) for name in order),
+        ]
+    }  # fmt: skip
+    for number, sale in enumerate(sales.comparables, 1):
+        columns[t("comps.number", n=number)] = [
+            say(wording.dollars(sale.price)),
+            say(f"**{wording.dollars(sale.adjusted_price)}**"),
+            wording.day(t, sale.sold_on),
+            t("comps.miles", miles=f"{sale.miles:,.1f}"),
+            f"{sale.similarity:.0%}",
+            *(say(_line(t, sale, name)) for name in order),
+        ]
+    return pd.DataFrame(columns, index=pd.Index(lines))
+
+
+def _line(t: Texts, sale: Comparable, name: str) -> str:
+    value = wording.entered(t, name, sale.home.get(name))
+    worth = next((each.dollars for each in sale.adjustments if each.input == name), 0.0)
+    return f"{value} ({wording.signed_dollars(worth)})" if abs(worth) >= 1 else value
+
+
+def _exclude(sale: str) -> None:
+    st.session_state[EXCLUDED] = [*excluded(), sale]
+
+
+def _bring_back(t: Texts) -> None:
+    if gone := excluded():
+        st.button(
+            t("comps.bring_back", n=len(gone)), key="bring_back", icon=":material/undo:",
+            on_click=lambda: st.session_state.pop(EXCLUDED, None),
+        )  # fmt: skip

@@ -1,0 +1,67 @@
+"""How good one version is: its ratio study, the calibration of its ranges, its error by segment."""
+
+import pandas as pd
+import streamlit as st
+
+from realtor_ui.answers import Version
+from realtor_ui.charts import models as charts
+from realtor_ui.parts import dark, say
+from realtor_ui.texts import Texts
+
+# International Association of Assessing Officers, Standard on Ratio Studies (2013), table 2-3 and
+# section 5.6: what is acceptable of residential property.
+STANDARDS = {
+    "median_ratio": (0.90, 1.10), "cod": (5.0, 20.0), "prd": (0.98, 1.03), "prb": (-0.05, 0.05),
+}  # fmt: skip
+FIFTHS = "fifth of the estimate"
+MOST_SEGMENTS = 25
+
+
+def show(t: Texts, version: Version, promised: float) -> None:
+    """Ratio study, calibration and segments of a version."""
+    st.subheader(t("models.ratio"))
+    _ratio_study(t, version)
+    segments = pd.DataFrame(version.segments)
+    if segments.empty:
+        st.caption(t("models.no_segments"))
+        return
+    left, right = st.columns(2, gap="large")
+    fifths = segments[segments["by"] == FIFTHS].sort_values("segment")
+    with left:
+        st.subheader(t("models.calibration"))
+        st.altair_chart(charts.calibration(t, fifths, promised, dark=dark()), width="stretch",
+                        alt=t("models.calibration_caption", share=f"{promised:.0%}"))  # fmt: skip
+        st.caption(t("models.calibration_caption", share=f"{promised:.0%}"))
+    with right:
+        st.subheader(t("models.segments"))
+        by = st.selectbox(
+            t("models.segments_by"), list(dict.fromkeys(segments["by"])), key="segments_by",
+            format_func=lambda each: t.named("by", each),
+        )  # fmt: skip
+        shown = segments[segments["by"] == by].sort_values("mdape", ascending=False)
+        shown = shown.assign(segment=[t.named(str(by), each) for each in shown["segment"]])
+        overall = version.test.get("mdape") or float(shown["mdape"].median())
+        st.altair_chart(
+            charts.errors(t, shown.head(MOST_SEGMENTS), overall, dark=dark()), width="stretch",
+            alt=t("models.segments"),
+        )  # fmt: skip
+
+
+def _ratio_study(t: Texts, version: Version) -> None:
+    for place, (name, (low, high)) in zip(st.columns(4), STANDARDS.items(), strict=True):
+        value = version.test.get(name)
+        if value is None:
+            continue
+        digits = 1 if name == "cod" else 3
+        with place:
+            st.metric(t(f"models.{name}"), f"{value:.{digits}f}")
+            ends = [version.test.get(f"{name}_{end}") for end in ("low", "high")]
+            interval = (
+                f" ({ends[0]:.{digits}f} … {ends[1]:.{digits}f})"
+                if ends[0] is not None and ends[1] is not None
+                else ""
+            )
+            good = low <= value <= high
+            colour, verdict = ("green", "in_standard") if good else ("orange", "outside_standard")
+            st.markdown(say(f":{colour}-badge[{t(f'models.{verdict}')}]{interval}"))
+    st.caption(t("models.ratio_caption"))

@@ -1,0 +1,72 @@
+"""The reasons for a price, as rows for charts and tables, in plain words."""
+
+import pandas as pd
+
+from realtor_ui import wording
+from realtor_ui.answers import ExplainedValuation
+from realtor_ui.charts.value import Reason
+from realtor_ui.texts import Texts
+
+MOST_REASONS = 15
+NEGLIGIBLE_DOLLARS = 1.0
+
+
+def by_input(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
+    """What each thing that was entered adds, the largest first."""
+    return [
+        Reason(f"{t.named('input', each.input)}: {wording.entered(t, each.input, each.value)}",
+               each.dollars)
+        for each in answer.contributions
+        if abs(each.dollars) >= NEGLIGIBLE_DOLLARS
+    ][:most]  # fmt: skip
+
+
+def by_feature(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
+    """What each feature of the model adds, the largest first.
+
+    Features add up in log price; each gets its share of price - base_price in proportion.
+    """
+    rate = _dollars_per_log(answer)
+    return [
+        Reason(
+            f"{t.named('feature', each.feature)}: "
+            f"{wording.feature_value(each.feature, each.value)}",
+            each.log * rate,
+        )
+        for each in answer.features
+        if abs(each.log * rate) >= NEGLIGIBLE_DOLLARS
+    ][:most]  # fmt: skip
+
+
+def features_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
+    """All features that the model derives: name, value, what each adds in dollars."""
+    rate = _dollars_per_log(answer)
+    return pd.DataFrame(
+        {
+            t("why.feature"): [t.named("feature", each.feature) for each in answer.features],
+            t("why.value"): [
+                wording.feature_value(each.feature, each.value) for each in answer.features
+            ],
+            t("why.adds"): [each.log * rate for each in answer.features],
+        }
+    )
+
+
+def inputs_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
+    """All inputs: name, what was entered, what each adds in dollars, stars."""
+    stars = wording.stars({each.input: each.dollars for each in answer.contributions})
+    return pd.DataFrame(
+        {
+            t("why.input"): [t.named("input", each.input) for each in answer.contributions],
+            t("why.entered"): [
+                wording.entered(t, each.input, each.value) for each in answer.contributions
+            ],
+            t("why.adds"): [each.dollars for each in answer.contributions],
+            t("why.weight"): ["★" * stars[each.input] for each in answer.contributions],
+        }
+    )
+
+
+def _dollars_per_log(answer: ExplainedValuation) -> float:
+    total = sum(each.log for each in answer.features)
+    return (answer.valuation.price - answer.base_price) / total if abs(total) > 1e-9 else 0.0

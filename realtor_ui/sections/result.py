@@ -1,0 +1,113 @@
+"""One valuation: the price, its range, how sure it is, and what the zip's homes cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from realtor_ui import asking, wording
+from realtor_ui.answers import ComparableSales, ExplainedValuation, Valuation
+from realtor_ui.charts import maps, value
+from realtor_ui.client import ServiceError
+from realtor_ui.parts import dark, say, tell
+from realtor_ui.texts import Texts
+
+
+def price(t: Texts, told: Valuation, home: Mapping[str, Any]) -> None:
+    """The estimate, large; its range as a bar; what makes it less certain."""
+    st.metric(t("value.price", day=told.as_of), wording.dollars(told.price))
+    colour = wording.CONFIDENCE_COLOURS[told.confidence]
+    facts = [f":{colour}-badge[{t.named('confidence', told.confidence)}]"]
+    if size := home.get("house_size"):
+        facts.append(t("value.per_sqft", rate=wording.dollars(told.price / size)))
+    facts.append(t("value.version", version=told.model.version))
+    st.markdown(say(" · ".join(facts)))
+    st.altair_chart(
+        value.range_bar(t, told.low, told.price, told.high, dark=dark()), width="stretch",
+        alt=t("value.range", low=wording.dollars(told.low), high=wording.dollars(told.high),
+              share=f"{told.coverage:.0%}"),
+    )  # fmt: skip
+    st.caption(
+        say(
+            t(
+                "value.range",
+                share=f"{told.coverage:.0%}",
+                low=wording.dollars(told.low),
+                high=wording.dollars(told.high),
+            )
+        )
+    )
+    if (zip_code := home.get("zip_code")) and home.get("house_size"):
+        _beside_the_zip(t, told, str(zip_code), told.price / home["house_size"])
+    for warning in told.warnings:
+        st.warning(say(wording.said(t, warning)), icon=":material/info:")
+
+
+def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> None:
+    try:
+        found = asking.zip_market(told.model.version, zip_code)
+    except ServiceError:
+        # The estimate stands without it.
+        return
+    if found is None or found.median_price_per_sqft is None:
+        return
+    typical = found.median_price_per_sqft
+    st.markdown(
+        say(
+            t(
+                "value.beside_zip",
+                rate=wording.dollars(rate),
+                share=wording.signed_share(rate / typical - 1),
+                zip=zip_code,
+                typical=wording.dollars(typical),
+                low=wording.dollars(found.price_per_sqft_p25 or typical),
+                high=wording.dollars(found.price_per_sqft_p75 or typical),
+                listings=f"{found.listings:,}",
+            )
+        )
+    )
+
+
+def map_of(
+    t: Texts, answer: ExplainedValuation, home: Mapping[str, Any], sales: ComparableSales | None
+) -> None:
+    """Where the home and its comparables lie among the zips that the model knows."""
+    version = answer.valuation.model.version
+    try:
+        zips, at = asking.zips(version), asking.where(version, home)
+    except ServiceError as problem:
+        tell(problem)
+        return
+    if at is None:
+        st.caption(t("map.nowhere"))
+        return
+    here = pd.DataFrame({"latitude": [at[0]], "longitude": [at[1]], "name": [t("map.home")]})
+    sold = _sales(t, version, sales)
+    states = {home.get("state"), *sold["state"]} - {None}
+    if not states:
+        states = set(zips.loc[zips["zip_code"] == home.get("zip_code"), "state"])
+    ground = zips[zips["state"].isin(states)]
+    st.altair_chart(maps.around(t, ground, here, sold, dark=dark()), width="stretch",
+                    alt=t("map.caption"))  # fmt: skip
+    st.caption(t("map.caption"))
+
+
+def _sales(t: Texts, version: str, sales: ComparableSales | None) -> pd.DataFrame:
+    rows = []
+    for number, each in enumerate(sales.comparables if sales else (), 1):
+        at = asking.where(version, each.home)
+        if at is not None:
+            rows.append(
+                {
+                    "latitude": at[0],
+                    "longitude": at[1],
+                    "number": str(number),
+                    "price": each.price,
+                    "state": each.home.get("state"),
+                    "name": t("comps.number", n=number)
+                    + f": {each.home.get('city') or ''} {each.home.get('zip_code') or ''}",
+                }
+            )
+    columns = ["latitude", "longitude", "number", "price", "state", "name"]
+    return pd.DataFrame(rows, columns=columns)

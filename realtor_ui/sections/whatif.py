@@ -1,0 +1,130 @@
+"""What if one input were another: the price over its range, in its other places, or by itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from realtor_ui import asking, wording
+from realtor_ui.answers import ExplainedValuation, ModelInfo
+from realtor_ui.charts import value
+from realtor_ui.client import ServiceError
+from realtor_ui.parts import dark, say, tell
+from realtor_ui.sections.form import INPUTS
+from realtor_ui.texts import Texts
+
+STEPS = 25
+MOST_PLACES = 15
+# A curve shows what is usual; what is possible goes far beyond.
+USUAL = {"house_size": (500, 6_000), "acre_lot": (0.05, 5.0), "bed": (1, 8), "bath": (1, 6)}
+# Homes are valued as sold, now: these change nothing.
+WITHOUT_EFFECT = ("status", "prev_sold_date", "street")
+
+
+def show(t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping[str, Any]) -> None:
+    """Choose an input, see what the price would be."""
+    name = st.selectbox(
+        t("whatif.which"), [each for each in INPUTS if each not in WITHOUT_EFFECT],
+        index=3, format_func=lambda each: t.named("input", each), key="what_if",
+    )  # fmt: skip
+    st.caption(t("whatif.no_effect"))
+    try:
+        if name in USUAL:
+            _curve(t, info, answer, home, name)
+        elif name == "brokered_by":
+            _broker(t, info, answer, home)
+        else:
+            _places(t, info, answer, home, name)
+    except ServiceError as problem:
+        tell(problem)
+
+
+def grid(name: str, now: float | None) -> list[float]:
+    """The values to try: `STEPS` at most over what is usual, and over the home's own."""
+    low, high = USUAL[name]
+    if now is not None:
+        low, high = min(low, now), max(high, now)
+    if name in ("bed", "bath"):
+        return [float(each) for each in range(int(low), int(min(high, low + STEPS)) + 1)]
+    step = (high - low) / (STEPS - 1)
+    digits = 2 if name == "acre_lot" else 0
+    return sorted({round(low + step * each, digits) for each in range(STEPS)})
+
+
+def _curve(
+    t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping[str, Any], name: str
+) -> None:
+    now = home.get(name)
+    values = grid(name, now)
+    homes = [dict(home) | {name: each if name == "acre_lot" else int(each)} for each in values]
+    told = asking.valued(info.version, homes).results
+    curve = pd.DataFrame(
+        [
+            {"value": tried, "price": each.valuation.price}
+            for tried, each in zip(values, told, strict=True)
+            if each.valuation
+        ]
+    )
+    here = None if now is None else (float(now), answer.valuation.price)
+    st.altair_chart(
+        value.what_if(t, t(f"form.{name}"), curve, here, dark=dark()),
+        width="stretch", alt=t("whatif.chart", input=t.named("input", name)),
+    )  # fmt: skip
+    st.caption(t("whatif.chart", input=t.named("input", name)))
+
+
+def _places(
+    t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping[str, Any], name: str
+) -> None:
+    state, city = home.get("state"), home.get("city")
+    places = asking.places(
+        info.version, None if name == "state" else state, city if name == "zip_code" else None
+    )
+    found = {"state": places.states, "city": places.cities, "zip_code": places.zip_codes}[name]
+    now = home.get(name)
+    names = [str(getattr(each, name)) for each in found[:MOST_PLACES]]
+    if now is not None and now not in names:
+        names = [now, *names]
+    # A city or a zip of another place would contradict the one that is tried.
+    kept = {
+        "state": {k: v for k, v in home.items() if k not in ("city", "zip_code")},
+        "city": {k: v for k, v in home.items() if k != "zip_code"},
+        "zip_code": dict(home),
+    }[name]
+    if not names:
+        st.info(t("whatif.no_places"))
+        return
+    told = asking.valued(info.version, [kept | {name: each} for each in names]).results
+    prices = pd.DataFrame(
+        [
+            {"name": tried, "price": each.valuation.price}
+            for tried, each in zip(names, told, strict=True)
+            if each.valuation
+        ]
+    ).sort_values("price", ascending=False)
+    st.altair_chart(
+        value.compared_places(t, prices, now, dark=dark()), width="stretch",
+        alt=t("whatif.places", input=t.named("input", name)),
+    )  # fmt: skip
+    st.caption(t("whatif.places", input=t.named("input", name)))
+
+
+def _broker(t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping[str, Any]) -> None:
+    allowed = info.inputs["brokered_by"]
+    broker = st.number_input(
+        t("form.brokered_by"), min_value=int(allowed.low or 0), max_value=int(allowed.high or 0),
+        value=int(home.get("brokered_by") or 0), step=1, key="what_if_broker",
+    )  # fmt: skip
+    (told,) = asking.valued(info.version, [dict(home) | {"brokered_by": broker}]).results
+    if told.valuation is not None:
+        change = told.valuation.price - answer.valuation.price
+        st.markdown(
+            say(
+                t(
+                    "whatif.price",
+                    price=wording.dollars(told.valuation.price),
+                    change=wording.signed_dollars(change),
+                )
+            )
+        )

@@ -1,0 +1,198 @@
+"""Files of homes: read within limits, columns matched to the model's inputs, valued in chunks."""
+
+import difflib
+import io
+import re
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+from realtor_ui.sections.form import INPUTS
+
+CHUNK_ROWS = 5_000
+MAX_BYTES = 200 * 1024**2
+MAX_UNPACKED = 1024**3
+SUFFIXES = ("csv", "parquet", "xlsx")
+PLACE, SIZE = ("state", "zip_code"), ("house_size", "acre_lot", "bed")
+ESTIMATES = (
+    "estimated_price", "estimated_low", "estimated_high", "confidence", "warnings", "error",
+)  # fmt: skip
+# What people call the inputs, in both languages.
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "state": ("state", "province", "estado", "st"),
+    "city": ("city", "town", "municipality", "ciudad", "municipio"),
+    "zip_code": ("zip_code", "zip", "zipcode", "postal_code", "postcode", "codigo_postal", "cp"),
+    "house_size": ("house_size", "sqft", "living_area", "area", "square_feet", "size", "gla",
+                   "superficie", "superficie_habitable", "pies_cuadrados", "metros"),
+    "acre_lot": ("acre_lot", "lot", "lot_size", "acres", "lot_acres", "land", "terreno", "lote"),
+    "bed": ("bed", "beds", "bedrooms", "br", "dormitorios", "habitaciones", "recamaras"),
+    "bath": ("bath", "baths", "bathrooms", "ba", "banos"),
+    "status": ("status", "listing_status", "estado_del_anuncio"),
+    "prev_sold_date": ("prev_sold_date", "last_sale", "sold_date", "last_sold", "sale_date",
+                       "ultima_venta", "fecha_de_venta"),
+    "brokered_by": ("brokered_by", "broker", "agency", "agent", "agencia"),
+    "street": ("street", "address", "street_id", "calle", "direccion"),
+}  # fmt: skip
+# Below it a name is no more like an alias than any other word.
+ALIKE = 0.84
+
+
+class UnreadableFile(Exception):
+    """A file that is no table of homes. `key` names the words for it, with `values`."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        self.key = key
+        self.values = values
+        super().__init__(key)
+
+
+def read(name: str, content: bytes) -> pd.DataFrame:
+    """The table in a file, every CSV column as text: zips keep their zeros.
+
+    Raises:
+        UnreadableFile: it is too large, or nothing of the kind that its name says.
+    """
+    suffix = name.rpartition(".")[2].lower()
+    if len(content) > MAX_BYTES:
+        raise UnreadableFile("many.why_large", megabytes=MAX_BYTES // 1024**2)
+    try:
+        frame = _READERS[suffix](content)
+    except UnreadableFile:
+        raise
+    # Each reader has errors of its own, and of the libraries below it, for a file that is broken.
+    except Exception as problem:
+        raise UnreadableFile("many.why_format", kind=suffix) from problem
+    frame.columns = pd.Index([str(column) for column in frame.columns])
+    return frame.loc[:, ~frame.columns.duplicated()]
+
+
+def _csv(content: bytes) -> pd.DataFrame:
+    text = content.decode("utf-8-sig")
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    return pd.read_csv(io.StringIO(text), sep=separator, dtype=str)
+
+
+def _parquet(content: bytes) -> pd.DataFrame:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(io.BytesIO(content))
+    size = sum(
+        file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)
+    )
+    _bounded(size)
+    frame: pd.DataFrame = file.read().to_pandas()
+    return frame
+
+
+def _excel(content: bytes) -> pd.DataFrame:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _bounded(sum(each.file_size for each in archive.infolist()))
+    return pd.read_excel(io.BytesIO(content), engine="calamine", dtype=object)
+
+
+def _bounded(size: int) -> None:
+    if size > MAX_UNPACKED:
+        raise UnreadableFile("many.why_large", megabytes=MAX_UNPACKED // 1024**2)
+
+
+_READERS: Mapping[str, Callable[[bytes], pd.DataFrame]] = {
+    "csv": _csv, "parquet": _parquet, "xlsx": _excel,
+}  # fmt: skip
+
+
+def match(columns: list[str]) -> dict[str, str | None]:
+    """For each input the column that is most likely it, by name; no column serves twice."""
+    plain = {column: _plain(column) for column in columns}
+    found: dict[str, str | None] = dict.fromkeys(INPUTS)
+    taken: set[str] = set()
+    for alike in (1.0, ALIKE):
+        for name in INPUTS:
+            if found[name] is not None:
+                continue
+            scores = {
+                column: max(
+                    difflib.SequenceMatcher(None, text, alias).ratio() for alias in ALIASES[name]
+                )
+                for column, text in plain.items()
+                if column not in taken
+            }
+            best = max(scores, key=scores.__getitem__, default=None)
+            if best is not None and scores[best] >= alike:
+                found[name] = best
+                taken.add(best)
+    return found
+
+
+def _plain(column: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", ascii_only.lower()).strip("_")
+
+
+def lacking(matched: Mapping[str, str | None]) -> list[str]:
+    """The keys of what is to be said of columns that no home can be valued without."""
+    missing = []
+    if not any(matched.get(name) for name in PLACE):
+        missing.append("many.missing_place")
+    if not any(matched.get(name) for name in SIZE):
+        missing.append("many.missing_size")
+    return missing
+
+
+class Progress(NamedTuple):
+    """How far the valuation of a file is."""
+
+    done: int
+    valued: pd.DataFrame
+
+
+def value(
+    frame: pd.DataFrame,
+    matched: Mapping[str, str | None],
+    ask: Callable[[bytes], bytes],
+    start: int = 0,
+) -> Iterator[Progress]:
+    """Value n rows from row `start` on, `CHUNK_ROWS` at a time, as the service answers.
+
+    Each chunk is handed on as it comes, its rows in the file's order, with `ESTIMATES` as columns.
+    """
+    chosen = {column: name for name, column in matched.items() if column}
+    for begin in range(start, len(frame), CHUNK_ROWS):
+        rows = frame.iloc[begin : begin + CHUNK_ROWS]
+        sent = rows[list(chosen)].rename(columns=chosen)
+        with pa.ipc.open_stream(ask(_stream(sent))) as answer:
+            told = answer.read_all().to_pandas()
+        estimates = told.reindex(columns=list(ESTIMATES)).set_axis(rows.index)
+        yield Progress(begin + len(rows), estimates)
+
+
+def _stream(rows: pd.DataFrame) -> bytes:
+    """`rows` as an Arrow stream; columns of mixed values, as Excel has them, as text."""
+    typed = rows.apply(
+        lambda column: (
+            column.where(column.isna(), column.astype(str)) if column.dtype == object else column
+        )
+    )
+    table = pa.Table.from_pandas(typed, preserve_index=False)
+    buffer = io.BytesIO()
+    with pa.ipc.new_stream(buffer, table.schema) as stream:
+        stream.write_table(table)
+    return buffer.getvalue()
+
+
+def download(frame: pd.DataFrame, kind: str) -> bytes:
+    """The results as a file. In a CSV no cell can be taken for a formula by a spreadsheet."""
+    if kind == "parquet":
+        texts = frame.select_dtypes(object).columns
+        buffer = io.BytesIO()
+        frame.astype(dict.fromkeys(texts, "string")).to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    safe = frame.copy()
+    for column in safe.select_dtypes(object):
+        risky = safe[column].astype(str).str.match(r"^[=+@\t\r]|^-(?![\d.])")
+        safe[column] = safe[column].where(~risky, "'" + safe[column].astype(str))
+    return safe.to_csv(index=False).encode()

@@ -1,0 +1,234 @@
+"""Value many homes: a file in, its columns matched, every row's estimate or its error out."""
+
+import hashlib
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from realtor_ui import asking, upload, wording
+from realtor_ui.answers import ModelInfo
+from realtor_ui.charts import maps, market
+from realtor_ui.client import ServiceError
+from realtor_ui.parts import dark, ready, say, tell, texts
+from realtor_ui.sections.form import INPUTS
+from realtor_ui.settings import settings
+
+# What is valued of the file so far, by file, matching and model.
+VALUED = "valued_file"
+SHOWN_ROWS, SHOWN_ERRORS, BINS = 200, 500, 30
+EXAMPLE = (
+    "state,city,zip_code,house_size,bed,bath,acre_lot\n"
+    "Texas,Houston,77008,1800,3,2,0.12\n"
+    "California,Los Angeles,90026,1400,3,2,0.1\n"
+    "Illinois,Chicago,60614,1100,2,1,\n"
+)
+
+
+def main() -> None:
+    """The page."""
+    t = texts()
+    st.title(t("many.title"))
+    st.markdown(t("many.intro"))
+    info = ready()
+    if info is None:
+        return
+    file = st.file_uploader(t("many.upload"), type=list(upload.SUFFIXES))
+    st.caption(t("many.needed", rows=f"{settings().max_upload_rows:,}"))
+    if file is None:
+        st.download_button(
+            t("many.example"), EXAMPLE, "homes.csv", "text/csv", icon=":material/download:",
+            on_click="ignore",
+        )  # fmt: skip
+        return
+    content = file.getvalue()
+    try:
+        frame = _read(file.name, content)
+    except upload.UnreadableFile as problem:
+        why = t(problem.key, **problem.values)
+        st.error(t("many.unreadable", why=why), icon=":material/broken_image:")
+        return
+    most = settings().max_upload_rows
+    if frame.empty:
+        st.error(t("many.empty"), icon=":material/broken_image:")
+        return
+    if len(frame) > most:
+        st.error(t("many.too_many", rows=f"{len(frame):,}", most=f"{most:,}"))
+        return
+    st.subheader(t("many.preview", rows=f"{len(frame):,}"))
+    st.dataframe(frame.head(8), hide_index=True)
+    matched = _matching(list(frame.columns))
+    if lacking := upload.lacking(matched):
+        for words in lacking:
+            st.warning(t(words), icon=":material/rule:")
+        return
+    digest = hashlib.sha256(content).hexdigest()
+    key_of_file = (digest, tuple(matched.items()), info.version)
+    kept: dict[str, Any] = st.session_state.get(VALUED, {})
+    if kept.get("key") != key_of_file:
+        kept = {"key": key_of_file, "parts": [], "done": 0, "seconds": 0.0}
+    if st.button(t("many.start", rows=f"{len(frame):,}"), type="primary",
+                 disabled=kept["done"] == len(frame)):  # fmt: skip
+        st.session_state[VALUED] = kept
+        _value(frame, matched, kept)
+    if kept["parts"]:
+        _results(info, frame, matched, kept)
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _read(name: str, content: bytes) -> pd.DataFrame:
+    return upload.read(name, content)
+
+
+def _matching(columns: list[str]) -> dict[str, str | None]:
+    """Each input with its column, as suggested and then as chosen."""
+    t = texts()
+    suggested = upload.match(columns)
+    with st.expander(t("many.match"), expanded=bool(upload.lacking(suggested))):
+        st.caption(t("many.matched"))
+        places = st.columns(3)
+        return {
+            name: places[i % 3].selectbox(
+                t.named("input", name), columns, key=f"match_{name}_{hash(tuple(columns))}",
+                index=None if (column := suggested[name]) is None else columns.index(column),
+                placeholder=t("many.not_in_file"),
+            )
+            for i, name in enumerate(INPUTS)
+        }  # fmt: skip
+
+
+def _value(frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, Any]) -> None:
+    """Value what is not valued yet, with a bar; what is done stays when the service fails."""
+    t = texts()
+    total = len(frame)
+    bar = st.progress(kept["done"] / total)
+    began, before, first = time.monotonic(), kept["seconds"], kept["done"]
+    try:
+        for progress in upload.value(frame, matched, asking.client().predict_table, kept["done"]):
+            kept["parts"].append(progress.valued)
+            kept["done"] = progress.done
+            passed = time.monotonic() - began
+            kept["seconds"] = before + passed
+            rate = (progress.done - first) / max(passed, 1e-6)
+            bar.progress(
+                progress.done / total,
+                t(
+                    "many.progress",
+                    done=f"{progress.done:,}",
+                    rows=f"{total:,}",
+                    rate=f"{rate:,.0f}",
+                ),
+            )
+    except ServiceError as problem:
+        tell(problem)
+        st.info(t("many.stopped", done=f"{kept['done']:,}"))
+    else:
+        bar.empty()
+
+
+def _results(
+    info: ModelInfo, frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, Any]
+) -> None:
+    t = texts()
+    estimates = pd.concat(kept["parts"])
+    valued = estimates["estimated_price"].notna()
+    figures = st.columns(4)
+    figures[0].metric(t("many.valued"), f"{int(valued.sum()):,}")
+    figures[1].metric(t("many.refused"), f"{int((~valued).sum()):,}")
+    if valued.any():
+        median = float(estimates["estimated_price"].median())
+        figures[2].metric(t("many.median"), wording.dollars(median))
+    figures[3].metric(t("many.speed"), f"{kept['seconds']:,.1f}")
+    _errors(estimates[~valued])
+    if not valued.any():
+        return
+    st.subheader(t("many.results"))
+    results = frame.loc[estimates.index].join(estimates, rsuffix="_of_model")
+    st.dataframe(
+        results.head(SHOWN_ROWS), hide_index=True,
+        column_config={
+            name: st.column_config.NumberColumn(format="dollar")
+            for name in ("estimated_price", "estimated_low", "estimated_high")
+        },
+    )  # fmt: skip
+    with st.container(horizontal=True):
+        for kind, mime in (("csv", "text/csv"), ("parquet", "application/octet-stream")):
+            st.download_button(
+                t(f"many.download_{kind}"), _file(kept["key"], len(results), kind, results),
+                f"valued.{kind}", mime, on_click="ignore", icon=":material/download:",
+            )  # fmt: skip
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader(t("many.prices"))
+        st.altair_chart(
+            market.price_histogram(
+                t, bins(estimates["estimated_price"].dropna()), dark=dark(), field="many.prices"
+            ),
+            width="stretch", alt=t("many.prices"),
+        )  # fmt: skip
+    with right:
+        st.subheader(t("many.map"))
+        _map(info, results, matched.get("zip_code"))
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _file(key: Any, rows: int, kind: str, _results: pd.DataFrame) -> bytes:
+    return upload.download(_results, kind)
+
+
+def _errors(refused: pd.DataFrame) -> None:
+    t = texts()
+    if refused.empty:
+        st.success(t("many.all_fine"), icon=":material/check_circle:")
+        return
+    with st.expander(f"{t('many.report')}: {len(refused):,}", expanded=len(refused) <= 20):
+        shown = refused.head(SHOWN_ERRORS)
+        problems = [
+            " ".join(wording.said(t, part) for part in str(error).split("; ") if part)
+            if str(error).count("; ") != 1
+            else wording.said(t, str(error))
+            for error in shown["error"]
+        ]
+        st.dataframe(
+            # As a spreadsheet counts: the header is row 1.
+            pd.DataFrame({t("many.row"): shown.index + 2, t("many.problem"): problems}),
+            hide_index=True,
+            column_config={t("many.row"): st.column_config.NumberColumn(width="small")},
+        )
+
+
+def bins(prices: "pd.Series[float]") -> pd.DataFrame:
+    """n prices in `BINS` bins of equal width on a logarithmic scale: low, high, n."""
+    low, high = float(prices.min()), float(prices.max())
+    edges = np.geomspace(low, high * 1.0001, BINS + 1)
+    counts, _ = np.histogram(prices, edges)
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": counts})
+
+
+def _map(info: ModelInfo, results: pd.DataFrame, column: str | None) -> None:
+    t = texts()
+    try:
+        zips = asking.zips(info.version)
+    except ServiceError as problem:
+        tell(problem)
+        return
+    places = pd.DataFrame()
+    if column is not None:
+        code = results[column].astype(str).str.extract(r"^(\d{1,5})", expand=False).str.zfill(5)
+        by_zip = results["estimated_price"].groupby(code).agg(["size", "median"])
+        by_zip = by_zip.set_axis(["listings", "median_price"], axis=1)
+        known = zips.drop(columns=["listings", "median_price"])
+        places = known.merge(by_zip, left_on="zip_code", right_index=True)
+    if places.empty:
+        st.caption(say(t("many.no_map")))
+        return
+    places = places.sort_values("listings", ascending=False)
+    st.altair_chart(
+        maps.prices(t, places, "median_price", dark=dark(), whole=places["state"].nunique() > 1),
+        width="stretch", alt=t("many.map"),
+    )  # fmt: skip
+
+
+main()

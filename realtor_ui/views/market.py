@@ -1,0 +1,138 @@
+"""The market: what homes cost by state, city and zip, in the data that the model learned from."""
+
+import pandas as pd
+import streamlit as st
+
+from realtor_ui import asking
+from realtor_ui.answers import By, ModelInfo
+from realtor_ui.charts import maps, market
+from realtor_ui.client import NotThere, ServiceError
+from realtor_ui.parts import dark, ready, tell, texts
+
+MEASURES = ("median_price", "median_price_per_sqft")
+SHOWN = 20
+
+
+def main() -> None:
+    """The page."""
+    t = texts()
+    st.title(t("market.title"))
+    info = ready()
+    if info is None:
+        return
+    st.markdown(t("market.intro", day=info.as_of))
+    try:
+        with st.spinner(t("wait.market")):
+            by, state, city = _where(info)
+            frame = asking.market(info.version, by, state, city)
+            zips = asking.zips(info.version)
+    except NotThere:
+        st.info(t("market.unknown"), icon=":material/search_off:")
+        return
+    except ServiceError as problem:
+        tell(problem)
+        return
+    measure = st.segmented_control(
+        t("market.measure"), MEASURES, default=MEASURES[0], required=True, key="measure",
+        format_func=lambda each: t(f"market.{each}"),
+    )  # fmt: skip
+    if frame.empty:
+        st.info(t("market.none"), icon=":material/search_off:")
+        return
+    _figures(frame, zips, measure or MEASURES[0], state, city)
+    _volumes()
+
+
+def _where(info: ModelInfo) -> tuple[By, str | None, str | None]:
+    """The level to show: states, the cities of one, or the zips of a city."""
+    t = texts()
+    left, right = st.columns(2)
+    states = sorted(asking.market(info.version, "state", None, None)["name"])
+    state = left.selectbox(
+        t("market.state"), states, index=None, placeholder=t("market.all_states"), key="m_state"
+    )
+    city = None
+    if state:
+        cities = sorted(asking.market(info.version, "city", state, None)["name"])
+        city = right.selectbox(
+            t("market.city"), cities, index=None, placeholder=t("market.all_cities"), key="m_city"
+        )
+    return ("zip" if city else "city" if state else "state"), state, city
+
+
+def spreads_of(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """The largest places, the dearest first: name, p25, median, p75, and p10 and p90 of prices."""
+    names = {
+        "median_price": {"price_p10": "p10", "price_p25": "p25", "median_price": "median",
+                         "price_p75": "p75", "price_p90": "p90"},
+        "median_price_per_sqft": {"price_per_sqft_p25": "p25", "median_price_per_sqft": "median",
+                                  "price_per_sqft_p75": "p75"},
+    }[measure]  # fmt: skip
+    kept = frame[["name", "listings", *names]].rename(columns=names).dropna(subset=["median"])
+    return kept.head(SHOWN).sort_values("median", ascending=False)
+
+
+def _figures(
+    frame: pd.DataFrame, zips: pd.DataFrame, measure: str, state: str | None, city: str | None
+) -> None:
+    t = texts()
+    total = st.columns(3)
+    total[0].metric(t("market.places"), f"{len(frame):,}")
+    total[1].metric(t("market.listings"), f"{int(frame['listings'].sum()):,}")
+    total[2].metric(t("market.sold"), f"{int(frame['sold'].sum()):,}")
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader(t(f"market.{measure}"))
+        st.altair_chart(market.spreads(t, spreads_of(frame, measure), measure, dark=dark()),
+                        width="stretch", alt=t("market.spread"))  # fmt: skip
+        st.caption(t("market.spread"))
+    with right:
+        st.subheader(t("market.map"))
+        ground = zips if state is None else zips[zips["state"] == state]
+        if city is not None:
+            ground = ground[ground["city"] == city]
+        st.altair_chart(maps.prices(t, ground, measure, dark=dark(), whole=state is None),
+                        width="stretch", alt=t("market.map_caption"))  # fmt: skip
+        st.caption(t("market.map_caption"))
+        st.subheader(t("market.sizes"))
+        st.altair_chart(
+            market.bars(frame.head(12), "name", "listings", t("market.listings"), dark=dark()),
+            width="stretch", alt=t("market.sizes"),
+        )  # fmt: skip
+    with st.expander(t("market.all")):
+        money = st.column_config.NumberColumn(format="dollar")
+        shown = frame[["name", "listings", "sold", *MEASURES, "price_p25", "price_p75"]]
+        titles = {
+            "name": " ", "listings": t("market.listings"), "sold": t("market.sold"),
+            "median_price": t("market.median_price"),
+            "median_price_per_sqft": t("market.median_price_per_sqft"),
+            "price_p25": t("market.p25"), "price_p75": t("market.p75"),
+        }  # fmt: skip
+        st.dataframe(
+            shown.rename(columns=titles), hide_index=True,
+            column_config={titles[name]: money for name in (*MEASURES, "price_p25", "price_p75")},
+        )  # fmt: skip
+
+
+def _volumes() -> None:
+    t = texts()
+    st.subheader(t("market.volume"))
+    try:
+        told = asking.history()
+    except NotThere:
+        st.caption(t("market.no_history"))
+        return
+    except ServiceError as problem:
+        tell(problem)
+        return
+    frame = pd.DataFrame(
+        [
+            {"name": each.name, "inserted": each.inserted, "other": each.received - each.inserted}
+            for each in told.batches
+        ],
+        columns=["name", "inserted", "other"],
+    )
+    st.altair_chart(market.volumes(t, frame, dark=dark()), width="stretch", alt=t("market.volume"))
+
+
+main()

@@ -1,0 +1,140 @@
+"""Models: every trained one, how good it was, why it was promoted or not, and what it changed."""
+
+import pandas as pd
+import streamlit as st
+
+from realtor_ui import asking, wording
+from realtor_ui.answers import History, ModelInfo, Version
+from realtor_ui.charts import market
+from realtor_ui.charts import models as charts
+from realtor_ui.client import NotThere, ServiceError
+from realtor_ui.parts import dark, ready, tell, texts
+from realtor_ui.sections import changes, decisions, quality
+
+FIGURES = {
+    "mdape": ".1%", "within_20": ".1%", "mape": ".1%", "coverage": ".1%", "rmse": "$,.0f",
+    "mae": "$,.0f", "r2": ".3f", "r2_log": ".3f", "cod": ".1f", "prd": ".3f", "prb": ".3f",
+    "median_ratio": ".3f",
+}  # fmt: skip
+IN_TABLE = ("mdape", "within_20", "rmse", "mae", "r2_log", "coverage", "cod")
+MOST_WEIGHTS = 15
+
+
+def main() -> None:
+    """The page."""
+    t = texts()
+    st.title(t("models.title"))
+    st.markdown(t("models.intro"))
+    info = ready()
+    if info is None:
+        return
+    try:
+        with st.spinner(t("wait.history")):
+            told = asking.history()
+    except NotThere:
+        st.info(t("models.no_history"), icon=":material/history:")
+        _current(info)
+        return
+    except ServiceError as problem:
+        tell(problem)
+        _current(info)
+        return
+    if not told.versions:
+        st.info(t("models.no_versions"), icon=":material/history:")
+        return
+    at = wording.utc(told.published_at)
+    st.caption(t("models.published", day=wording.day(t, at), time=f"{at:%H:%M}"))
+    st.dataframe(table(told), hide_index=True)
+    _over_versions(told)
+    newest_first = [each.version for each in reversed(told.versions)]
+    chosen = st.selectbox(
+        t("models.look_at"), newest_first, key="look_at",
+        index=newest_first.index(told.champion) if told.champion in newest_first else 0,
+        format_func=lambda each: (
+            f"{each} · {t('models.champion')}" if each == told.champion else each
+        ),
+    )  # fmt: skip
+    version = next(each for each in told.versions if each.version == chosen)
+    decisions.show(t, told, version)
+    quality.show(t, version, info.coverage)
+    changes.show(t, told)
+    decisions.releases(t, told)
+
+
+def _decided(told: History, version: Version) -> str:
+    decision = told.decision_on(version.version)
+    return texts().named("decision", decision.decision if decision else "none")
+
+
+def table(told: History) -> pd.DataFrame:
+    """All versions, the newest first, with their figures in words."""
+    t = texts()
+    rows = []
+    for each in reversed(told.versions):
+        decision = told.decision_on(each.version)
+        row = {
+            t("models.version"): each.version,
+            t("models.champion"): "★" if each.version == told.champion else "",
+            t("models.decision"): _decided(told, each),
+            t("models.rule"): decision.rule if decision else "",
+            t("models.kind"): t.named("candidate", each.candidate),
+            t("models.trained"): f"{each.trained_at:%Y-%m-%d %H:%M}",
+            t("models.batches"): ", ".join(map(str, each.batches)),
+            t("models.rows"): f"{each.train_rows:,}" if each.train_rows else "",
+        }
+        for name in IN_TABLE:
+            row[t(f"models.{name}")] = figure(name, each.test.get(name))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def figure(name: str, value: float | None) -> str:
+    """A figure as its kind is written."""
+    if value is None:
+        return ""
+    form = FIGURES[name]
+    return wording.dollars(value) if form.startswith("$") else format(value, form)
+
+
+def _over_versions(told: History) -> None:
+    t = texts()
+    if len(told.versions) < 2:
+        return
+    name = st.selectbox(
+        t("models.figure"), list(FIGURES), format_func=lambda each: t(f"models.{each}"),
+        key="figure",
+    )  # fmt: skip
+    rows = [
+        {"version": each.version, "figure": each.test[name], "decision": _decided(told, each),
+         "champion": each.version == told.champion}
+        for each in told.versions
+        if each.test.get(name) is not None
+    ]  # fmt: skip
+    if rows:
+        st.altair_chart(
+            charts.over_versions(t, pd.DataFrame(rows), t(f"models.{name}"), FIGURES[name],
+                                 dark=dark()),
+            width="stretch", alt=t("models.over_versions"),
+        )  # fmt: skip
+        st.caption(t("models.over_versions"))
+
+
+def _current(info: ModelInfo) -> None:
+    """What the service itself tells of its model: shown where there is no history."""
+    t = texts()
+    st.subheader(t("models.current"))
+    test = info.metrics.get("test", {})
+    shown = [name for name in ("mdape", "within_20", "coverage", "cod") if name in test]
+    for place, name in zip(st.columns(max(1, len(shown))), shown, strict=False):
+        place.metric(t(f"models.{name}"), figure(name, test[name]))
+    weights = sorted(info.importance.items(), key=lambda item: -item[1])[:MOST_WEIGHTS]
+    frame = pd.DataFrame(weights, columns=["feature", "weight"])
+    frame["name"] = [t.named("feature", name) for name in frame["feature"]]
+    st.subheader(t("models.importance_now"))
+    st.altair_chart(
+        market.bars(frame, "name", "weight", t("models.weight"), form=".3f", dark=dark()),
+        width="stretch", alt=t("models.importance_now"),
+    )  # fmt: skip
+
+
+main()

@@ -1,0 +1,152 @@
+"""Monitoring: what the service does now, and how each batch differed from what was learned."""
+
+from collections import deque
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from realtor_ui import asking, live, wording
+from realtor_ui.answers import History
+from realtor_ui.charts import market
+from realtor_ui.charts import models as charts
+from realtor_ui.client import NotThere, ServiceError
+from realtor_ui.parts import dark, ready, tell, texts
+from realtor_ui.sections import decisions
+from realtor_ui.settings import settings
+
+EVERY_SECONDS = 5
+KEPT_LOOKS = 120
+LOOKS = "looks_at_the_service"
+MOST_BATCHES = 12
+
+
+def main() -> None:
+    """The page."""
+    t = texts()
+    st.title(t("monitoring.title"))
+    st.markdown(t("monitoring.intro"))
+    if links := settings().links:
+        with st.container(horizontal=True):
+            for name, url in links.items():
+                label = f"{t('monitoring.links')} {name}"
+                st.link_button(label, url, icon=":material/open_in_new:")
+    if ready() is None:
+        return
+    st.subheader(t("monitoring.live"))
+    _live()
+    try:
+        with st.spinner(t("wait.history")):
+            told = asking.history()
+    except NotThere:
+        st.info(t("market.no_history"), icon=":material/history:")
+        return
+    except ServiceError as problem:
+        tell(problem)
+        return
+    _drift(told)
+    st.subheader(t("monitoring.decisions"))
+    decisions.batches(t, told)
+
+
+@st.fragment(run_every=EVERY_SECONDS)
+def _live() -> None:
+    t = texts()
+    looks: deque[live.Look] = st.session_state.setdefault(LOOKS, deque(maxlen=KEPT_LOOKS))
+    try:
+        now = live.read(asking.client().metrics(), datetime.now(UTC))
+    except ServiceError as problem:
+        tell(problem)
+        return
+    if not now.seconds and not now.prices:
+        st.info(t("monitoring.no_metrics"))
+        return
+    if not looks or (now.at - looks[-1].at).total_seconds() >= 1:
+        looks.append(now)
+    median, slow = (live.quantile(now.seconds, share) for share in (0.5, 0.95))
+    places = st.columns(5)
+    places[0].metric(t("monitoring.requests"), f"{now.asked:,.0f}")
+    places[1].metric(t("monitoring.valued"), f"{sum(now.valued.values()):,.0f}")
+    places[2].metric(t("monitoring.latency"), _milliseconds(median))
+    places[3].metric(t("monitoring.slow"), _milliseconds(slow))
+    places[4].metric(t("monitoring.errors"), f"{now.errors:,.0f}")
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown(f"**{t('monitoring.rate')}**")
+        _rates(looks)
+    with right:
+        st.markdown(f"**{t('monitoring.predictions')}**")
+        _prices(now)
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return wording.NOTHING if seconds is None else f"{1_000 * seconds:,.0f} ms"
+
+
+def _rates(looks: "deque[live.Look]") -> None:
+    t = texts()
+    if len(looks) < 2:
+        st.caption(t("monitoring.wait", seconds=EVERY_SECONDS))
+        return
+    pairs = list(zip(list(looks), list(looks)[1:], strict=False))
+    rates = pd.DataFrame(
+        [
+            {"at": after.at, "name": t("monitoring.per_second"), "figure": live.rate(before, after)}
+            for before, after in pairs
+        ]
+    )
+    st.altair_chart(
+        charts.over_time(rates, t("monitoring.per_second"), ".2~f", dark=dark(), height=150),
+        width="stretch", alt=t("monitoring.rate"),
+    )  # fmt: skip
+    times = [
+        {"at": after.at, "name": t(f"monitoring.{name}"), "figure": 1_000 * seconds}
+        for before, after in pairs
+        for came in [live.between(before.seconds, after.seconds)]
+        for name, share in (("median", 0.5), ("p95", 0.95))
+        if (seconds := live.quantile(came, share)) is not None
+    ]
+    if not times:
+        st.caption(t("monitoring.quiet"))
+        return
+    st.altair_chart(
+        charts.over_time(pd.DataFrame(times), t("monitoring.milliseconds"), ",.0f", dark=dark(),
+                         height=170),
+        width="stretch", alt=t("monitoring.latency"),
+    )  # fmt: skip
+
+
+def _prices(now: live.Look) -> None:
+    t = texts()
+    frame = pd.DataFrame(live.counts(now.prices), columns=["low", "high", "n"])
+    if frame["n"].sum() == 0:
+        st.caption(t("monitoring.no_predictions"))
+        return
+    st.altair_chart(
+        market.price_histogram(t, frame, dark=dark(), field="many.prices"), width="stretch",
+        alt=t("monitoring.predictions"),
+    )  # fmt: skip
+    versions = ", ".join(
+        f"{t('models.version')} {name}: {count:,.0f}" for name, count in sorted(now.valued.items())
+    )
+    st.caption(f"{t('monitoring.valued')} {t('monitoring.of_version')}: {versions}")
+
+
+def _drift(told: History) -> None:
+    t = texts()
+    st.subheader(t("monitoring.drift"))
+    rows = [
+        {"batch": batch.name, "label": t.named("input", each.feature), "psi": each.psi}
+        for batch in told.batches[-MOST_BATCHES:]
+        for each in batch.drift
+        if each.psi is not None
+    ]
+    if not rows:
+        st.caption(t("monitoring.no_drift"))
+        return
+    st.altair_chart(charts.drift(t, pd.DataFrame(rows), dark=dark()), width="content",
+                    alt=t("monitoring.drift_caption"))  # fmt: skip
+    st.caption(t("monitoring.drift_caption"))
+
+
+main()
