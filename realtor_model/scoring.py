@@ -1,10 +1,10 @@
-"""Tables of homes valued: every row gets its estimate, or the reason why there is none.
+"""Many homes read together, and tables of them valued: each row, or the reason why it has no value.
 
 Columns are read whole, as NumPy and Arrow do it; only rows in which something looks wrong are read
 one by one, by `Property` itself. So a row means here what it means in a request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ ESTIMATES = pa.schema(
 CHUNK_ROWS = 32_768
 
 _MOST_REASONS = 20
+_KNOWN = frozenset(INPUTS)
 
 Mask = NDArray[np.bool_]
 
@@ -55,6 +56,43 @@ class Homes(NamedTuple):
     def valid(self) -> Mask:
         """The rows (n,) that can be valued."""
         return _missing(self.errors)
+
+
+def read_rows(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, NDArray[Any]], dict[int, ValidationError]]:
+    """n rows as JSON has them: the 11 inputs as columns (n,), and why a row is no home.
+
+    The columns are meaningless for the rows that have an error.
+    """
+    n = len(rows)
+    suspect = np.fromiter((not row.keys() <= _KNOWN for row in rows), bool, n)
+    columns: dict[str, NDArray[Any]] = {}
+    for name in INPUTS:
+        values = [row.get(name) for row in rows]
+        usual = (int, float) if name in NUMBERS else (str,)
+        # By its very type: to Python, true is a number too.
+        if not set(map(type, values)) <= {*usual, type(None)}:
+            strange = [type(value) not in (*usual, type(None)) for value in values]
+            suspect |= np.array(strange)
+            values = [None if odd else value for value, odd in zip(values, strange, strict=True)]
+        if name in NUMBERS:
+            given = np.fromiter((value is not None for value in values), bool, n)
+            try:
+                numbers = np.array(values, np.float64)
+            except OverflowError:
+                numbers = np.array([_float(value) for value in values])
+            columns[name], odd = _possible(name, numbers, given)
+            suspect |= odd
+        else:
+            codes: dict[Any, int] = {}
+            at = [codes.setdefault(value, len(codes)) for value in values]
+            parsed, unreadable = _parsed(name, codes)
+            columns[name] = parsed[at]
+            suspect |= unreadable[at]
+    suspect |= _not_enough(columns)
+    at_fault = np.flatnonzero(suspect).tolist()
+    return columns, _read_one_by_one([(row, rows[row]) for row in at_fault], columns)
 
 
 def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
@@ -73,13 +111,16 @@ def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
         else:
             columns[name], odd = _distinct(name, values, n)
         suspect |= odd
-    nowhere = _missing(columns["state"]) & _missing(columns["zip_code"])
-    sizes = [np.isnan(columns[name]) for name in ("house_size", "acre_lot", "bed")]
-    suspect |= nowhere | np.logical_and.reduce(sizes)
+    suspect |= _not_enough(columns)
     errors = np.full(n, None, object)
     rows = np.flatnonzero(suspect)
     if len(rows):
-        _read_one_by_one(received, rows, columns, errors)
+        chosen = pa.array(rows)
+        taken = [pc.take(each, chosen).to_pylist() for each in received.values()]
+        entries = (dict(zip(received, row, strict=True)) for row in zip(*taken, strict=True))
+        chosen_rows = zip(rows.tolist(), entries, strict=True)
+        for row, error in _read_one_by_one(chosen_rows, columns).items():
+            errors[row] = reasons(error)
     return Homes(columns, errors)
 
 
@@ -148,7 +189,13 @@ def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.f
         numbers = pc.cast(received, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         numbers = np.array([_float(value) for value in received.to_pylist()], np.float64)
-    numbers = np.where(given, numbers, np.nan)
+    return _possible(name, np.where(given, numbers, np.nan), given)
+
+
+def _possible(
+    name: str, numbers: NDArray[np.float64], given: Mask
+) -> tuple[NDArray[np.float64], Mask]:
+    """The values, and which of those that were given are none of the column `name`."""
     limits = RANGES[name]
     fine = (limits.low <= numbers) & (numbers <= limits.high)
     if name in WHOLE_NUMBERS:
@@ -168,18 +215,24 @@ def _float(value: object) -> float:
 
 def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any], Mask]:
     """Texts and dates: each distinct value is read once."""
-    kind: Any = "datetime64[D]" if name == "prev_sold_date" else object
-    absent = "for_sale" if name == "status" else None
+    nothing, fine = _parsed(name, [None])
     if received is None:
-        return np.full(n, absent, kind), np.zeros(n, bool)
+        return nothing.repeat(n), fine.repeat(n)
     try:
         encoded = pc.dictionary_encode(received)
     except pa.ArrowNotImplementedError:
-        return np.full(n, absent, kind), received.is_valid().to_numpy(zero_copy_only=False)
-    values = encoded.dictionary.to_pylist()
-    codes = pc.fill_null(encoded.indices, len(values)).to_numpy(zero_copy_only=False)
-    parsed = np.full(len(values) + 1, absent, kind)
-    odd = np.zeros(len(values) + 1, bool)
+        return nothing.repeat(n), received.is_valid().to_numpy(zero_copy_only=False)
+    values = [*encoded.dictionary.to_pylist(), None]
+    codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
+    parsed, odd = _parsed(name, values)
+    return parsed[codes], odd[codes]
+
+
+def _parsed(name: str, values: Collection[object]) -> tuple[NDArray[Any], Mask]:
+    """Received texts or dates (k,) of the column `name` as they are kept, and which cannot be."""
+    absent = "for_sale" if name == "status" else None
+    parsed = np.full(len(values), absent, "datetime64[D]" if name == "prev_sold_date" else object)
+    odd = np.zeros(len(values), bool)
     for code, value in enumerate(values):
         try:
             found = parse_text(name, value)
@@ -188,28 +241,34 @@ def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any
             continue
         parsed[code] = absent if found is None else found
         odd[code] = name == "status" and parsed[code] not in STATUSES
-    return parsed[codes], odd[codes]
+    return parsed, odd
+
+
+def _not_enough(columns: Mapping[str, NDArray[Any]]) -> Mask:
+    """Without a place, or without a size, there is no value."""
+    nowhere = _missing(columns["state"]) & _missing(columns["zip_code"])
+    sizes = [np.isnan(columns[name]) for name in ("house_size", "acre_lot", "bed")]
+    missing: Mask = nowhere | np.logical_and.reduce(sizes)
+    return missing
 
 
 def _read_one_by_one(
-    received: dict[str, pa.Array],
-    rows: NDArray[np.intp],
-    columns: dict[str, NDArray[Any]],
-    errors: NDArray[np.object_],
-) -> None:
-    chosen = pa.array(rows)
-    values: Sequence[list[Any]] = [pc.take(each, chosen).to_pylist() for each in received.values()]
+    rows: Iterable[tuple[int, Mapping[str, Any]]], columns: dict[str, NDArray[Any]]
+) -> dict[int, ValidationError]:
+    """Put what `Property` makes of rows, by position, into `columns`; why it refuses others."""
     passed: list[Property] = []
     at: list[int] = []
-    for row, entries in zip(rows.tolist(), zip(*values, strict=True), strict=True):
+    errors: dict[int, ValidationError] = {}
+    for row, entries in rows:
         try:
-            passed.append(Property.model_validate(dict(zip(received, entries, strict=True))))
+            passed.append(Property.model_validate(entries))
         except ValidationError as error:
-            errors[row] = reasons(error)
+            errors[row] = error
         else:
             at.append(row)
     for name, read in columns_from_properties(passed).items():
         columns[name][at] = read
+    return errors
 
 
 def _missing(values: NDArray[np.object_]) -> Mask:

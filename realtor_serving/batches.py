@@ -9,11 +9,10 @@ from pydantic import PrivateAttr, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from realtor_model.listing import Property
 from realtor_serving import valuation
 from realtor_serving.champion import Champion
-from realtor_serving.requests import Body, InvalidBody, json_response
-from realtor_serving.schemas import BatchRequest, Valuation
+from realtor_serving.requests import Body, InvalidBody
+from realtor_serving.schemas import BatchRequest
 from realtor_serving.tables import (
     JSON,
     TABLES,
@@ -25,6 +24,7 @@ from realtor_serving.tables import (
     rows_of,
     write_table,
 )
+from realtor_serving.valuation import Valued
 
 
 class BatchBody(Body, BatchRequest):
@@ -58,16 +58,16 @@ class BatchBody(Body, BatchRequest):
         read._table, read._answer_type = table, answer
         return read
 
-    def answer(self, champion: Champion) -> tuple[Response, list[Property], list[Valuation]]:
-        """The valuations in the format that was asked for; with the properties that passed."""
+    def answer(self, champion: Champion) -> tuple[Response, Valued | None]:
+        """The valuations in the format that was asked for; None of them for one that cannot be."""
         rows: Sequence[dict[str, Any]] = self.properties
-        answer, properties, valuations = valuation.value_rows(champion, rows)
+        batch = valuation.value_rows(champion, rows)
         if self._answer_type == JSON:
-            return json_response(answer), properties, valuations
+            return Response(batch.json(), media_type=JSON), batch.valued
         try:
-            content = write_table(answer_table(self._table, answer.results), self._answer_type)
+            content = write_table(answer_table(self._table, batch), self._answer_type)
         except UnreadableTable as problem:
-            return InvalidBody(str(problem)).response, [], []
+            return InvalidBody(str(problem)).response, None
         response = Response(content, media_type=self._answer_type)
-        response.headers["X-Model-Version"] = answer.model.version
-        return response, properties, valuations
+        response.headers["X-Model-Version"] = champion.release.version
+        return response, batch.valued

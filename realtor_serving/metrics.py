@@ -5,7 +5,6 @@ does with theirs. Labels take few values: a path that is no route counts as "oth
 """
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,10 @@ from prometheus_client import (
     multiprocess,
 )
 
-from realtor_model.features import columns_from_properties
-from realtor_model.listing import REGISTERED_MODEL, Property
+from realtor_model.features import take
+from realtor_model.listing import REGISTERED_MODEL
 from realtor_serving.champion import Champion
-from realtor_serving.schemas import Valuation
+from realtor_serving.valuation import Valued
 
 Floats = NDArray[np.float64]
 
@@ -113,27 +112,21 @@ def observe_all(histogram: Histogram, values: Floats) -> None:
     histogram._sum.inc(float(values.sum()))
 
 
-def count_valuations(
-    endpoint: str,
-    champion: Champion,
-    properties: Sequence[Property],
-    valuations: Sequence[Valuation],
-) -> None:
+def count_valuations(endpoint: str, valued: Valued) -> None:
     """Count n answers: how many, how dear, how sure, and of how many unknown places."""
-    PREDICTIONS.labels(endpoint, champion.release.version).inc(len(valuations))
-    if len(valuations) == 1:
-        (told,) = valuations
-        PRICE.observe(told.price)
-        INTERVAL.observe((told.high - told.low) / told.price)
+    PREDICTIONS.labels(endpoint, valued.champion.release.version).inc(len(valued))
+    if len(valued) == 1:
+        ((price, low, high),) = zip(valued.price, valued.low, valued.high, strict=True)
+        PRICE.observe(price)
+        INTERVAL.observe((high - low) / price)
     else:
-        price = np.array([each.price for each in valuations])
-        observe_all(PRICE, price)
-        width = np.array([each.high - each.low for each in valuations])
-        observe_all(INTERVAL, width / price)
+        prices, lows, highs = map(np.array, (valued.price, valued.low, valued.high))
+        observe_all(PRICE, prices)
+        observe_all(INTERVAL, (highs - lows) / prices)
     # An unknown place is always warned of; most homes have no warning, and need not be looked up.
-    warned = [home for home, told in zip(properties, valuations, strict=True) if told.warnings]
-    if warned:
-        encoder, columns = champion.model.encoder, columns_from_properties(warned)
+    if valued.warnings:
+        encoder = valued.champion.model.encoder
+        columns = take(valued.columns, np.array([*valued.warnings]))
         for name, rows in encoder.unknown(columns, encoder.locate(columns)).items():
             UNKNOWN.labels(name).inc(int(rows.sum()))
 

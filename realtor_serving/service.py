@@ -2,7 +2,7 @@
 
 import functools
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from realtor_model.bundle import NoSoldHomes
-from realtor_model.listing import REGISTERED_MODEL, Property
+from realtor_model.features import properties_from_columns
+from realtor_model.listing import REGISTERED_MODEL
 from realtor_serving import metrics, openapi, valuation
 from realtor_serving.batches import BatchBody
 from realtor_serving.cache import ChampionCache
@@ -65,6 +66,7 @@ from realtor_serving.schemas import (
 )
 from realtor_serving.settings import ROOT, Settings, settings
 from realtor_serving.tables import TABLES
+from realtor_serving.valuation import Valued
 
 VERSION = "0.1.0"
 NO_MODEL = (
@@ -138,25 +140,21 @@ class Runtime:
             before=result.before, after=result.after, changed=result.before != result.after
         )
 
-    def remember(
-        self, endpoint: str, properties: Sequence[Property], valuations: Sequence[Valuation]
-    ) -> None:
+    def remember(self, endpoint: str, valued: Valued) -> None:
         """Count n answers and log them."""
-        if not valuations:
+        if not len(valued):
             return
-        if champion := self.champion:
-            metrics.count_valuations(endpoint, champion, properties, valuations)
-        version = valuations[0].model.version
+        metrics.count_valuations(endpoint, valued)
+        version = valued.champion.release.version
         self._log.record(
-            Answer(
-                endpoint,
-                version,
-                listing.model_dump_json(exclude_none=True),
-                each.price,
-                each.low,
-                each.high,
+            Answer(endpoint, version, listing.model_dump_json(exclude_none=True), *dollars)
+            for listing, *dollars in zip(
+                properties_from_columns(valued.columns),
+                valued.price,
+                valued.low,
+                valued.high,
+                strict=True,
             )
-            for listing, each in zip(properties, valuations, strict=True)
         )
 
     def close(self) -> None:
@@ -362,9 +360,9 @@ class ValuationService:
         champion = self._runtime.champion
         if champion is None:
             return _no_model()
-        (answer,) = valuation.value(champion, [listing])
-        self._runtime.remember("/predict", [listing], [answer])
-        return json_response(answer)
+        valued = valuation.value_one(champion, listing)
+        self._runtime.remember("/predict", valued)
+        return json_response(valued.only)
 
     @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
     async def predict_batch(self, batch: BatchBody, /) -> Response:
@@ -377,8 +375,9 @@ class ValuationService:
         return await _in_thread(self._runtime.batches, self._value_batch, champion, batch)
 
     def _value_batch(self, champion: Champion, batch: BatchBody) -> Response:
-        response, properties, valuations = batch.answer(champion)
-        self._runtime.remember("/predict-batch", properties, valuations)
+        response, valued = batch.answer(champion)
+        if valued is not None:
+            self._runtime.remember("/predict-batch", valued)
         return response
 
     @bentoml.api(route="/explain", output_spec=ExplainedValuation)  # type: ignore[untyped-decorator]
@@ -389,8 +388,10 @@ class ValuationService:
         champion = self._runtime.champion
         if champion is None:
             return _no_model()
-        answer = await _in_thread(self._runtime.explanations, valuation.explain, champion, listing)
-        self._runtime.remember("/explain", [listing], [answer.valuation])
+        answer, valued = await _in_thread(
+            self._runtime.explanations, valuation.explain, champion, listing
+        )
+        self._runtime.remember("/explain", valued)
         return json_response(answer)
 
     @bentoml.api(route="/comparables", output_spec=ComparableSales)  # type: ignore[untyped-decorator]
@@ -402,10 +403,12 @@ class ValuationService:
         if champion is None:
             return _no_model()
         try:
-            answer = await _in_thread(self._runtime.explanations, valuation.compare, champion, body)
+            answer, valued = await _in_thread(
+                self._runtime.explanations, valuation.compare, champion, body
+            )
         except NoSoldHomes:
             return refuse(404, f"version {champion.release.version} {FROM_BEFORE}")
-        self._runtime.remember("/comparables", [body.property], [answer.valuation])
+        self._runtime.remember("/comparables", valued)
         return json_response(answer)
 
     @bentoml.api(route="/reload-model", output_spec=ReloadResult)  # type: ignore[untyped-decorator]

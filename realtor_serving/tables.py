@@ -12,7 +12,8 @@ import pyarrow.parquet
 from realtor_model.listing import INPUTS
 from realtor_model.scoring import ESTIMATES
 from realtor_serving.requests import in_words
-from realtor_serving.schemas import MAX_BATCH, BatchRow
+from realtor_serving.schemas import MAX_BATCH
+from realtor_serving.valuation import ValuedBatch
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -69,9 +70,20 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
     ]
 
 
-def answer_table(sent: pa.Table | None, rows: Iterable[BatchRow]) -> pa.Table:
+def answer_table(sent: pa.Table | None, batch: ValuedBatch) -> pa.Table:
     """The table that was sent, with `ESTIMATES` beside each row."""
-    answers = pa.Table.from_pylist([_estimate(row) for row in rows], ESTIMATES)
+    told: dict[int, dict[str, Any]] = {
+        row: {"error": "; ".join(map(in_words, found))} for row, found in batch.errors.items()
+    }
+    for row, value in zip(batch.positions, batch.valued.rows(), strict=True):
+        told[row] = {
+            "estimated_price": value["price"],
+            "estimated_low": value["low"],
+            "estimated_high": value["high"],
+            "confidence": value["confidence"],
+            "warnings": "; ".join(value["warnings"]) or None,
+        }
+    answers = pa.Table.from_pylist([told[row] for row in range(len(told))], ESTIMATES)
     if sent is None:
         return answers
     kept = [name for name in sent.column_names if name not in ESTIMATES.names]
@@ -145,17 +157,3 @@ def _claimed_bytes(body: bytes) -> int:
     begins = np.isin(words & 0xFFFFFFFF, _COMPRESSED)
     lengths = words[:-1][begins[1:]]
     return int(lengths[lengths > 0].astype(np.float64).sum())
-
-
-def _estimate(row: BatchRow) -> dict[str, Any]:
-    if row.valuation is None:
-        detail = row.error.detail if row.error else []
-        return {"error": "; ".join(map(in_words, detail))}
-    value = row.valuation
-    return {
-        "estimated_price": value.price,
-        "estimated_low": value.low,
-        "estimated_high": value.high,
-        "confidence": value.confidence,
-        "warnings": "; ".join(value.warnings) or None,
-    }

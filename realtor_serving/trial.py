@@ -16,7 +16,7 @@ from pathlib import Path
 from realtor_model.listing import Property
 from realtor_serving.champion import RefusedModel, load_champion
 from realtor_serving.registry import Release
-from realtor_serving.valuation import value
+from realtor_serving.valuation import value_one
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     prices, seconds = [], []
     for home in homes:
         started = time.perf_counter()
-        (answer,) = value(champion, [home])
+        answer = value_one(champion, home).only
         seconds.append(time.perf_counter() - started)
         prices.append(answer.price)
     print(

@@ -3,24 +3,24 @@
 Homes are valued as sold: the question is what a home would sell for, whatever its listing says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from realtor_model.bundle import CONFIDENCE_LIMITS
-from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.features import Columns, as_sold, columns_from_properties, take
 from realtor_model.intervals import RANGE
 from realtor_model.listing import INPUTS, RANGES, REGISTERED_MODEL, STATUSES, Property
 from realtor_model.market import By
+from realtor_model.scoring import read_rows
 from realtor_serving.champion import Champion
 from realtor_serving.requests import problems
 from realtor_serving.schemas import (
     Adjustment,
-    BatchRow,
-    BatchValuation,
     Comparable,
     ComparableSales,
     ComparablesRequest,
@@ -35,9 +35,11 @@ from realtor_serving.schemas import (
     Place,
     Places,
     PlacesQuery,
-    RowError,
+    Problem,
     Valuation,
 )
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def model_ref(champion: Champion) -> ModelRef:
@@ -50,63 +52,111 @@ def model_ref(champion: Champion) -> ModelRef:
     )
 
 
-def value(champion: Champion, properties: Sequence[Property]) -> list[Valuation]:
-    """The valuations of n properties, in their order."""
-    columns = as_sold(columns_from_properties(properties))
-    values = champion.model.value(columns)
-    model = model_ref(champion)
-    as_of = _day(champion.model.metadata["as_of"])
-    return [
-        Valuation(
-            price=round(float(values.price[i]), 2),
-            low=round(float(values.low[i]), 2),
-            high=round(float(values.high[i]), 2),
-            coverage=RANGE,
-            confidence=values.confidence[i],
-            as_of=as_of,
-            warnings=values.warnings.get(i, []),
-            model=model,
-        )
-        for i in range(len(properties))
-    ]
+@dataclass(frozen=True)
+class Valued:
+    """n homes as they were entered, columns (n,), and what they are worth: price, low and high
+    (n,), whole cents; confidence (n,); warnings by row."""
+
+    champion: Champion
+    columns: Columns
+    price: list[float]
+    low: list[float]
+    high: list[float]
+    confidence: list[str]
+    warnings: Mapping[int, list[str]]
+
+    def __len__(self) -> int:
+        return len(self.price)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The fields of each home's `Valuation`: a model for each would cost what its value does.
+
+        Its `model` is the one object for all.
+        """
+        model = model_ref(self.champion).model_dump()
+        as_of = _day(self.champion.model.metadata["as_of"])
+        told = zip(self.price, self.low, self.high, self.confidence, strict=True)
+        for row, (price, low, high, confidence) in enumerate(told):
+            yield {
+                "price": price,
+                "low": low,
+                "high": high,
+                "coverage": RANGE,
+                "confidence": confidence,
+                "currency": "USD",
+                "as_of": as_of,
+                "warnings": self.warnings.get(row, []),
+                "model": model,
+            }
+
+    @property
+    def only(self) -> Valuation:
+        """The valuation of one home."""
+        (fields,) = self.rows()
+        return Valuation(**fields)
 
 
-def value_rows(
-    champion: Champion, rows: Sequence[Mapping[str, Any]]
-) -> tuple[BatchValuation, list[Property], list[Valuation]]:
-    """The valuations of n rows, each checked by itself; with the properties that passed."""
-    properties: list[Property] = []
-    positions: list[int] = []
-    errors: dict[int, RowError] = {}
-    for index, row in enumerate(rows):
-        try:
-            properties.append(Property.model_validate(row))
-        except ValidationError as error:
-            errors[index] = RowError(detail=problems(error))
-        else:
-            positions.append(index)
-    valuations = value(champion, properties) if properties else []
-    valued = dict(zip(positions, valuations, strict=True))
-    answer = BatchValuation(
-        results=[
-            BatchRow(index=index, valuation=valued.get(index), error=errors.get(index))
-            for index in range(len(rows))
-        ],
-        valued=len(valued),
-        failed=len(errors),
-        model=model_ref(champion),
+def value(champion: Champion, columns: Columns) -> Valued:
+    """What n homes are worth, as sold; columns (n,) as they were entered."""
+    values = champion.model.value(as_sold(columns))
+    price, low, high = (
+        [round(dollars, 2) for dollars in each.tolist()]
+        for each in (values.price, values.low, values.high)
     )
-    return answer, properties, valuations
+    confidence = values.confidence.tolist()
+    return Valued(champion, columns, price, low, high, confidence, values.warnings)
 
 
-def explain(champion: Champion, listing: Property) -> ExplainedValuation:
+def value_one(champion: Champion, listing: Property) -> Valued:
+    """What one home is worth, as sold."""
+    return value(champion, columns_from_properties([listing]))
+
+
+@dataclass(frozen=True)
+class ValuedBatch:
+    """n rows, each checked by itself: what those at `positions` are worth, and by position why the
+    others have no value."""
+
+    valued: Valued
+    positions: list[int]
+    errors: Mapping[int, list[Problem]]
+
+    def json(self) -> bytes:
+        """A `BatchValuation`, written from columns."""
+        valued = dict(zip(self.positions, self.valued.rows(), strict=True))
+        errors = {
+            row: {"detail": [each.model_dump() for each in found]}
+            for row, found in self.errors.items()
+        }
+        return _ANY.dump_json(
+            {
+                "results": [
+                    {"index": row, "valuation": valued.get(row), "error": errors.get(row)}
+                    for row in range(len(valued) + len(errors))
+                ],
+                "valued": len(valued),
+                "failed": len(errors),
+                "model": model_ref(self.valued.champion).model_dump(),
+            }
+        )
+
+
+def value_rows(champion: Champion, rows: Sequence[Mapping[str, Any]]) -> ValuedBatch:
+    """The valuations of n rows, each checked by itself."""
+    columns, refused = read_rows(rows)
+    positions = [row for row in range(len(rows)) if row not in refused]
+    valued = value(champion, take(columns, np.array(positions, np.intp)))
+    return ValuedBatch(valued, positions, {row: problems(each) for row, each in refused.items()})
+
+
+def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, Valued]:
     """The valuation of one property and its reasons.
 
     The model's contributions are exact and additive in log price; in dollars, each gets its share
     of price - base_price in proportion to them, so that they too add up.
     """
-    (valuation,) = value(champion, [listing])
-    columns = as_sold(columns_from_properties([listing]))
+    valued = value_one(champion, listing)
+    columns = as_sold(valued.columns)
     explanation = champion.model.explain(columns)
     entered = _as_valued(listing)
     contributions = [
@@ -127,23 +177,24 @@ def explain(champion: Champion, listing: Property) -> ExplainedValuation:
             strict=True,
         )
     ]
-    return ExplainedValuation(
-        valuation=valuation,
+    answer = ExplainedValuation(
+        valuation=valued.only,
         base_price=explanation.base_price,
         contributions=sorted(contributions, key=lambda each: -abs(each.dollars)),
         features=sorted(features, key=lambda each: -abs(each.log)),
         additivity_error=float(explanation.additivity_error[0]),
     )
+    return answer, valued
 
 
-def compare(champion: Champion, request: ComparablesRequest) -> ComparableSales:
+def compare(champion: Champion, request: ComparablesRequest) -> tuple[ComparableSales, Valued]:
     """The valuation of one property, and the sold homes most like it.
 
     Raises `NoSoldHomes` when the model carries none.
     """
     model = champion.model
-    (valuation,) = value(champion, [request.property])
-    columns = as_sold(columns_from_properties([request.property]))
+    valued = value_one(champion, request.property)
+    columns = as_sold(valued.columns)
     told = model.compare(columns, count=request.count, exclude=request.exclude)
     sold = model.sold_homes
     assert sold is not None
@@ -167,13 +218,14 @@ def compare(champion: Champion, request: ComparablesRequest) -> ComparableSales:
                 home=home,
             )
         )
-    return ComparableSales(
-        valuation=valuation,
+    answer = ComparableSales(
+        valuation=valued.only,
         comparables=comparables,
         indicated_price=float(np.median(told.adjusted_price)) if comparables else None,
         radius_miles=told.found.radius,
         sales_within=told.found.within,
     )
+    return answer, valued
 
 
 def market(champion: Champion, query: MarketQuery) -> Market | None:

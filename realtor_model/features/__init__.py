@@ -6,6 +6,7 @@ from realtor_model.features.columns import (
     as_sold,
     columns_from_frame,
     columns_from_properties,
+    properties_from_columns,
     take,
 )
 from realtor_model.features.encoder import MEASURES, EncoderTables, FeatureEncoder
@@ -37,6 +38,7 @@ __all__ = [
     "columns_from_frame",
     "columns_from_properties",
     "features_without",
+    "properties_from_columns",
     "property_fold",
     "take",
 ]

@@ -1,13 +1,13 @@
 """The 11 inputs as columns: the one form in which listings and single homes reach the encoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.listing import INPUTS, NUMBERS, TEXTS, Property
+from realtor_model.listing import INPUTS, NUMBERS, TEXTS, WHOLE_NUMBERS, Property
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -43,6 +43,19 @@ def columns_from_properties(properties: Sequence[Property]) -> dict[str, NDArray
         else:
             columns[name] = np.array(values, "datetime64[D]")
     return columns
+
+
+def properties_from_columns(columns: Columns) -> Iterator[Property]:
+    """The homes of columns that `columns_from_properties` could have made; not checked again."""
+    values: list[list[Any]] = []
+    for name in INPUTS:
+        whole = int if name in WHOLE_NUMBERS else float
+        kept = columns[name].tolist()
+        if name in NUMBERS:
+            kept = [None if value != value else whole(value) for value in kept]
+        values.append(kept)
+    for entries in zip(*values, strict=True):
+        yield Property.model_construct(**dict(zip(INPUTS, entries, strict=True)))
 
 
 def as_sold(columns: Columns) -> dict[str, NDArray[Any]]:

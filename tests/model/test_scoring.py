@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from realtor_model.bundle import ValuationModel
-from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.features import as_sold, columns_from_properties, properties_from_columns, take
 from realtor_model.listing import INPUTS, NUMBERS, Property
-from realtor_model.scoring import ESTIMATES, estimate, read_homes, reasons
+from realtor_model.scoring import ESTIMATES, estimate, read_homes, read_rows, reasons
 
 ModelOf = Callable[[str], ValuationModel]
 
@@ -48,6 +48,35 @@ def assert_read_alike(rows: list[dict[str, Any]], table: pa.Table) -> None:
         read = homes.columns[name][homes.valid]
         assert read.dtype == values.dtype
         np.testing.assert_array_equal(read, values, err_msg=name)
+
+
+VALUES = (
+    TEXT | st.booleans() | st.integers() | st.floats() | st.sampled_from([1, 3, 6114.0, 10**400])
+    | st.lists(st.integers(), max_size=1) | st.dictionaries(st.text(max_size=2), st.none())
+)  # fmt: skip
+HOME = {"state": "Texas", "zip_code": "77008", "bed": 3, "prev_sold_date": "2020-02-03"}
+
+
+@settings(deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from([*INPUTS, "extra"]), VALUES), max_size=8))
+def test_rows_of_json_are_read_as_a_request_reads_them(changes: list[dict[str, Any]]) -> None:
+    rows = [HOME | change for change in changes] + changes
+    columns, errors = read_rows(rows)
+    expected: dict[int, str] = {}
+    passed: dict[int, Property] = {}
+    for position, row in enumerate(rows):
+        try:
+            passed[position] = Property.model_validate(row)
+        except ValidationError as error:
+            expected[position] = reasons(error)
+    assert {position: reasons(error) for position, error in errors.items()} == expected
+    read = take(columns, np.array([*passed], np.intp))
+    assert [each.model_dump_json() for each in properties_from_columns(read)] == [
+        each.model_dump_json() for each in passed.values()
+    ]
+    for name, values in columns_from_properties([*passed.values()]).items():
+        assert read[name].dtype == values.dtype
+        np.testing.assert_array_equal(read[name], values, err_msg=name)
 
 
 @settings(deadline=None)
