@@ -173,6 +173,7 @@ def test_the_service_says_what_it_is(service: Server, model: ValuationModel) -> 
         ("GET", "/livez"), ("GET", "/readyz"), ("GET", "/docs.json"),
         ("POST", "/predict"), ("POST", "/predict-batch"), ("POST", "/explain"),
         ("POST", "/reload-model"), ("POST", "/comparables"), ("GET", "/market"), ("GET", "/places"),
+        ("GET", "/coordinates"), ("GET", "/history"),
     }  # fmt: skip
     assert all(each["summary"] for each in index["endpoints"])
     assert service.get(index["docs"]).json()["paths"].keys() >= {"/predict", "/explain"}

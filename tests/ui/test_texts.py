@@ -44,7 +44,7 @@ def used() -> tuple[set[str], set[str]]:
         source = path.read_text()
         whole |= set(re.findall(r'"([a-z_]+\.[a-z0-9_]+)"', source))
         begun |= set(re.findall(r'f["\']([a-z_]+\.[a-z_]*)\{', source))
-        begun |= {f"{kind}." for kind in re.findall(r'named\(\s*"([a-z_]+)"', source)}
+        begun |= {f"{kind}." for kind in re.findall(r"""named\(\s*["']([a-z_]+)""", source)}
     return whole, begun | {"by."}
 
 
