@@ -130,7 +130,7 @@ def test_value_many(page: Page, app: Server, t: Texts, tmp_path: Path) -> None:
     expect(page.get_by_test_id("stMetricValue").nth(1)).to_have_text("20")
     settled(page)
     with page.expect_download() as started:
-        page.get_by_role("button", name=t("many.download_csv")).click()
+        page.get_by_test_id("stDownloadButton").get_by_text(t("many.download_csv")).click()
     told = pd.read_csv(started.value.path())
     assert len(told) == 40
     assert told["estimated_price"].notna().sum() == 20
