@@ -61,7 +61,9 @@ def around(
         )
         layers.append(sold.mark_circle(size=170, color=RAISES, opacity=0.9))
         layers.append(
-            sold.mark_text(color="white", fontSize=11, fontWeight="bold").encode(text="number:N")
+            sold.mark_text(
+                color=ink(dark), fontSize=13, fontWeight="bold", align="left", dx=12, dy=-10
+            ).encode(text="number:N")
         )
     layers.append(
         _points(home, AREA, 330)

@@ -24,7 +24,7 @@ from realtor_ui.charts.style import (
 from realtor_ui.texts import Texts
 
 # Room for a figure beside the longest bar, as a share of all bars, on the narrowest screen.
-FIGURE_ROOM = 0.32
+FIGURE_ROOM = 0.5
 
 
 class Reason(NamedTuple):
@@ -232,7 +232,7 @@ def differences(texts: Texts, reasons: Sequence[Reason], *, dark: bool = False) 
     figures["effect"] = ["raises" if each >= 0 else "lowers" for each in figures["dollars"]]
     figures["text"] = figures["dollars"].map(wording.signed_dollars)
     least, most = min(0.0, *figures["dollars"]), max(0.0, *figures["dollars"])
-    room = (FIGURE_ROOM + 0.1) * max(most - least, 1.0)
+    room = FIGURE_ROOM * max(most - least, 1.0)
     domain = [least - (room if least < 0 else 0), most + (room if most > 0 else 0)]
     base = alt.Chart(figures, height=26 * len(figures)).encode(
         y=alt.Y("label:N", sort=None, axis=labels(dark)),

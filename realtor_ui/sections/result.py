@@ -13,6 +13,9 @@ from realtor_ui.client import ServiceError
 from realtor_ui.parts import dark, say, tell
 from realtor_ui.texts import Texts
 
+# Half the height of the smallest map, and the fewest zips that make one.
+MAP_DEGREES, FEWEST_ZIPS = 0.7, 25
+
 
 def price(t: Texts, told: Valuation, home: Mapping[str, Any]) -> None:
     """The estimate, large; its range as a bar; what makes it less certain."""
@@ -87,10 +90,23 @@ def map_of(
     states = {home.get("state"), *sold["state"]} - {None}
     if not states:
         states = set(zips.loc[zips["zip_code"] == home.get("zip_code"), "state"])
-    ground = zips[zips["state"].isin(states)]
+    ground = _around(zips, zips["state"].isin(states), at, sold)
     st.altair_chart(maps.around(t, ground, here, sold, dark=dark()), width="stretch",
                     alt=t("map.caption"))  # fmt: skip
     st.caption(t("map.caption"))
+
+
+def _around(
+    zips: pd.DataFrame, in_states: "pd.Series[bool]", at: tuple[float, float], sold: pd.DataFrame
+) -> pd.DataFrame:
+    """The zips near a home and its comparables; of a thin neighbourhood, those of its states."""
+    away = [MAP_DEGREES]
+    for axis, centre in zip(("latitude", "longitude"), at, strict=True):
+        away += (1.2 * (sold[axis].astype(float) - centre).abs()).tolist()
+    near = (zips["latitude"] - at[0]).abs().le(max(away)) & (
+        (zips["longitude"] - at[1]).abs().le(1.3 * max(away))
+    )
+    return zips[near] if near.sum() >= FEWEST_ZIPS else zips[in_states]
 
 
 def _sales(t: Texts, version: str, sales: ComparableSales | None) -> pd.DataFrame:
@@ -110,4 +126,8 @@ def _sales(t: Texts, version: str, sales: ComparableSales | None) -> pd.DataFram
                 }
             )
     columns = ["latitude", "longitude", "number", "price", "state", "name"]
-    return pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns)
+    # Sales of one zip lie on one point: their numbers stand together.
+    return frame.groupby(["latitude", "longitude"], as_index=False).agg(
+        {"number": ", ".join, "price": "median", "state": "first", "name": "; ".join}
+    )

@@ -150,7 +150,7 @@ def test_a_home_is_valued_with_its_reasons_its_zip_and_its_comparables(
     assert expected["as_of"] in app.metric[0].label
     shown = words(app)
     assert f"\\${expected['price'] / 1650:,.0f}** per sq ft" in shown
-    assert "of the median of zip 06114" in shown
+    assert "against the median of zip 06114" in shown
     assert "not an appraisal" in shown
     (table,) = [each.value for each in app.table]
     assert list(table.columns) == ["This home", *(f"Sale {n}" for n in range(1, 6))]

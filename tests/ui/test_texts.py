@@ -42,9 +42,10 @@ def used() -> tuple[set[str], set[str]]:
     begun: set[str] = set()
     for path in UI.rglob("*.py"):
         source = path.read_text()
-        whole |= set(re.findall(r'"([a-z_]+\.[a-z0-9_]+)"', source))
+        whole |= set(re.findall(r'["\']([a-z_]+\.[a-z0-9_]+)["\']', source))
         begun |= set(re.findall(r'f["\']([a-z_]+\.[a-z_]*)\{', source))
-        begun |= {f"{kind}." for kind in re.findall(r"""named\(\s*["']([a-z_]+)""", source)}
+        kinds = re.findall(r'named\(\s*["\']([a-z_]+)["\']', source)
+        begun |= {f"{kind}." for kind in kinds}
     return whole, begun | {"by."}
 
 
