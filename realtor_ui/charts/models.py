@@ -106,7 +106,7 @@ def calibration(texts: Texts, frame: pd.DataFrame, promised: float, *, dark: boo
 
 def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """PSI of each feature in each batch. frame: batch, label, psi; below 0.1 nothing has moved."""
-    base = alt.Chart(frame, width=alt.Step(64), height=26 * frame["label"].nunique()).encode(
+    base = alt.Chart(frame, width=alt.Step(64), height=26 * frame["label"].nunique() + 120).encode(
         x=alt.X("batch:N", sort=None, axis=labels(dark, labelAngle=0, orient="top")),
         y=alt.Y("label:N", sort=None, axis=labels(dark)),
         tooltip=[tip("batch:N", texts("market.batch")), tip("label:N", " "),

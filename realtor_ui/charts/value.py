@@ -141,12 +141,12 @@ def force(
     scale = alt.Scale(nice=False, zero=False, padding=8)
     axis = amounts(dark)
     bars = (
-        alt.Chart(figures, height=130)
+        alt.Chart(figures, height=190)
         .mark_bar(height=34, stroke="white" if not dark else "#14191c", strokeWidth=1)
         .encode(
             x=alt.X("left:Q", scale=scale, axis=axis),
             x2="right:Q",
-            y=alt.value(60),
+            y=alt.value(48),
             color=two_colours(
                 "effect:N",
                 [texts("why.raises"), texts("why.lowers")],
@@ -158,7 +158,7 @@ def force(
     names = (
         alt.Chart(figures)
         .mark_text(color="white", fontSize=11, limit=90)
-        .encode(x=alt.X("middle:Q", scale=scale, axis=axis), y=alt.value(60), text="name:N")
+        .encode(x=alt.X("middle:Q", scale=scale, axis=axis), y=alt.value(48), text="name:N")
     )
     ends = pd.DataFrame(
         {
@@ -167,7 +167,6 @@ def force(
                 f"{texts('why.start')} {wording.dollars(base)}",
                 f"{texts('value.estimate')} {wording.dollars(price)}",
             ],
-            "y": [108, 18],
         }
     )
     marks = (

@@ -47,7 +47,7 @@ def features_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
             t("why.value"): [
                 wording.feature_value(each.feature, each.value) for each in answer.features
             ],
-            t("why.adds"): [each.log * rate for each in answer.features],
+            t("why.adds_dollars"): [round(each.log * rate) for each in answer.features],
         }
     )
 
@@ -61,7 +61,7 @@ def inputs_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
             t("why.entered"): [
                 wording.entered(t, each.input, each.value) for each in answer.contributions
             ],
-            t("why.adds"): [each.dollars for each in answer.contributions],
+            t("why.adds_dollars"): [round(each.dollars) for each in answer.contributions],
             t("why.weight"): ["★" * stars[each.input] for each in answer.contributions],
         }
     )

@@ -18,6 +18,7 @@ from realtor_ui.settings import settings
 
 # What is valued of the file so far, by file, matching and model.
 VALUED = "valued_file"
+MONEY = ("estimated_price", "estimated_low", "estimated_high")
 SHOWN_ROWS, SHOWN_ERRORS, BINS = 200, 500, 30
 EXAMPLE = (
     "state,city,zip_code,house_size,bed,bath,acre_lot\n"
@@ -147,10 +148,10 @@ def _results(
     st.subheader(t("many.results"))
     results = frame.loc[estimates.index].join(estimates, rsuffix="_of_model")
     st.dataframe(
-        results.head(SHOWN_ROWS), hide_index=True,
+        results.head(SHOWN_ROWS).round(dict.fromkeys(MONEY, 0)), hide_index=True,
         column_config={
-            name: st.column_config.NumberColumn(format="dollar")
-            for name in ("estimated_price", "estimated_low", "estimated_high")
+            name: st.column_config.NumberColumn(format="localized")
+            for name in MONEY
         },
     )  # fmt: skip
     with st.container(horizontal=True):

@@ -100,16 +100,16 @@ def _figures(
             width="stretch", alt=t("market.sizes"),
         )  # fmt: skip
     with st.expander(t("market.all")):
-        money = st.column_config.NumberColumn(format="dollar")
+        money = st.column_config.NumberColumn(format="localized")
         shown = frame[["name", "listings", "sold", *MEASURES, "price_p25", "price_p75"]]
         titles = {
             "name": " ", "listings": t("market.listings"), "sold": t("market.sold"),
-            "median_price": t("market.median_price"),
-            "median_price_per_sqft": t("market.median_price_per_sqft"),
-            "price_p25": t("market.p25"), "price_p75": t("market.p75"),
+            "median_price": f"{t('market.median_price')} ($)",
+            "median_price_per_sqft": f"{t('market.median_price_per_sqft')} ($)",
+            "price_p25": f"{t('market.p25')} ($)", "price_p75": f"{t('market.p75')} ($)",
         }  # fmt: skip
         st.dataframe(
-            shown.rename(columns=titles), hide_index=True,
+            shown.round(0).rename(columns=titles), hide_index=True,
             column_config={titles[name]: money for name in (*MEASURES, "price_p25", "price_p75")},
         )  # fmt: skip
 

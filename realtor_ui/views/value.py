@@ -16,7 +16,6 @@ from realtor_ui.wording import dollars
 
 # The home that was valued last, while the person goes on or looks at another page.
 HOME = "home"
-MONEY = "dollar"
 
 
 def main() -> None:
@@ -128,10 +127,10 @@ def _features(info: ModelInfo, answer: ExplainedValuation, home: dict[str, Any])
         whatif.show(t, info, answer, home)
     with st.expander(t("why.all_features", n=len(answer.features))):
         st.caption(t("why.derived"))
-        money = st.column_config.NumberColumn(format=MONEY)
+        money = st.column_config.NumberColumn(format="localized")
         st.dataframe(
             reasons.features_table(t, answer), hide_index=True,
-            column_config={t("why.adds"): money},
+            column_config={t("why.adds_dollars"): money},
         )  # fmt: skip
 
 

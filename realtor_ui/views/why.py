@@ -129,7 +129,7 @@ def _reasons(answer: ExplainedValuation) -> None:
         value.force(t, base, every, price, dark=dark()), width="stretch", alt=t("why.force_chart")
     )
     st.subheader(t("why.table"))
-    money = {t("why.adds"): st.column_config.NumberColumn(format="dollar")}
+    money = {t("why.adds_dollars"): st.column_config.NumberColumn(format="localized")}
     table = reasons.inputs_table if kind == "by_input" else reasons.features_table
     st.dataframe(table(t, answer), hide_index=True, column_config=money)
 
