@@ -48,6 +48,13 @@ def dollars(amount: float) -> str:
     return f"${amount:,.0f}"
 
 
+def short_dollars(amount: float) -> str:
+    """$185, $215k, $1.2M"""
+    if amount < 1_000:
+        return dollars(amount)
+    return f"${amount / 1e3:,.0f}k" if amount < 999_500 else f"${amount / 1e6:,.1f}M"
+
+
 def signed_dollars(amount: float) -> str:
     """+$1,200 or -$1,200"""
     return f"{'+' if amount >= 0 else '-'}{dollars(abs(amount))}"

@@ -1,10 +1,14 @@
 """Maps without tiles: places as points at their coordinates, in a projection of their own."""
 
+from itertools import pairwise
 from typing import Literal
 
 import altair as alt
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from realtor_ui import wording
 from realtor_ui.charts.style import (
     DOLLARS,
     LOWERS,
@@ -19,7 +23,7 @@ from realtor_ui.texts import Texts
 
 Projection = Literal["albersUsa", "mercator"]
 
-MOST_POINTS = 4_000
+MOST_POINTS, SIXTHS = 4_000, 6
 # Alaska and Hawaii have a place in it; the territories have none.
 COUNTRY: Projection = "albersUsa"
 AREA: Projection = "mercator"
@@ -85,6 +89,8 @@ def prices(
     """
     kept = places[~places["state"].isin(_OUTSIDE)] if whole else places
     kept = kept.dropna(subset=[measure]).head(MOST_POINTS)
+    sixth, names = _sixths(kept[measure].to_numpy(float))
+    kept = kept.assign(sixth=sixth)
     chart = _points(kept, COUNTRY if whole else AREA, 420)
     drawn: alt.Chart = chart.mark_circle(opacity=0.85).encode(
         size=alt.Size(
@@ -93,11 +99,10 @@ def prices(
             legend=None,
         ),
         color=alt.Color(
-            f"{measure}:Q",
-            scale=alt.Scale(type="quantile", range=SCALE),
+            "sixth:N",
+            scale=alt.Scale(domain=names, range=SCALE[: len(names)]),
             legend=alt.Legend(
-                title=None, orient="bottom", format="$,.3~s", labelColor=ink(dark), columns=3,
-                symbolType="circle",
+                title=None, orient="bottom", labelColor=ink(dark), columns=3, symbolType="circle",
             ),
         ),
         tooltip=[
@@ -107,3 +112,15 @@ def prices(
         ],
     )  # fmt: skip
     return drawn
+
+
+def _sixths(values: NDArray[np.float64]) -> tuple[list[str], list[str]]:
+    """The name of the sixth that each of n values lies in, and all names, the lowest first."""
+    if not len(values):
+        return [], []
+    edges = np.unique(np.quantile(values, np.arange(SIXTHS + 1) / SIXTHS))
+    ends = [wording.short_dollars(edge) for edge in edges]
+    pairs = list(pairwise(ends)) or [(ends[0], ends[0])]
+    names = [f"{low} \N{EN DASH} {high}" for low, high in pairs]
+    at = np.searchsorted(edges[1:-1], values, side="right")
+    return [names[each] for each in at.tolist()], list(dict.fromkeys(names))

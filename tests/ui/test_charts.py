@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtor_ui.charts import maps, market, models, value
@@ -29,6 +29,8 @@ def test_the_range_holds_the_estimate(dark: bool) -> None:
     assert (row["low_text"], row["high_text"]) == ("$200,000", "$330,000")
 
 
+# A chart is built in tens of milliseconds: no deadline on a machine that is shared.
+@settings(deadline=None)
 @given(base=st.floats(1e4, 1e6), dollars=st.lists(amounts, max_size=15), rest=amounts)
 def test_a_waterfall_leads_from_the_base_to_the_price(
     base: float, dollars: list[float], rest: float
@@ -48,6 +50,7 @@ def test_a_waterfall_leads_from_the_base_to_the_price(
     assert at == pytest.approx(price, abs=1.5), "what is left out is a step of its own"
 
 
+@settings(deadline=None)
 @given(base=st.floats(1e4, 1e6), dollars=st.lists(amounts, min_size=1, max_size=11))
 def test_a_force_plot_balances_at_the_price(base: float, dollars: list[float]) -> None:
     price = base + sum(dollars)
@@ -98,6 +101,20 @@ def test_a_map_of_the_country_leaves_out_what_its_projection_has_no_place_for() 
     assert [row["state"] for row in rows(maps.prices(T, PLACES, "median_price"))] == ["Texas"]
     near = maps.prices(T, PLACES, "median_price", whole=False)
     assert len(rows(near)) == 2
+
+
+def test_a_map_tells_the_sixths_of_its_prices_from_low_to_high() -> None:
+    many = pd.concat([PLACES.head(1)] * 60, ignore_index=True)
+    many["median_price"] = [100_000.0 + 10_000 * i for i in range(60)]
+    chart = maps.prices(T, many, "median_price")
+
+    names = chart.to_dict()["encoding"]["color"]["scale"]["domain"]
+    assert len(names) == 6
+    assert names[0].startswith("$100k")
+    assert names[-1].endswith("$690k")
+    shares = pd.DataFrame(rows(chart)).groupby("sixth").size()
+    assert set(shares.index) == set(names)
+    assert shares.between(9, 11).all()
 
 
 @pytest.mark.parametrize("language", ["en", "es"])

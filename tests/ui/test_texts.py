@@ -116,6 +116,8 @@ def test_age(days: int, expected: str) -> None:
 def test_signs_stand_before_the_dollar() -> None:
     assert wording.signed_dollars(-1234.5) == "-$1,234"
     assert wording.signed_dollars(99.6) == "+$100"
+    told = [wording.short_dollars(amount) for amount in (185, 215_300, 1_230_000)]
+    assert told == ["$185", "$215k", "$1.2M"]
 
 
 def test_stars_go_by_the_share_of_all_reasons() -> None:
