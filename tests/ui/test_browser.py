@@ -21,6 +21,9 @@ OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", 
 QUERY = "&".join(f"{name}={value}" for name, value in HOUSE.items())
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
+# A page is waited for, never timed: a busy machine draws it late.
+expect.set_options(timeout=60_000)
+
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(
