@@ -271,7 +271,7 @@ def test_the_history_is_published_for_whoever_shows_it(lineage: Lineage) -> None
     for version in told["versions"]:
         assert 0 < version["test"]["mdape"] < 1
         assert {"cod", "prd", "prb", "coverage"} <= set(version["test"])
-        assert {"status", "state"} <= {row["by"] for row in version["segments"]}
+        assert {"status", "kind"} <= {row["by"] for row in version["segments"]}
     decision = told["promotions"][0]
     assert {each["name"] for each in decision["criteria"]} <= set(CRITERIA)
     assert all(each["words"] for each in decision["criteria"])
