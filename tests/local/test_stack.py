@@ -55,7 +55,7 @@ def test_a_second_up_changes_nothing(running: Platform) -> None:
 
 def test_up_with_other_settings_says_what_waits_for_a_restart(running: Platform) -> None:
     again = running.run("up", REALTOR_STORAGE_URL="s3://elsewhere/realtor")
-    assert "other settings: REALTOR_STORAGE_URL" in again.stdout
+    assert "other settings: REALTOR_HISTORY_URL, REALTOR_STORAGE_URL" in again.stdout
 
 
 def test_a_shell_that_sourced_platform_env_controls_the_same_platform(running: Platform) -> None:
