@@ -1,10 +1,8 @@
 """The candidates: four regressors of log price, and how a fitted one is kept without pickle."""
 
 import json
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +19,15 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from realtor_model.boosted import BoostedTrees
 from realtor_model.features import FEATURE_NAMES, IMPUTED, MONOTONE
-from realtor_model.onerow import OneRow
+from realtor_model.threads import by_rows
 from realtor_model.trees import Trees
 from realtor_model.treeshap import TreeShap
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
+_Gaps = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 # A prediction stays within the train prices, or a factor of 2 beyond: a linear model on an odd home
 # must not explode in the exponential.
@@ -44,8 +44,6 @@ TRUSTED_TYPES = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
 )
-
-_ROWS_PER_THREAD = 10_000
 
 
 class Estimator(ABC):
@@ -209,7 +207,7 @@ class _OfTrees(Estimator):
     def _contributions(self, x: Matrix) -> tuple[float, Floats]:
         if self._tree_shap is None:
             return self._library_contributions(x)
-        return self._tree_shap.base, _by_rows(self._tree_shap.values, self._seen(x), at_least=100)
+        return self._tree_shap.base, by_rows(self._tree_shap.values, self._seen(x), at_least=100)
 
     @cached_property
     def _trees(self) -> Trees:
@@ -267,7 +265,7 @@ class _Forest(_ScikitTrees):
                 total += tree.predict(rows)[:, 0]
             return total / len(trees)
 
-        return _by_rows(mean, x)
+        return by_rows(mean, x)
 
     def _read_trees(self) -> Trees:
         return Trees.of_forest(self.model)
@@ -297,7 +295,7 @@ class _HistogramBoosting(_ScikitTrees):
             raw: Floats = self.model._raw_predict(rows, n_threads=1)
             return raw.ravel()
 
-        return _by_rows(on_one_thread, x)
+        return by_rows(on_one_thread, x)
 
     def _read_trees(self) -> Trees:
         return Trees.of_histogram_boosting(self.model)
@@ -323,14 +321,14 @@ class _XGBoost(_OfTrees):
         }
         rounds = parameters.pop("n_estimators")
         patience = parameters.pop("early_stopping_rounds")
-        train_rows = xgboost.QuantileDMatrix(_with_gaps(data.x, data.feature_names), data.y)
+        gaps = _gaps(data.feature_names)
+        train_rows = xgboost.QuantileDMatrix(_with_gaps(data.x, gaps), data.y)
         if data.held_out is None:
             kept = xgboost.train(parameters, train_rows, rounds)
             best = rounds - 1
         else:
             x, y = data.held_out
-            gaps = _with_gaps(x, data.feature_names)
-            judged = xgboost.QuantileDMatrix(gaps, y, ref=train_rows)
+            judged = xgboost.QuantileDMatrix(_with_gaps(x, gaps), y, ref=train_rows)
             booster = xgboost.train(
                 parameters,
                 train_rows,
@@ -345,17 +343,18 @@ class _XGBoost(_OfTrees):
         return kept, {"best_iteration": best}
 
     def _predict(self, x: Matrix) -> Floats:
-        seen = self._seen(x)
-        if len(seen) == 1:
-            return self._one_row.predict(seen[0]).astype(np.float64)
-        return _by_rows(self.model.inplace_predict, seen).astype(np.float64)
+        return by_rows(self._boosted.predict, self._seen(x))[:, 0].astype(np.float64)
 
     @cached_property
-    def _one_row(self) -> OneRow:
-        return OneRow.of(self.model)
+    def _boosted(self) -> BoostedTrees:
+        return BoostedTrees.of(self.model)
 
     def _seen(self, x: Matrix) -> Matrix:
-        return _with_gaps(x, self.feature_names)
+        return _with_gaps(x, self._gaps)
+
+    @cached_property
+    def _gaps(self) -> _Gaps:
+        return _gaps(self.feature_names)
 
     def _read_trees(self) -> Trees:
         return Trees.of_xgboost(self.model)
@@ -366,7 +365,7 @@ class _XGBoost(_OfTrees):
             values: NDArray[np.float32] = self.model.predict(matrix, pred_contribs=True)
             return values
 
-        values = _by_rows(explain, self._seen(x), at_least=100).astype(np.float64)
+        values = by_rows(explain, self._seen(x), at_least=100).astype(np.float64)
         return float(values[0, -1]) if len(values) else 0.0, values[:, :-1]
 
     def _write(self, path: Path) -> None:
@@ -374,7 +373,7 @@ class _XGBoost(_OfTrees):
 
     @staticmethod
     def _read(path: Path) -> Any:
-        # One thread: a service answers many callers, and `_by_rows` spreads what is large.
+        # One thread: a service answers many callers, and `by_rows` spreads what is large.
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(bytearray(path.read_bytes()))
         booster.set_param({"nthread": 1})
@@ -522,21 +521,16 @@ def load(folder: Path) -> Estimator:
     return kind(kind._read(folder / kind.file_name), **described)
 
 
-def _with_gaps(x: Matrix, feature_names: tuple[str, ...]) -> Matrix:
+def _gaps(feature_names: Sequence[str]) -> _Gaps:
+    """The columns that tell whether a value was imputed, and those of the values."""
+    told = [each for each in IMPUTED.items() if set(each) <= set(feature_names)]
+    flags = np.array([feature_names.index(flag) for _, flag in told], np.intp)
+    return flags, np.array([feature_names.index(name) for name, _ in told], np.intp)
+
+
+def _with_gaps(x: Matrix, gaps: _Gaps) -> Matrix:
     """`x` with NaN where a value was imputed: XGBoost learns on which side a gap belongs."""
+    flags, values = gaps
     x = x.copy()
-    for name, flag in IMPUTED.items():
-        if name in feature_names and flag in feature_names:
-            x[x[:, feature_names.index(flag)] == 1.0, feature_names.index(name)] = np.nan
+    x[:, values] = np.where(x[:, flags] == 1.0, np.float32(np.nan), x[:, values])
     return x
-
-
-def _by_rows(
-    function: Callable[[Matrix], NDArray[Any]], x: Matrix, *, at_least: int = _ROWS_PER_THREAD
-) -> NDArray[Any]:
-    """`function(x)`, a large `x` in chunks of rows on all cores; bit-equal to one call."""
-    if len(x) < 2 * at_least:
-        return function(x)
-    chunks = [x[start : start + at_least] for start in range(0, len(x), at_least)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(function, chunks)))

@@ -18,7 +18,8 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from realtor_model.onerow import OneRow
+from realtor_model.boosted import BoostedTrees
+from realtor_model.threads import by_rows
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -72,12 +73,8 @@ class Spans:
 
         Quantiles of one row that cross are put in order first.
         """
-        raw = (
-            self._one_row.predict(np.asarray(x[0], np.float32))
-            if len(x) == 1
-            else self._booster.inplace_predict(np.ascontiguousarray(x, np.float32))
-        )
-        values = np.asarray(raw, np.float64).reshape(len(x), len(_QUANTILES))
+        rows = np.ascontiguousarray(x, np.float32)
+        values = by_rows(self._boosted.predict, rows).astype(np.float64)
         ordered = np.sort(values, axis=1)
         ranks = np.argsort(np.argsort(_QUANTILES))
         centre = ordered[:, ranks[0]]
@@ -90,8 +87,8 @@ class Spans:
         }
 
     @cached_property
-    def _one_row(self) -> OneRow:
-        return OneRow.of(self._booster)
+    def _boosted(self) -> BoostedTrees:
+        return BoostedTrees.of(self._booster)
 
     def to_bytes(self) -> bytes:
         """As UBJSON."""

@@ -2,7 +2,7 @@
 
 import functools
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from realtor_model.bundle import NoSoldHomes
-from realtor_model.features import properties_from_columns
-from realtor_model.listing import REGISTERED_MODEL
+from realtor_model.features import columns_from_properties, properties_from_columns
+from realtor_model.listing import REGISTERED_MODEL, Property
 from realtor_serving import metrics, openapi, valuation
 from realtor_serving.batches import BatchBody
 from realtor_serving.cache import ChampionCache
@@ -66,6 +66,7 @@ from realtor_serving.schemas import (
 )
 from realtor_serving.settings import ROOT, Settings, settings
 from realtor_serving.tables import TABLES
+from realtor_serving.together import Together
 from realtor_serving.valuation import Valued
 
 VERSION = "0.1.0"
@@ -350,6 +351,7 @@ class ValuationService:
 
     def __init__(self) -> None:
         self._runtime = Runtime(config)
+        self._together = Together(self._value)
         pages.state.runtime = self._runtime
 
     @bentoml.api(route="/predict", output_spec=Valuation)  # type: ignore[untyped-decorator]
@@ -357,12 +359,15 @@ class ValuationService:
         """Value one home."""
         if refusal := rejection(listing):
             return refusal
+        return await self._together.ask(listing)
+
+    def _value(self, listings: Sequence[Property]) -> list[Response]:
         champion = self._runtime.champion
         if champion is None:
-            return _no_model()
-        valued = valuation.value_one(champion, listing)
+            return [_no_model() for _ in listings]
+        valued = valuation.value(champion, columns_from_properties(listings))
         self._runtime.remember("/predict", valued)
-        return json_response(valued.only)
+        return [Response(each, media_type="application/json") for each in valued.json()]
 
     @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
     async def predict_batch(self, batch: BatchBody, /) -> Response:

@@ -89,6 +89,10 @@ class Valued:
                 "model": model,
             }
 
+    def json(self) -> Iterator[bytes]:
+        """Each home's `Valuation` as JSON."""
+        return map(_ANY.dump_json, self.rows())
+
     @property
     def only(self) -> Valuation:
         """The valuation of one home."""

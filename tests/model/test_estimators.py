@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import FunctionTransformer
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from realtor_model import estimators
+from realtor_model import estimators, threads
 from realtor_model.bundle import ValuationModel
 from realtor_model.estimators import CANDIDATES, LOG_MARGIN, TRUSTED_TYPES, Estimator, train
 from realtor_model.evaluation import regression_metrics
@@ -86,7 +86,7 @@ def test_rows_are_valued_alike_alone_and_among_others(
     many = np.tile(matrix, (30, 1))
 
     assert np.allclose(alone, estimator.predict_log(matrix)[:50], rtol=0, atol=1e-6)
-    assert len(many) > 2 * estimators._ROWS_PER_THREAD
+    assert len(many) > 2 * threads.ROWS_PER_THREAD
     assert np.array_equal(estimator.predict_log(many), np.tile(estimator.predict_log(matrix), 30))
 
 

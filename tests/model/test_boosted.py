@@ -1,4 +1,4 @@
-"""A row alone is valued by other means than many rows, and to the same bit."""
+"""Trees as they are laid out for prediction answer as XGBoost itself does, to the bit."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtor_model.onerow import OneRow
+from realtor_model.boosted import BoostedTrees
 
 QUANTILES = [0.5, 0.1, 0.9]
 VARIANTS = {
@@ -33,17 +33,24 @@ values = st.floats(-8, 8, width=32) | st.integers(-40, 40).map(lambda n: n / 10)
 
 
 @settings(max_examples=200, deadline=None)
-@given(row=st.lists(values, min_size=FEATURES, max_size=FEATURES))
-def test_one_row_has_the_bits_of_many(booster: xgboost.Booster, row: list[float]) -> None:
-    x = np.array(row, np.float32)
-    expected = np.atleast_1d(booster.inplace_predict(np.stack([x, x]))[0])
+@given(rows=st.lists(st.lists(values, min_size=FEATURES, max_size=FEATURES), max_size=200))
+def test_answers_have_the_bits_of_xgboost(
+    booster: xgboost.Booster, rows: list[list[float]]
+) -> None:
+    x = np.array(rows, np.float32).reshape(-1, FEATURES)
+    # XGBoost answers no rows with an error.
+    expected = booster.inplace_predict(np.vstack([x, np.zeros((1, FEATURES), np.float32)]))[:-1]
 
-    assert OneRow.of(booster).predict(x).tobytes() == expected.astype(np.float32).tobytes()
+    answers = BoostedTrees.of(booster).predict(x)
+
+    assert answers.tobytes() == expected.astype(np.float32).tobytes()
+    assert len(answers) == len(x)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_ends_of_numbers(booster: xgboost.Booster, sign: int) -> None:
-    x = np.full(FEATURES, sign * np.finfo(np.float32).max, np.float32)
-    expected = np.atleast_1d(booster.inplace_predict(np.stack([x, x]))[0])
+    x = np.full((1, FEATURES), sign * np.finfo(np.float32).max, np.float32)
 
-    assert OneRow.of(booster).predict(x).tolist() == expected.tolist()
+    answers = BoostedTrees.of(booster).predict(x)
+
+    assert answers.ravel().tolist() == np.ravel(booster.inplace_predict(x)).tolist()
