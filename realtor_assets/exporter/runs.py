@@ -85,7 +85,8 @@ class Dagster:
         for key in self._checks:
             record = self._instance.get_latest_asset_check_evaluation_record(key)
             evaluation = record.evaluation if record else None
-            if evaluation is not None:
+            # One that is only planned has no outcome yet.
+            if isinstance(evaluation, dg.AssetCheckEvaluation):
                 labels = (*key.asset_key.path[-1:], key.name, evaluation.severity.value)
                 samples.append((labels, evaluation.passed))
         return gauge(
