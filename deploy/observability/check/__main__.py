@@ -11,14 +11,8 @@ from pathlib import Path
 
 import httpx
 
+from deploy.observability.check import queries
 from deploy.observability.check.files import PROMETHEUS, RULES, alertmanager_config
-from deploy.observability.check.queries import (
-    Asked,
-    of_dashboards,
-    of_recordings,
-    problem,
-    rules,
-)
 from deploy.observability.check.rig import (
     Platform,
     Receiver,
@@ -51,8 +45,12 @@ def main() -> int:
         folder.chmod(0o711)  # PostgreSQL's own user has to reach its data
         check_files(folder)
         print("Starting the platform: two batches, two trainings", flush=True)
-        with platform(folder / "home") as running:
-            return watch(running, folder)
+        try:
+            with platform(folder / "home") as running:
+                return watch(running, folder)
+        except RigError as problem:
+            print(f"MISSED: {problem}")
+            return 1
 
 
 def check_files(folder: Path) -> None:
@@ -67,7 +65,7 @@ def check_files(folder: Path) -> None:
         ["amtool", "check-config", str(folder / "checked.yml")],
     ):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    print(f"promtool and amtool: {len(rules())} rules, {len(tests)} files of tests passed")
+    print(f"promtool and amtool: {len(queries.rules())} rules, {len(tests)} files of tests passed")
 
 
 def watch(running: Platform, folder: Path) -> int:
@@ -85,11 +83,7 @@ def watch(running: Platform, folder: Path) -> int:
         )
         began = time.monotonic()
         Supervisor(Home(running.home)).stop_program("service")
-        try:
-            alert = receiver.wait_for("ServiceDown", ALERT_SECONDS)
-        except RigError as silent:
-            print(f"MISSED: {silent}")
-            return 1
+        alert = receiver.wait_for("ServiceDown", ALERT_SECONDS)
         print(f"Arrived after {time.monotonic() - began:.0f} s: {alert['annotations']['summary']}")
     return 1 if problems else 0
 
@@ -102,8 +96,8 @@ def look(prometheus: str) -> list[str]:
         for each in targets
         if each["health"] != "up"
     ]
-    asked: list[Asked] = [*of_dashboards(), *of_recordings()]
-    problems += filter(None, (problem(prometheus, each) for each in asked))
+    asked = [*queries.of_dashboards(), *queries.of_recordings()]
+    problems += filter(None, (queries.problem(prometheus, each) for each in asked))
     groups = httpx.get(f"{prometheus}/api/v1/rules", timeout=30).json()["data"]["groups"]
     evaluated = [rule for group in groups for rule in group["rules"]]
     problems += [
@@ -111,8 +105,8 @@ def look(prometheus: str) -> list[str]:
         for rule in evaluated
         if rule["health"] != "ok"
     ]
-    if len(evaluated) != len(rules()):
-        problems.append(f"Prometheus runs {len(evaluated)} rules of {len(rules())}")
+    if len(evaluated) != len(queries.rules()):
+        problems.append(f"Prometheus runs {len(evaluated)} rules of {len(queries.rules())}")
     firing = sorted({rule["name"] for rule in evaluated if rule.get("state") == "firing"})
     print(
         f"{len(targets)} targets, {len(asked)} queries, {len(evaluated)} rules: "
