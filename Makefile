@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help up down status sync test lint format bench load clean
+.PHONY: help up down status sync test lint format bench load dashboards observability-test clean
 
 # uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing.
 define find_uv
@@ -56,6 +56,12 @@ DURATION = 60s
 load: sync ## Load the running service and judge it (HOST=… USERS=… DURATION=…); report in build/load.html
 	@mkdir -p build; .venv/bin/locust -f realtor_serving/locustfile.py --host "$(HOST)" --headless \
 		-u "$(USERS)" -r "$(USERS)" -t "$(DURATION)" --only-summary --html build/load.html
+
+dashboards: sync # Grafana's dashboards, made by deploy/observability/dashboards
+	@.venv/bin/python -m deploy.observability.dashboards
+
+observability-test: sync # Every alert's test, and every dashboard's query against a real run; needs Prometheus' programs
+	@.venv/bin/python -m deploy.observability.check
 
 clean: ## Remove everything that was installed or made here, the platform's data included
 	@if [ -x .venv/bin/realtor ]; then .venv/bin/realtor down --purge; fi

@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,16 +45,17 @@ _DECISIONS = (
     "SELECT d.load_id, d.decision, d.rule, d.reason, d.model_version AS champion_version,"
     " d.admitted, d.figures, d.decided_at, a.approver, a.rationale FROM retrain_decisions d"
     " LEFT JOIN batch_admissions a ON a.load_id = d.load_id"
-    " WHERE d.load_id IS NOT NULL ORDER BY d.decision_id"
+    " WHERE d.load_id = ANY(%s) ORDER BY d.decision_id"
 )
 _DRIFT = (
     "SELECT load_id, model_version, feature, psi, wasserstein, null_rate_change, unseen_share"
-    " FROM drift_reports ORDER BY load_id, psi DESC NULLS LAST, feature"
+    " FROM drift_reports WHERE load_id = ANY(%s) ORDER BY load_id, psi DESC NULLS LAST, feature"
 )
 _DRIFT_SEGMENTS = (
     "SELECT load_id, model_version, by, segment, feature, n, psi FROM"
     " (SELECT *, row_number() OVER (PARTITION BY load_id ORDER BY psi DESC NULLS LAST, by, segment,"
-    " feature) AS place FROM drift_segments) ranked WHERE place <= %s ORDER BY load_id, place"
+    " feature) AS place FROM drift_segments WHERE load_id = ANY(%s)) ranked WHERE place <= %s"
+    " ORDER BY load_id, place"
 )
 _PROMOTIONS = (
     "SELECT decision_id, model_version, champion_version, decision, rule, reason, criteria,"
@@ -98,7 +99,7 @@ def gather(raw_database: Database, clean_database: Database, tracking: Tracking)
     """The document: what two databases and the registry know together, oldest first."""
     with raw_database.transaction() as raw, clean_database.transaction() as clean:
         require_current(clean, "clean")
-        batches = _batches(all_loads(raw)[-MOST_BATCHES:], clean)
+        batches = tell_batches(all_loads(raw)[-MOST_BATCHES:], clean)
         promotions, releases = _rows(clean, _PROMOTIONS), _rows(clean, _RELEASES)
         line = history.in_line(history.releases(clean))
     moves = [(move["replaced"], move["model_version"]) for move in releases if move["replaced"]]
@@ -114,13 +115,15 @@ def gather(raw_database: Database, clean_database: Database, tracking: Tracking)
     }
 
 
-def _batches(loads: Iterable[Load], clean: psycopg.Connection) -> list[dict[str, Any]]:
+def tell_batches(loads: Sequence[Load], clean: psycopg.Connection) -> list[dict[str, Any]]:
+    """Of each of `loads` what it brought, how it drifted and what was decided of it."""
+    ids = [load.load_id for load in loads]
     decisions, drift, segments = (
         _by_load(rows)
         for rows in (
-            _rows(clean, _DECISIONS),
-            _rows(clean, _DRIFT),
-            _rows(clean, _DRIFT_SEGMENTS, [MOST_SEGMENTS]),
+            _rows(clean, _DECISIONS, [ids]),
+            _rows(clean, _DRIFT, [ids]),
+            _rows(clean, _DRIFT_SEGMENTS, [ids, MOST_SEGMENTS]),
         )
     )
     return [

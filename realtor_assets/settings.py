@@ -119,6 +119,18 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_DAGSTER_URL",
         description="The Dagster webserver, for links to runs in MLflow and in alerts.",
     )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        validation_alias="REALTOR_METRICS_HOST",
+        description="Address on which `python -m realtor_assets.exporter` serves /metrics.",
+    )
+    metrics_port: int = Field(
+        9464,
+        validation_alias="REALTOR_METRICS_PORT",
+        description="Port on which `python -m realtor_assets.exporter` serves /metrics.",
+        ge=0,
+        le=65535,
+    )
     commit: str | None = Field(
         None,
         validation_alias="REALTOR_COMMIT",

@@ -4,6 +4,7 @@ All of it is read from the databases and not from events, so that neither a rest
 between leaves a batch out, and what a person did by hand counts as done.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,19 @@ def _to_train(clean: psycopg.Connection) -> list[Wanted]:
         " ORDER BY decision_id"
     ).fetchall()
     return [Wanted(*row) for row in rows]
+
+
+def last_call(
+    raw_database: Database, group: int, day: str | None
+) -> tuple[str, dt.datetime] | None:
+    """What became of the last call to the upstream (`api_request_log.outcome`), and when it was."""
+    with raw_database.transaction() as connection:
+        row = connection.execute(
+            "SELECT outcome, requested_at FROM api_request_log WHERE group_number = %s"
+            " AND day IS NOT DISTINCT FROM %s ORDER BY requested_at DESC LIMIT 1",
+            [group, day],
+        ).fetchone()
+    return None if row is None else (str(row[0]), row[1])
 
 
 def to_serve(clean_database: Database, instance: dg.DagsterInstance) -> str | None:

@@ -13,6 +13,7 @@ from realtor_assets.automation.cycle import (
     Cycle,
     active_runs,
     gave_up,
+    last_call,
     to_serve,
 )
 from realtor_assets.raw import BATCHES
@@ -62,15 +63,10 @@ def ask_upstream(
 def _next_call(raw_database: Database) -> tuple[dt.datetime, str]:
     """When the upstream is to be asked again, and why not before."""
     config = settings()
-    with raw_database.transaction() as connection:
-        row = connection.execute(
-            "SELECT outcome, requested_at FROM api_request_log WHERE group_number = %s"
-            " AND day IS NOT DISTINCT FROM %s ORDER BY requested_at DESC LIMIT 1",
-            [config.api_group, config.api_day],
-        ).fetchone()
-    if row is None:
+    last = last_call(raw_database, config.api_group, config.api_day)
+    if last is None:
         return dt.datetime.min.replace(tzinfo=dt.UTC), "it was never asked"
-    outcome, at = row
+    outcome, at = last
     pause = dt.timedelta(hours=config.ingest_every_hours)
     if outcome == "end of data":
         pause = dt.timedelta(hours=config.end_of_data_pause_hours)

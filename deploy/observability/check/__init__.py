@@ -1,0 +1,1 @@
+"""Holds the monitoring to a real run: `make observability-test`."""

@@ -1,0 +1,143 @@
+"""Run the platform, watch it, and fail for every query without data and every silent alert."""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from deploy.observability.check import queries
+from deploy.observability.check.files import PROMETHEUS, RULES, alertmanager_config
+from deploy.observability.check.rig import (
+    Platform,
+    Receiver,
+    RigError,
+    missing_programs,
+    monitoring,
+    platform,
+)
+from realtor_local.home import Home
+from realtor_local.supervisor import Supervisor
+
+# Rates over a minute need scrapes from all of it.
+WATCHED_SECONDS = 90.0
+# ServiceDown: its `for`, two evaluations and the group's wait.
+ALERT_SECONDS = 240.0
+HOME = {"state": "Texas", "city": "Houston", "zip_code": "77008", "house_size": 1_800, "bed": 3}
+NOWHERE = {"state": "Texas", "city": "Nowhere", "zip_code": "00001", "house_size": 900}
+
+
+def main() -> int:
+    """The exit status: 0 when everything has data and the alert arrives."""
+    if missing := missing_programs():
+        print(
+            f"Not on PATH: {', '.join(missing)}. In Debian: prometheus prometheus-alertmanager "
+            "prometheus-postgres-exporter prometheus-node-exporter"
+        )
+        return 2
+    with tempfile.TemporaryDirectory(prefix="realtor-observability-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL's own user has to reach its data
+        check_files(folder)
+        print("Starting the platform: two batches, two trainings", flush=True)
+        try:
+            with platform(folder / "home") as running:
+                return watch(running, folder)
+        except RigError as problem:
+            print(f"MISSED: {problem}")
+            return 1
+
+
+def check_files(folder: Path) -> None:
+    """promtool and amtool on what is committed. Raises CalledProcessError."""
+    (folder / "checked.yml").write_text(alertmanager_config("http://127.0.0.1:9/"))
+    files = [str(path) for path in sorted(RULES.glob("*.yml"))]
+    tests = [str(path) for path in sorted((PROMETHEUS / "tests").glob("*.yml"))]
+    for command in (
+        ["promtool", "check", "config", str(PROMETHEUS / "prometheus.yml")],
+        ["promtool", "check", "rules", *files],
+        ["promtool", "test", "rules", *tests],
+        ["amtool", "check-config", str(folder / "checked.yml")],
+    ):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    print(f"promtool and amtool: {len(queries.rules())} rules, {len(tests)} files of tests passed")
+
+
+def watch(running: Platform, folder: Path) -> int:
+    """Scrape a loaded platform, ask everything, then end its service and wait for the alert."""
+    with Receiver() as receiver, monitoring(running, folder, receiver.url) as prometheus:
+        print(f"Watching {WATCHED_SECONDS:.0f} s of load", flush=True)
+        with load(running.service):
+            time.sleep(WATCHED_SECONDS)
+            problems = look(prometheus)
+        for each in problems:
+            print(f"MISSED: {each}")
+        print(
+            f"Ending the service: ServiceDown has to arrive within {ALERT_SECONDS:.0f} s",
+            flush=True,
+        )
+        began = time.monotonic()
+        Supervisor(Home(running.home)).stop_program("service")
+        alert = receiver.wait_for("ServiceDown", ALERT_SECONDS)
+        print(f"Arrived after {time.monotonic() - began:.0f} s: {alert['annotations']['summary']}")
+    return 1 if problems else 0
+
+
+def look(prometheus: str) -> list[str]:
+    """What is wrong: targets down, queries without data, rules that cannot be evaluated."""
+    targets = httpx.get(f"{prometheus}/api/v1/targets", timeout=30).json()["data"]["activeTargets"]
+    problems = [
+        f"target {each['labels']['job']}: {each['lastError']}"
+        for each in targets
+        if each["health"] != "up"
+    ]
+    asked = [*queries.of_dashboards(), *queries.of_recordings()]
+    problems += filter(None, (queries.problem(prometheus, each) for each in asked))
+    groups = httpx.get(f"{prometheus}/api/v1/rules", timeout=30).json()["data"]["groups"]
+    evaluated = [rule for group in groups for rule in group["rules"]]
+    problems += [
+        f"rule {rule['name']}: {rule.get('lastError') or rule['health']}"
+        for rule in evaluated
+        if rule["health"] != "ok"
+    ]
+    if len(evaluated) != len(queries.rules()):
+        problems.append(f"Prometheus runs {len(evaluated)} rules of {len(queries.rules())}")
+    firing = sorted({rule["name"] for rule in evaluated if rule.get("state") == "firing"})
+    print(
+        f"{len(targets)} targets, {len(asked)} queries, {len(evaluated)} rules: "
+        f"{len(problems)} problems; firing: {', '.join(firing) or 'nothing'}"
+    )
+    return problems
+
+
+@contextmanager
+def load(service: str) -> Iterator[None]:
+    """Asks the service all the time: homes, batches, reasons, unknown places, and mistakes."""
+    stopped = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=service, timeout=30) as client:
+            while not stopped.wait(0.1):
+                client.post("/predict", json=HOME)
+                client.post("/predict", json=NOWHERE)
+                client.post("/predict-batch", json={"properties": [HOME] * 20})
+                client.post("/explain", json=HOME)
+                client.post("/predict", json={"house_size": -1})
+                client.get("/nothing-here")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Serve /metrics until told to stop."""
+
+import logging
+import signal
+import threading
+from urllib.parse import quote
+
+import dagster as dg
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+from realtor_assets.exporter.batches import Batches
+from realtor_assets.exporter.collector import Sources
+from realtor_assets.exporter.models import Models
+from realtor_assets.exporter.runs import Dagster
+from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.settings import Settings, settings
+
+# What an exporter may do to a database: read, and give up soon.
+STATEMENT_MILLISECONDS = 5_000
+_SESSION = (
+    "-c default_transaction_read_only=on -c lock_timeout=1000"
+    f" -c statement_timeout={STATEMENT_MILLISECONDS} -c application_name=realtor-exporter"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def reading(url: str) -> Database:
+    """The database at `url`, in sessions that write nothing and wait for nothing long."""
+    return Database(url=f"{url}{'&' if '?' in url else '?'}options={quote(_SESSION)}")
+
+
+def sources(config: Settings, instance: dg.DagsterInstance) -> Sources:
+    """Everything that is asked."""
+    # The code location takes seconds to import; it alone knows all jobs and checks.
+    from realtor_assets.definitions import defs
+
+    jobs = [job.name for job in defs.resolve_all_job_defs()]
+    checks = sorted(defs.resolve_asset_graph().asset_check_keys)
+    return Sources(
+        {
+            "dagster": Dagster(instance, jobs, checks),
+            "databases": Batches(
+                reading(config.raw_database_url), reading(config.clean_database_url), config
+            ),
+            "history": Models(ObjectStore(url=config.storage_url)),
+        }
+    )
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    config = settings()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with dg.DagsterInstance.get() as instance:
+        # As Dagster's own webserver: connections that stay, and statements that give up.
+        instance.optimize_for_webserver(
+            statement_timeout=STATEMENT_MILLISECONDS, pool_recycle=600, max_overflow=1
+        )
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        registry.register(sources(config, instance))
+        server, thread = start_http_server(
+            config.metrics_port, config.metrics_host, registry=registry
+        )
+        logger.info("http://%s:%d/metrics", config.metrics_host, server.server_port)
+        stopped.wait()
+        server.shutdown()
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,442 @@
+"""The monitoring: dashboards, rules and runbook agree, and the exporter tells what is true."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import psycopg
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.observability.check import queries
+from deploy.observability.check.files import (
+    ALERTMANAGER,
+    DASHBOARDS,
+    FOLDER,
+    PROMETHEUS,
+    RULES,
+    alertmanager_config,
+    prometheus_config,
+)
+from deploy.observability.dashboards.files import documents
+from realtor_assets.exporter.__main__ import reading
+from realtor_assets.exporter.collector import Sources
+from realtor_assets.exporter.families import gauge
+from realtor_assets.exporter.models import Models
+from realtor_assets.exporter.runs import Dagster
+from realtor_assets.loading import load_payload
+from realtor_assets.publication import HISTORY_KEY
+from realtor_assets.release.history import PromotionRecord, begin_release, finish_release
+from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.schema import migrate
+from realtor_local.ports import free_port
+from realtor_serving import metrics
+from tests.assets.conftest import land, listing
+from tests.conftest import empty_databases
+from tests.servers import running
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = ROOT / "docs" / "RUNBOOK.md"
+# What Prometheus and the standard exporters expose; make observability-test asks the real ones.
+STANDARD = ("node_", "pg_", "prometheus_", "alertmanager_")
+PROMETHEUS_OWN = {"up", "ALERTS"}
+_WORDS = frozenset(
+    [
+        "and",
+        "or",
+        "unless",
+        "by",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "without",
+        "bool",
+        "offset",
+    ]
+)
+
+Told = dict[str, dict[tuple[tuple[str, str], ...], float]]
+
+
+def test_the_dashboards_are_what_their_code_makes() -> None:
+    committed = {path.name: path.read_text() for path in DASHBOARDS.iterdir()}
+
+    assert committed == documents(), "make dashboards"
+
+
+def test_panels_have_places_of_their_own() -> None:
+    for path in DASHBOARDS.iterdir():
+        panels = json.loads(path.read_text())["panels"]
+        assert len({panel["id"] for panel in panels}) == len(panels)
+        taken: set[tuple[int, int]] = set()
+        for at in (panel["gridPos"] for panel in panels):
+            cells = {
+                (x, y)
+                for x in range(at["x"], at["x"] + at["w"])
+                for y in range(at["y"], at["y"] + at["h"])
+            }
+            assert not cells & taken
+            assert at["x"] + at["w"] <= 24
+            taken |= cells
+
+
+def names_in(expr: str) -> set[str]:
+    """The metrics that PromQL asks for."""
+    for noise in (r'"[^"]*"', r"\{[^}]*\}", r"\[[^\]]*\]",
+                  r"\b(by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)"):  # fmt: skip
+        expr = re.sub(noise, " ", expr)
+    return set(re.findall(r"(?<![\w:])[a-zA-Z_:][\w:]*\b(?!\s*\()", expr)) - _WORDS
+
+
+def test_names_are_found_in_promql() -> None:
+    expr = 'sum by (le) (rate(a_bucket{x="y_z"}[5m])) / on (b) group_left (c) clamp_min(d:e, 1e-9)'
+
+    assert names_in(expr) == {"a_bucket", "d:e"}
+
+
+def test_every_metric_that_is_asked_for_exists(exported: Told) -> None:
+    recorded = {rule["record"] for rule in queries.rules() if "record" in rule}
+    known = recorded | declared(metrics) | exported.keys() | PROMETHEUS_OWN
+    asked = [each.expr for each in queries.of_dashboards()]
+    asked += [rule["expr"] for rule in queries.rules()]
+
+    unknown = {
+        name
+        for expr in asked
+        for name in names_in(expr)
+        if name not in known and not name.startswith(STANDARD)
+    }
+
+    assert not unknown
+
+
+def declared(module: Any) -> set[str]:
+    """The names of the samples of every metric that a module declares."""
+    suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
+    return {
+        f"{each._name}{suffix}"
+        for each in vars(module).values()
+        if isinstance(each, MetricWrapperBase)
+        for suffix in suffixes[each._type]
+    }
+
+
+ALERTS = [rule for rule in queries.rules() if "alert" in rule]
+
+
+def test_every_alert_has_its_chapter_and_every_chapter_its_alert() -> None:
+    text = RUNBOOK.read_text()
+    alerts, tasks = text.split("# What comes up now and then")
+    chapters = re.findall(r"^## (\w+)$", alerts, re.M)
+
+    assert sorted(chapters) == sorted(rule["alert"] for rule in ALERTS)
+    for rule in ALERTS:
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+        page, anchor = rule["annotations"]["runbook_url"].split("#")
+        assert page.endswith("docs/RUNBOOK.md")
+        assert anchor == rule["alert"].lower()
+        assert f"## {rule['alert']}\n\n*{rule['labels']['severity']}* · " in text
+    headings = {
+        re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", text, re.M)
+    }
+    assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= headings
+    assert tasks
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_every_alert_is_tested_to_fire_and_not_to(rule: dict[str, Any]) -> None:
+    expected = [
+        case["exp_samples"]
+        for path in (PROMETHEUS / "tests").glob("*.yml")
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test["promql_expr_test"]
+        if f'alertname="{rule["alert"]}"' in case["expr"]
+    ]
+
+    assert [] in expected
+    assert any(expected)
+
+
+def test_the_rules_and_their_tests_pass() -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not on PATH (Debian: prometheus)")
+    for arguments in (
+        ["check", "config", str(PROMETHEUS / "prometheus.yml")],
+        ["check", "rules", *map(str, RULES.glob("*.yml"))],
+        ["test", "rules", *map(str, (PROMETHEUS / "tests").glob("*.yml"))],
+    ):
+        ran = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_query_without_data_is_told_of(tmp_path: Path) -> None:
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not on PATH (Debian: prometheus)")
+    (tmp_path / "prometheus.yml").write_text("{}")
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [
+        "prometheus", f"--web.listen-address={url.removeprefix('http://')}",
+        f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb",
+    ]  # fmt: skip
+    with running(command, f"{url}/-/ready", tmp_path / "log"):
+        told = [
+            queries.problem(url, queries.Asked("panel", expr))
+            for expr in ("vector(0)", "nothing_here", "vector(0) / 0", "sum(")
+        ]
+
+    assert told[0] is None
+    assert told[1] == "panel: no series: nothing_here"
+    assert told[2] == "panel: NaN only: vector(0) / 0"
+    assert told[3]
+    assert "parse error" in told[3]
+
+
+def test_a_run_on_one_machine_changes_addresses_only() -> None:
+    committed = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    jobs = [job["job_name"] for job in committed["scrape_configs"]]
+    changed = yaml.safe_load(prometheus_config(dict.fromkeys(jobs, "127.0.0.1:1")))
+
+    assert changed["global"] == committed["global"]
+    assert [job["job_name"] for job in changed["scrape_configs"]] == jobs
+    assert {job["static_configs"][0]["targets"][0] for job in changed["scrape_configs"]} == {
+        "127.0.0.1:1"
+    }
+    with pytest.raises(ValueError, match="node"):
+        prometheus_config(dict.fromkeys(set(jobs) - {"node"}, "127.0.0.1:1"))
+    routed = yaml.safe_load(alertmanager_config("http://127.0.0.1:2/"))
+    assert routed["route"] == yaml.safe_load(ALERTMANAGER.read_text())["route"]
+
+
+def test_inhibitions_name_alerts_that_exist() -> None:
+    known = {rule["alert"] for rule in ALERTS}
+    for rule in yaml.safe_load(ALERTMANAGER.read_text())["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            found = re.fullmatch(r'alertname=~?"(.+)"', matcher)
+            assert found
+            for pattern in found[1].split("|"):
+                assert any(re.fullmatch(pattern, name) for name in known), pattern
+
+
+def test_grafana_finds_what_is_provisioned() -> None:
+    source = yaml.safe_load(
+        (FOLDER / "grafana/provisioning/datasources/prometheus.yml").read_text()
+    )["datasources"][0]
+    for path in DASHBOARDS.iterdir():
+        assert set(re.findall(r'"uid": "(prometheus)"', path.read_text())) == {source["uid"]}
+
+
+# ------------------------------------------------------------------------------------- the exporter
+
+
+@pytest.fixture(scope="module")
+def exported(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """What the program itself answers, over databases with two batches, one held."""
+    folder = tmp_path_factory.mktemp("exporter")
+    store = ObjectStore(url=f"file://{folder}/store")
+    with empty_databases(postgres) as make:
+        raw, clean, instance = make(), make(), make()
+        migrate(raw.url, "raw")
+        migrate(clean.url, "clean")
+        _fill(store, raw, clean)
+        (folder / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
+        port = free_port()
+        environment = {
+            "REALTOR_RAW_DATABASE_URL": raw.url,
+            "REALTOR_CLEAN_DATABASE_URL": clean.url,
+            "REALTOR_STORAGE_URL": store.url,
+            "DAGSTER_POSTGRES_URL": instance.url,
+            "DAGSTER_HOME": str(folder),
+            "REALTOR_METRICS_PORT": str(port),
+        }
+        # The tables of a new instance are made by whoever comes first, and that may write.
+        subprocess.run(
+            [sys.executable, "-c", "import dagster as dg; dg.DagsterInstance.get().dispose()"],
+            env=os.environ | environment, check=True,
+        )  # fmt: skip
+        url = f"http://127.0.0.1:{port}/metrics"
+        command = [sys.executable, "-m", "realtor_assets.exporter"]
+        with running(command, url, folder / "exporter.log", environment=environment):
+            yield told(httpx.get(url).text)
+
+
+def told(text: str) -> Told:
+    """Name → labels → value of everything exposed; a family without samples has its name."""
+    found: Told = {}
+    for family in text_string_to_metric_families(text):
+        found.setdefault(family.name, {})
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+def of(samples: Told, name: str, **labels: str) -> float:
+    """The one value of `name` with these labels."""
+    return samples[name][tuple(sorted(labels.items()))]
+
+
+def _fill(store: ObjectStore, raw: Database, clean: Database) -> None:
+    for batch in (0, 1):
+        rows = [listing(street=float(batch * 100 + i)) for i in range(10)]
+        payload = land(store, raw, rows, batch=batch)
+        with raw.transaction() as connection:
+            load_payload(
+                store, connection, payload, max_broken_share=0.2, progress=lambda text: None
+            )
+    land(store, raw, [listing(street=999.0)], batch=2)
+    with raw.transaction() as connection:
+        partitions = [
+            row[0]
+            for row in connection.execute(
+                "SELECT partition_key FROM ingestion_summary ORDER BY load_id"
+            )
+        ]
+    with clean.transaction() as connection:
+        for load, (decision, rule, figures) in enumerate(
+            [("train", "first model", {}), ("hold", "suspect data", {"error": 0.3})], 1
+        ):
+            connection.execute(
+                "INSERT INTO retrain_decisions (load_id, partition_key, batches, model_version,"
+                " decision, rule, reason, figures) VALUES (%s, %s, %s, '1', %s, %s, 'why', %s)",
+                [load, partitions[load - 1], [load - 1], decision, rule, json.dumps(figures)],
+            )
+        connection.execute(
+            "INSERT INTO drift_reports (load_id, model_version, feature, psi)"
+            " VALUES (2, '1', 'house_size', 0.4), (2, '0', 'house_size', 9)"
+        )
+        criterion = {"name": "accuracy", "passed": True, "words": "", "figures": {"change": -0.1}}
+        record = PromotionRecord("1", None, "promoted", "first model", "why",
+                                 criteria=[criterion], loads=[1])  # fmt: skip
+        record.save(connection)
+        begin_release(connection, record, None)
+        finish_release(connection)
+    version = {
+        "version": "1", "stage": "Production", "candidate": "xgboost", "train_rows": 14,
+        "trained_at": "2026-01-01T00:00:00+00:00", "test": {"mdape": 0.2},
+    }  # fmt: skip
+    document = {"published_at": "2026-01-02T00:00:00+00:00", "champion": "1", "versions": [version]}
+    with store.create(HISTORY_KEY) as file:
+        file.write(json.dumps(document).encode())
+
+
+def test_the_exporter_tells_of_batches_and_decisions(exported: Told) -> None:
+    assert set(exported["realtor_exporter_source_up"].values()) == {1.0}
+    states = {dict(labels)["state"]: n for labels, n in exported["realtor_batches"].items()}
+    assert states == {
+        "landed": 1, "undecided": 0, "untrained": 0, "held": 1, "loaded": 2, "refused": 0,
+    }  # fmt: skip
+    assert of(exported, "realtor_rows_inserted_total") == 20
+    assert of(exported, "realtor_retrain_decisions_total", decision="hold") == 1
+    assert of(exported, "realtor_retrain_decisions_total", decision="skip") == 0
+    assert of(exported, "realtor_production_model", version="1") == 1
+    assert of(exported, "realtor_duel_figure",
+              version="1", criterion="accuracy", figure="change") == -0.1  # fmt: skip
+    assert of(exported, "realtor_model_test_figure", version="1", figure="mdape") == 0.2
+    assert of(exported, "realtor_retrain_limit", limit="psi") == 0.25
+    # Of the champion that the decision is about, and of no earlier one.
+    assert list(exported["realtor_drift_psi"].values()) == [0.4]
+    assert list(exported["realtor_batch_median_error_ratio"].values()) == [0.3]
+
+
+def test_the_exporter_knows_every_job_before_it_ever_ran(exported: Told) -> None:
+    jobs = {dict(labels)["job"] for labels in exported["dagster_runs_total"]}
+
+    assert {"ingest", "load", "clean", "train", "serve"} <= jobs
+    assert set(exported["dagster_runs_total"].values()) == {0.0}
+
+
+def test_its_sessions_write_nothing_and_wait_for_nothing(
+    databases: Callable[[], Database],
+) -> None:
+    database = databases()
+    with database.transaction() as connection:
+        connection.execute("CREATE TABLE kept (x int)")
+
+    with (
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+        reading(database.url).transaction() as connection,
+    ):
+        connection.execute("INSERT INTO kept VALUES (1)")
+    with database.transaction() as holder:
+        holder.execute("LOCK TABLE kept")
+        with (
+            pytest.raises(psycopg.errors.LockNotAvailable),
+            reading(database.url).transaction() as connection,
+        ):
+            connection.execute("SELECT * FROM kept")
+    with reading(database.url).transaction() as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("5s",)
+
+
+def test_runs_and_checks_are_told_as_they_ended() -> None:
+    @dg.asset
+    def table() -> None:
+        pass
+
+    @dg.asset_check(asset=table)
+    def holds() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    @dg.op
+    def breaks() -> None:
+        raise ValueError("on purpose")
+
+    @dg.job
+    def broken() -> None:
+        breaks()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([table, holds], instance=instance)
+        broken.execute_in_process(instance=instance, raise_on_error=False)
+        source = Dagster(instance, ["broken"], [dg.AssetCheckKey(dg.AssetKey("table"), "holds")])
+        found = _collected({"dagster": source})
+
+    assert of(found, "dagster_runs_total", job="broken", status="FAILURE") == 1
+    assert of(found, "dagster_runs_total", job="broken", status="SUCCESS") == 0
+    assert of(found, "dagster_asset_check_passed",
+              asset="table", check="holds", severity="ERROR") == 0  # fmt: skip
+
+
+def test_a_source_that_fails_is_told_of_and_leaves_nothing_behind(store: ObjectStore) -> None:
+    def fails() -> Iterator[Any]:
+        yield gauge("half_told", "", (), [((), 1)])
+        raise OSError("gone")
+
+    found = _collected({"fails": fails, "history": Models(store)})
+
+    assert of(found, "realtor_exporter_source_up", source="fails") == 0
+    assert of(found, "realtor_exporter_source_up", source="history") == 1
+    assert "half_told" not in found
+
+
+def test_scraping_often_does_not_ask_often() -> None:
+    asked: list[int] = []
+    sources = Sources({"one": lambda: asked.append(1) or []}, seconds=60)
+
+    for _ in range(5):
+        list(sources.collect())
+
+    assert len(asked) == 1
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(url=f"file://{tmp_path}/store")
+
+
+def _collected(sources: dict[str, Any]) -> Told:
+    registry = CollectorRegistry()
+    registry.register(Sources(sources))
+    return told(generate_latest(registry).decode())
