@@ -104,8 +104,7 @@ def value(champion: Champion, columns: Columns) -> Valued:
     """What n homes are worth, as sold; columns (n,) as they were entered."""
     values = champion.model.value(as_sold(columns))
     price, low, high = (
-        [round(dollars, 2) for dollars in each.tolist()]
-        for each in (values.price, values.low, values.high)
+        np.round(each, 2).tolist() for each in (values.price, values.low, values.high)
     )
     confidence = values.confidence.tolist()
     return Valued(champion, columns, price, low, high, confidence, values.warnings)
