@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from realtor_local.settings import Settings
+    from realtor_local.stack import Stack
 
 FAILED, DOWN = 1, 3
 
@@ -95,6 +96,38 @@ def down(
     if purge:
         stack.purge()
         console.print(f"{stack.home.root} and all the platform's data are removed.")
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
+    artifacts: Annotated[
+        str | None,
+        typer.Option(help="Where MLflow keeps artifacts (s3://…), if not in REALTOR_HOME."),
+    ] = None,
+) -> None:
+    """Save the four databases and the stores into FOLDER, while the platform runs."""
+    from realtor_local.backup import save
+
+    save(_stack().contents(artifacts), folder, _console())
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `realtor backup` made.")],
+    artifacts: Annotated[
+        str | None,
+        typer.Option(help="Where MLflow keeps artifacts (s3://…), if not in REALTOR_HOME."),
+    ] = None,
+) -> None:
+    """Bring back what `realtor backup` saved, into a platform that is down and empty.
+
+    Run it again when it was cut off. Exit code 1 when FOLDER is not whole, or there is something
+    that would be lost.
+    """
+    console = _console()
+    _stack().restore(folder, artifacts)
+    console.print(f"{folder} is restored. `realtor up` starts it.")
 
 
 @app.command()
@@ -438,6 +471,12 @@ def _settings() -> Settings:
     from realtor_local.settings import load_settings
 
     return load_settings()
+
+
+def _stack() -> Stack:
+    from realtor_local.stack import Stack
+
+    return Stack(_settings(), _console())
 
 
 def _platform() -> dict[str, str]:

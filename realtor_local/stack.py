@@ -6,13 +6,15 @@ import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
 from realtor_local import health, ports, programs
+from realtor_local.backup import Platform, read_manifest, restore
 from realtor_local.errors import RealtorError
 from realtor_local.home import Home
-from realtor_local.postgres import EmbeddedPostgres
+from realtor_local.postgres import DATABASES, EXTERNAL, EmbeddedPostgres, find_binaries
 from realtor_local.processes import marked, program_of, stop
 from realtor_local.programs import PORT_VARIABLES, Plan, Program
 from realtor_local.settings import DEFAULT_HOME, ROOT, Settings
@@ -253,6 +255,50 @@ class Stack:
         self.postgres.stop()
         stop(marked(self.home.stack_id), grace=5)
         return True
+
+    # -------------------------------------------------------------------------------------- keeping
+
+    def contents(self, artifacts: str | None = None) -> Platform:
+        """The databases and the stores, for `realtor_local.backup`.
+
+        `artifacts` is where MLflow keeps its own when that is not in REALTOR_HOME.
+        """
+        if "postgres" in self.settings.programs:
+            databases = {name: self.postgres.url(owner) for name, owner in DATABASES.items()}
+            programs = self.postgres.cluster.binaries.folder
+        else:
+            external = dict(self.settings.database_urls)
+            external["REALTOR_RAW_DATABASE_URL"] = (
+                self.settings.raw_owner_database_url or self.settings.raw_database_url
+            )
+            databases = {
+                name: url
+                for name, variable in zip(DATABASES, EXTERNAL, strict=True)
+                if (url := external[variable])
+            }
+            programs = find_binaries(self.settings.pg_bin).folder
+        stores = {
+            "store": self.settings.storage_url or self.home.store.as_uri(),
+            "artifacts": artifacts or self.home.artifacts.as_uri(),
+        }
+        return Platform(databases, stores, programs)
+
+    def restore(self, folder: Path, artifacts: str | None = None) -> None:
+        """Bring back a backup. Raises BackupError, and StackError when the platform runs."""
+        read_manifest(folder)
+        self.home.create()
+        with self.home.lock():
+            if self.supervisor.alive():
+                raise StackError("The platform runs: `realtor down` first.")
+            own = "postgres" in self.settings.programs
+            if own:
+                self.postgres.start()
+            try:
+                again = self.home.root / "restoring"
+                restore(folder, self.contents(artifacts), self.console, again=again)
+            finally:
+                if own:
+                    self.postgres.stop()
 
     # -------------------------------------------------------------------------------------- looking
 
