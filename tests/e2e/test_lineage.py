@@ -246,3 +246,40 @@ def test_up_again_starts_from_where_it_ended(platform: Platform) -> None:
     assert platform.query("REALTOR_RAW_DATABASE_URL", rows) == before
     status = platform.run("status", "--json")
     assert status.returncode == 0, status.stdout
+
+
+def test_destroyed_and_restored_it_goes_on(platform: Platform, tmp_path: Path) -> None:
+    """Last, for it ends the platform that the others look at."""
+
+    def known() -> dict[str, Any]:
+        tables = ("raw_train", "raw_test", "api_request_log")
+        return {
+            "price": platform.post("/predict", HOME)["price"],
+            "model": platform.get("/model-info")["run_id"],
+            "rows": {
+                name: platform.query("REALTOR_RAW_DATABASE_URL", f"SELECT count(*) FROM {name}")
+                for name in tables
+            },
+            "releases": platform.query(
+                "REALTOR_CLEAN_DATABASE_URL", "SELECT * FROM releases ORDER BY release_id"
+            ),
+        }
+
+    def runs() -> list[tuple[Any, ...]]:
+        return platform.query("DAGSTER_POSTGRES_URL", "SELECT run_id FROM runs ORDER BY id")
+
+    before, ran = known(), runs()
+    saved = platform.run("backup", str(tmp_path / "kept"))
+    assert saved.returncode == 0, saved.stdout + saved.stderr
+    assert platform.run("restore", str(tmp_path / "kept")).returncode == 1  # it runs
+    assert platform.run("down", "--purge").returncode == 0
+    assert not platform.home.exists()
+
+    restored = platform.run("restore", str(tmp_path / "kept"))
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    up = platform.run("up", "--detach")
+    assert up.returncode == 0, up.stdout[-6000:] + up.stderr[-6000:]
+
+    assert "running the lineage" not in up.stdout
+    assert known() == before
+    assert runs()[: len(ran)] == ran
