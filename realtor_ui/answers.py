@@ -127,7 +127,7 @@ class ModelInfo(BaseModel):
 
 
 class MarketRow(BaseModel):
-    """Listings of one place, dollars."""
+    """Listings of one place: dollars, square feet, acres. Older models know no sizes."""
 
     state: str | None
     city: str | None
@@ -142,6 +142,12 @@ class MarketRow(BaseModel):
     price_per_sqft_p25: float | None
     median_price_per_sqft: float | None
     price_per_sqft_p75: float | None
+    house_size_p25: float | None = None
+    median_house_size: float | None = None
+    house_size_p75: float | None = None
+    acre_lot_p25: float | None = None
+    median_acre_lot: float | None = None
+    acre_lot_p75: float | None = None
 
 
 class Market(BaseModel):
@@ -180,6 +186,8 @@ class Coordinates(BaseModel):
     listings: list[int]
     median_price: list[float]
     median_price_per_sqft: list[float | None]
+    median_house_size: list[float | None]
+    median_acre_lot: list[float | None]
 
 
 class Criterion(BaseModel):

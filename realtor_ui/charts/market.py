@@ -3,6 +3,7 @@
 import altair as alt
 import pandas as pd
 
+from realtor_ui.charts.measures import MEASURES
 from realtor_ui.charts.style import DOLLARS, LOWERS, RAISES, Chart, amounts, ink, labels, tip
 from realtor_ui.texts import Texts
 
@@ -10,19 +11,20 @@ from realtor_ui.texts import Texts
 def spreads(texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = False) -> Chart:
     """One line for each place: the middle half of its listings, and of prices the middle 80 %.
 
-    places: name, p25, median, p75, listings, and for prices p10 and p90.
+    places: name, p25, median, p75, listings, and for prices p10 and p90. measure: of `MEASURES`.
     """
+    form = MEASURES[measure].form
     base = alt.Chart(places, height=26 * len(places) + 60).encode(
         y=alt.Y("name:N", sort=None, axis=labels(dark)),
         tooltip=[
             tip("name:N", " "),
-            tip("p25:Q", texts("market.p25"), DOLLARS),
-            tip("median:Q", texts(f"market.{measure}"), DOLLARS),
-            tip("p75:Q", texts("market.p75"), DOLLARS),
+            tip("p25:Q", texts("market.p25"), form),
+            tip("median:Q", texts(f"market.{measure}"), form),
+            tip("p75:Q", texts("market.p75"), form),
             tip("listings:Q", texts("market.listings"), ","),
         ],
     )
-    axis = amounts(dark, form="$,.3~s")
+    axis = amounts(dark, form=MEASURES[measure].axis)
     layers: list[alt.Chart] = []
     if "p10" in places:
         layers.append(

@@ -226,8 +226,9 @@ def _map(info: ModelInfo, results: pd.DataFrame, column: str | None) -> None:
         st.caption(say(t("many.no_map")))
         return
     places = places.sort_values("listings", ascending=False)
+    whole = places["state"].nunique() > 1
     st.altair_chart(
-        maps.prices(t, places, "median_price", dark=dark(), whole=places["state"].nunique() > 1),
+        maps.by_measure(t, places, "median_price", dark=dark(), whole=whole),
         width="stretch", alt=t("many.map"),
     )  # fmt: skip
 
