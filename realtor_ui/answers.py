@@ -191,22 +191,25 @@ class Coordinates(BaseModel):
 
 
 class Criterion(BaseModel):
-    """One question to a challenger, and the answer with its figures."""
+    """One question to a challenger, and the answer: in English, and as figures."""
 
     name: str
     passed: bool
     words: str
+    figures: dict[str, float | None] = Field(default_factory=dict)
 
 
 class Promotion(BaseModel):
-    """What was decided of a challenger."""
+    """What was decided of a challenger; figures has the limits, under "policy"."""
 
+    decision_id: int | None = None
     model_version: str
     champion_version: str | None
     decision: str
     rule: str
     reason: str
     criteria: list[Criterion]
+    figures: dict[str, Any] = Field(default_factory=dict)
     approver: str | None = None
     decided_at: datetime
 
@@ -218,6 +221,7 @@ class Release(BaseModel):
     replaced: str | None
     action: str
     reason: str
+    decision_id: int | None = None
     begun_at: datetime
 
 
@@ -235,11 +239,15 @@ class Version(BaseModel):
 
 
 class RetrainDecision(BaseModel):
-    """What was decided of a batch before anybody trained on it."""
+    """What was decided of a batch before anybody trained on it.
+
+    figures: of the batch, the limits under "policy", and those that were passed under "rules".
+    """
 
     decision: str
     rule: str
     reason: str
+    figures: dict[str, Any] = Field(default_factory=dict)
     champion_version: str | None
     admitted: bool
     decided_at: datetime

@@ -4,7 +4,18 @@ import altair as alt
 import pandas as pd
 
 from realtor_ui.charts.measures import MEASURES
-from realtor_ui.charts.style import DOLLARS, LOWERS, RAISES, Chart, amounts, ink, labels, tip
+from realtor_ui.charts.style import (
+    DOLLARS,
+    LOWERS,
+    RAISES,
+    Chart,
+    amounts,
+    dollar_ticks,
+    ink,
+    key,
+    labels,
+    tip,
+)
 from realtor_ui.texts import Texts
 
 
@@ -68,17 +79,20 @@ def price_histogram(
 
     frame: low and high end of each bin, dollars, and n.
     """
+    ends = float(frame["low"].min()), float(frame["high"].max())
     chart: alt.Chart = (
         alt.Chart(frame, height=240)
         .mark_bar(color=RAISES, stroke=None)
         .encode(
             x=alt.X(
-                "low:Q", scale=alt.Scale(type="log", nice=False), axis=amounts(dark, texts(field))
+                "low:Q",
+                scale=alt.Scale(type="log", nice=False),
+                axis=amounts(dark, texts(field), values=dollar_ticks(ends[0], ends[1])),
             ),
             x2="high:Q",
             # Both ends of both: else the bars would lie.
             y2=alt.Y2Datum(0),
-            y=alt.Y("n:Q", axis=amounts(dark, texts("market.homes"), "~s")),
+            y=alt.Y("n:Q", axis=amounts(dark, texts("market.homes"), ",.0f")),
             tooltip=[
                 tip("low:Q", texts("value.low"), DOLLARS),
                 tip("high:Q", texts("value.high"), DOLLARS),
@@ -102,11 +116,11 @@ def volumes(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
                 "name:N", sort=None, axis=labels(dark, labelAngle=0),
                 title=texts("market.batch"),
             ),
-            y=alt.Y("rows:Q", axis=amounts(dark, texts("market.listings"), "~s")),
+            y=alt.Y("rows:Q", axis=amounts(dark, texts("market.listings"), ",.0f")),
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=list(names.values()), range=[RAISES, LOWERS]),
-                legend=alt.Legend(title=None, orient="top", labelColor=ink(dark)),
+                legend=key(dark),
             ),
             tooltip=[
                 tip("name:N", texts("market.batch")), tip("kind:N", " "),

@@ -38,6 +38,6 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "median_acre_lot": Measure(
         {"p25": "acre_lot_p25", "median": "median_acre_lot", "p75": "acre_lot_p75"},
-        ",.2f", ",~g", "{:,.2f}".format,
+        ",.2f", ",~f", "{:,.2f}".format,
     ),
 }  # fmt: skip

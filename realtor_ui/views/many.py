@@ -147,8 +147,11 @@ def _results(
         return
     st.subheader(t("many.results"))
     results = frame.loc[estimates.index].join(estimates, rsuffix="_of_model")
+    # What was asked for comes first: the file's own columns may be many.
+    first = [*MONEY, "confidence"]
+    shown = results[first + [name for name in results if name not in first]].head(SHOWN_ROWS)
     st.dataframe(
-        results.head(SHOWN_ROWS).round(dict.fromkeys(MONEY, 0)), hide_index=True,
+        shown.round(dict.fromkeys(MONEY, 0)), hide_index=True,
         column_config={
             name: st.column_config.NumberColumn(format="localized")
             for name in MONEY

@@ -96,7 +96,7 @@ def _rates(looks: "deque[live.Look]") -> None:
         ]
     )
     st.altair_chart(
-        charts.over_time(rates, t("monitoring.per_second"), ".2~f", dark=dark(), height=150),
+        charts.over_time(rates, t("monitoring.per_second"), ".2~f", dark=dark(), height=170),
         width="stretch", alt=t("monitoring.rate"),
     )  # fmt: skip
     times = [

@@ -336,5 +336,9 @@ def test_monitoring_tells_drift_and_counts(
     app = open_app(monkeypatch, service.url, "monitoring")
 
     assert int(app.metric[1].value.replace(",", "")) >= 1
-    assert "house_size has drifted" in words(app)
+    (reason,) = app.dataframe[-1].value[T("models.reason")]
+    assert reason == "900 new rows on top of 1,500 (limit 20%)."
+    spanish = open_app(monkeypatch, service.url, "monitoring", lang="es")
+    (reason,) = spanish.dataframe[-1].value[catalogue("es")("models.reason")]
+    assert reason.startswith("900 filas nuevas")
     assert list(app.dataframe[0].value["Decision"]) == ["train"]
