@@ -104,7 +104,9 @@ def segment(texts: Texts, by: str, name: str) -> str:
     band = name.partition(" to ")
     if by == "price band" and band[1]:
         return texts("segment.band", low=band[0], high=band[2])
-    return texts.named("status" if by == "status" else "segment", name)
+    if by == "status":
+        return texts.named("status", name)
+    return texts.named("segment", name)
 
 
 def said(texts: Texts, message: str) -> str:

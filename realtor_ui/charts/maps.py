@@ -15,6 +15,7 @@ from realtor_ui.charts.style import (
     LOWERS,
     RAISES,
     SCALE,
+    SCALE_ON_DARK,
     Chart,
     faint,
     ink,
@@ -102,7 +103,9 @@ def by_measure(
         ),
         color=alt.Color(
             "sixth:N",
-            scale=alt.Scale(domain=names, range=SCALE[: len(names)]),
+            scale=alt.Scale(
+                domain=names, range=(SCALE_ON_DARK if dark else SCALE)[: len(names)]
+            ),
             legend=alt.Legend(
                 title=None, orient="bottom", labelColor=ink(dark), columns=3, symbolType="circle",
             ),

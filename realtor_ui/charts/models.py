@@ -127,7 +127,7 @@ def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
             "band:N",
             scale=alt.Scale(domain=[each[1] for each in DRIFT], range=[each[2] for each in DRIFT]),
             legend=alt.Legend(title="PSI", orient="right", labelColor=ink(dark),
-                              titleColor=ink(dark), symbolType="square"),
+                              titleColor=ink(dark), symbolType="square", symbolStrokeWidth=0),
         )
     )  # fmt: skip
     words = base.mark_text(fontSize=12)

@@ -18,6 +18,8 @@ MOST_TICKS = 6
 SEQUENCE = ["#3b82b5", "#c9662a", "#6b9a45", "#8e6bb0", "#a8862c", "#5aa7a0"]
 # Perceived lightness rises evenly, so that it can be read without colours, too.
 SCALE = ["#1d3557", "#2b6a99", "#4f9dc0", "#9bbf8f", "#e3c567", "#e08e45"]
+# The dark end of it would not be seen on dark.
+SCALE_ON_DARK = ["#4d679c", "#3f86b8", "#5fb4d6", "#9bbf8f", "#e3c567", "#e08e45"]
 
 
 def ink(dark: bool) -> str:
