@@ -59,11 +59,11 @@ _DRIFT_SEGMENTS = (
 )
 _PROMOTIONS = (
     "SELECT decision_id, model_version, champion_version, decision, rule, reason, criteria,"
-    " approver, decided_at FROM promotion_decisions ORDER BY decision_id"
+    " figures, approver, decided_at FROM promotion_decisions ORDER BY decision_id"
 )
 _RELEASES = (
-    "SELECT model_version, replaced, action, reason, begun_at, finished_at FROM releases"
-    " ORDER BY release_id"
+    "SELECT model_version, replaced, action, reason, decision_id, begun_at, finished_at"
+    " FROM releases ORDER BY release_id"
 )
 
 

@@ -17,7 +17,14 @@ PRICE_QUANTILES = {"price_p10": 0.1, "price_p25": 0.25, "median_price": 0.5, "pr
                    "price_p90": 0.9}  # fmt: skip
 SQFT_QUANTILES = {"price_per_sqft_p25": 0.25, "median_price_per_sqft": 0.5,
                   "price_per_sqft_p75": 0.75}  # fmt: skip
-FIGURES = ("listings", "sold", *PRICE_QUANTILES, *SQFT_QUANTILES)
+SIZE_QUANTILES = {"house_size_p25": 0.25, "median_house_size": 0.5, "house_size_p75": 0.75}
+LOT_QUANTILES = {"acre_lot_p25": 0.25, "median_acre_lot": 0.5, "acre_lot_p75": 0.75}
+# By what they are quantiles of.
+QUANTILES = {"price": PRICE_QUANTILES, "price_per_sqft": SQFT_QUANTILES,
+             "house_size": SIZE_QUANTILES, "acre_lot": LOT_QUANTILES}  # fmt: skip
+FIGURES = ("listings", "sold", *(name for each in QUANTILES.values() for name in each))
+# Models trained before markets told sizes carry none of them.
+LATER = (*SIZE_QUANTILES, *LOT_QUANTILES)
 _NAME = {"state": "state", "city": "city", "zip": "zip_code"}
 COLUMNS = ("by", "state", "city", "zip_code", *FIGURES)
 
@@ -27,8 +34,9 @@ class MarketStatistics:
     """One row for each state, city and zip, by falling number of listings.
 
     table: by (one of `BY`), state, city, zip_code (text or None: a zip has the state and the city
-    that most of its listings name), listings, sold (int64), and quantiles of price and of price per
-    square foot, dollars (float32; NaN where no listing tells a size).
+    that most of its listings name), listings, sold (int64), and quantiles (float32) of price and of
+    price per square foot, dollars, of house size, square feet, and of lot, acres; NaN where no
+    listing tells a size.
     """
 
     table: pd.DataFrame
@@ -44,6 +52,8 @@ class MarketStatistics:
                 "sold": columns["status"] == "sold",
                 "price": price,
                 "price_per_sqft": price / columns["house_size"],
+                "house_size": columns["house_size"],
+                "acre_lot": columns["acre_lot"],
             }
         )
         zips = _statistics(listings, ["zip_code"])
@@ -63,16 +73,18 @@ class MarketStatistics:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Self:
-        """The statistics whose `table` this is.
+        """The statistics whose `table` this is; sizes are unknown (NaN) where it has none.
 
         Raises:
             KeyError: a column is missing.
         """
+        lacking = [name for name in LATER if name not in frame]
+        frame = frame.assign(**dict.fromkeys(lacking, np.nan))
         table = frame[list(COLUMNS)].reset_index(drop=True)
         texts = table[["by", "state", "city", "zip_code"]].astype(object)
         table[texts.columns] = texts.where(texts.notna(), None)
-        figures = dict.fromkeys((*PRICE_QUANTILES, *SQFT_QUANTILES), np.float32)
-        return cls(table.astype({"listings": np.int64, "sold": np.int64, **figures}))
+        figures = dict.fromkeys(FIGURES, np.float32) | {"listings": np.int64, "sold": np.int64}
+        return cls(table.astype(figures))
 
     def rows(
         self,
@@ -119,7 +131,7 @@ def _statistics(listings: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     grouped = listings.groupby(keys, observed=True)
     sold = grouped["sold"].agg(["size", "sum"]).set_axis(["listings", "sold"], axis=1)
     parts = [sold]
-    for column, quantiles in (("price", PRICE_QUANTILES), ("price_per_sqft", SQFT_QUANTILES)):
+    for column, quantiles in QUANTILES.items():
         values = grouped[column].quantile(np.array(list(quantiles.values()))).unstack()
         parts.append(values.set_axis(list(quantiles), axis=1))
     frame = pd.concat(parts, axis=1).reset_index()

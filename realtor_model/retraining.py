@@ -70,7 +70,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class RetrainDecision:
-    """decision: "train", "skip" or "hold"; the rule that settled it; the reason in words; JSON."""
+    """decision: "train", "skip" or "hold"; the rule that settled it; the reason in words; JSON.
+
+    figures: of the evidence, the policy under "policy", and the names of the limits that were
+    passed under "rules": with them the reason can be told in another language.
+    """
 
     decision: str
     rule: str
@@ -133,6 +137,7 @@ class RetrainPolicy:
             )
             return RetrainDecision("skip", "no reason to train", reason, figures)
         rules = {name for name, _ in passed}
+        figures["rules"] = [name for name, _ in passed]
         told = "; ".join(words for _, words in passed)
         if rules <= {"volume", "age"}:
             subject = {1: passed[0][0].capitalize(), 2: "Volume and age"}[len(rules)]

@@ -24,6 +24,8 @@ class Coordinates(BaseModel):
     listings: list[int]
     median_price: list[float] = Field(description="Dollars.")
     median_price_per_sqft: list[float | None]
+    median_house_size: list[float | None] = Field(description="Square feet.")
+    median_acre_lot: list[float | None] = Field(description="Acres.")
     model: ModelRef
 
 
@@ -40,15 +42,18 @@ def coordinates(champion: Champion) -> Coordinates | None:
     }
     nobody = {"brokered_by": np.full(len(rows), np.nan)}
     points = champion.model.encoder.coordinates(places | nobody)
+
+    def medians(name: str, digits: int) -> list[float | None]:
+        return [None if row[name] is None else round(row[name], digits) for row in rows]
+
     return Coordinates(
         **{name: values.tolist() for name, values in places.items()},
         latitude=np.round(points[:, 0], 4).tolist(),
         longitude=np.round(points[:, 1], 4).tolist(),
         listings=[row["listings"] for row in rows],
         median_price=[round(row["median_price"]) for row in rows],
-        median_price_per_sqft=[
-            None if (rate := row["median_price_per_sqft"]) is None else round(rate, 1)
-            for row in rows
-        ],
+        median_price_per_sqft=medians("median_price_per_sqft", 1),
+        median_house_size=medians("median_house_size", 0),
+        median_acre_lot=medians("median_acre_lot", 2),
         model=model_ref(champion),
     )

@@ -200,6 +200,14 @@ class MarketRow(BaseModel):
     price_per_sqft_p25: float | None
     median_price_per_sqft: float | None = Field(description="Null where no listing tells a size.")
     price_per_sqft_p75: float | None
+    house_size_p25: float | None
+    median_house_size: float | None = Field(
+        description="Square feet; null of a model trained before sizes were kept, too."
+    )
+    house_size_p75: float | None
+    acre_lot_p25: float | None
+    median_acre_lot: float | None = Field(description="Acres; null like the house size.")
+    acre_lot_p75: float | None
 
 
 class Market(BaseModel):

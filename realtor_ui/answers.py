@@ -127,7 +127,7 @@ class ModelInfo(BaseModel):
 
 
 class MarketRow(BaseModel):
-    """Listings of one place, dollars."""
+    """Listings of one place: dollars, square feet, acres. Older models know no sizes."""
 
     state: str | None
     city: str | None
@@ -142,6 +142,12 @@ class MarketRow(BaseModel):
     price_per_sqft_p25: float | None
     median_price_per_sqft: float | None
     price_per_sqft_p75: float | None
+    house_size_p25: float | None = None
+    median_house_size: float | None = None
+    house_size_p75: float | None = None
+    acre_lot_p25: float | None = None
+    median_acre_lot: float | None = None
+    acre_lot_p75: float | None = None
 
 
 class Market(BaseModel):
@@ -180,25 +186,30 @@ class Coordinates(BaseModel):
     listings: list[int]
     median_price: list[float]
     median_price_per_sqft: list[float | None]
+    median_house_size: list[float | None]
+    median_acre_lot: list[float | None]
 
 
 class Criterion(BaseModel):
-    """One question to a challenger, and the answer with its figures."""
+    """One question to a challenger, and the answer: in English, and as figures."""
 
     name: str
     passed: bool
     words: str
+    figures: dict[str, float | None] = Field(default_factory=dict)
 
 
 class Promotion(BaseModel):
-    """What was decided of a challenger."""
+    """What was decided of a challenger; figures has the limits, under "policy"."""
 
+    decision_id: int | None = None
     model_version: str
     champion_version: str | None
     decision: str
     rule: str
     reason: str
     criteria: list[Criterion]
+    figures: dict[str, Any] = Field(default_factory=dict)
     approver: str | None = None
     decided_at: datetime
 
@@ -210,6 +221,7 @@ class Release(BaseModel):
     replaced: str | None
     action: str
     reason: str
+    decision_id: int | None = None
     begun_at: datetime
 
 
@@ -227,11 +239,15 @@ class Version(BaseModel):
 
 
 class RetrainDecision(BaseModel):
-    """What was decided of a batch before anybody trained on it."""
+    """What was decided of a batch before anybody trained on it.
+
+    figures: of the batch, the limits under "policy", and those that were passed under "rules".
+    """
 
     decision: str
     rule: str
     reason: str
+    figures: dict[str, Any] = Field(default_factory=dict)
     champion_version: str | None
     admitted: bool
     decided_at: datetime

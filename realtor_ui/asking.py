@@ -30,7 +30,8 @@ Home = Mapping[str, Any]
 def client() -> ServiceClient:
     """The client that all sessions share."""
     config = settings()
-    return ServiceClient(config.service_url, timeout_seconds=config.timeout_seconds)
+    key = config.api_key.get_secret_value() if config.api_key else None
+    return ServiceClient(config.service_url, api_key=key, timeout_seconds=config.timeout_seconds)
 
 
 @st.cache_data(ttl=REFRESH_SECONDS, show_spinner=False)

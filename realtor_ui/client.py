@@ -69,6 +69,12 @@ class NotTheService(ServiceError):
     key = "error.stranger"
 
 
+class NotAllowed(ServiceError):
+    """The service wants an API key, or another one than it got; `detail` is its own words."""
+
+    key = "error.not_allowed"
+
+
 class NoModel(ServiceError):
     """The service runs and has no model yet."""
 
@@ -95,14 +101,19 @@ Answer = TypeVar("Answer", bound=BaseModel)
 class ServiceClient:
     """HTTP client of the service. Every method raises a `ServiceError`.
 
+    `api_key` goes with every request as `Authorization: Bearer`; a redirect is not followed, so it
+    reaches nobody else.
     A connection that is refused is tried again, `CONNECT_RETRIES` times within a second or so, and
     so is a service that says it is busy.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 20.0) -> None:
+    def __init__(
+        self, url: str, *, api_key: str | None = None, timeout_seconds: float = 20.0
+    ) -> None:
         self.url = url.rstrip("/")
         self._client = httpx.Client(
             base_url=self.url,
+            headers={"authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(timeout_seconds, connect=3.0),
             transport=httpx.HTTPTransport(retries=CONNECT_RETRIES),
         )
@@ -207,6 +218,8 @@ def _refusal(answer: httpx.Response) -> ServiceError:
     match answer.status_code:
         case 400 | 413 | 422:
             return InvalidProperty(_problems(told.get("detail")) or [FieldProblem("", error)])
+        case 401 | 403:
+            return NotAllowed(error)
         case 404:
             return NotThere(error)
         case 429:

@@ -5,7 +5,7 @@ import streamlit as st
 from realtor_ui import wording
 from realtor_ui.answers import ModelInfo
 from realtor_ui.asking import REFRESH_SECONDS, model_info
-from realtor_ui.client import InvalidProperty, NoModel, ServiceError
+from realtor_ui.client import InvalidProperty, NoModel, NotAllowed, ServiceError
 from realtor_ui.settings import settings
 from realtor_ui.texts import LANGUAGES, Texts, catalogue
 
@@ -52,6 +52,9 @@ def _status() -> None:
     except NoModel:
         st.badge(t("sidebar.no_model"), icon=":material/hourglass_empty:", color="orange")
         return
+    except NotAllowed:
+        st.badge(t("sidebar.not_allowed"), icon=":material/lock:", color="red")
+        return
     except ServiceError:
         st.badge(t("sidebar.down"), icon=":material/error:", color="red")
         return
@@ -85,6 +88,8 @@ def tell(problem: ServiceError) -> None:
         st.warning(say("\n\n".join(lines)), icon=":material/edit:")
     elif isinstance(problem, NoModel):
         st.info(t(problem.key), icon=":material/hourglass_empty:")
+    elif isinstance(problem, NotAllowed):
+        st.error(t(problem.key, detail=problem.detail), icon=":material/lock:")
     else:
         words = t(problem.key, detail=problem.detail, url=settings().service_url)
         st.error(f"{words} {t('error.what_to_do')}", icon=":material/cloud_off:")

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -18,6 +18,12 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080",
         validation_alias="REALTOR_SERVICE_URL",
         description="The valuation service that the app asks.",
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        validation_alias="REALTOR_APP_API_KEY",
+        description="The key with which the app asks a service that wants one; unset: none is "
+        "sent.",
     )
     timeout_seconds: float = Field(
         20.0,
@@ -46,6 +52,15 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_GRAFANA_URL",
         description="Grafana as the app's users reach it, for a link; unset: no link.",
     )
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        """Mounted secrets end with a line break; what is left must be what a header can carry."""
+        key = value.get_secret_value().strip() if value else ""
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("an API key is one line of ASCII")
+        return SecretStr(key) if key else None
 
     @field_validator("dagster_url", "mlflow_url", "grafana_url", mode="before")
     @classmethod

@@ -99,11 +99,23 @@ def feature_value(name: str, value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:,.3g}"
 
 
+def segment(texts: Texts, by: str, name: str) -> str:
+    """A group of homes as people call it: a status, a kind, a band of prices, a place."""
+    band = name.partition(" to ")
+    if by == "price band" and band[1]:
+        return texts("segment.band", low=band[0], high=band[2])
+    if by == "status":
+        return texts.named("status", name)
+    return texts.named("segment", name)
+
+
 def said(texts: Texts, message: str) -> str:
     """What the service says of one value, in the language of the catalogue."""
     for pattern, key in _SAID:
         if found := pattern.fullmatch(message.strip()):
             parts = found.groupdict()
+            if "value" in parts:
+                parts["value"] = parts["value"].strip("'")
             if "input" in parts:
                 parts["input"] = texts.named("input", parts["input"])
             if "kind" in parts:

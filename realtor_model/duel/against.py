@@ -34,6 +34,7 @@ def accuracy(meeting: Meeting) -> Criterion:
     figures = {
         **{f"before_{name}": value for name, value in before.items()},
         **{f"after_{name}": value for name, value in after.items()},
+        "n": float(compared.n),
         "change": change,
         "difference": compared.difference,
         "low": compared.low,
@@ -117,7 +118,10 @@ def median_ratio(meeting: Meeting, as_of: date) -> Criterion:
             further <= policy.max_equity_increase
         )
         key = group.strip() or "all"
-        figures |= {f"{key}_before": was, f"{key}_after": now, f"{key}_margin": margin}
+        figures |= {
+            f"{key}_before": was, f"{key}_after": now, f"{key}_margin": margin,
+            f"{key}_low": low, f"{key}_high": high,
+        }  # fmt: skip
         of = "of the newest 30 days of sales " if group else ""
         texts.append(
             f"median ratio of estimate and price {of}{was:.3f} → {now:.3f} ± {margin:.3f} "

@@ -42,7 +42,11 @@ def coverage(after: Judged, meeting: Meeting | None, policy: DuelPolicy) -> Crit
         f"{worst:.1%} in the worst fifth of the estimate (limit "
         f"{policy.min_band_coverage - allowance:.1%})"
     )
-    figures = {"after": held, "after_worst_fifth": worst, "after_width": mean_width(after)}
+    figures = {
+        "after": held, "low": float(low), "high": float(high), "after_worst_fifth": worst,
+        "worst_fifth_low": float(policy.min_band_coverage - allowance),
+        "after_width": mean_width(after),
+    }  # fmt: skip
     if meeting is not None:
         before, own = mean_width(meeting.before), float(meeting.before.covered.mean())
         change = figures["after_width"] / before - 1.0

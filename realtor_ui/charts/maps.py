@@ -1,5 +1,6 @@
 """Maps without tiles: places as points at their coordinates, in a projection of their own."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -8,12 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_ui import wording
+from realtor_ui.charts.measures import MEASURES
 from realtor_ui.charts.style import (
     DOLLARS,
     LOWERS,
     RAISES,
     SCALE,
+    SCALE_ON_DARK,
     Chart,
     faint,
     ink,
@@ -80,16 +82,17 @@ def around(
     return alt.layer(*layers)
 
 
-def prices(
+def by_measure(
     texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = False, whole: bool = True
 ) -> Chart:
-    """Places coloured by a `measure` of dollars; the whole country, or closer.
+    """Places coloured by a measure, one of `MEASURES`; the whole country, or closer.
 
     places: name, state, latitude, longitude, listings, and the measure.
     """
     kept = places[~places["state"].isin(_OUTSIDE)] if whole else places
     kept = kept.dropna(subset=[measure]).head(MOST_POINTS)
-    sixth, names = _sixths(kept[measure].to_numpy(float))
+    told = MEASURES[measure]
+    sixth, names = _sixths(kept[measure].to_numpy(float), told.write)
     kept = kept.assign(sixth=sixth)
     chart = _points(kept, COUNTRY if whole else AREA, 420)
     drawn: alt.Chart = chart.mark_circle(opacity=0.85).encode(
@@ -100,26 +103,30 @@ def prices(
         ),
         color=alt.Color(
             "sixth:N",
-            scale=alt.Scale(domain=names, range=SCALE[: len(names)]),
+            scale=alt.Scale(
+                domain=names, range=(SCALE_ON_DARK if dark else SCALE)[: len(names)]
+            ),
             legend=alt.Legend(
                 title=None, orient="bottom", labelColor=ink(dark), columns=3, symbolType="circle",
             ),
         ),
         tooltip=[
             tip("name:N", " "),
-            tip(f"{measure}:Q", texts(f"market.{measure}"), DOLLARS),
+            tip(f"{measure}:Q", texts(f"market.{measure}"), told.form),
             tip("listings:Q", texts("market.listings"), ","),
         ],
     )  # fmt: skip
     return drawn
 
 
-def _sixths(values: NDArray[np.float64]) -> tuple[list[str], list[str]]:
+def _sixths(
+    values: NDArray[np.float64], write: Callable[[float], str]
+) -> tuple[list[str], list[str]]:
     """The name of the sixth that each of n values lies in, and all names, the lowest first."""
     if not len(values):
         return [], []
     edges = np.unique(np.quantile(values, np.arange(SIXTHS + 1) / SIXTHS))
-    ends = [wording.short_dollars(edge) for edge in edges]
+    ends = [write(edge) for edge in edges]
     pairs = list(pairwise(ends)) or [(ends[0], ends[0])]
     names = [f"{low} \N{EN DASH} {high}" for low, high in pairs]
     at = np.searchsorted(edges[1:-1], values, side="right")

@@ -3,26 +3,39 @@
 import altair as alt
 import pandas as pd
 
-from realtor_ui.charts.style import DOLLARS, LOWERS, RAISES, Chart, amounts, ink, labels, tip
+from realtor_ui.charts.measures import MEASURES
+from realtor_ui.charts.style import (
+    DOLLARS,
+    LOWERS,
+    RAISES,
+    Chart,
+    amounts,
+    dollar_ticks,
+    ink,
+    key,
+    labels,
+    tip,
+)
 from realtor_ui.texts import Texts
 
 
 def spreads(texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = False) -> Chart:
     """One line for each place: the middle half of its listings, and of prices the middle 80 %.
 
-    places: name, p25, median, p75, listings, and for prices p10 and p90.
+    places: name, p25, median, p75, listings, and for prices p10 and p90. measure: of `MEASURES`.
     """
+    form = MEASURES[measure].form
     base = alt.Chart(places, height=26 * len(places) + 60).encode(
         y=alt.Y("name:N", sort=None, axis=labels(dark)),
         tooltip=[
             tip("name:N", " "),
-            tip("p25:Q", texts("market.p25"), DOLLARS),
-            tip("median:Q", texts(f"market.{measure}"), DOLLARS),
-            tip("p75:Q", texts("market.p75"), DOLLARS),
+            tip("p25:Q", texts("market.p25"), form),
+            tip("median:Q", texts(f"market.{measure}"), form),
+            tip("p75:Q", texts("market.p75"), form),
             tip("listings:Q", texts("market.listings"), ","),
         ],
     )
-    axis = amounts(dark, form="$,.3~s")
+    axis = amounts(dark, form=MEASURES[measure].axis)
     layers: list[alt.Chart] = []
     if "p10" in places:
         layers.append(
@@ -66,17 +79,20 @@ def price_histogram(
 
     frame: low and high end of each bin, dollars, and n.
     """
+    ends = float(frame["low"].min()), float(frame["high"].max())
     chart: alt.Chart = (
         alt.Chart(frame, height=240)
         .mark_bar(color=RAISES, stroke=None)
         .encode(
             x=alt.X(
-                "low:Q", scale=alt.Scale(type="log", nice=False), axis=amounts(dark, texts(field))
+                "low:Q",
+                scale=alt.Scale(type="log", nice=False),
+                axis=amounts(dark, texts(field), values=dollar_ticks(ends[0], ends[1])),
             ),
             x2="high:Q",
             # Both ends of both: else the bars would lie.
             y2=alt.Y2Datum(0),
-            y=alt.Y("n:Q", axis=amounts(dark, texts("market.homes"), "~s")),
+            y=alt.Y("n:Q", axis=amounts(dark, texts("market.homes"), ",.0f")),
             tooltip=[
                 tip("low:Q", texts("value.low"), DOLLARS),
                 tip("high:Q", texts("value.high"), DOLLARS),
@@ -100,11 +116,11 @@ def volumes(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
                 "name:N", sort=None, axis=labels(dark, labelAngle=0),
                 title=texts("market.batch"),
             ),
-            y=alt.Y("rows:Q", axis=amounts(dark, texts("market.listings"), "~s")),
+            y=alt.Y("rows:Q", axis=amounts(dark, texts("market.listings"), ",.0f")),
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=list(names.values()), range=[RAISES, LOWERS]),
-                legend=alt.Legend(title=None, orient="top", labelColor=ink(dark)),
+                legend=key(dark),
             ),
             tooltip=[
                 tip("name:N", texts("market.batch")), tip("kind:N", " "),

@@ -1,6 +1,7 @@
 """Charts of models: how good each was, of whom, and what weighs in it."""
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from realtor_ui.charts.style import (
@@ -12,10 +13,19 @@ from realtor_ui.charts.style import (
     amounts,
     faint,
     ink,
+    key,
     labels,
     tip,
 )
 from realtor_ui.texts import Texts
+
+# From which PSI on, how that is called, its colour, and that of words on it.
+_DARK, _LIGHT = "#14191c", "#ffffff"
+DRIFT = (
+    (0.0, "< 0.1", "#a9cfe3", _DARK), (0.1, "0.1 \N{EN DASH} 0.25", "#4f9dc0", _DARK),
+    (0.25, "0.25 \N{EN DASH} 0.5", "#e3c567", _DARK), (0.5, "0.5 \N{EN DASH} 1", "#e08e45", _DARK),
+    (1.0, "≥ 1", "#a83a25", _LIGHT),
+)  # fmt: skip
 
 
 def over_versions(
@@ -34,9 +44,7 @@ def over_versions(
     )  # fmt: skip
     line = base.mark_line(color=faint(dark), strokeWidth=2)
     points = base.mark_point(filled=True, size=130, opacity=1).encode(
-        shape=alt.Shape(
-            "decision:N", legend=alt.Legend(title=None, orient="top", labelColor=ink(dark))
-        ),
+        shape=alt.Shape("decision:N", legend=key(dark)),
         color=alt.Color("decision:N", scale=alt.Scale(range=[RAISES, LOWERS, MUTED])),
     )
     ring = base.transform_filter("datum.champion").mark_point(
@@ -53,13 +61,13 @@ def importance_change(
     long["when"] = long["when"].map({"before": before, "after": after})
     base = alt.Chart(long, height=28 * len(frame) + 110).encode(
         y=alt.Y("label:N", sort=None, axis=labels(dark)),
-        x=alt.X("weight:Q", axis=amounts(dark, texts("models.weight"), "~g")),
+        x=alt.X("weight:Q", axis=amounts(dark, texts("models.weight"), "~f")),
     )
     line = base.mark_line(color=faint(dark), strokeWidth=4).encode(detail="label:N")
     dots = base.mark_point(filled=True, size=110, opacity=1).encode(
         color=alt.Color(
             "when:N", scale=alt.Scale(domain=[before, after], range=[MUTED, RAISES]),
-            legend=alt.Legend(title=None, orient="top", labelColor=ink(dark)),
+            legend=key(dark),
         ),
         tooltip=[tip("label:N", " "), tip("when:N", " "),
                  tip("weight:Q", texts("models.weight"), ".3f")],
@@ -69,7 +77,7 @@ def importance_change(
 
 def errors(texts: Texts, frame: pd.DataFrame, overall: float, *, dark: bool = False) -> Chart:
     """Median error of each segment beside that of all homes. frame: segment, mdape, n."""
-    base = alt.Chart(frame, height=26 * len(frame) + 60).encode(
+    base = alt.Chart(frame, height=26 * len(frame) + 90).encode(
         y=alt.Y("segment:N", sort=None, axis=labels(dark)),
         x=alt.X("mdape:Q", axis=amounts(dark, texts("models.mdape"), ".0%")),
         tooltip=[
@@ -106,6 +114,8 @@ def calibration(texts: Texts, frame: pd.DataFrame, promised: float, *, dark: boo
 
 def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """PSI of each feature in each batch. frame: batch, label, psi; below 0.1 nothing has moved."""
+    at = np.digitize(frame["psi"], [least for least, *_ in DRIFT[1:]])
+    frame = frame.assign(band=[DRIFT[i][1] for i in at], ink=[DRIFT[i][3] for i in at])
     base = alt.Chart(frame, width=alt.Step(64), height=26 * frame["label"].nunique() + 120).encode(
         x=alt.X("batch:N", sort=None, axis=labels(dark, labelAngle=0, orient="top")),
         y=alt.Y("label:N", sort=None, axis=labels(dark)),
@@ -114,15 +124,14 @@ def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     )  # fmt: skip
     cells = base.mark_rect(stroke=faint(dark)).encode(
         color=alt.Color(
-            "psi:Q",
-            scale=alt.Scale(type="threshold", domain=[0.1, 0.25, 0.5, 1.0],
-                            range=["#7fb3d3", "#4f9dc0", "#e3c567", "#e08e45", "#b8442e"]),
-            legend=alt.Legend(title="PSI", orient="bottom", labelColor=ink(dark),
-                              titleColor=ink(dark)),
+            "band:N",
+            scale=alt.Scale(domain=[each[1] for each in DRIFT], range=[each[2] for each in DRIFT]),
+            legend=alt.Legend(title="PSI", orient="right", labelColor=ink(dark),
+                              titleColor=ink(dark), symbolType="square", symbolStrokeWidth=0),
         )
     )  # fmt: skip
-    words = base.mark_text(color="#14191c", fontSize=11)
-    words = words.encode(text=alt.Text("psi:Q", format=".2f"))
+    words = base.mark_text(fontSize=12)
+    words = words.encode(text=alt.Text("psi:Q", format=".2f"), color=alt.Color("ink:N", scale=None))
     return alt.layer(cells, words)
 
 
@@ -130,15 +139,19 @@ def over_time(
     frame: pd.DataFrame, title: str, form: str, *, dark: bool = False, height: int = 200
 ) -> Chart:
     """Lines over time. frame: at (UTC), name, figure."""
+    several = frame["name"].nunique() > 1
+    # A line of zeros lies at the bottom of a scale, and not in the middle of none.
+    top = max(1.0, 1.1 * float(frame["figure"].max()))
     chart: alt.Chart = (
         alt.Chart(frame, height=height)
         .mark_line(point=True, strokeWidth=2)
         .encode(
             x=alt.X("at:T", axis=amounts(dark, form="%H:%M:%S")),
-            y=alt.Y("figure:Q", axis=amounts(dark, title, form), scale=alt.Scale(domainMin=0)),
+            y=alt.Y("figure:Q", axis=amounts(dark, title, form),
+                    scale=alt.Scale(domain=[0, top], nice=False)),
             color=alt.Color(
                 "name:N", scale=alt.Scale(range=[RAISES, LOWERS, SCALE[3], MUTED]),
-                legend=alt.Legend(title=None, orient="top", labelColor=ink(dark)),
+                legend=key(dark) if several else None,
             ),
             tooltip=[tip("at:T", " ", "%H:%M:%S"), tip("name:N", " "),
                      tip("figure:Q", title, form)],

@@ -1,5 +1,6 @@
 """What all charts share: colours that any eye can tell apart, sizes, and ink."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,12 @@ MUTED = "#8a949a"
 DOLLARS = "$,.0f"
 SHORT_DOLLARS = "$.2~s"
 FONT_SIZE = 13
+MOST_TICKS = 6
 SEQUENCE = ["#3b82b5", "#c9662a", "#6b9a45", "#8e6bb0", "#a8862c", "#5aa7a0"]
 # Perceived lightness rises evenly, so that it can be read without colours, too.
 SCALE = ["#1d3557", "#2b6a99", "#4f9dc0", "#9bbf8f", "#e3c567", "#e08e45"]
+# The dark end of it would not be seen on dark.
+SCALE_ON_DARK = ["#4d679c", "#3f86b8", "#5fb4d6", "#9bbf8f", "#e3c567", "#e08e45"]
 
 
 def ink(dark: bool) -> str:
@@ -31,17 +35,37 @@ def faint(dark: bool) -> str:
 def labels(dark: bool, **more: Any) -> alt.Axis:
     """An axis of names, without lines."""
     return alt.Axis(
-        title=None, labelLimit=230, labelOverlap=False, ticks=False, domain=False,
-        labelColor=ink(dark),
+        title=None, labelLimit=215, labelOverlap=False, ticks=False, domain=False,
+        # Streamlit's theme would move the first label away from its row.
+        labelFlush=False, labelColor=ink(dark),
         labelFontSize=FONT_SIZE, grid=False, **more,
     )  # fmt: skip
 
 
-def amounts(dark: bool, title: str | None = None, form: str = SHORT_DOLLARS) -> alt.Axis:
+def key(dark: bool, **more: Any) -> alt.Legend:
+    """A legend above the chart, whose words are not cut."""
+    return alt.Legend(title=None, orient="top", labelColor=ink(dark), labelLimit=0, **more)
+
+
+def dollar_ticks(low: float, high: float) -> list[float]:
+    """At most `MOST_TICKS` round amounts between two, for a logarithmic axis."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        found = [step * 10.0**decade for decade in decades for step in steps]
+        found = [each for each in found if low <= each <= high]
+        if len(found) <= MOST_TICKS:
+            break
+    return found
+
+
+def amounts(
+    dark: bool, title: str | None = None, form: str = SHORT_DOLLARS, **more: Any
+) -> alt.Axis:
     """An axis of figures."""
     return alt.Axis(
         title=title, format=form, labelColor=ink(dark), titleColor=ink(dark), gridColor=faint(dark),
         ticks=False, domain=False, tickCount=5, labelFontSize=FONT_SIZE - 1,
+        **more,
     )  # fmt: skip
 
 

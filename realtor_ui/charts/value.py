@@ -17,6 +17,7 @@ from realtor_ui.charts.style import (
     amounts,
     faint,
     ink,
+    key,
     labels,
     tip,
     two_colours,
@@ -24,7 +25,7 @@ from realtor_ui.charts.style import (
 from realtor_ui.texts import Texts
 
 # Room for a figure beside the longest bar, as a share of all bars, on the narrowest screen.
-FIGURE_ROOM = 0.5
+FIGURE_ROOM = 0.75
 
 
 class Reason(NamedTuple):
@@ -136,7 +137,7 @@ def force(
     # A bar tells its name when there is room for some of it.
     width = figures["right"] - figures["left"]
     figures["name"] = [label.partition(":")[0] for label in figures["label"]]
-    figures["name"] = figures["name"].where(width > 0.12 * width.sum(), "")
+    figures["name"] = figures["name"].where(width > 0.25 * width.sum(), "")
     figures["middle"] = (figures["left"] + figures["right"]) / 2
     scale = alt.Scale(nice=False, zero=False, padding=8)
     axis = amounts(dark)
@@ -150,14 +151,14 @@ def force(
             color=two_colours(
                 "effect:N",
                 [texts("why.raises"), texts("why.lowers")],
-                alt.Legend(title=None, orient="top", labelColor=ink(dark)),
+                key(dark),
             ),
             tooltip=[tip("label:N", texts("why.because")), tip("text:N", texts("why.adds"))],
         )
     )
     names = (
         alt.Chart(figures)
-        .mark_text(color="white", fontSize=11, limit=90)
+        .mark_text(color="white", fontSize=11, limit=88)
         .encode(x=alt.X("middle:Q", scale=scale, axis=axis), y=alt.value(48), text="name:N")
     )
     ends = pd.DataFrame(
@@ -174,7 +175,16 @@ def force(
         .mark_rule(color=ink(dark), strokeDash=[4, 3])
         .encode(x=alt.X("at:Q", scale=scale, axis=axis), tooltip=[tip("text:N", " ")])
     )
-    return alt.layer(bars, names, marks)
+    # Each stands on its side of its mark's line, one above the other: they never meet.
+    told = [
+        alt.Chart(ends.iloc[[i]])
+        .mark_text(align="left" if ends["at"][i] <= ends["at"].mean() else "right",
+                   dx=4 if ends["at"][i] <= ends["at"].mean() else -4,
+                   color=ink(dark), fontSize=FONT_SIZE - 1)
+        .encode(x=alt.X("at:Q", scale=scale, axis=axis), y=alt.value(82 + 16 * i), text="text:N")
+        for i in range(2)
+    ]  # fmt: skip
+    return alt.layer(bars, names, marks, *told)
 
 
 def what_if(
@@ -187,7 +197,7 @@ def what_if(
 ) -> Chart:
     """The price for each value of one input, and the home as it is. curve: value, price."""
     base = alt.Chart(curve, height=240).encode(
-        x=alt.X("value:Q", axis=amounts(dark, label, ",~g"), scale=alt.Scale(zero=False)),
+        x=alt.X("value:Q", axis=amounts(dark, label, ",~f"), scale=alt.Scale(zero=False)),
         y=alt.Y("price:Q", axis=amounts(dark), scale=alt.Scale(zero=False)),
         tooltip=[tip("value:Q", label, ",.4~g"), tip("price:Q", texts("value.estimate"), DOLLARS)],
     )

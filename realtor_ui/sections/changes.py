@@ -43,9 +43,7 @@ def show(t: Texts, told: History) -> None:
                 [
                     {
                         t("models.segments_by"): t.named("by", row["by"]),
-                        t("models.segment"): t.named("status", row["segment"])
-                        if row["by"] == "status"
-                        else row["segment"],
+                        t("models.segment"): wording.segment(t, row["by"], row["segment"]),
                         t("models.moved_by"): f"{row['change']:+.1f} %",
                         t("models.error_before"): f"{row['mdape_before']:.1%}",
                         t("models.error_after"): f"{row['mdape_after']:.1%}",

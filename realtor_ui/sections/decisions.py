@@ -1,12 +1,17 @@
 """Why a version was promoted or not, criterion by criterion; and who was in production when."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import wording
+from realtor_ui import verdicts, wording
 from realtor_ui.answers import History, Version
 from realtor_ui.parts import say
 from realtor_ui.texts import Texts
+
+# Pixels: five lines of some fifty letters.
+REASON_HEIGHT, REASON_WIDTH = 110, 310
 
 
 def show(t: Texts, told: History, version: Version) -> None:
@@ -19,7 +24,9 @@ def show(t: Texts, told: History, version: Version) -> None:
     when = wording.day(t, decision.decided_at)
     met = decision.champion_version
     met_words = t("models.met", champion=met, day=when) if met else t("models.met_nobody", day=when)
-    st.markdown(say(f"{decision.reason}  \n:small[{met_words} {t('models.their_words')}]"))
+    words = verdicts.of_promotion(t, decision)
+    st.markdown(say(f"{words}  \n:small[{met_words}]"), help=_own(t, words, decision.reason))
+    policy = decision.figures.get("policy", {})
     if not decision.criteria:
         return
     with st.expander(t("models.criteria"), expanded=True):
@@ -29,33 +36,30 @@ def show(t: Texts, told: History, version: Version) -> None:
             outcome = "passed" if each.passed else "failed"
             if each.name == first_failed and decision.decision == "rejected":
                 outcome = "first_failed"
+            words = verdicts.of_criterion(t, each, policy)
             st.markdown(
                 say(
                     f":{colour}[:material/{icon}:] **{t.named('criterion', each.name)}** "
-                    f"({t(f'models.{outcome}')}). {each.words[:1].upper()}{each.words[1:]}"
-                )
+                    f"({t(f'models.{outcome}')}). {words}"
+                ),
+                # Only there it names what the figures cannot: which homes, which segments.
+                help=None if each.passed else _own(t, words, each.words),
             )
 
 
 def releases(t: Texts, told: History) -> None:
     """Every move of the alias, the newest first."""
     st.subheader(t("models.releases"))
-    st.dataframe(
-        pd.DataFrame(
-            [
-                {
-                    t("models.when"): f"{each.begun_at:%Y-%m-%d %H:%M}",
-                    t("models.from_to"): (
-                        f"{each.replaced or wording.NOTHING} → {each.model_version}"
-                    ),
-                    t("models.action"): t.named("decision", each.action),
-                    t("models.reason"): each.reason,
-                }
-                for each in reversed(told.releases)
-            ]
-        ),
-        hide_index=True,
-    )
+    rows = [
+        {
+            t("models.when"): f"{each.begun_at:%Y-%m-%d %H:%M}",
+            t("models.from_to"): f"{each.replaced or wording.NOTHING} → {each.model_version}",
+            t("models.action"): t.named("decision", each.action),
+            t("models.reason"): verdicts.of_release(t, told, each),
+        }
+        for each in reversed(told.releases)
+    ]
+    _with_reasons(t, rows)
 
 
 def batches(t: Texts, told: History) -> None:
@@ -65,19 +69,25 @@ def batches(t: Texts, told: History) -> None:
             t("market.batch"): batch.name,
             t("models.when"): f"{each.decided_at:%Y-%m-%d %H:%M}",
             t("models.decision"): t.named("decision", each.decision),
-            t("models.rule"): each.rule,
+            t("models.rule"): verdicts.rule(t, each.rule),
             t("monitoring.champion"): each.champion_version or wording.NOTHING,
-            t("monitoring.received"): batch.received,
             t("monitoring.inserted"): batch.inserted,
-            t("models.reason"): each.reason,
+            t("models.reason"): verdicts.of_batch(t, each),
         }
         for batch in reversed(told.batches)
         for each in reversed(batch.decisions)
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
-    st.caption(t("models.their_words"))
-    if newest := next((batch for batch in reversed(told.batches) if batch.decisions), None):
-        st.info(
-            say(f"**{t('market.batch')} {newest.name}**: {newest.decisions[-1].reason}"),
-            icon=":material/psychology:",
-        )
+    _with_reasons(t, rows)
+
+
+def _with_reasons(t: Texts, rows: list[dict[str, Any]]) -> None:
+    """A table whose last column is a reason: a sentence or more, which needs lines to be read."""
+    st.dataframe(
+        pd.DataFrame(rows), hide_index=True, row_height=REASON_HEIGHT,
+        column_config={t("models.reason"): st.column_config.TextColumn(width=REASON_WIDTH)},
+    )  # fmt: skip
+
+
+def _own(t: Texts, words: str, own: str) -> str | None:
+    """The pipeline's own words, where they are others than those that are shown."""
+    return None if own in words else say(f"{t('models.their_words')}: {own}")

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from realtor_ui import wording
 from realtor_ui.answers import Version
 from realtor_ui.charts import models as charts
 from realtor_ui.parts import dark, say
@@ -39,7 +40,9 @@ def show(t: Texts, version: Version, promised: float) -> None:
             format_func=lambda each: t.named("by", each),
         )  # fmt: skip
         shown = segments[segments["by"] == by].sort_values("mdape", ascending=False)
-        shown = shown.assign(segment=[t.named(str(by), each) for each in shown["segment"]])
+        shown = shown.assign(
+            segment=[wording.segment(t, str(by), each) for each in shown["segment"]]
+        )
         overall = version.test.get("mdape") or float(shown["mdape"].median())
         st.altair_chart(
             charts.errors(t, shown.head(MOST_SEGMENTS), overall, dark=dark()), width="stretch",
@@ -57,11 +60,11 @@ def _ratio_study(t: Texts, version: Version) -> None:
             st.metric(t(f"models.{name}"), f"{value:.{digits}f}")
             ends = [version.test.get(f"{name}_{end}") for end in ("low", "high")]
             interval = (
-                f" ({ends[0]:.{digits}f} … {ends[1]:.{digits}f})"
+                f"{ends[0]:.{digits}f} … {ends[1]:.{digits}f}"
                 if ends[0] is not None and ends[1] is not None
                 else ""
             )
             good = low <= value <= high
             colour, verdict = ("green", "in_standard") if good else ("orange", "outside_standard")
-            st.markdown(say(f":{colour}-badge[{t(f'models.{verdict}')}]{interval}"))
+            st.markdown(say(f":{colour}-badge[{t(f'models.{verdict}')}]  \n:small[{interval}]"))
     st.caption(t("models.ratio_caption"))

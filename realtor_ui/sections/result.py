@@ -15,6 +15,8 @@ from realtor_ui.texts import Texts
 
 # Half the height of the smallest map, and the fewest zips that make one.
 MAP_DEGREES, FEWEST_ZIPS = 0.7, 25
+# Of fewer a median says nothing.
+FEWEST_LISTINGS = 5
 
 
 def price(t: Texts, told: Valuation, home: Mapping[str, Any]) -> None:
@@ -53,7 +55,7 @@ def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> No
     except ServiceError:
         # The estimate stands without it.
         return
-    if found is None or found.median_price_per_sqft is None:
+    if found is None or found.median_price_per_sqft is None or found.listings < FEWEST_LISTINGS:
         return
     typical = found.median_price_per_sqft
     st.markdown(

@@ -147,8 +147,11 @@ def _results(
         return
     st.subheader(t("many.results"))
     results = frame.loc[estimates.index].join(estimates, rsuffix="_of_model")
+    # What was asked for comes first: the file's own columns may be many.
+    first = [*MONEY, "confidence"]
+    shown = results[first + [name for name in results if name not in first]].head(SHOWN_ROWS)
     st.dataframe(
-        results.head(SHOWN_ROWS).round(dict.fromkeys(MONEY, 0)), hide_index=True,
+        shown.round(dict.fromkeys(MONEY, 0)), hide_index=True,
         column_config={
             name: st.column_config.NumberColumn(format="localized")
             for name in MONEY
@@ -226,8 +229,9 @@ def _map(info: ModelInfo, results: pd.DataFrame, column: str | None) -> None:
         st.caption(say(t("many.no_map")))
         return
     places = places.sort_values("listings", ascending=False)
+    whole = places["state"].nunique() > 1
     st.altair_chart(
-        maps.prices(t, places, "median_price", dark=dark(), whole=places["state"].nunique() > 1),
+        maps.by_measure(t, places, "median_price", dark=dark(), whole=whole),
         width="stretch", alt=t("many.map"),
     )  # fmt: skip
 

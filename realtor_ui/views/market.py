@@ -6,11 +6,12 @@ import streamlit as st
 from realtor_ui import asking
 from realtor_ui.answers import By, ModelInfo
 from realtor_ui.charts import maps, market
+from realtor_ui.charts.measures import MEASURES
 from realtor_ui.client import NotThere, ServiceError
 from realtor_ui.parts import dark, ready, tell, texts
 
-MEASURES = ("median_price", "median_price_per_sqft")
 SHOWN = 20
+FIRST = next(iter(MEASURES))
 
 
 def main() -> None:
@@ -33,13 +34,13 @@ def main() -> None:
         tell(problem)
         return
     measure = st.segmented_control(
-        t("market.measure"), MEASURES, default=MEASURES[0], required=True, key="measure",
+        t("market.measure"), list(MEASURES), default=FIRST, required=True, key="measure",
         format_func=lambda each: t(f"market.{each}"),
     )  # fmt: skip
     if frame.empty:
         st.info(t("market.none"), icon=":material/search_off:")
         return
-    _figures(frame, zips, measure or MEASURES[0], state, city)
+    _figures(frame, zips, measure or FIRST, state, city)
     _volumes()
 
 
@@ -61,13 +62,8 @@ def _where(info: ModelInfo) -> tuple[By, str | None, str | None]:
 
 
 def spreads_of(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """The largest places, the dearest first: name, p25, median, p75, and p10 and p90 of prices."""
-    names = {
-        "median_price": {"price_p10": "p10", "price_p25": "p25", "median_price": "median",
-                         "price_p75": "p75", "price_p90": "p90"},
-        "median_price_per_sqft": {"price_per_sqft_p25": "p25", "median_price_per_sqft": "median",
-                                  "price_per_sqft_p75": "p75"},
-    }[measure]  # fmt: skip
+    """The largest places, the one with most of it first: name, listings, and the quantiles."""
+    names = {column: name for name, column in MEASURES[measure].quantiles.items()}
     kept = frame[["name", "listings", *names]].rename(columns=names).dropna(subset=["median"])
     return kept.head(SHOWN).sort_values("median", ascending=False)
 
@@ -80,18 +76,23 @@ def _figures(
     total[0].metric(t("market.places"), f"{len(frame):,}")
     total[1].metric(t("market.listings"), f"{int(frame['listings'].sum()):,}")
     total[2].metric(t("market.sold"), f"{int(frame['sold'].sum()):,}")
+    spreads = spreads_of(frame, measure)
+    if spreads.empty:
+        st.info(t("market.no_sizes"), icon=":material/search_off:")
+        return
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader(t(f"market.{measure}"))
-        st.altair_chart(market.spreads(t, spreads_of(frame, measure), measure, dark=dark()),
-                        width="stretch", alt=t("market.spread"))  # fmt: skip
-        st.caption(t("market.spread"))
+        about = t("market.spread") if "p10" in spreads else t("market.half")
+        st.altair_chart(market.spreads(t, spreads, measure, dark=dark()),
+                        width="stretch", alt=about)  # fmt: skip
+        st.caption(about)
     with right:
-        st.subheader(t("market.map"))
+        st.subheader(t(f"market.where_{measure}"))
         ground = zips if state is None else zips[zips["state"] == state]
         if city is not None:
             ground = ground[ground["city"] == city]
-        st.altair_chart(maps.prices(t, ground, measure, dark=dark(), whole=state is None),
+        st.altair_chart(maps.by_measure(t, ground, measure, dark=dark(), whole=state is None),
                         width="stretch", alt=t("market.map_caption"))  # fmt: skip
         st.caption(t("market.map_caption"))
         st.subheader(t("market.sizes"))
@@ -100,17 +101,19 @@ def _figures(
             width="stretch", alt=t("market.sizes"),
         )  # fmt: skip
     with st.expander(t("market.all")):
-        money = st.column_config.NumberColumn(format="localized")
-        shown = frame[["name", "listings", "sold", *MEASURES, "price_p25", "price_p75"]]
         titles = {
             "name": " ", "listings": t("market.listings"), "sold": t("market.sold"),
             "median_price": f"{t('market.median_price')} ($)",
-            "median_price_per_sqft": f"{t('market.median_price_per_sqft')} ($)",
             "price_p25": f"{t('market.p25')} ($)", "price_p75": f"{t('market.p75')} ($)",
+            "median_price_per_sqft": f"{t('market.median_price_per_sqft')} ($)",
+            "median_house_size": t("market.median_house_size"),
+            "median_acre_lot": t("market.median_acre_lot"),
         }  # fmt: skip
+        shown = frame[list(titles)].round(dict.fromkeys(titles, 0) | {"median_acre_lot": 2})
+        figures = st.column_config.NumberColumn(format="localized")
         st.dataframe(
-            shown.round(0).rename(columns=titles), hide_index=True,
-            column_config={titles[name]: money for name in (*MEASURES, "price_p25", "price_p75")},
+            shown.rename(columns=titles), hide_index=True,
+            column_config={title: figures for name, title in titles.items() if name != "name"},
         )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import asking, wording
+from realtor_ui import asking, verdicts, wording
 from realtor_ui.answers import History, ModelInfo, Version
 from realtor_ui.charts import market
 from realtor_ui.charts import models as charts
@@ -76,7 +76,7 @@ def table(told: History) -> pd.DataFrame:
             t("models.version"): each.version,
             t("models.champion"): "★" if each.version == told.champion else "",
             t("models.decision"): _decided(told, each),
-            t("models.rule"): decision.rule if decision else "",
+            t("models.rule"): verdicts.rule(t, decision.rule) if decision else "",
             t("models.kind"): t.named("candidate", each.candidate),
             t("models.trained"): f"{each.trained_at:%Y-%m-%d %H:%M}",
             t("models.batches"): ", ".join(map(str, each.batches)),

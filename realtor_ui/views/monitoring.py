@@ -96,7 +96,7 @@ def _rates(looks: "deque[live.Look]") -> None:
         ]
     )
     st.altair_chart(
-        charts.over_time(rates, t("monitoring.per_second"), ".2~f", dark=dark(), height=150),
+        charts.over_time(rates, t("monitoring.per_second"), ".2~f", dark=dark(), height=170),
         width="stretch", alt=t("monitoring.rate"),
     )  # fmt: skip
     times = [
@@ -111,7 +111,7 @@ def _rates(looks: "deque[live.Look]") -> None:
         return
     st.altair_chart(
         charts.over_time(pd.DataFrame(times), t("monitoring.milliseconds"), ",.0f", dark=dark(),
-                         height=170),
+                         height=220),
         width="stretch", alt=t("monitoring.latency"),
     )  # fmt: skip
 

@@ -87,24 +87,22 @@ def _difference(first: ExplainedValuation, second: ExplainedValuation) -> None:
     t = texts()
     one, two = ({each.input: each for each in told.contributions} for told in (first, second))
     between = sorted(
-        (
-            Reason(
-                f"{t.named('input', name)}: {wording.entered(t, name, one[name].value)} → "
-                f"{wording.entered(t, name, two[name].value)}"
-                if one[name].value != two[name].value
-                else t.named("input", name),
-                two[name].dollars - one[name].dollars,
-            )
-            for name in one
-        ),
+        (Reason(t.named("input", name), two[name].dollars - one[name].dollars) for name in one),
         key=lambda reason: -abs(reason.dollars),
     )
+    changed = [
+        f"{t.named('input', name)}: {wording.entered(t, name, one[name].value)} → "
+        f"{wording.entered(t, name, two[name].value)}"
+        for name in one
+        if one[name].value != two[name].value
+    ]
     between = [reason for reason in between if abs(reason.dollars) >= reasons.NEGLIGIBLE_DOLLARS]
     if not between:
         st.info(t("why.same"))
         return
     total = second.valuation.price - first.valuation.price
     st.markdown(say(t("why.difference", price=f"**{wording.signed_dollars(total)}**")))
+    st.caption(say(" · ".join(changed)))
     st.altair_chart(value.differences(t, between, dark=dark()), width="stretch",
                     alt=t("why.difference_chart"))  # fmt: skip
 

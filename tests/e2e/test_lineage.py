@@ -15,11 +15,16 @@ import pytest
 from dotenv import dotenv_values
 
 from realtor_assets.tracking import Tracking
+from realtor_ui.texts import LANGUAGES, catalogue
+from tests.ui import paths
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
+ROOT = Path(__file__).parents[2]
 REALTOR = Path(sys.executable).with_name("realtor")
 OURS = ("REALTOR_", "DAGSTER_", "MLFLOW_", "BENTOML_")
+# Where the app's pictures go; CI keeps the folder.
+PICTURES = Path(os.environ.get("REALTOR_SCREENSHOTS") or ROOT / "build" / "screenshots")
 HOME = {"bed": 3, "bath": 2, "house_size": 1_650, "state": "Texas", "city": "Houston"}
 
 
@@ -175,6 +180,24 @@ def test_the_history_tells_why(platform: Platform) -> None:
     shown = platform.run("history")
     assert shown.returncode == 0
     assert "There is no model in Production yet" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.skipif(paths.CHROMIUM is None, reason=paths.NO_CHROMIUM)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_apps_main_paths_in_a_browser(
+    platform: Platform, language: str, tmp_path: Path
+) -> None:
+    told = platform.settings
+    site = paths.Site(
+        f"http://127.0.0.1:{told['REALTOR_APP_PORT']}", told["REALTOR_SERVICE_URL"], HOME, PICTURES
+    )
+    t = catalogue(language)
+    with paths.chromium() as browser, paths.watched_page(browser, site) as page:
+        for path in (paths.value_a_home, paths.why, paths.the_market, paths.models_and_monitoring):
+            path(page, site, t)
+            page.set_viewport_size(paths.WIDE)  # type: ignore[arg-type]
+        paths.value_many(page, site, t, tmp_path)
+    assert len(list(PICTURES.glob(f"*-{language}-*.png"))) == 12, "six pages, two widths"
 
 
 def test_a_rollback_is_served(platform: Platform) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realtor_model.market import BY, FIGURES, MarketStatistics
+from realtor_model.market import BY, FIGURES, LATER, MarketStatistics
 from tests.model.conftest import Market
 
 
@@ -24,6 +24,10 @@ def test_they_are_those_of_the_rows(statistics: MarketStatistics, market: Market
             assert row["price_p90"] == pytest.approx(np.quantile(price[mask], 0.9))
             per_sqft = price[mask] / columns["house_size"][mask]
             assert row["median_price_per_sqft"] == pytest.approx(np.nanmedian(per_sqft), rel=1e-6)
+            for size in ("house_size", "acre_lot"):
+                quartiles = [row[f"{size}_p25"], row[f"median_{size}"], row[f"{size}_p75"]]
+                expected = np.nanquantile(columns[size][mask], [0.25, 0.5, 0.75])
+                assert quartiles == pytest.approx(expected.tolist(), rel=1e-6)
     assert sum(row["listings"] for row in statistics.rows("state", most=100)) == len(price)
 
 
@@ -55,6 +59,7 @@ def test_gaps_and_spellings() -> None:
         "city": np.array(["Akron", "akron", None, "Akron"], object),
         "zip_code": np.array(["44301", "44301", None, "44302"], object),
         "house_size": np.array([1000.0, np.nan, np.nan, np.nan]),
+        "acre_lot": np.array([np.nan, 0.2, 0.4, np.nan]),
     }
     told = MarketStatistics.of(columns, np.array([1e5, 2e5, 3e5, 4e5]))
 
@@ -62,7 +67,9 @@ def test_gaps_and_spellings() -> None:
     (city,) = told.rows("city")
     assert (city["city"], city["listings"], city["sold"]) == ("Akron", 3, 2)
     assert city["median_price_per_sqft"] == 100.0
-    assert told.rows("zip", prefix="44302")[0]["median_price_per_sqft"] is None
+    assert (city["median_house_size"], city["median_acre_lot"]) == (1000.0, pytest.approx(0.2))
+    (thin,) = told.rows("zip", prefix="44302")
+    assert thin["median_price_per_sqft"] is thin["median_house_size"] is None
 
 
 def test_kept_as_a_table_they_are_the_same(statistics: MarketStatistics) -> None:
@@ -73,3 +80,11 @@ def test_kept_as_a_table_they_are_the_same(statistics: MarketStatistics) -> None
     assert set(statistics.table["by"]) == set(BY)
     with pytest.raises(KeyError):
         MarketStatistics.from_frame(statistics.table.drop(columns="sold"))
+
+
+def test_a_table_from_before_sizes_were_kept_has_none(statistics: MarketStatistics) -> None:
+    older = MarketStatistics.from_frame(statistics.table.drop(columns=list(LATER)))
+
+    (row,) = older.rows("state", most=1)
+    assert row["median_price"] == statistics.rows("state", most=1)[0]["median_price"]
+    assert {row[name] for name in LATER} == {None}

@@ -48,7 +48,9 @@ def history() -> dict[str, Any]:
 
     drift = [{"feature": "house_size", "psi": 0.41}, {"feature": "state", "psi": 0.02}]
     decision = {
-        "decision": "train", "rule": "drift", "reason": "Batch 1: house_size has drifted.",
+        "decision": "train", "rule": "volume", "reason": "Batch 1: 900 new rows.",
+        "figures": {"rules": ["volume"], "new_rows": 900, "champion_rows": 1_500,
+                    "policy": {"max_new_rows": 0.2}},
         "champion_version": "1", "admitted": False, "decided_at": WHEN,
     }  # fmt: skip
     batch = {"partition": "p", "state": "loaded", "received": 1_000, "loaded_at": WHEN}

@@ -1,16 +1,20 @@
 """Every page, run as Streamlit runs it, against the running service, a poor one, and none."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from realtor_model.market import LATER, MarketStatistics
 from realtor_ui import asking
 from realtor_ui.settings import settings
 from realtor_ui.texts import LANGUAGES, catalogue
-from tests.serving.running import Server, free_port, run_service
+from tests.serving.running import Server, free_port, make_model, run_service
 
 pytestmark = [pytest.mark.integration]
 
@@ -98,6 +102,31 @@ def test_a_service_that_is_down_is_told_and_found_again(
     app.run()
     assert not app.exception
     assert not app.error
+
+
+def test_the_key_opens_a_service_that_wants_one(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "a key that nobody guesses"
+    with run_service(
+        tmp_path,
+        REALTOR_CHAMPION_BUNDLE=str(bundle),
+        REALTOR_SERVICE_WORKERS="1",
+        REALTOR_SERVICE_KEYS_FOR="all",
+        REALTOR_SERVICE_TRUST_LOOPBACK="false",
+        REALTOR_SERVICE_API_KEYS=hashlib.sha256(key.encode()).hexdigest(),
+    ) as locked:
+        for page in PAGES:
+            app = open_app(monkeypatch, locked.url, page)
+            assert "REALTOR_APP_API_KEY" in app.error[0].value
+            assert T("sidebar.not_allowed") in words(app)
+
+        monkeypatch.setenv("REALTOR_APP_API_KEY", f"{key}\n")
+        asking.client.clear()
+        app = open_app(monkeypatch, locked.url, home=HOME)
+        assert not app.error
+        assert app.metric[0].value.startswith("$")
+        assert key not in repr(settings())
 
 
 def test_a_service_without_a_model_is_no_error(
@@ -255,6 +284,34 @@ def test_the_market_goes_from_states_to_zips(
     assert app.metric[0].value == "1", "one zip"
 
 
+def test_the_market_tells_sizes(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_app(monkeypatch, service.url, "market", measure="median_house_size")
+    assert T("market.where_median_house_size") in words(app)
+    told = {each["state"]: each for each in service.get("/market").json()["places"]}
+    table = app.dataframe[0].value
+    assert table[T("market.median_house_size")].tolist() == [
+        round(told[name]["median_house_size"]) for name in table[" "]
+    ]
+
+
+def test_a_market_from_before_sizes_were_kept_shows_its_prices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    assert model.market is not None
+    table = model.market.table.assign(**dict.fromkeys(LATER, np.nan))
+    replace(model, market=MarketStatistics.from_frame(table)).save(tmp_path / "bundle")
+    with run_service(
+        tmp_path, REALTOR_CHAMPION_BUNDLE=str(tmp_path / "bundle"), REALTOR_SERVICE_WORKERS="1"
+    ) as older:
+        app = open_app(monkeypatch, older.url, "market")
+        assert app.metric[0].value == "2"
+        app.session_state["measure"] = "median_acre_lot"
+        app.run()
+        assert not app.exception
+        assert T("market.no_sizes") in words(app)
+
+
 def test_the_history_tells_why_a_version_was_rejected(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,5 +336,9 @@ def test_monitoring_tells_drift_and_counts(
     app = open_app(monkeypatch, service.url, "monitoring")
 
     assert int(app.metric[1].value.replace(",", "")) >= 1
-    assert "house_size has drifted" in words(app)
+    (reason,) = app.dataframe[-1].value[T("models.reason")]
+    assert reason == "900 new rows on top of 1,500 (limit 20%)."
+    spanish = open_app(monkeypatch, service.url, "monitoring", lang="es")
+    (reason,) = spanish.dataframe[-1].value[catalogue("es")("models.reason")]
+    assert reason.startswith("900 filas nuevas")
     assert list(app.dataframe[0].value["Decision"]) == ["train"]

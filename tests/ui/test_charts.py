@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtor_ui.charts import maps, market, models, value
+from realtor_ui.charts.measures import MEASURES
 from realtor_ui.charts.value import Reason
 from realtor_ui.texts import catalogue
 
@@ -92,21 +93,22 @@ PLACES = pd.DataFrame(
         "name": ["77002 Houston", "00901 San Juan"], "zip_code": ["77002", "00901"],
         "city": ["Houston", "San Juan"], "state": ["Texas", "Puerto Rico"],
         "latitude": [29.8, 18.5], "longitude": [-95.4, -66.1], "listings": [5, 3],
-        "median_price": [2e5, 1e5],
+        "median_price": [2e5, 1e5], "median_price_per_sqft": [150.0, None],
+        "median_house_size": [1_650.0, None], "median_acre_lot": [0.2, None],
     }
 )  # fmt: skip
 
 
 def test_a_map_of_the_country_leaves_out_what_its_projection_has_no_place_for() -> None:
-    assert [row["state"] for row in rows(maps.prices(T, PLACES, "median_price"))] == ["Texas"]
-    near = maps.prices(T, PLACES, "median_price", whole=False)
+    assert [row["state"] for row in rows(maps.by_measure(T, PLACES, "median_price"))] == ["Texas"]
+    near = maps.by_measure(T, PLACES, "median_price", whole=False)
     assert len(rows(near)) == 2
 
 
 def test_a_map_tells_the_sixths_of_its_prices_from_low_to_high() -> None:
     many = pd.concat([PLACES.head(1)] * 60, ignore_index=True)
     many["median_price"] = [100_000.0 + 10_000 * i for i in range(60)]
-    chart = maps.prices(T, many, "median_price")
+    chart = maps.by_measure(T, many, "median_price")
 
     names = chart.to_dict()["encoding"]["color"]["scale"]["domain"]
     assert len(names) == 6
@@ -134,8 +136,8 @@ def test_no_chart_asks_the_network_for_anything(language: str, dark: bool) -> No
     curve = pd.DataFrame({"value": [1.0, 2.0], "price": [1e5, 2e5], "name": ["a", "b"]})
     charts = [
         maps.around(t, PLACES, home, sales, dark=dark),
-        maps.prices(t, PLACES, "median_price", dark=dark),
-        market.spreads(t, spread, "median_price", dark=dark),
+        *(maps.by_measure(t, PLACES, measure, dark=dark) for measure in MEASURES),
+        *(market.spreads(t, spread, measure, dark=dark) for measure in MEASURES),
         market.bars(spread, "name", "listings", "x", dark=dark),
         market.volumes(
             t, pd.DataFrame({"name": ["0"], "inserted": [5], "other": [1]}), dark=dark

@@ -1,9 +1,11 @@
 """The client gives typed answers, or an error that says what a person can do."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from realtor_ui import client as clients
 from realtor_ui.client import (
     InvalidProperty,
     NoModel,
+    NotAllowed,
     NotThere,
     NotTheService,
     ServiceBusy,
@@ -64,6 +67,28 @@ def test_a_service_without_a_model(tmp_path_factory: pytest.TempPathFactory) -> 
             client.predict(HOUSE)
 
 
+def test_a_service_that_wants_a_key(bundle: Path, tmp_path: Path) -> None:
+    key = "a key that nobody guesses"
+    variables = {
+        "REALTOR_CHAMPION_BUNDLE": str(bundle),
+        "REALTOR_SERVICE_WORKERS": "1",
+        "REALTOR_SERVICE_KEYS_FOR": "all",
+        "REALTOR_SERVICE_TRUST_LOOPBACK": "false",
+    }
+    hashed = hashlib.sha256(key.encode()).hexdigest()
+    with run_service(tmp_path, **variables, REALTOR_SERVICE_API_KEYS=hashed) as service:
+        with ServiceClient(service.url, api_key=key) as client:
+            assert client.predict(HOUSE).price > 0
+            assert client.model_info().version
+            assert "api_requests_total" in client.metrics()
+        for other in (None, "another key"):
+            with (
+                ServiceClient(service.url, api_key=other) as client,
+                pytest.raises(NotAllowed, match="API key"),
+            ):
+                client.model_info()
+
+
 @contextmanager
 def answering(status: int, body: bytes, *, silent: bool = False) -> Iterator[str]:
     """The URL of a server that gives one answer to everything, or none at all."""
@@ -96,6 +121,7 @@ def answering(status: int, body: bytes, *, silent: bool = False) -> Iterator[str
     ("status", "body", "kind", "detail"),
     [
         (404, b'{"error": "no history is published yet"}', NotThere, "no history"),
+        (403, b'{"error": "the service knows no key"}', NotAllowed, "knows no key"),
         (500, b"Internal Server Error", ServiceError, "status 500"),
         (504, b'{"error": "Not able to process the request in 60 seconds"}', ServiceError, "60 s"),
         (200, b"<html>", NotTheService, "http"),
