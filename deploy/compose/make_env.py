@@ -1,4 +1,4 @@
-"""`python make_env.py TAG`: writes .env beside this file, with random secrets; never over an old one."""
+"""`python make_env.py TAG [FILE]`: writes FILE, or .env beside this, with random secrets; never over an old one."""
 
 import hashlib
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def main(tag: str) -> int:
-    """Returns 0, and 1 when there is a .env already."""
+def main(tag: str, target: Path = HERE / ".env") -> int:
+    """Returns 0, and 1 when there is such a file already."""
     key = secrets.token_hex(32)
     known = {
         "IMAGE_TAG": tag,
@@ -25,9 +25,9 @@ def main(tag: str) -> int:
             line = f"{name}={known.get(name) or secrets.token_hex(24)}"
         lines.append(line)
     try:
-        file = os.open(HERE / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        print("deploy/compose/.env is there already; its secrets are in use.", file=sys.stderr)
+        print(f"{target} is there already; its secrets are in use.", file=sys.stderr)
         return 1
     with open(file, "w") as text:
         text.write("\n".join(lines) + "\n")
@@ -36,9 +36,9 @@ def main(tag: str) -> int:
         webhook.write_text("http://alerts.invalid/\n")
         webhook.chmod(0o644)
         print(f"Alerts go nowhere yet: put the URL to post them to into {webhook}")
-    print("deploy/compose/.env is written; keep it, its passwords are those of the data.")
+    print(f"{target} is written; keep it: its passwords are those of the data.")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], *map(Path, sys.argv[2:3])))
