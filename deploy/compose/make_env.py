@@ -1,4 +1,7 @@
-"""`python make_env.py TAG [FILE]`: writes FILE, or .env beside this, with random secrets; never over an old one."""
+"""`python make_env.py TAG [FILE]`: writes FILE, or .env beside this, with random secrets.
+
+Never over an old one.
+"""
 
 import hashlib
 import os

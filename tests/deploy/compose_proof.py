@@ -1,8 +1,8 @@
 """`make compose-test`: the compose file brought up for real, and what it promises looked at.
 
-Needs images (`make images`), and Compose with a Docker daemon or podman's socket at DOCKER_HOST; the
-stand-ins of deploy/compose/offline where nothing can be pulled. Everything that it makes has a project
-name of its own and is removed at the end. Exit status 1 at the first promise that is not kept.
+Needs images (`make images`), and Compose with a Docker daemon or podman's socket at DOCKER_HOST;
+the stand-ins of deploy/compose/offline where nothing can be pulled. Everything that it makes has a
+project name of its own and is removed at the end. Exit status 1 at the first promise not kept.
 """
 
 from __future__ import annotations
