@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help up down status sync test lint format bench load dashboards observability-test clean
+.PHONY: help up down status sync test lint format bench load dashboards observability-test images compose-env compose-test deploy-lint clean
 
 # uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing.
 define find_uv
@@ -19,7 +19,7 @@ fi
 endef
 
 help: ## This list
-	@grep -E '^[a-z]+:.*## ' "$(firstword $(MAKEFILE_LIST))" | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@grep -E '^[a-z-]+:.*## ' "$(firstword $(MAKEFILE_LIST))" | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
 sync: # The locked environment in .venv; quick when nothing has changed
 	@[ -d .venv ] || echo "Installing the locked environment: minutes the first time, seconds later"; \
@@ -62,6 +62,19 @@ dashboards: sync # Grafana's dashboards, made by deploy/observability/dashboards
 
 observability-test: sync # Every alert's test, and every dashboard's query against a real run; needs Prometheus' programs
 	@.venv/bin/python -m deploy.observability.check
+
+IMAGE_TAG ?= $(shell git rev-parse --short HEAD 2> /dev/null || echo dev)
+images: ## Build the images with docker or buildah (IMAGE_PREFIX=… IMAGE_TAG=…)
+	@IMAGE_TAG="$(IMAGE_TAG)" deploy/images/build.sh
+
+compose-env: ## Write deploy/compose/.env with random secrets
+	@python3 deploy/compose/make_env.py "$(IMAGE_TAG)"
+
+compose-test: sync ## Bring the compose file up for real and look at what it promises (docker, or podman's socket)
+	@.venv/bin/python -m tests.deploy.compose_proof --tag "$(IMAGE_TAG)" $(COMPOSE_TEST_ARGS)
+
+deploy-lint: ## Check the Dockerfiles and the compose file, with the tools that are there
+	@deploy/lint.sh
 
 clean: ## Remove everything that was installed or made here, the platform's data included
 	@if [ -x .venv/bin/realtor ]; then .venv/bin/realtor down --purge; fi

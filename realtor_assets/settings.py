@@ -97,6 +97,12 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_SERVICE_URL",
         description="The valuation service, told to reload after a promotion.",
     )
+    service_api_key: str | None = Field(
+        None,
+        validation_alias="REALTOR_SERVICE_API_KEY",
+        description="The service's API key, to tell it to reload from another machine; unset: "
+        "none is sent, and loopback needs none.",
+    )
     ingest_every_hours: float = Field(
         24.0,
         validation_alias="REALTOR_INGEST_EVERY_HOURS",
@@ -137,7 +143,9 @@ class Settings(BaseSettings):
         description="The commit of the code, where there is no git to ask: in images.",
     )
 
-    @field_validator("alert_webhook_url", "dagster_url", "commit", mode="before")
+    @field_validator(
+        "api_day", "service_api_key", "alert_webhook_url", "dagster_url", "commit", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

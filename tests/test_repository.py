@@ -16,8 +16,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_every_direct_dependency_has_its_reason() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    described = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = described["project"]
+    groups = [
+        project["dependencies"],
+        *project["optional-dependencies"].values(),
+        *described["dependency-groups"].values(),
+    ]
     declared = {
         re.split(r"[\[><=~! ]", requirement)[0] for group in groups for requirement in group
     } - {"realtor"}

@@ -1,0 +1,70 @@
+"""What can be seen of images and compose without running them; `make compose-test` runs them."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "deploy/compose"
+DESCRIBED: dict[str, Any] = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = DESCRIBED["services"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_container_is_locked_down(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert "privileged" not in service
+    assert "network_mode" not in service
+
+
+@pytest.mark.parametrize("name", ["proxy", "ui", "upstream", "locust", "grafana", "prometheus"])
+def test_who_needs_no_data_cannot_reach_the_databases(name: str) -> None:
+    assert not set(SERVICES[name]["networks"]) & set(SERVICES["postgres"]["networks"])
+
+
+def test_no_secret_has_a_default() -> None:
+    text = (COMPOSE / "compose.yaml").read_text()
+    secrets = re.findall(r"\$\{(\w*(?:PASSWORD|_KEY|SHA256))\b(:?[?-]?)", text)
+    assert len({name for name, _ in secrets}) > 10
+    assert {rule for _, rule in secrets} == {":?"}
+
+
+def test_every_variable_without_a_default_is_in_the_example() -> None:
+    text = (COMPOSE / "compose.yaml").read_text()
+    example = (COMPOSE / ".env.example").read_text()
+    required = set(re.findall(r"\$\{(\w+):\?", text))
+    assert required <= set(re.findall(r"^(\w+)=", example, re.M))
+
+
+def test_it_makes_the_roles_and_databases_of_the_embedded_server() -> None:
+    from realtor_local.postgres import DATABASES, ROLES
+
+    init = (COMPOSE / "init.sql").read_text()
+    for name, owner in DATABASES.items():
+        assert f"('{name}', '{owner}')" in init
+    for role in ROLES:
+        assert f"ALTER ROLE {role} PASSWORD" in init
+
+
+def test_both_builds_of_xgboost_are_of_one_version() -> None:
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    versions = {each["name"]: each["version"] for each in locked if "xgboost" in each["name"]}
+    assert versions["xgboost-cpu"] == versions["xgboost"]
+
+
+def test_linters_find_nothing() -> None:
+    if not (shutil.which("hadolint") or shutil.which("docker-compose")):
+        pytest.skip("neither hadolint nor docker-compose is installed")
+    done = subprocess.run([ROOT / "deploy/lint.sh"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
