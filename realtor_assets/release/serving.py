@@ -84,7 +84,9 @@ def tell_to_reload(url: str) -> dict[str, Any]:
     Raises `ServiceRefuses`, `ServiceDown`.
     """
     try:
-        answer = httpx.post(f"{url}/reload-model", json={}, timeout=120)
+        answer = httpx.post(
+            f"{url}/reload-model", json={}, headers=settings().service_headers, timeout=120
+        )
     except httpx.HTTPError as problem:
         raise ServiceDown(f"{type(problem).__name__}: {problem}") from problem
     if answer.status_code == REFUSED:
@@ -98,7 +100,8 @@ def observe(url: str) -> dict[str, Any]:
     """What the service at `url` tells of the model it serves. Raises `ServiceDown`."""
     try:
         # A connection of its own each time: another worker may answer the next.
-        return dict(httpx.get(f"{url}/model-info", timeout=30).raise_for_status().json())
+        answer = httpx.get(f"{url}/model-info", headers=settings().service_headers, timeout=30)
+        return dict(answer.raise_for_status().json())
     except httpx.HTTPError as problem:
         raise ServiceDown(f"{type(problem).__name__}: {problem}") from problem
 

@@ -57,7 +57,6 @@ run_launcher:
 
 {{/* Of every Dagster process: its storage and its logs. */}}
 {{- define "realtor.dagsterEnv" -}}
-- {name: HOME, value: /tmp}
 - {name: DAGSTER_HOME, value: {{ include "realtor.dagsterHome" $ }}}
 {{ include "realtor.storageEnv" $ }}
 {{- include "realtor.secretEnv" (list $ "databases" "DAGSTER_POSTGRES_URL") }}
@@ -67,10 +66,6 @@ run_launcher:
 {{- define "realtor.dagsterCodeEnv" -}}
 {{- include "realtor.dagsterEnv" $ }}
 - {name: BENTOML_HOME, value: /tmp/bentoml}
-- {name: BENTOML_DO_NOT_TRACK, value: "True"}
-- {name: MPLCONFIGDIR, value: /tmp/matplotlib}
-- {name: MLFLOW_DISABLE_TELEMETRY, value: "true"}
-- {name: OMP_WAIT_POLICY, value: PASSIVE}
 - {name: MLFLOW_TRACKING_URI, value: {{ include "realtor.mlflowUrl" $ }}}
 - {name: REALTOR_STORAGE_URL, value: {{ include "realtor.storageUrl" $ }}}
 - {name: REALTOR_SERVICE_URL, value: {{ include "realtor.serviceUrl" $ }}}
