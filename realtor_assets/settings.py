@@ -131,9 +131,7 @@ class Settings(BaseSettings):
         description="The commit of the code, where there is no git to ask: in images.",
     )
 
-    @field_validator(
-        "service_api_key", "alert_webhook_url", "dagster_url", "commit", mode="before"
-    )
+    @field_validator("service_api_key", "alert_webhook_url", "dagster_url", "commit", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -5,19 +5,23 @@ Who speaks to whom: of each server its port, its clients, and which of `ingress`
 {{- define "realtor.edges" -}}
 postgres:
   port: 5432
-  clients: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, service]
+  clients: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service]
 s3:
   port: 8333
-  clients: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, service]
+  clients: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service]
 mlflow:
   port: 5000
-  clients: [dagster-code, dagster-run, service]
+  clients: [dagster-code, dagster-run, dagster-metrics, service]
 dagster-code:
   port: 4000
   clients: [dagster-webserver, dagster-daemon]
 dagster-webserver:
   port: 3000
   clients: []
+dagster-metrics:
+  port: 9464
+  clients: []
+  outside: [monitoring]
 service:
   port: 8080
   clients: [ui, dagster-code, dagster-run, load]
@@ -30,8 +34,8 @@ ui:
 
 {{/* Server outside the namespace: clients. */}}
 {{- define "realtor.externalEdges" -}}
-postgres: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, service]
-s3: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, service]
+postgres: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service]
+s3: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service]
 internet: [dagster-code, dagster-run]
 kubernetes: [dagster-webserver, dagster-daemon]
 {{- end }}
