@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help up down status sync test lint format bench load dashboards observability-test images compose-env compose-test deploy-lint clean
+.PHONY: help up down status sync test lint format bench load dashboards observability-test images compose-env compose-test deploy-lint chart-files helm-test clean
 
 # uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing.
 define find_uv
@@ -75,6 +75,17 @@ compose-test: sync ## Bring the compose file up for real and look at what it pro
 
 deploy-lint: ## Check the Dockerfiles and the compose file, with the tools that are there
 	@deploy/lint.sh
+
+chart-files: # What the chart has to hold itself: Helm and Argo CD read nothing outside of its folder
+	@mkdir -p deploy/helm/realtor/files/rules deploy/helm/realtor/files/dashboards
+	@cp dagster.yaml deploy/helm/realtor/files/
+	@rm -f deploy/helm/realtor/files/rules/*.yml deploy/helm/realtor/files/dashboards/*.json
+	@cp deploy/observability/prometheus/rules/*.yml deploy/helm/realtor/files/rules/
+	@cp deploy/observability/grafana/dashboards/*.json deploy/helm/realtor/files/dashboards/
+
+helm-test: sync ## Render, validate and judge the Helm chart, Argo CD's files and the workflows
+	@[ -x build/tools/bin/helm ] || .venv/bin/python deploy/helm/tools.py build/tools
+	@PATH="$$PWD/build/tools/bin:$$PATH" REALTOR_DEPLOY_TOOLS=required .venv/bin/pytest -n 0 -rs tests/deploy/test_kubernetes.py tests/deploy/test_workflows.py
 
 clean: ## Remove everything that was installed or made here, the platform's data included
 	@if [ -x .venv/bin/realtor ]; then .venv/bin/realtor down --purge; fi

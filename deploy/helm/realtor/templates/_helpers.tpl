@@ -1,0 +1,129 @@
+{{- define "realtor.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/part-of: {{ $root.Values.name }}
+app.kubernetes.io/name: {{ index . 1 }}
+{{- end }}
+
+{{/* (root, component): labels of every object. */}}
+{{- define "realtor.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "realtor.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
+{{- end }}
+
+{{/* (root, component): name, namespace and labels. */}}
+{{- define "realtor.metadata" -}}
+{{- $root := index . 0 -}}
+name: {{ $root.Values.name }}-{{ index . 1 }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- include "realtor.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* (root, image): by digest, else by tag. */}}
+{{- define "realtor.image" -}}
+{{- $images := (index . 0).Values.images -}}
+{{- $registry := required "images.registry is not set: where the images are, e.g. ghcr.io/your-organization" $images.registry -}}
+{{- $name := printf "%s/realtor-%s" $registry (index . 1) -}}
+{{- with index $images.digests (index . 1) -}}
+{{ printf "%s@%s" $name . }}
+{{- else -}}
+{{ printf "%s:%s" $name ($images.tag | default (index $ 0).Chart.AppVersion) }}
+{{- end -}}
+{{- end }}
+
+{{/* (root, secret): the name of an existing Secret. */}}
+{{- define "realtor.secret" -}}
+{{- required (printf "secrets.%s is not set: the name of an existing Secret, whose keys docs/KUBERNETES.md lists" (index . 1)) (index (index . 0).Values.secrets (index . 1)) -}}
+{{- end }}
+
+{{/* (root, secret, key...): each key of a Secret as the variable of the same name. */}}
+{{- define "realtor.secretEnv" -}}
+{{- $secret := include "realtor.secret" . -}}
+{{- range slice . 2 }}
+- name: {{ . }}
+  valueFrom: {secretKeyRef: {name: {{ $secret }}, key: {{ . }}}}
+{{- end }}
+{{- end }}
+
+{{/* A map of names and values. */}}
+{{- define "realtor.env" -}}
+{{- range $name, $value := . }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+
+{{- define "realtor.storageEnv" -}}
+{{- $storage := .Values.storage -}}
+- {name: AWS_DEFAULT_REGION, value: {{ $storage.region | quote }}}
+{{- with $storage.endpoint }}
+- {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
+{{- end }}
+{{- include "realtor.secretEnv" (list $ "storage" "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY") }}
+{{- end }}
+
+{{- define "realtor.storageUrl" -}}
+s3://{{ .Values.storage.bucket }}/realtor
+{{- end }}
+
+{{/* (root, user): of the pod. The images' user is 10001. */}}
+{{- define "realtor.podSecurity" -}}
+{{- $user := index . 1 -}}
+runAsNonRoot: true
+runAsUser: {{ $user }}
+runAsGroup: {{ $user }}
+fsGroup: {{ $user }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* (root, user): what every pod has; automountServiceAccountToken stands with each. */}}
+{{- define "realtor.pod" -}}
+securityContext:
+  {{- include "realtor.podSecurity" . | nindent 2 }}
+enableServiceLinks: false
+{{- with (index . 0).Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "realtor.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* (path, port, seconds to start): startup, liveness and readiness over HTTP. */}}
+{{- define "realtor.probes" -}}
+startupProbe:
+  httpGet: {path: {{ index . 0 }}, port: http}
+  periodSeconds: 5
+  failureThreshold: {{ div (index . 1) 5 }}
+livenessProbe:
+  httpGet: {path: {{ index . 0 }}, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+readinessProbe:
+  httpGet: {path: {{ index . 0 }}, port: http}
+  periodSeconds: 5
+  timeoutSeconds: 5
+{{- end }}
+
+{{- define "realtor.serviceUrl" -}}
+http://{{ .Values.name }}-service:8080
+{{- end }}
+
+{{- define "realtor.mlflowUrl" -}}
+http://{{ .Values.name }}-mlflow:5000
+{{- end }}
+
+{{/* (name, port): all host names under which a Service of the namespace is asked. */}}
+{{- define "realtor.hosts" -}}
+{{- $root := index . 0 -}}
+{{- $name := printf "%s-%s" $root.Values.name (index . 1) -}}
+{{- $namespace := $root.Release.Namespace -}}
+{{ $name }},{{ $name }}.{{ $namespace }},{{ $name }}.{{ $namespace }}.svc,{{ $name }}.{{ $namespace }}.svc.cluster.local
+{{- end }}
