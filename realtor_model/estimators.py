@@ -310,26 +310,17 @@ class _XGBoost(_OfTrees):
 
     @staticmethod
     def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
-        parameters = settings | {
-            # Errors of log price have heavy tails: asking prices of fancy, broken listings. The
-            # pseudo-Huber loss is squared near zero and linear far out.
-            "objective": "reg:pseudohubererror",
-            # Far out its curvature is next to nothing, and a Newton step would leap past the price.
-            "max_delta_step": 1.0,
-            "base_score": float(np.median(data.y)),
-            "tree_method": "hist",
-            "monotone_constraints": tuple(data.monotone),
-            "seed": seed,
-        }
-        rounds = parameters.pop("n_estimators")
-        patience = parameters.pop("early_stopping_rounds")
-        train_rows = xgboost.QuantileDMatrix(_with_gaps(data.x, data.feature_names), data.y)
+        parameters = boosting_parameters(
+            settings, data.feature_names, float(np.median(data.y)), seed
+        )
+        rounds, patience = settings["n_estimators"], settings["early_stopping_rounds"]
+        train_rows = xgboost.QuantileDMatrix(with_gaps(data.x, data.feature_names), data.y)
         if data.held_out is None:
             kept = xgboost.train(parameters, train_rows, rounds)
             best = rounds - 1
         else:
             x, y = data.held_out
-            gaps = _with_gaps(x, data.feature_names)
+            gaps = with_gaps(x, data.feature_names)
             judged = xgboost.QuantileDMatrix(gaps, y, ref=train_rows)
             booster = xgboost.train(
                 parameters,
@@ -355,7 +346,7 @@ class _XGBoost(_OfTrees):
         return OneRow.of(self.model)
 
     def _seen(self, x: Matrix) -> Matrix:
-        return _with_gaps(x, self.feature_names)
+        return with_gaps(x, self.feature_names)
 
     def _read_trees(self) -> Trees:
         return Trees.of_xgboost(self.model)
@@ -452,6 +443,67 @@ def default_hyperparameters(candidate: str, rows: int) -> dict[str, Any]:
     return {**kind.hyperparameters, **(kind.thin if rows < THIN_ROWS else {})}
 
 
+def hyperparameters_of(candidate: str, rows: int, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What `candidate` is trained with on so many rows, where `overrides` replace defaults.
+
+    Raises:
+        ValueError: one of them is no hyperparameter of the candidate.
+    """
+    known = CANDIDATES[candidate].hyperparameters
+    if unknown := sorted(overrides.keys() - known.keys()):
+        names = ", ".join(known) or "none"
+        raise ValueError(f"{candidate} has no hyperparameter {', '.join(unknown)}; it has: {names}")
+    return default_hyperparameters(candidate, rows) | dict(overrides)
+
+
+def boosting_parameters(
+    hyperparameters: Mapping[str, Any], feature_names: Sequence[str], base_score: float, seed: int
+) -> dict[str, Any]:
+    """XGBoost's own parameters; rounds and patience are arguments of its `train`.
+
+    base_score: where boosting begins, log dollars; the median of the train rows.
+    """
+    rounds_apart = ("n_estimators", "early_stopping_rounds")
+    return {name: value for name, value in hyperparameters.items() if name not in rounds_apart} | {
+        # Errors of log price have heavy tails: asking prices of fancy, broken listings. The
+        # pseudo-Huber loss is squared near zero and linear far out.
+        "objective": "reg:pseudohubererror",
+        # Far out its curvature is next to nothing, and a Newton step would leap past the price.
+        "max_delta_step": 1.0,
+        "base_score": base_score,
+        "tree_method": "hist",
+        "monotone_constraints": tuple(MONOTONE.get(name, 0) for name in feature_names),
+        "seed": seed,
+    }
+
+
+def of_booster(
+    booster: xgboost.Booster,
+    *,
+    hyperparameters: Mapping[str, Any],
+    n_train_rows: int,
+    log_range: Sequence[float],
+    feature_names: Sequence[str],
+    x: Matrix,
+    seed: int,
+) -> Estimator:
+    """The estimator of a booster of all its rounds that was trained elsewhere.
+
+    Its importance is measured on some of the train rows, `x` (n, n_features) float32.
+    """
+    booster.set_param({"nthread": 1})
+    fitted = _XGBoost(
+        booster,
+        candidate="xgboost",
+        hyperparameters=hyperparameters,
+        n_train_rows=n_train_rows,
+        log_range=log_range,
+        feature_names=feature_names,
+    )
+    fitted._measure_importance(x, seed)
+    return fitted
+
+
 def train(
     candidate: str,
     x: Matrix,
@@ -483,13 +535,9 @@ def train(
     if candidate not in CANDIDATES:
         raise ValueError(f"candidate is {candidate!r}; it must be one of {', '.join(CANDIDATES)}")
     kind = CANDIDATES[candidate]
-    overrides = dict(hyperparameters or {})
-    if unknown := sorted(overrides.keys() - kind.hyperparameters.keys()):
-        known = ", ".join(kind.hyperparameters) or "none"
-        raise ValueError(f"{candidate} has no hyperparameter {', '.join(unknown)}; it has: {known}")
+    settings = hyperparameters_of(candidate, len(price), hyperparameters or {})
     if x.shape[1] != len(feature_names):
         raise ValueError(f"x has {x.shape[1]} columns and {len(feature_names)} feature names")
-    settings = default_hyperparameters(candidate, len(price)) | overrides
     y = np.log(price)
     held_out = None
     if x_validation is not None and price_validation is not None:
@@ -522,7 +570,7 @@ def load(folder: Path) -> Estimator:
     return kind(kind._read(folder / kind.file_name), **described)
 
 
-def _with_gaps(x: Matrix, feature_names: tuple[str, ...]) -> Matrix:
+def with_gaps(x: Matrix, feature_names: Sequence[str]) -> Matrix:
     """`x` with NaN where a value was imputed: XGBoost learns on which side a gap belongs."""
     x = x.copy()
     for name, flag in IMPUTED.items():
