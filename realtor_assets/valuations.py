@@ -8,10 +8,13 @@ import pyarrow.parquet
 from realtor_assets.listings import Listings
 from realtor_assets.resources import ObjectStore
 from realtor_model.bundle import ValuationModel
-from realtor_model.listing import COLUMNS
+from realtor_model.listing import COLUMNS, NUMBERS, TARGET
 from realtor_model.scoring import CHUNK_ROWS, ESTIMATES, estimate
 
 _PRICE = "estimated_price"
+# The same in every file: what pandas makes of a whole number depends on whether one is missing.
+_TYPES = dict.fromkeys((*NUMBERS, TARGET), pa.float64()) | {"prev_sold_date": pa.date32()}
+_LISTED = pa.schema([(name, _TYPES.get(name, pa.string())) for name in ("row_hash", *COLUMNS)])
 
 
 def write_valuations(
@@ -21,8 +24,8 @@ def write_valuations(
 
     Returns the estimated prices (n,), dollars, null where there is no value.
     """
-    listed = pa.Table.from_pandas(listings.frame[["row_hash", *COLUMNS]], preserve_index=False)
-    schema = pa.schema([*listed.schema.remove_metadata(), *ESTIMATES])
+    listed = pa.Table.from_pandas(listings.frame, _LISTED, preserve_index=False)
+    schema = pa.schema([*_LISTED, *ESTIMATES])
     estimated: list[pa.Array] = []
     with (
         store.create(key) as file,

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xgboost
-from distributed import Client, KilledWorker, Scheduler, get_worker, wait
+from distributed import Client, KilledWorker, Scheduler, get_worker
 from distributed.comm.addressing import get_address_host
 from numpy.typing import NDArray
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt
@@ -144,7 +144,8 @@ def _attempt(client: Client, boosting: Boosting, wanted: int) -> Boosted:
     try:
         parts: list[_Part] = client.gather(futures)
     except BaseException:
-        wait(futures)
+        for future in futures:
+            future.exception()  # waits for its end
         raise
     (booster,) = (part.booster for part in parts if part.booster is not None)
     return Boosted(
@@ -214,18 +215,14 @@ def _take_part(
         raise WorkerLost(f"{address} has died")
     threads = worker.state.nthreads
 
-    def matrix(
-        sources: Sequence[Source], name: str, ref: xgboost.DMatrix | None = None
-    ) -> xgboost.DMatrix:
-        stream = _Stream(sources, store_url, encoder, f"{folder}/{name}")
-        return xgboost.ExtMemQuantileDMatrix(stream, ref=ref, nthread=threads)
-
-    with (
-        tempfile.TemporaryDirectory(dir=worker.local_directory) as folder,
-        CommunicatorContext(**arguments, dmlc_task_id=address),
-    ):
-        learned = matrix(train, "train")
-        judged = [(matrix(validation, "validation", learned), "validation")] if validation else []
+    def train_in(folder: str) -> _Part:
+        stream = _Stream(train, store_url, encoder, f"{folder}/train")
+        learned = xgboost.ExtMemQuantileDMatrix(stream, nthread=threads)
+        judged = []
+        if validation:
+            held_out = _Stream(validation, store_url, encoder, f"{folder}/validation")
+            matrix = xgboost.ExtMemQuantileDMatrix(held_out, ref=learned, nthread=threads)
+            judged = [(matrix, "validation")]
         booster = xgboost.train(
             {**parameters, "nthread": threads},
             learned,
@@ -235,16 +232,24 @@ def _take_part(
             verbose_eval=False,
         )
         best = booster.best_iteration if judged else rounds - 1
-        log_price = learned.get_label()
         first = xgboost.collective.get_rank() == 0
         kept = bytes(booster[: best + 1].save_raw("ubj")) if first else None
-        return _Part(kept, best, len(log_price), float(log_price.min()), float(log_price.max()))
+        return _Part(kept, best, learned.num_row(), *stream.log_range)
+
+    with (
+        tempfile.TemporaryDirectory(dir=worker.local_directory) as folder,
+        CommunicatorContext(**arguments, dmlc_task_id=address),
+    ):
+        # A function of its own: its matrices go before their folder does.
+        return train_in(folder)
 
 
 class _Stream(xgboost.DataIter):
     """The features and log prices of `sources`, one after the other, as XGBoost asks for them.
 
     It goes through them several times; what it makes of them is kept in files called `cache`….
+
+    log_range: lowest and highest log price so far.
     """
 
     def __init__(self, sources: Sequence[Source], store_url: str, encoder: str, cache: str) -> None:
@@ -252,14 +257,16 @@ class _Stream(xgboost.DataIter):
         self._store = ObjectStore(url=store_url)
         self._encoder = encoder_at(store_url, encoder)
         self._next: Iterator[Rows] = iter(())
+        self.log_range = (np.inf, -np.inf)
         super().__init__(cache_prefix=cache, release_data=True)
 
     def next(self, input_data: Callable[..., None]) -> bool:
         rows = next(self._next, None)
         if rows is None:
             return False
-        gaps = with_gaps(rows.x, self._encoder.feature_names)
-        input_data(data=gaps, label=np.log(rows.price))
+        log_price, (low, high) = np.log(rows.price), self.log_range
+        self.log_range = (min(low, float(log_price.min())), max(high, float(log_price.max())))
+        input_data(data=with_gaps(rows.x, self._encoder.feature_names), label=log_price)
         return True
 
     def reset(self) -> None:

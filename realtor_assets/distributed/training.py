@@ -68,12 +68,7 @@ def train_on_cluster(
                 prepared, store, hyperparameters, settings.seed, list(map(Source, validation))
             ),
         )
-    estimator = _estimator(
-        boosted,
-        prepared,
-        hyperparameters | {"best_iteration": boosted.best_iteration},
-        settings.seed,
-    )
+    estimator = _estimator(boosted, prepared, hyperparameters, settings.seed)
     judged_on, tested_on = (
         sampled(client, store, each, share_of(each, JUDGED_ROWS)) for each in (validation, test)
     )
@@ -177,7 +172,7 @@ def _estimator(
 ) -> Estimator:
     return estimators.of_booster(
         boosted.booster,
-        hyperparameters=hyperparameters,
+        hyperparameters=hyperparameters | {"best_iteration": boosted.best_iteration},
         n_train_rows=boosted.rows,
         log_range=boosted.log_range,
         feature_names=prepared.encoder.feature_names,
