@@ -53,13 +53,18 @@ def read_listings(
 
     `most` of them at most: the first by hash, which is as good as drawn at random.
     """
+    limit = "" if most is None else f" LIMIT {most}"
+    table = database.read(listings_query(split, loads) + limit)
+    return Listings(table.to_pandas(date_as_object=False, self_destruct=True))
+
+
+def listings_query(split: str, loads: Sequence[int] | None = None) -> str:
+    """SQL of the listings of `split`, all or those of `loads`, ordered by `row_hash`."""
     of_loads = "" if loads is None else f"AND load_id = ANY('{{{','.join(map(str, loads))}}}')"
-    table = database.read(
+    return (
         f"SELECT row_hash::text AS row_hash, load_id, batch_number, {', '.join(COLUMNS)}"
         f" FROM raw_{split} WHERE {IN_DOMAIN} {of_loads} ORDER BY raw_{split}.row_hash"
-        f"{'' if most is None else f' LIMIT {most}'}"
     )
-    return Listings(table.to_pandas(date_as_object=False, self_destruct=True))
 
 
 def plain(value: object) -> object:

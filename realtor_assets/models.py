@@ -19,6 +19,7 @@ from pydantic import Field, create_model
 
 import realtor_model
 from realtor_assets import plots
+from realtor_assets import settings as configuration
 from realtor_assets.clean import CleanBuild, read_encoder, read_snapshot, required_build
 from realtor_assets.identity import SPLITS
 from realtor_assets.listings import read_listings
@@ -219,7 +220,15 @@ class Trained:
 def train_on(
     settings: Settings, build: CleanBuild, store: ObjectStore, raw_database: Database
 ) -> Trained:
-    """Train and judge a candidate on `build`."""
+    """Train and judge a candidate on `build`; xgboost on the cluster, if there is one."""
+    scheduler = configuration.settings().dask_scheduler
+    if scheduler and settings.candidate == "xgboost":
+        from realtor_assets.distributed import cluster, partitions, training
+
+        partitions.export(raw_database, store, build.loads)
+        with cluster.cluster() as client:
+            found = partitions.partitions(store, build.loads)
+            return training.train_on_cluster(client, settings, build, store, found)
     encoder = read_encoder(store, build)
     fitted, held_out = (
         Rows(*read_snapshot(store, build, split, encoder.feature_names))
@@ -228,7 +237,16 @@ def train_on(
     train, validation, test = (
         read_listings(raw_database, split, loads=build.loads) for split in SPLITS
     )
-    papers = {
+    profile = drift.profile(train.columns, train.price)
+    trained = train_and_judge(
+        settings, encoder, fitted, held_out, validation, test, profile, papers(build)
+    )
+    return replace(trained, model=described(trained.model, train))
+
+
+def papers(build: CleanBuild) -> dict[str, Any]:
+    """The papers of a model that is trained on `build`, now."""
+    return {
         "data_version": build.data_version,
         "feature_version": build.feature_version,
         "loads": build.loads,
@@ -236,16 +254,15 @@ def train_on(
         "as_of": build.as_of.isoformat(),
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    profile = drift.profile(train.columns, train.price)
-    trained = train_and_judge(
-        settings, encoder, fitted, held_out, validation, test, profile, papers
-    )
-    model = replace(
-        trained.model,
+
+
+def described(model: ValuationModel, train: Priced) -> ValuationModel:
+    """`model` with the sold homes and the market statistics of its train rows."""
+    return replace(
+        model,
         sold_homes=SoldHomes.of(train.columns, train.price),
         market=MarketStatistics.of(train.columns, train.price),
     )
-    return replace(trained, model=model)
 
 
 def train_and_judge(
@@ -256,13 +273,9 @@ def train_and_judge(
     validation: Priced,
     test: Priced,
     profile: dict[str, Any],
-    papers: Mapping[str, Any],
+    metadata: Mapping[str, Any],
 ) -> Trained:
-    """Train a candidate on the matrices `fitted` and `held_out`; judge it on two splits.
-
-    On 50,000 rows of each at most. The test figures are for people: nothing here or later is
-    chosen by them.
-    """
+    """Train a candidate on the matrices `fitted` and `held_out`; `judge` it on two splits."""
     model = train_model(
         settings.candidate,
         encoder,
@@ -271,14 +284,23 @@ def train_and_judge(
         hyperparameters=settings.hyperparameters,
         seed=settings.seed,
         profile=profile,
-        metadata=papers,
+        metadata=metadata,
     )
+    return judge(model, fitted, held_out, validation, test)
+
+
+def judge(
+    model: ValuationModel, fitted: Rows, held_out: Rows, validation: Priced, test: Priced
+) -> Trained:
+    """Judge `model` on 50,000 rows of two splits at most, and draw its learning curve.
+
+    The test figures are for people: nothing here or later is chosen by them.
+    """
+    as_of = model.metadata["as_of"]
     judged = Judged.by(model, validation.columns, validation.price, most=JUDGED_ROWS)
     metrics = model.metadata["metrics"] | {
-        "validation": summary(judged, papers["as_of"]),
-        "test": summary(
-            Judged.by(model, test.columns, test.price, most=JUDGED_ROWS), papers["as_of"]
-        ),
+        "validation": summary(judged, as_of),
+        "test": summary(Judged.by(model, test.columns, test.price, most=JUDGED_ROWS), as_of),
     }
     curve = learning_curve(model, fitted, held_out)
     return Trained(replace(model, metadata=model.metadata | {"metrics": metrics}), judged, curve)

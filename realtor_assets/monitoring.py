@@ -3,8 +3,6 @@
 import dagster as dg
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet
 
 from realtor_assets import plots
 from realtor_assets.clean import required_build
@@ -12,11 +10,11 @@ from realtor_assets.identity import SPLITS
 from realtor_assets.listings import Listings, read_listings
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
+from realtor_assets.valuations import read_prices, write_valuations
 from realtor_model.evaluation import ratio_study as study_ratios
 from realtor_model.evaluation import slices
-from realtor_model.listing import COLUMNS
-from realtor_model.scoring import CHUNK_ROWS, ESTIMATES, estimate
 
 MIN_SEGMENT = 30
 SEGMENTS_SHOWN = 15
@@ -76,27 +74,24 @@ def batch_valuations(
     model = tracking.load_bundle(champion)
     build = required_build(clean_database)
     newest = build.loads[-1]
-    rows = _rows_of(raw_database, [newest])
-    listed = pa.Table.from_pandas(rows.frame[["row_hash", *COLUMNS]], preserve_index=False)
-    key = f"valuations/model_version={champion.version}/load={newest}.parquet"
-    schema = pa.schema([*listed.schema.remove_metadata(), *ESTIMATES])
-    estimated: list[pa.Array] = []
-    with (
-        store.create(key) as file,
-        pa.parquet.ParquetWriter(file, schema, compression="zstd") as parquet,
-    ):
-        for batch in listed.to_batches(max_chunksize=CHUNK_ROWS):
-            estimates = estimate(model, batch)
-            parquet.write_batch(
-                pa.RecordBatch.from_arrays([*batch.columns, *estimates.columns], schema=schema)
-            )
-            estimated.append(estimates.column("estimated_price"))
-    prices = pa.chunked_array(estimated, pa.float64())
+    folder = f"valuations/model_version={champion.version}/load={newest}"
+    if settings().dask_scheduler:
+        from realtor_assets.distributed import cluster, partitions, valuation
+
+        partitions.export(raw_database, store, [newest])
+        with cluster.cluster() as client:
+            found = partitions.partitions(store, [newest])
+            valued = valuation.value(client, store, found, model, folder)
+        keys = [part.key for part in valued]
+    else:
+        keys = [f"{folder}/part-00000.parquet"]
+        write_valuations(model, _rows_of(raw_database, [newest]), store, keys[0])
+    prices = read_prices(store, keys)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(f"{champion.version}:{build.data_version}"),
         metadata={
-            "url": store.url_of(key),
-            "dagster/row_count": len(rows),
+            "url": store.url_of(folder),
+            "dagster/row_count": len(prices),
             "model_version": str(champion.version),
             "not_valued": prices.null_count,
             "median_price": float(np.median(prices.drop_null().to_numpy())),

@@ -40,6 +40,12 @@ class Database(dg.ConfigurableResource[None]):
             cursor.execute(query)
             return cursor.fetch_arrow_table()
 
+    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+        """The rows of `query` piece by piece, as they come."""
+        with adbc.connect(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            yield from cursor.fetch_record_batch()
+
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold the lock `name` against every other process of this database.

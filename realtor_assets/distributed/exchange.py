@@ -1,0 +1,71 @@
+"""What all workers need, handed over through the object store: a worker that is new finds it, too.
+
+No pickles: an encoder is its three tables, a model its bundle. What a killed run leaves behind is
+under `exchange/`, where a lifecycle rule of the bucket may remove it after a day.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from realtor_assets.resources import ObjectStore
+from realtor_model.bundle import ValuationModel
+from realtor_model.features import EncoderTables, FeatureEncoder
+
+
+@contextmanager
+def exchange(store: ObjectStore) -> Iterator[str]:
+    """A folder of keys that is nobody else's, until the block ends."""
+    # Never the same name twice: workers keep what they have read by it.
+    folder = f"exchange/{uuid4().hex}"
+    try:
+        yield folder
+    finally:
+        for key in store.list_keys(folder):
+            store.delete(key)
+
+
+def put_encoder(store: ObjectStore, folder: str, encoder: FeatureEncoder) -> None:
+    """Write `encoder` under the key `folder`."""
+    for name, frame in zip(EncoderTables._fields, encoder.to_tables(), strict=True):
+        with store.create(f"{folder}/{name}.parquet") as file:
+            pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
+
+
+@lru_cache(maxsize=1)
+def encoder_at(store_url: str, folder: str) -> FeatureEncoder:
+    """The encoder that `put_encoder` wrote; read once by a process."""
+    store = ObjectStore(url=store_url)
+    tables: list[pd.DataFrame] = []
+    for name in EncoderTables._fields:
+        with store.open(f"{folder}/{name}.parquet") as file:
+            tables.append(pa.parquet.read_table(file).to_pandas())
+    return FeatureEncoder.from_tables(*tables)
+
+
+def put_model(store: ObjectStore, folder: str, model: ValuationModel) -> None:
+    """Write the bundle of `model` under the key `folder`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = Path(scratch) / "bundle"
+        model.save(bundle)
+        for path in bundle.iterdir():
+            with store.create(f"{folder}/{path.name}") as file:
+                file.write(path.read_bytes())
+
+
+@lru_cache(maxsize=1)
+def model_at(store_url: str, folder: str) -> ValuationModel:
+    """The model that `put_model` wrote, every file compared with its sha256; read once."""
+    store = ObjectStore(url=store_url)
+    fs, path = fsspec.url_to_fs(store.url_of(folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        fs.get(f"{path}/", f"{scratch}/bundle/", recursive=True)
+        return ValuationModel.load(Path(scratch) / "bundle")

@@ -1,0 +1,54 @@
+"""A bounded sample of partitioned listings: the encoder is fitted on it, the model described by it.
+
+The encoder's medians, quantiles and neighbourhoods need their rows in one place. What they say of
+the whole, a million rows say as well (docs/SCALING.md has the figures); the trees, which don't
+stop gaining, learn from all rows.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+from numpy.typing import NDArray
+
+from realtor_assets.distributed.cluster import on_workers
+from realtor_assets.distributed.partitions import Partition
+from realtor_assets.listings import Listings
+from realtor_assets.resources import ObjectStore
+from realtor_model.features import Columns, property_fold
+
+SAMPLE_ROWS = 1_000_000
+
+# In how many parts properties are dealt out: a sample is the first few of them.
+_PARTS = 1_000_003
+# Not the encoder's own seed: its folds divide the sample evenly.
+_SEED = 20_260
+
+
+def share_of(partitions: Sequence[Partition], most: int) -> float:
+    """The share of the partitions' rows of which there are about `most`; 1 when that is all."""
+    return min(1.0, most / max(1, sum(partition.rows for partition in partitions)))
+
+
+def is_sampled(columns: Columns, share: float) -> NDArray[np.bool_]:
+    """Which rows (n,) are in a sample of `share`: by property, so that all its listings are.
+
+    The same rows whatever partition they come in. A larger share holds a smaller one.
+    """
+    return property_fold(columns, _PARTS, _SEED) < math.ceil(share * _PARTS)
+
+
+def sampled(
+    client: Client, store: ObjectStore, partitions: Sequence[Partition], share: float
+) -> Listings:
+    """The sample of the partitions' listings, ordered by `row_hash`, in this process."""
+    frames = on_workers(client, _sampled, partitions, store.url, share)
+    whole = pd.concat(frames, ignore_index=True)
+    return Listings(whole.sort_values("row_hash", ignore_index=True))
+
+
+def _sampled(partition: Partition, store_url: str, share: float) -> pd.DataFrame:
+    listings = partition.listings(ObjectStore(url=store_url))
+    return listings.frame[is_sampled(listings.columns, share)]
