@@ -41,6 +41,8 @@ COMMANDS = {
     "predict",
     "score",
     "restart-upstream",
+    "backup",
+    "restore",
 }
 VALUATION = {
     "price": 412_000.0,
