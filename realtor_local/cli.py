@@ -106,7 +106,10 @@ def backup(
         typer.Option(help="Where MLflow keeps artifacts (s3://…), if not in REALTOR_HOME."),
     ] = None,
 ) -> None:
-    """Save the four databases and the stores into FOLDER, while the platform runs."""
+    """Save the four databases and the stores into FOLDER, while the platform runs.
+
+    Exit codes: 0 saved, 1 FOLDER exists or a database does not answer; then nothing is left of it.
+    """
     from realtor_local.backup import save
 
     save(_stack().contents(artifacts), folder, _console())
