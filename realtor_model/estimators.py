@@ -19,8 +19,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from realtor_model.boosted import BoostedTrees
+from realtor_model import fewrows
 from realtor_model.features import FEATURE_NAMES, IMPUTED, MONOTONE
+from realtor_model.fewrows import FewRows
 from realtor_model.threads import by_rows
 from realtor_model.trees import Trees
 from realtor_model.treeshap import TreeShap
@@ -333,11 +334,14 @@ class _XGBoost(_OfTrees):
         return kept, {"best_iteration": best}
 
     def _predict(self, x: Matrix) -> Floats:
-        return by_rows(self._boosted.predict, self._seen(x))[:, 0].astype(np.float64)
+        seen = self._seen(x)
+        if len(seen) <= fewrows.MOST:
+            return self._few_rows.predict(seen)[:, 0].astype(np.float64)
+        return by_rows(self.model.inplace_predict, seen).astype(np.float64)
 
     @cached_property
-    def _boosted(self) -> BoostedTrees:
-        return BoostedTrees.of(self.model)
+    def _few_rows(self) -> FewRows:
+        return FewRows.of(self.model)
 
     def _seen(self, x: Matrix) -> Matrix:
         return with_gaps(x, self.feature_names)

@@ -18,7 +18,8 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from realtor_model.boosted import BoostedTrees
+from realtor_model import fewrows
+from realtor_model.fewrows import FewRows
 from realtor_model.threads import by_rows
 
 Matrix = NDArray[np.float32]
@@ -74,7 +75,11 @@ class Spans:
         Quantiles of one row that cross are put in order first.
         """
         rows = np.ascontiguousarray(x, np.float32)
-        values = by_rows(self._boosted.predict, rows).astype(np.float64)
+        values = (
+            self._few_rows.predict(rows)
+            if len(rows) <= fewrows.MOST
+            else by_rows(self._booster.inplace_predict, rows)
+        ).astype(np.float64)
         ordered = np.sort(values, axis=1)
         ranks = np.argsort(np.argsort(_QUANTILES))
         centre = ordered[:, ranks[0]]
@@ -87,8 +92,8 @@ class Spans:
         }
 
     @cached_property
-    def _boosted(self) -> BoostedTrees:
-        return BoostedTrees.of(self._booster)
+    def _few_rows(self) -> FewRows:
+        return FewRows.of(self._booster)
 
     def to_bytes(self) -> bytes:
         """As UBJSON."""
