@@ -85,7 +85,7 @@ chart-files: # What the chart has to hold itself: Helm and Argo CD read nothing 
 
 helm-test: sync ## Render, validate and judge the Helm chart, Argo CD's files and the workflows
 	@[ -x build/tools/bin/helm ] || .venv/bin/python deploy/helm/tools.py build/tools
-	@PATH="$$PWD/build/tools/bin:$$PATH" REALTOR_DEPLOY_TOOLS=required .venv/bin/pytest -n 0 -rs tests/deploy/test_kubernetes.py tests/deploy/test_workflows.py
+	@PATH="$$PWD/build/tools/bin:$$PATH" .venv/bin/pytest -n 0 -rs tests/deploy/test_kubernetes.py tests/deploy/test_workflows.py
 
 clean: ## Remove everything that was installed or made here, the platform's data included
 	@if [ -x .venv/bin/realtor ]; then .venv/bin/realtor down --purge; fi

