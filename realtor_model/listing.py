@@ -19,7 +19,15 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 from pandera.errors import SchemaErrors
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 REGISTERED_MODEL = "realtor-price"
 PRODUCTION_ALIAS = "production"
@@ -472,3 +480,19 @@ class Property(BaseModel):
 
 def _shown(value: object) -> str:
     return _printable(repr(value))[:_VALUE_SHOWN]
+
+
+def without_frames(error: ValidationError) -> ValidationError:
+    """`error`, with no hold on the frames that it comes from; to be called wherever one is kept.
+
+    It holds the exceptions of `Property`'s validators, which hold their tracebacks, and so every
+    frame below and all that is in them. Errors of pydantic take no part in garbage collection: a
+    frame that holds the error in turn would never go.
+    """
+    error.__traceback__ = None
+    for each in error.errors(include_url=False, include_input=False):
+        cause = each.get("ctx", {}).get("error")
+        while isinstance(cause, BaseException):
+            cause.__traceback__ = None
+            cause = cause.__cause__ or cause.__context__
+    return error

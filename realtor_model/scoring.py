@@ -25,6 +25,7 @@ from realtor_model.listing import (
     WHOLE_TOLERANCE,
     Property,
     parse_text,
+    without_frames,
 )
 
 ESTIMATES = pa.schema(
@@ -263,7 +264,7 @@ def _read_one_by_one(
         try:
             passed.append(Property.model_validate(entries))
         except ValidationError as error:
-            errors[row] = error
+            errors[row] = without_frames(error)
         else:
             at.append(row)
     for name, read in columns_from_properties(passed).items():

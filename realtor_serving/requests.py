@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from realtor_model.listing import Property
+from realtor_model.listing import Property, without_frames
 from realtor_serving.schemas import ComparablesRequest, Problem, Refusal
 
 MAX_SHOWN_VALUE = 200
@@ -72,7 +72,7 @@ class InvalidBody:
     @classmethod
     def of(cls, error: ValidationError) -> "InvalidBody":
         """A body, or a query, that breaks its schema."""
-        found = problems(error)
+        found = problems(without_frames(error))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         return cls(f"{in_words(found[0])}{more}", found)
 

@@ -1,6 +1,7 @@
 """A row of a table means what it means in a request: property-based, against `Property` itself."""
 
 import datetime as dt
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -155,3 +156,23 @@ def test_a_table_of_none_but_bad_rows(model_of: ModelOf) -> None:
 
     assert told.column("estimated_price").null_count == told.num_rows == 2
     assert told.column("error").null_count == 0
+
+
+def test_a_row_that_is_no_home_holds_no_memory() -> None:
+    table = pa.table({"state": ["Texas", "Ohio"], "bed": [3.0, None]})
+
+    homes = read_homes(table)
+
+    assert list(homes.valid) == [True, False]
+    columns = weakref.ref(homes.columns["bed"])
+    del homes
+    assert columns() is None
+
+
+def test_an_error_that_is_kept_holds_no_memory() -> None:
+    columns, errors = read_rows([{"state": "Ohio"}])
+
+    beds = weakref.ref(columns["bed"])
+    del columns
+    assert beds() is None
+    assert "one of house_size, acre_lot and bed is required" in str(errors[0])
