@@ -48,14 +48,14 @@ def key(dark: bool, **more: Any) -> alt.Legend:
 
 
 def dollar_ticks(low: float, high: float) -> list[float]:
-    """At most `MOST_TICKS` round amounts between two, for a logarithmic axis."""
+    """At most `MOST_TICKS` round amounts between two, or else both, for a logarithmic axis."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [step * 10.0**decade for decade in decades for step in steps]
         found = [each for each in found if low <= each <= high]
         if len(found) <= MOST_TICKS:
             break
-    return found
+    return found or [low, high]
 
 
 def amounts(

@@ -206,7 +206,8 @@ def _errors(refused: pd.DataFrame) -> None:
 def bins(prices: "pd.Series[float]") -> pd.DataFrame:
     """n prices in `BINS` bins of equal width on a logarithmic scale: low, high, n."""
     low, high = float(prices.min()), float(prices.max())
-    edges = np.geomspace(low, high * 1.0001, BINS + 1)
+    # Homes that are all alike stand in the middle, and not at an edge.
+    edges = np.geomspace(low / 1.01, high * 1.01, BINS + 1)
     counts, _ = np.histogram(prices, edges)
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": counts})
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from realtor_ui.charts import maps, market, models, value
 from realtor_ui.charts.measures import MEASURES
+from realtor_ui.charts.style import MOST_TICKS, dollar_ticks
 from realtor_ui.charts.value import Reason
 from realtor_ui.texts import catalogue
 
@@ -156,3 +157,12 @@ def test_no_chart_asks_the_network_for_anything(language: str, dark: bool) -> No
         spec = chart.to_dict()
         del spec["$schema"]
         assert "http" not in json.dumps(spec)
+
+
+@given(st.floats(1.0, 1e8), st.floats(1.0, 1e4))
+def test_ticks_lie_within_and_are_few(low: float, factor: float) -> None:
+    ticks = dollar_ticks(low, low * factor)
+
+    assert 1 <= len(ticks) <= MOST_TICKS
+    assert all(low <= each <= low * factor for each in ticks)
+    assert ticks == sorted(ticks)
