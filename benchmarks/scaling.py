@@ -3,8 +3,9 @@
     python -m benchmarks.scaling --rows 500000
 
 Listings of a synthetic market (each multiple is another draw of the same market) lie as Parquet
-partitions in a folder. Valuation runs over 1, 4 and 16 times the rows, training over 1 and 4 times
-(`--train`), each on workers that are new, so their peak is that run's alone. The baselines are the
+partitions in a folder. Memory and valuation are measured over 1, 4 and 16 times the rows, whole
+trainings over 1 and 4 times (`--train`), each on workers that are new, so their peak is that run's
+alone. The baselines are the
 code of one machine on the same rows: `write_valuations`, `realtor score`, `train_model`; on the
 same cores, so they say what the distribution costs, and more machines what it gives. Exit status 1
 when a figure misses its target.
@@ -51,7 +52,7 @@ from realtor_serving.batch import score_file
 
 WORKERS = 2
 SPLIT_BOUNDS = (70, 85)
-SMALL_SAMPLE = 100_000
+SMALL_SAMPLE, FEW_ROUNDS = 100_000, 20
 # Most of a worker's peak is Python and its libraries, which does not grow.
 SAME_MEMORY, BYTES_A_ROW = 1.15, 100.0
 AS_GOOD = 1.01
@@ -166,48 +167,56 @@ def error(model: ValuationModel, test: Listings) -> float:
 def measure_training(
     store: ObjectStore, draws: list[list[Partition]], multiples: Sequence[int]
 ) -> tuple[list[Figure], ValuationModel]:
+    """Models as good as one machine's, on the same homes; returns that of the first multiple."""
     test = whole(store, of(draws[0], "test"))
-    figures, models, peaks = [], {}, {}
+    figures, models = [], {}
     for multiple in multiples:
         partitions = [each for draw in draws[:multiple] for each in draw]
         rows = sum(each.rows for each in of(partitions, "train"))
         model, alone = on_one_machine(store, partitions)
         models[multiple] = model
-        ours: dict[int, float] = {}
-        samples = (SAMPLE_ROWS, SMALL_SAMPLE) if multiple == 1 else (SAMPLE_ROWS,)
-        for most in samples:
-            peak, started = Peak(), time.perf_counter()
-            with workers(peak) as client:
+        theirs = error(model, test)
+        print(
+            f"x{multiple}: {rows:,} train rows; one machine {alone:.1f} s, "
+            f"{model.estimator.hyperparameters['best_iteration'] + 1} rounds, "
+            f"RMSE of log price {theirs:.4f}",
+            file=sys.stderr,
+            flush=True,
+        )
+        for most in (SAMPLE_ROWS, SMALL_SAMPLE) if multiple == 1 else (SAMPLE_ROWS,):
+            started = time.perf_counter()
+            with workers(Peak()) as client:
                 trained = training.train_on_cluster(
                     client, Settings("xgboost"), BUILD, store, partitions, most
                 )
             told(f"training x{multiple}, sample {most:,}", started)
-            ours[most] = error(trained.model, test)
-            peaks[multiple, most] = (rows, peak.mb)
-        theirs = error(model, test)
-        told_rounds = model.estimator.hyperparameters["best_iteration"] + 1
-        print(
-            f"x{multiple}: {rows:,} train rows; one machine {alone:.1f} s, {told_rounds} rounds, "
-            f"RMSE of log price {theirs:.4f}; cluster {ours}",
-            file=sys.stderr,
-            flush=True,
-        )
-        figures += [
-            Figure(
-                f"training x{multiple}, encoder on {min(most, rows):,}: RMSE / one machine's",
-                value / theirs,
-                AS_GOOD,
+            figures.append(
+                Figure(
+                    f"training x{multiple}, encoder on {min(most, rows):,}: RMSE / one machine's",
+                    error(trained.model, test) / theirs,
+                    AS_GOOD,
+                )
             )
-            for most, value in ours.items()
-        ]
-        figures.append(
-            Figure(f"training x{multiple}: peak of a worker, MB", peaks[multiple, SAMPLE_ROWS][1])
-        )
-    first, last = (peaks[multiple, SAMPLE_ROWS] for multiple in (multiples[0], multiples[-1]))
-    if first != last:
-        growth = (last[1] - first[1]) * 2**20 / ((last[0] - first[0]) / WORKERS)
-        figures.append(Figure("training: bytes of a worker by row it holds", growth, BYTES_A_ROW))
     return figures, models[multiples[0]]
+
+
+def measure_memory(
+    store: ObjectStore, draws: list[list[Partition]], multiples: Sequence[int]
+) -> list[Figure]:
+    """The peak of a training's worker, which few rounds reach as well as many."""
+    figures, held = [], []
+    settings = Settings("xgboost", {"n_estimators": FEW_ROUNDS})
+    for multiple in multiples:
+        partitions = [each for draw in draws[:multiple] for each in draw]
+        peak, started = Peak(), time.perf_counter()
+        with workers(peak) as client:
+            training.train_on_cluster(client, settings, BUILD, store, partitions, SMALL_SAMPLE)
+        told(f"{FEW_ROUNDS} rounds x{multiple}", started)
+        figures.append(Figure(f"training x{multiple}: peak of a worker, MB", peak.mb))
+        rows = sum(each.rows for each in partitions if each.split != "test")
+        held.append((rows / WORKERS, peak.mb * 2**20))
+    growth = (held[-1][1] - held[0][1]) / (held[-1][0] - held[0][0])
+    return [*figures, Figure("training: bytes of a worker by row it holds", growth, BYTES_A_ROW)]
 
 
 def measure_valuation(
@@ -283,13 +292,16 @@ def measure(rows: int, value: Sequence[int], train: Sequence[int], seed: int) ->
         draws = lay_out(store, rows, max(*value, *train), seed)
         told("partitions", started)
         figures, model = measure_training(store, draws, train)
+        figures += measure_memory(store, draws, value)
         return figures + measure_valuation(store, draws, value, model, folder)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=100_000, help="of one draw, %(default)s")
-    parser.add_argument("--value", type=int, nargs="+", default=[1, 4, 16], help="multiples")
+    parser.add_argument(
+        "--value", type=int, nargs="+", default=[1, 4, 16], help="multiples, two at least"
+    )
     parser.add_argument("--train", type=int, nargs="+", default=[1, 4], help="multiples")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")

@@ -176,7 +176,7 @@ class Places(BaseModel):
 
 
 class Coordinates(BaseModel):
-    """The zips that the model learned from, column by column."""
+    """The zips that the model learned from, column by column; an older service tells no sizes."""
 
     zip_code: list[str]
     state: list[str | None]
@@ -186,8 +186,8 @@ class Coordinates(BaseModel):
     listings: list[int]
     median_price: list[float]
     median_price_per_sqft: list[float | None]
-    median_house_size: list[float | None]
-    median_acre_lot: list[float | None]
+    median_house_size: list[float | None] | None = None
+    median_acre_lot: list[float | None] | None = None
 
 
 class Criterion(BaseModel):
