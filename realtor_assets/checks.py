@@ -288,7 +288,6 @@ def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.Asse
     answer = httpx.post(
         f"{settings().service_url.rstrip('/')}/predict-batch",
         json={"properties": records},
-        headers=settings().service_headers,
         timeout=60,
     ).raise_for_status()
     results = answer.json()["results"]

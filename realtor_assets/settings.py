@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from realtor_model.features import features_without
@@ -97,11 +97,11 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_SERVICE_URL",
         description="The valuation service, told to reload after a promotion.",
     )
-    service_api_key: SecretStr | None = Field(
+    service_api_key: str | None = Field(
         None,
         validation_alias="REALTOR_SERVICE_API_KEY",
-        description="A key of the service, which asks for one where it is on another machine; "
-        "unset: none is sent.",
+        description="The service's API key, to tell it to reload from another machine; unset: "
+        "none is sent, and loopback needs none.",
     )
     ingest_every_hours: float = Field(
         24.0,
@@ -131,7 +131,9 @@ class Settings(BaseSettings):
         description="The commit of the code, where there is no git to ask: in images.",
     )
 
-    @field_validator("service_api_key", "alert_webhook_url", "dagster_url", "commit", mode="before")
+    @field_validator(
+        "api_day", "service_api_key", "alert_webhook_url", "dagster_url", "commit", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -143,13 +145,6 @@ class Settings(BaseSettings):
             names = tuple(name.strip() for name in names.split(",") if name.strip())
         features_without(names)  # raises for a group that does not exist
         return names
-
-    @property
-    def service_headers(self) -> dict[str, str]:
-        """What a request to the service carries: the key, if there is one."""
-        if self.service_api_key is None:
-            return {}
-        return {"Authorization": f"Bearer {self.service_api_key.get_secret_value()}"}
 
 
 @lru_cache(maxsize=1)

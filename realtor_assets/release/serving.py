@@ -78,15 +78,14 @@ class ServiceRefuses(Exception):
     """The running service cannot load the Production model; the text says why."""
 
 
-def tell_to_reload(url: str) -> dict[str, Any]:
+def tell_to_reload(url: str, key: str | None = None) -> dict[str, Any]:
     """Tell the service at `url` to take the Production model now; returns what it answers.
 
     Raises `ServiceRefuses`, `ServiceDown`.
     """
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx.post(
-            f"{url}/reload-model", json={}, headers=settings().service_headers, timeout=120
-        )
+        answer = httpx.post(f"{url}/reload-model", json={}, headers=headers, timeout=120)
     except httpx.HTTPError as problem:
         raise ServiceDown(f"{type(problem).__name__}: {problem}") from problem
     if answer.status_code == REFUSED:
@@ -100,8 +99,7 @@ def observe(url: str) -> dict[str, Any]:
     """What the service at `url` tells of the model it serves. Raises `ServiceDown`."""
     try:
         # A connection of its own each time: another worker may answer the next.
-        answer = httpx.get(f"{url}/model-info", headers=settings().service_headers, timeout=30)
-        return dict(answer.raise_for_status().json())
+        return dict(httpx.get(f"{url}/model-info", timeout=30).raise_for_status().json())
     except httpx.HTTPError as problem:
         raise ServiceDown(f"{type(problem).__name__}: {problem}") from problem
 
@@ -164,8 +162,9 @@ def served_model(
 ) -> dg.MaterializeResult[None]:
     champion = tracking.production()
     version, url = str(champion.version), settings().service_url.rstrip("/")
+    key = settings().service_api_key
     try:
-        reload = tell_to_reload(url)
+        reload = tell_to_reload(url, key)
         served = observe_until(url, version, context.log.info)
     except ServiceDown as problem:
         raise dg.Failure(
@@ -175,7 +174,7 @@ def served_model(
     except ServiceRefuses as problem:
         reason = f"The service cannot load version {version}: {problem}"
         failure = _rolled_back(clean_database, tracking, version, reason)
-        tell_to_reload(url)
+        tell_to_reload(url, key)
         raise failure from problem
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),

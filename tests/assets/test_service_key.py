@@ -1,6 +1,6 @@
 """The pipeline's key of a service on another machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from starlette.applications import Starlette
@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from realtor_assets.release.serving import ServiceDown, observe, tell_to_reload
-from realtor_assets.settings import settings
+from realtor_assets.release.serving import ServiceDown, tell_to_reload
+from realtor_assets.settings import Settings
 from realtor_serving.gate import Gate, RouteRule
 from realtor_serving.keys import ApiKeys, _sha256
 from tests.servers import listening
@@ -19,25 +19,18 @@ KEY = "a key of the pipeline's"
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    """The service's own gate, asking every caller for KEY, before two of its routes."""
+    """The service's own gate, asking every caller for KEY, before its /reload-model."""
 
     async def answer(request: Request) -> Response:
         return JSONResponse({"version": "7"})
 
-    routes = [
-        Route("/reload-model", answer, methods=["POST"]),
-        Route("/model-info", answer),
-    ]
     gate = Gate(
-        Starlette(routes=routes),
-        routes={
-            "/reload-model": RouteRule(frozenset({"POST"}), writes=True),
-            "/model-info": RouteRule(frozenset({"GET"})),
-        },
+        Starlette(routes=[Route("/reload-model", answer, methods=["POST"])]),
+        routes={"/reload-model": RouteRule(frozenset({"POST"}), writes=True)},
         allowed_hosts=frozenset({"*"}),
         allowed_origins=frozenset(),
         keys=ApiKeys(frozenset({_sha256(KEY)})),
-        keys_for="all",
+        keys_for="writes",
         trust_loopback=False,
         max_concurrency=2,
     )
@@ -45,32 +38,15 @@ def service() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def test_the_service_reloads_for_its_key_only(service: str) -> None:
+    assert tell_to_reload(service, KEY) == {"version": "7"}
+    for wrong in (None, "another"):
+        with pytest.raises(ServiceDown, match="401"):
+            tell_to_reload(service, wrong)
+
+
+def test_an_empty_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("REALTOR_RAW_DATABASE_URL", "REALTOR_CLEAN_DATABASE_URL", "REALTOR_STORAGE_URL"):
         monkeypatch.setenv(name, "unused://")
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
-
-
-@pytest.mark.parametrize("ask", [tell_to_reload, observe])
-def test_the_service_lets_the_pipeline_in_by_its_key(
-    service: str, ask: Callable[[str], dict[str, object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REALTOR_SERVICE_API_KEY", KEY)
-    assert ask(service) == {"version": "7"}
-    assert KEY not in repr(settings())
-
-
-@pytest.mark.parametrize("key", ["", "another"])
-@pytest.mark.parametrize("ask", [tell_to_reload, observe])
-def test_without_the_key_it_does_not(
-    service: str,
-    ask: Callable[[str], dict[str, object]],
-    key: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("REALTOR_SERVICE_API_KEY", key)
-    with pytest.raises(ServiceDown, match="401"):
-        ask(service)
+    monkeypatch.setenv("REALTOR_SERVICE_API_KEY", "")
+    assert Settings().service_api_key is None
