@@ -79,6 +79,7 @@ deploy-lint: ## Check the Dockerfiles and the compose file, with the tools that 
 chart-files: # What the chart has to hold itself: Helm and Argo CD read nothing outside of its folder
 	@mkdir -p deploy/helm/realtor/files/rules deploy/helm/realtor/files/dashboards
 	@cp dagster.yaml deploy/helm/realtor/files/
+	@cp deploy/compose/init.sql deploy/helm/realtor/files/postgres.sql
 	@rm -f deploy/helm/realtor/files/rules/*.yml deploy/helm/realtor/files/dashboards/*.json
 	@cp deploy/observability/prometheus/rules/*.yml deploy/helm/realtor/files/rules/
 	@cp deploy/observability/grafana/dashboards/*.json deploy/helm/realtor/files/dashboards/

@@ -148,6 +148,7 @@ def test_the_chart_holds_copies_of_the_repositorys_own_files() -> None:
     observability = ROOT / "deploy/observability"
     sources = {
         "dagster.yaml": ROOT / "dagster.yaml",
+        "postgres.sql": ROOT / "deploy/compose/init.sql",
         **{f"rules/{each.name}": each for each in observability.glob("prometheus/rules/*.yml")},
         **{
             f"dashboards/{each.name}": each
@@ -156,7 +157,7 @@ def test_the_chart_holds_copies_of_the_repositorys_own_files() -> None:
     }
     files = CHART / "files"
     copies = {str(each.relative_to(files)) for each in files.rglob("*") if each.is_file()}
-    assert copies - {"postgres.sql"} == set(sources), "run `make chart-files`"
+    assert copies == set(sources), "run `make chart-files`"
     for name, source in sources.items():
         assert (files / name).read_bytes() == source.read_bytes(), "run `make chart-files`"
 
@@ -204,10 +205,8 @@ def test_the_clusters_databases_are_those_of_one_machine(postgres: EmbeddedPostg
         assert len(told) == (len(DATABASES) + 2) * len(ROLES)
         assert told == _connections(postgres.admin_url)
         for role, (database, _) in ROLES.items():
-            owner = "RAW_OWNER" if role == "realtor_raw_owner" else role.split("_")[-1].upper()
-            [password] = [
-                passwords[each] for each in passwords if each.endswith(f"{owner}_PASSWORD")
-            ]
+            prefix = role.removeprefix("realtor_").upper()
+            password = passwords[f"{prefix}_DB_PASSWORD"]
             with psycopg.connect(
                 host="127.0.0.1",
                 port=server.cluster.port,
@@ -259,7 +258,7 @@ def test_releases_of_one_component_each_are_the_whole() -> None:
     ("unset", "component", "told"),
     [
         ("secrets.databases", "mlflow", "secrets.databases is not set"),
-        ("secrets.storage", "s3", "secrets.storage is not set"),
+        ("secrets.storage.pipeline", "s3", "secrets.storage.pipeline is not set"),
         ("secrets.service", "service", "secrets.service is not set"),
         ("secrets.postgres", "postgres", "secrets.postgres is not set"),
         ("upstream.url", "dagster", "upstream.url is not set"),

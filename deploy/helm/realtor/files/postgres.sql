@@ -1,26 +1,36 @@
--- Four databases and a role for each program; each role may connect to its own database only.
--- Run once, by the image, in an empty data folder. As realtor_local/postgres.py does it.
-\set ON_ERROR_STOP on
-\getenv raw_owner REALTOR_RAW_OWNER_PASSWORD
-\getenv raw REALTOR_RAW_PASSWORD
-\getenv service REALTOR_SERVICE_PASSWORD
-\getenv clean REALTOR_CLEAN_PASSWORD
-\getenv dagster DAGSTER_PASSWORD
-\getenv mlflow MLFLOW_PASSWORD
+-- Four databases and their roles, each of which may connect to its own only; the same as
+-- realtor_local/postgres.py makes. Again and again: passwords become those of the environment.
+REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
 
-CREATE ROLE realtor_raw_owner LOGIN PASSWORD :'raw_owner';
-CREATE ROLE realtor_raw LOGIN PASSWORD :'raw';
-CREATE ROLE realtor_service LOGIN PASSWORD :'service';
-CREATE ROLE realtor_clean LOGIN PASSWORD :'clean';
-CREATE ROLE dagster LOGIN PASSWORD :'dagster';
-CREATE ROLE mlflow LOGIN PASSWORD :'mlflow';
+\getenv realtor_raw_owner RAW_OWNER_DB_PASSWORD
+\getenv realtor_raw RAW_DB_PASSWORD
+\getenv realtor_service SERVICE_DB_PASSWORD
+\getenv realtor_clean CLEAN_DB_PASSWORD
+\getenv dagster DAGSTER_DB_PASSWORD
+\getenv mlflow MLFLOW_DB_PASSWORD
+\getenv exporter EXPORTER_DB_PASSWORD
 
-CREATE DATABASE realtor_raw OWNER realtor_raw_owner;
-CREATE DATABASE realtor_clean OWNER realtor_clean;
-CREATE DATABASE dagster OWNER dagster;
-CREATE DATABASE mlflow OWNER mlflow;
+SELECT format('CREATE ROLE %I LOGIN', role)
+FROM unnest(ARRAY['realtor_raw_owner', 'realtor_raw', 'realtor_service', 'realtor_clean', 'dagster',
+                  'mlflow', 'exporter']) AS role
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) \gexec
 
-REVOKE CONNECT ON DATABASE postgres, template1, realtor_raw, realtor_clean, dagster, mlflow FROM PUBLIC;
+ALTER ROLE realtor_raw_owner PASSWORD :'realtor_raw_owner';
+ALTER ROLE realtor_raw PASSWORD :'realtor_raw';
+ALTER ROLE realtor_service PASSWORD :'realtor_service';
+ALTER ROLE realtor_clean PASSWORD :'realtor_clean';
+ALTER ROLE dagster PASSWORD :'dagster';
+ALTER ROLE mlflow PASSWORD :'mlflow';
+ALTER ROLE exporter PASSWORD :'exporter';
+GRANT pg_monitor TO exporter;
+GRANT CONNECT ON DATABASE postgres TO exporter;
+
+SELECT format('CREATE DATABASE %I OWNER %I', name, owner)
+FROM (VALUES ('realtor_raw', 'realtor_raw_owner'), ('realtor_clean', 'realtor_clean'),
+             ('dagster', 'dagster'), ('mlflow', 'mlflow')) AS wanted (name, owner)
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = name) \gexec
+
+REVOKE CONNECT ON DATABASE realtor_raw, realtor_clean, dagster, mlflow FROM PUBLIC;
 GRANT CONNECT ON DATABASE realtor_raw TO realtor_raw_owner, realtor_raw, realtor_service;
 GRANT CONNECT ON DATABASE realtor_clean TO realtor_clean;
 GRANT CONNECT ON DATABASE dagster TO dagster;

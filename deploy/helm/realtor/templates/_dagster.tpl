@@ -58,7 +58,7 @@ run_launcher:
 {{/* Of every Dagster process: its storage and its logs. */}}
 {{- define "realtor.dagsterEnv" -}}
 - {name: DAGSTER_HOME, value: {{ include "realtor.dagsterHome" $ }}}
-{{ include "realtor.storageEnv" $ }}
+{{ include "realtor.storageEnv" (list $ "pipeline") }}
 {{- include "realtor.secretEnv" (list $ "databases" "DAGSTER_POSTGRES_URL") }}
 {{- end }}
 

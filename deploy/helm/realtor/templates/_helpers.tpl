@@ -34,9 +34,11 @@ labels:
 {{- end -}}
 {{- end }}
 
-{{/* (root, secret): the name of an existing Secret. */}}
+{{/* (root, secret): the name of an existing Secret; `storage.mlflow` is a secret of secrets.storage. */}}
 {{- define "realtor.secret" -}}
-{{- required (printf "secrets.%s is not set: the name of an existing Secret, whose keys docs/KUBERNETES.md lists" (index . 1)) (index (index . 0).Values.secrets (index . 1)) -}}
+{{- $name := dict "of" (index . 0).Values.secrets -}}
+{{- range splitList "." (index . 1) }}{{ $_ := set $name "of" (index $name.of .) }}{{ end -}}
+{{- required (printf "secrets.%s is not set: the name of an existing Secret, whose keys docs/KUBERNETES.md lists" (index . 1)) $name.of -}}
 {{- end }}
 
 {{/* (root, secret, key...): each key of a Secret as the variable of the same name. */}}
@@ -55,13 +57,14 @@ labels:
 {{- end }}
 {{- end }}
 
+{{/* (root, whose): the object store, with the keys of pipeline, mlflow or service. */}}
 {{- define "realtor.storageEnv" -}}
-{{- $storage := .Values.storage -}}
+{{- $storage := (index . 0).Values.storage -}}
 - {name: AWS_DEFAULT_REGION, value: {{ $storage.region | quote }}}
 {{- with $storage.endpoint }}
 - {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
 {{- end }}
-{{- include "realtor.secretEnv" (list $ "storage" "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY") }}
+{{- include "realtor.secretEnv" (list (index . 0) (printf "storage.%s" (index . 1)) "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY") }}
 {{- end }}
 
 {{- define "realtor.storageUrl" -}}
