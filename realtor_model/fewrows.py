@@ -106,8 +106,9 @@ class FewRows:
                 entry += first
             right = entries.take(entry) >= self._threshold.take(at)
             at = self._children.take((at << 1) + right)
-        leaves = self._value.take(at).reshape(n, len(self._base), -1)
-        base = np.broadcast_to(self._base[:, None], (n, len(self._base), 1))
+        outputs = len(self._base)
+        leaves = self._value.take(at).reshape(n, outputs, len(self._roots) // outputs)
+        base = np.broadcast_to(self._base[:, None], (n, outputs, 1))
         # One by one in float32, as XGBoost adds: a sum in pairs would round differently.
         totals: Matrix = np.add.accumulate(np.concatenate([base, leaves], 2), axis=2)[:, :, -1]
         return totals
