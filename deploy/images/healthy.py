@@ -1,6 +1,6 @@
 """`python healthy.py URL`: exit status 0 when what is there is well, 1 and the reason when not.
 
-http://… answers with a 2xx; grpc://… is a Dagster code server. Importing Dagster to ask takes seconds.
+http://… answers with a 2xx; grpc://… is a Dagster code server, asked without importing Dagster.
 """
 
 import sys
