@@ -15,7 +15,7 @@ export DOCKER_HOST=unix://$folder/podman.sock
 podman system service --time 0 "$DOCKER_HOST" 2> "$folder/service.log" &
 service=$!
 (
-    while sleep 2; do
+    while sleep 5; do
         for each in $(podman ps --quiet --filter status=running); do
             timeout 30 podman healthcheck run "$each" > /dev/null 2>&1 || true
         done
