@@ -5,9 +5,8 @@
 Listings of a synthetic market (each multiple is another draw of the same market) lie as Parquet
 partitions in a folder. Memory and valuation are measured over 1, 4 and 16 times the rows, whole
 trainings over 1 and 4 times (`--train`), each on workers that are new, so their peak is that run's
-alone. The baselines are the
-code of one machine on the same rows: `write_valuations`, `realtor score`, `train_model`; on the
-same cores, so they say what the distribution costs, and more machines what it gives. Exit status 1
+alone. The baselines are the code of one machine on the same rows: `write_valuations`, `realtor
+score`, `train_model`; on the same cores, so they say what the distribution costs. Exit status 1
 when a figure misses its target.
 """
 
