@@ -297,7 +297,7 @@ def measure(rows: int, value: Sequence[int], train: Sequence[int], seed: int) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=100_000, help="of one draw, %(default)s")
+    parser.add_argument("--rows", type=int, default=200_000, help="of one draw, %(default)s")
     parser.add_argument(
         "--value", type=int, nargs="+", default=[1, 4, 16], help="multiples, two at least"
     )
