@@ -5,9 +5,8 @@
 Listings of a synthetic market (each multiple is another draw of the same market) lie as Parquet
 partitions in a folder. Memory and valuation are measured over 1, 4 and 16 times the rows, whole
 trainings over 1 and 4 times (`--train`), each on workers that are new, so their peak is that run's
-alone. The baselines are the
-code of one machine on the same rows: `write_valuations`, `realtor score`, `train_model`; on the
-same cores, so they say what the distribution costs, and more machines what it gives. Exit status 1
+alone. The baselines are the code of one machine on the same rows: `write_valuations`, `realtor
+score`, `train_model`; on the same cores, so they say what the distribution costs. Exit status 1
 when a figure misses its target.
 """
 
@@ -298,7 +297,7 @@ def measure(rows: int, value: Sequence[int], train: Sequence[int], seed: int) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=100_000, help="of one draw, %(default)s")
+    parser.add_argument("--rows", type=int, default=200_000, help="of one draw, %(default)s")
     parser.add_argument(
         "--value", type=int, nargs="+", default=[1, 4, 16], help="multiples, two at least"
     )
