@@ -1,5 +1,6 @@
 """The app in a real browser: the five main paths in both languages, and no request to elsewhere."""
 
+import os
 import re
 import shutil
 import sys
@@ -61,8 +62,11 @@ def t(request: pytest.FixtureRequest) -> Texts:
 
 
 @pytest.fixture
-def page(browser: Browser, app: Server) -> Iterator[Page]:
-    """A page whose every request goes to the app, and which reports no error of its own."""
+def page(request: pytest.FixtureRequest, browser: Browser, app: Server) -> Iterator[Page]:
+    """A page whose every request goes to the app, and which reports no error of its own.
+
+    How it looks at the end goes into the folder $SCREENSHOTS, where that is set.
+    """
     context = browser.new_context(viewport=WIDE, locale="en-US", accept_downloads=True)
     page = context.new_page()
     elsewhere: list[str] = []
@@ -73,6 +77,8 @@ def page(browser: Browser, app: Server) -> Iterator[Page]:
     page.on("pageerror", lambda error: broken.append(str(error)))
     page.set_default_timeout(60_000)
     yield page
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{request.node.name}.png", full_page=True)
     context.close()
     assert not elsewhere, "the app asks the network for nothing"
     assert not broken

@@ -1,0 +1,118 @@
+"""The workflows: what they run is pinned, they may do little, their scripts do what they say."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+GITHUB = ROOT / ".github"
+WORKFLOWS = sorted(GITHUB.glob("workflows/*.yml"))
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+IMAGES = {"dagster", "serving", "ui", "mlflow", "load"}
+
+
+def workflow(path: Path) -> dict[str, Any]:
+    # YAML 1.1 reads the key `on` as true.
+    described: dict[str, Any] = yaml.safe_load(path.read_text())
+    return described
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    used = re.findall(r"uses: (.*)", path.read_text())
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_jobs_may_do_little_and_end(path: Path) -> None:
+    described = workflow(path)
+    assert described["permissions"] == {}
+    assert described["concurrency"]["group"]
+    for name, job in described["jobs"].items():
+        assert 0 < job["timeout-minutes"] <= 60, name
+        assert job["permissions"], name
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False, name
+
+
+@pytest.mark.skipif(
+    shutil.which("zizmor") is None or shutil.which("actionlint") is None,
+    reason="zizmor and actionlint are not on PATH: `make helm-test` fetches them",
+)
+@pytest.mark.parametrize("command", [["actionlint"], ["zizmor", "--offline", ".github"]], ids=str)
+def test_the_linters_find_nothing(command: list[str]) -> None:
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("realtor_ui/app.py", {"ui"}),
+        ("realtor_serving/gate.py", {"dagster", "serving"}),
+        ("realtor_serving/locustfile.py", {"dagster", "serving", "load"}),
+        ("realtor_model/bundle.py", {"dagster", "serving"}),
+        ("uv.lock", IMAGES),
+        ("docs/MODEL.md", set()),
+    ],
+)
+def test_images_are_built_whose_files_changed(file: str, images: set[str], tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=a tester", "-c", "user.email=tester@example.org"]
+        told = subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        return told.stdout.strip()
+
+    def changed(before: str) -> set[str]:
+        told = subprocess.run(
+            [GITHUB / "changed-images.sh", before, "HEAD"],
+            cwd=tmp_path, check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        return set(json.loads(told.removeprefix("images=")))
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "-m", "before")
+    before = git("rev-parse", "HEAD")
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("new")
+    git("add", "--all")
+    git("commit", "--quiet", "-m", "after")
+
+    assert changed(before) == images
+    assert changed("0" * 40) == IMAGES
+    assert changed("") == IMAGES
+
+
+def test_digests_are_written_where_argo_cd_reads_them(tmp_path: Path) -> None:
+    values = tmp_path / "images.yaml"
+    values.write_text((ROOT / "deploy/argocd/images.yaml").read_text())
+    before = yaml.safe_load(values.read_text())["images"]
+    folder = tmp_path / "digests"
+    folder.mkdir()
+
+    def write() -> int:
+        command = [GITHUB / "write-digests.sh", folder, values]
+        return subprocess.run(command, capture_output=True).returncode
+
+    for value in (DIGEST, DIGEST.replace("0", "f")):
+        (folder / "serving").write_text(f"{value}\n")
+        assert write() == 0
+        after = yaml.safe_load(values.read_text())["images"]
+        assert after["digests"] == {**before["digests"], "serving": value}
+        assert after["registry"] == before["registry"]
+    (folder / "serving").write_text("latest\n")
+    assert write() == 1
+    (folder / "serving").unlink()
+    (folder / "another").write_text(f"{DIGEST}\n")
+    assert write() == 1
+    assert set(before["digests"]) == IMAGES
