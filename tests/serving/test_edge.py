@@ -452,15 +452,22 @@ def test_what_is_in_progress_is_answered_when_the_service_ends(
     bundle: Path, tmp_path: Path
 ) -> None:
     variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
-    with run_service(tmp_path, **variables) as service, ThreadPoolExecutor() as pool:
+    count = 12
+    with run_service(tmp_path, **variables) as service, ThreadPoolExecutor(count) as pool:
         answers = [
             pool.submit(service.post, "/predict-batch", {"properties": [HOUSE] * 10_000})
-            for _ in range(3)
+            for _ in range(count)
         ]
-        wait_for(lambda: _in_progress(service) >= 4, "the batches to be worked on", 30)
+
+        def all_taken_and_some_unanswered() -> bool:
+            answered = sum(each.done() for each in answers)
+            working = _in_progress(service) - 1
+            return working >= 2 and answered + working >= count
+
+        wait_for(all_taken_and_some_unanswered, "the batches to be worked on", 60)
         service.process.terminate()
 
-        assert [each.result().status_code for each in answers] == [200] * 3
+        assert [each.result().status_code for each in answers] == [200] * count
         assert service.process.wait(timeout=60) == 0
 
 
