@@ -160,13 +160,12 @@ class ValuationModel:
                     f"{place} is not among the listings learned from: the home is valued by what "
                     "surrounds it"
                 )
-        for name, (low, high) in self.encoder.ranges.items():
-            values = columns[name]
-            for row in np.flatnonzero((values < low) | (values > high)).tolist():
-                texts.setdefault(row, []).append(
-                    f"{name} {values[row]:,.10g} is outside the range learned from, "
-                    f"{low:,.6g} to {high:,.6g} {RANGES[name].unit}"
-                )
+        for name, row in self.encoder.outside(columns):
+            low, high = self.encoder.ranges[name]
+            texts.setdefault(row, []).append(
+                f"{name} {columns[name][row]:,.10g} is outside the range learned from, "
+                f"{low:,.6g} to {high:,.6g} {RANGES[name].unit}"
+            )
         return texts
 
     def save(self, path: Path) -> None:

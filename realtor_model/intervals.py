@@ -34,7 +34,7 @@ BANDS = 5
 # With fewer calibration rows in each band its margin is noise: then there is one band.
 MIN_BAND_ROWS = 50
 
-# Spans need fewer rows than values do, and each quantile costs as much as a model.
+# Spans need fewer rows than values do.
 _MOST_ROWS = 30_000
 _ROUNDS = 100
 _SETTINGS: Mapping[str, Any] = {
@@ -45,10 +45,14 @@ _SETTINGS: Mapping[str, Any] = {
     "min_child_weight": 20.0,
     "subsample": 0.7,
     "colsample_bynode": 0.3,
+    # A tree for all quantiles instead of one for each: narrower ranges, a quarter of the time.
+    "multi_strategy": "multi_output_tree",
 }
 _QUANTILES = np.array(
     [0.5, *(level for c in COVERAGES for level in ((1.0 - c) / 2.0, (1.0 + c) / 2.0))]
 )
+# Where each lies when they are in order.
+_RANKS = np.argsort(np.argsort(_QUANTILES)).tolist()
 
 
 class Spans:
@@ -81,13 +85,9 @@ class Spans:
             else by_rows(self._booster.inplace_predict, rows)
         ).astype(np.float64)
         ordered = np.sort(values, axis=1)
-        ranks = np.argsort(np.argsort(_QUANTILES))
-        centre = ordered[:, ranks[0]]
+        spans = ordered - ordered[:, _RANKS[:1]]
         return {
-            coverage: (
-                ordered[:, ranks[1 + 2 * i]] - centre,
-                ordered[:, ranks[2 + 2 * i]] - centre,
-            )
+            coverage: (spans[:, _RANKS[1 + 2 * i]], spans[:, _RANKS[2 + 2 * i]])
             for i, coverage in enumerate(COVERAGES)
         }
 
@@ -163,11 +163,16 @@ class Calibration:
 
         The prediction always lies between them.
         """
-        band = np.searchsorted(np.array(self.edges), log_predicted, side="right")
-        margin = np.array(self.margins[coverage])[band]
+        edges, margins = self._arrays
+        margin = margins[coverage][edges.searchsorted(log_predicted, side="right")]
         low = log_predicted + np.minimum(below - margin, 0.0)
         high = log_predicted + np.maximum(above + margin, 0.0)
         return low, high
+
+    @cached_property
+    def _arrays(self) -> tuple[Floats, dict[float, Floats]]:
+        margins = {coverage: np.array(each) for coverage, each in self.margins.items()}
+        return np.array(self.edges), margins
 
 
 @dataclass(frozen=True)

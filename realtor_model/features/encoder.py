@@ -196,10 +196,17 @@ class FeatureEncoder:
 
     def unknown(self, columns: Columns, at: Located) -> dict[str, NDArray[np.bool_]]:
         """For state, city and zip_code: which rows (n,) name one that training never saw."""
-        return {
-            name: (at.codes[name] < 0) & pd.notna(columns[name])
-            for name in ("state", "city", "zip_code")
-        }
+        unknown = {}
+        for name in ("state", "city", "zip_code"):
+            mask = at.codes[name] < 0
+            unknown[name] = mask & pd.notna(columns[name]) if mask.any() else mask
+        return unknown
+
+    def outside(self, columns: Columns) -> list[tuple[str, int]]:
+        """Which bed, bath, acre_lot and house_size lie outside of `ranges`: name and row."""
+        values = _measures(columns)
+        at = np.argwhere((values < self._low) | (values > self._high))
+        return [(MEASURES[measure], row) for measure, row in at.tolist()]
 
     def described(self, columns: Columns) -> dict[str, NDArray[Any]]:
         """What the clean tables keep of n rows for people and analysis, and no model sees.
@@ -303,9 +310,7 @@ class FeatureEncoder:
 
     def _filled(self, columns: Columns) -> tuple[NDArray[np.bool_], Floats]:
         """Which of `MEASURES` are missing (4, n), and their values (4, n), held and imputed."""
-        values = np.empty((len(MEASURES), len(columns["status"])))
-        for row, name in enumerate(MEASURES):
-            values[row] = columns[name]
+        values = _measures(columns)
         missing = np.isnan(values)
         # np.clip takes 5 times as long for the one row of a request.
         held = np.minimum(np.maximum(values, self._low), self._high)
@@ -374,6 +379,14 @@ class FeatureEncoder:
         matrix[:, : len(computed)] = computed.T
         matrix[:, self._context_at] = self._looked_up[at.place]
         return matrix
+
+
+def _measures(columns: Columns) -> Floats:
+    """The values (4, n) of `MEASURES`."""
+    values = np.empty((len(MEASURES), len(columns["status"])))
+    for row, name in enumerate(MEASURES):
+        values[row] = columns[name]
+    return values
 
 
 _UNKNOWN = np.array([[0.0, np.nan, np.nan]])

@@ -14,6 +14,12 @@ VARIANTS = {
     "bagged": {"max_depth": 5, "num_parallel_tree": 4, "subsample": 0.5, "base_score": 11.7},
     "stumps": {"max_depth": 1},
     "quantiles": {"max_depth": 4, "objective": "reg:quantileerror", "quantile_alpha": QUANTILES},
+    "vectors": {
+        "max_depth": 4,
+        "objective": "reg:quantileerror",
+        "quantile_alpha": QUANTILES,
+        "multi_strategy": "multi_output_tree",
+    },
     "flat": {"max_depth": 3, "gamma": 1e9},
 }
 FEATURES = 6
