@@ -36,12 +36,12 @@ MIN_BAND_ROWS = 50
 
 # Spans need fewer rows than values do.
 _MOST_ROWS = 30_000
-_ROUNDS = 100
+_ROUNDS = 50
 _SETTINGS: Mapping[str, Any] = {
     "objective": "reg:quantileerror",
     "tree_method": "hist",
     "max_depth": 4,
-    "learning_rate": 0.08,
+    "learning_rate": 0.16,
     "min_child_weight": 20.0,
     "subsample": 0.7,
     "colsample_bynode": 0.3,

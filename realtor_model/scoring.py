@@ -17,7 +17,9 @@ from pydantic import ValidationError
 from realtor_model.bundle import ValuationModel
 from realtor_model.features import as_sold, columns_from_properties, take
 from realtor_model.listing import (
+    FIRST_DATE,
     INPUTS,
+    LAST_DATE,
     NUMBERS,
     RANGES,
     STATUSES,
@@ -109,6 +111,8 @@ def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
         values = received.get(name)
         if name in NUMBERS:
             columns[name], odd = _numbers(name, values, n)
+        elif name == "prev_sold_date" and values is not None and _is_day(values.type):
+            columns[name], odd = _days(values)
         else:
             columns[name], odd = _distinct(name, values, n)
         suspect |= odd
@@ -117,7 +121,7 @@ def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
     rows = np.flatnonzero(suspect)
     if len(rows):
         chosen = pa.array(rows)
-        taken = [pc.take(each, chosen).to_pylist() for each in received.values()]
+        taken = [_listed(pc.take(each, chosen)) for each in received.values()]
         entries = (dict(zip(received, row, strict=True)) for row in zip(*taken, strict=True))
         chosen_rows = zip(rows.tolist(), entries, strict=True)
         for row, error in _read_one_by_one(chosen_rows, columns).items():
@@ -176,6 +180,22 @@ def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
     return column
 
 
+def _listed(column: pa.Array) -> list[Any]:
+    """The values as Python has them; in place of a date that it has not, what is wrong with it."""
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        return [_alone(each) for each in column]
+
+
+def _alone(entry: pa.Scalar) -> Any:
+    try:
+        return entry.as_py()
+    except (OverflowError, ValueError) as problem:
+        # Anew, without the frames that hold the table.
+        return type(problem)(*problem.args)
+
+
 def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.float64], Mask]:
     """The values, NaN where there is none, and which have to be looked at one by one."""
     if received is None:
@@ -189,7 +209,7 @@ def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.f
     try:
         numbers = pc.cast(received, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        numbers = np.array([_float(value) for value in received.to_pylist()], np.float64)
+        numbers = np.array([_float(value) for value in _listed(received)], np.float64)
     return _possible(name, np.where(given, numbers, np.nan), given)
 
 
@@ -214,6 +234,13 @@ def _float(value: object) -> float:
         return np.nan
 
 
+def _days(received: pa.Array) -> tuple[NDArray[Any], Mask]:
+    """Dates, NaT where there is none, and which are none that a home can have."""
+    days = received.to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    odd: Mask = (days < np.datetime64(FIRST_DATE)) | (days > np.datetime64(LAST_DATE))
+    return days, odd
+
+
 def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any], Mask]:
     """Texts and dates: each distinct value is read once."""
     nothing, fine = _parsed(name, [None])
@@ -223,7 +250,7 @@ def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any
         encoded = pc.dictionary_encode(received)
     except pa.ArrowNotImplementedError:
         return nothing.repeat(n), received.is_valid().to_numpy(zero_copy_only=False)
-    values = [*encoded.dictionary.to_pylist(), None]
+    values = [*_listed(encoded.dictionary), None]
     codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
     parsed, odd = _parsed(name, values)
     return parsed[codes], odd[codes]
@@ -275,6 +302,11 @@ def _read_one_by_one(
 def _missing(values: NDArray[np.object_]) -> Mask:
     missing: Mask = pd.isna(values)
     return missing
+
+
+def _is_day(kind: pa.DataType) -> bool:
+    """Dates and times that name a day, wherever one is."""
+    return bool(pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -30,7 +30,7 @@ _LONGEST_TENURE = 36_525.0
 _OLDEST_SALE_MONTH = -24
 _ACRES_FLOOR = 0.01
 # Rows that are transformed at a time: what stays in the processor's cache is quicker.
-_CHUNK = 16_384
+_CHUNK = 4_096
 
 # Listings of the parent that are added to each category (empirical Bayes, fixed weight).
 SMOOTHING: Mapping[str, float] = {

@@ -1,8 +1,9 @@
 """The categories that a listing names (state, zip, city, broker), and where they are looked up."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,8 @@ Ints = NDArray[np.int64]
 LEVELS = ("state", "zip3", "zip_code", "city", "brokered_by")
 # A text key for each row: a small table of rows is walked, a large one is made unique first.
 _ROWS_WALKED = 64
+# Places as they are written, whose codes are kept: 20 MB when each is as long as it may be.
+_REMEMBERED = 50_000
 COUNTRY = ""
 
 
@@ -71,8 +74,16 @@ class Places:
         )
         return {name: _level(name, counts[name], state_of) for name in LEVELS}
 
-    def find(self, state: str | None, city: str | None, zip_code: str | None) -> tuple[int, ...]:
-        """Codes of state, zip3, zip_code and city, and the row of the context."""
+    @cached_property
+    def find(self) -> Callable[[str | None, str | None, str | None], tuple[int, ...]]:
+        """Of a state, city and zip_code: the codes of state, zip3, zip_code and city, and the row
+        of the context.
+
+        It remembers: listings and requests name the same places again and again.
+        """
+        return lru_cache(maxsize=_REMEMBERED)(self._find)
+
+    def _find(self, state: str | None, city: str | None, zip_code: str | None) -> tuple[int, ...]:
         keys = _keys(state, city, zip_code, self.state_of)
         codes = (
             -1 if (key := keys[name]) is None else self.levels[name].codes.get(key, -1)

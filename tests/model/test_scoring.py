@@ -123,6 +123,36 @@ def test_odd_types(column: Any, words: str | None) -> None:
     assert np.isnan(homes.columns["bed"][1])
 
 
+@pytest.mark.parametrize(
+    "kind", ["date32", "date64", "timestamp[s]", "timestamp[us]", "timestamp[ns]",
+             "timestamp[s, tz=UTC]", "duration[s]"]
+)  # fmt: skip
+def test_a_date_beyond_all_calendars_spoils_no_other(kind: str) -> None:
+    zone = pa.timestamp("s", "UTC") if "tz" in kind else None
+    far = 2**30 if kind == "date32" else 2**62
+    column = pa.array([far, None, 0], zone or pa.type_for_alias(kind))
+    table = pa.table({"state": ["Ohio"] * 3, "bed": [3] * 3, "prev_sold_date": column})
+
+    homes = read_homes(table)
+
+    assert "must be a date YYYY-MM-DD" in homes.errors[0]
+    assert homes.errors[1] is None
+    assert np.isnat(homes.columns["prev_sold_date"][1])
+    assert homes.valid[2] == (kind != "duration[s]")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_day_of_a_time(unit: str) -> None:
+    times = [dt.datetime(1969, 12, 31, 23, 59), dt.datetime(2020, 2, 3, 10, 0), None]
+    column = pa.array(times, pa.timestamp(unit))
+    homes = read_homes(pa.table({"state": ["Ohio"] * 3, "bed": [3] * 3, "prev_sold_date": column}))
+
+    assert homes.valid.all()
+    assert homes.columns["prev_sold_date"].tolist() == [
+        dt.date(1969, 12, 31), dt.date(2020, 2, 3), None,
+    ]  # fmt: skip
+
+
 def test_estimates_are_those_of_a_request_row_by_row(model_of: ModelOf) -> None:
     model = model_of("xgboost")
     rows: list[dict[str, Any]] = [
