@@ -121,7 +121,7 @@ def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
     rows = np.flatnonzero(suspect)
     if len(rows):
         chosen = pa.array(rows)
-        taken = [_listed(pc.take(each, chosen)) for each in received.values()]
+        taken = [listed(pc.take(each, chosen)) for each in received.values()]
         entries = (dict(zip(received, row, strict=True)) for row in zip(*taken, strict=True))
         chosen_rows = zip(rows.tolist(), entries, strict=True)
         for row, error in _read_one_by_one(chosen_rows, columns).items():
@@ -180,7 +180,7 @@ def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
     return column
 
 
-def _listed(column: pa.Array) -> list[Any]:
+def listed(column: pa.Array) -> list[Any]:
     """The values as Python has them; in place of a date that it has not, what is wrong with it."""
     try:
         return list(column.to_pylist())
@@ -209,7 +209,7 @@ def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.f
     try:
         numbers = pc.cast(received, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        numbers = np.array([_float(value) for value in _listed(received)], np.float64)
+        numbers = np.array([_float(value) for value in listed(received)], np.float64)
     return _possible(name, np.where(given, numbers, np.nan), given)
 
 
@@ -250,7 +250,7 @@ def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any
         encoded = pc.dictionary_encode(received)
     except pa.ArrowNotImplementedError:
         return nothing.repeat(n), received.is_valid().to_numpy(zero_copy_only=False)
-    values = [*_listed(encoded.dictionary), None]
+    values = [*listed(encoded.dictionary), None]
     codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
     parsed, odd = _parsed(name, values)
     return parsed[codes], odd[codes]

@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from realtor_model.listing import INPUTS
-from realtor_model.scoring import ESTIMATES
+from realtor_model.scoring import ESTIMATES, listed
 from realtor_serving.requests import in_words
 from realtor_serving.schemas import MAX_BATCH
 from realtor_serving.valuation import ValuedBatch
@@ -63,10 +63,11 @@ def read_table(body: bytes, kind: str) -> pa.Table:
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
     """The inputs of each row; NaN is how some writers say that there is nothing."""
-    known = table.select([name for name in INPUTS if name in table.column_names])
+    known = [name for name in INPUTS if name in table.column_names]
+    rows = zip(*(listed(table.column(name)) for name in known), strict=True)
     return [
-        {name: None if value != value else value for name, value in row.items()}
-        for row in known.to_pylist()
+        {name: None if value != value else value for name, value in zip(known, row, strict=True)}
+        for row in rows
     ]
 
 

@@ -74,6 +74,20 @@ def test_a_table_comes_back_with_estimates(service: Server, kind: str) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("kind", [PARQUET, ARROW])
+def test_a_date_beyond_all_calendars_spoils_no_other(service: Server, kind: str) -> None:
+    dates = pa.array([2**30, 0], pa.date32())
+    sent = pa.Table.from_pylist([HOUSE, HOUSE]).append_column("prev_sold_date", dates)
+
+    answer = ask(service, write_table(sent, kind), kind, Accept=JSON)
+
+    assert answer.status_code == 200, answer.text
+    bad, good = answer.json()["results"]
+    assert "must be a date YYYY-MM-DD" in bad["error"]["detail"][0]["msg"]
+    assert good["valuation"]["price"] > 0
+
+
+@pytest.mark.integration
 def test_the_answers_format_can_be_asked_for(service: Server) -> None:
     as_json = ask(service, write_table(table(), PARQUET), PARQUET, Accept=JSON).json()
     assert (as_json["valued"], as_json["failed"]) == (2, 2)
