@@ -45,7 +45,8 @@ def _shown(value: object) -> Any:
     except (TypeError, ValueError):
         text = None
     if text is not None and len(text) <= MAX_SHOWN_VALUE:
-        return value
+        # What JSON makes of it: a tuple of a table's map, say, is a list.
+        return json.loads(text)
     return (str(value) if text is None else text)[:MAX_SHOWN_VALUE]
 
 

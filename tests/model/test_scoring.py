@@ -109,6 +109,13 @@ def test_typed_columns_are_read_as_a_request_reads_them(rows: list[dict[str, Any
         (pa.array([True, None]), "bed is True; it must be a number"),
         (pa.array([[3], None]), "bed is [3]; it must be a number"),
         (pa.array(["3", None]).dictionary_encode(), None),
+        (pa.array(["3", None], pa.string_view()), None),
+        (pa.array(["x", None], pa.string_view()), "bed is 'x'; it must be a number"),
+        (pa.RunEndEncodedArray.from_arrays([1, 2], [3, None]), None),
+        (
+            pa.array([[(1, 2)], None], pa.map_(pa.int8(), pa.int8())),
+            "bed is [(1, 2)]; it must be a number",
+        ),
         (pa.array([3, None], pa.int8()), None),
         (pa.chunked_array([pa.array([3.0]), pa.array([None], pa.float64())]), None),
     ],

@@ -88,6 +88,29 @@ def test_a_date_beyond_all_calendars_spoils_no_other(service: Server, kind: str)
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[(1, 2)], None], pa.map_(pa.int8(), pa.int8())),
+        pa.array([{"size": 3}, None]),
+        pa.array([b"\xff\x00", None]),
+    ],
+)
+@pytest.mark.parametrize("name", ["bath", "city", "prev_sold_date"])
+def test_what_no_input_can_be_is_named(service: Server, name: str, column: pa.Array) -> None:
+    sent = pa.Table.from_pylist([HOUSE, HOUSE])
+    at = sent.schema.get_field_index(name)
+    sent = (sent if at < 0 else sent.remove_column(at)).append_column(name, column)
+
+    answer = ask(service, write_table(sent, ARROW), ARROW, Accept=JSON)
+
+    assert answer.status_code == 200, answer.text
+    bad, good = answer.json()["results"]
+    assert bad["error"]["detail"][0]["loc"] == [name]
+    assert good["error"] is None
+
+
+@pytest.mark.integration
 def test_the_answers_format_can_be_asked_for(service: Server) -> None:
     as_json = ask(service, write_table(table(), PARQUET), PARQUET, Accept=JSON).json()
     assert (as_json["valued"], as_json["failed"]) == (2, 2)
