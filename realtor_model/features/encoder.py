@@ -564,6 +564,10 @@ def _sale(columns: Columns, as_of: np.datetime64[Any]) -> _Sale:
     date = columns["prev_sold_date"]
     sold = columns["status"] == "sold"
     known = ~np.isnat(date)
+    if not known.any():
+        # As everything that is valued: a home is valued as if it were sold, and now.
+        nothing = np.zeros(len(date), np.int64)
+        return _Sale(sold, known, known, nothing.astype(np.float64), nothing, nothing)
     outcome = sold & known
     today = np.array(as_of)
     days = (today - date).astype(np.float64)
