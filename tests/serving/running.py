@@ -144,7 +144,7 @@ def run_server(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=kept | {"NO_PROXY": "127.0.0.1,localhost", **environment},
+            env=kept | {"NO_PROXY": "*", **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -175,11 +175,15 @@ def wait_for(condition: Any, what: str, seconds: float = START_SECONDS) -> None:
 
 @contextmanager
 def run_service(
-    folder: Path, *, source: str = "realtor_serving.service:ValuationService", **variables: str
+    folder: Path,
+    *,
+    source: str = "realtor_serving.service:ValuationService",
+    host: str = "127.0.0.1",
+    **variables: str,
 ) -> Iterator[Server]:
     """The BentoML service on a free port; `variables` are environment variables."""
     port = str(free_port())
-    command = [sys.executable, "-m", "bentoml", "serve", source, "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "bentoml", "serve", source, "--host", host]
     command += ["--port", port]
     if ":" in source:
         command += ["--working-dir", str(ROOT)]
@@ -190,5 +194,5 @@ def run_service(
         "MLFLOW_TRACKING_URI": "",
         **variables,
     }
-    with run_server(command, f"http://127.0.0.1:{port}", "/livez", folder, environment) as server:
+    with run_server(command, f"http://{host}:{port}", "/livez", folder, environment) as server:
         yield server

@@ -185,6 +185,32 @@ def test_who_comes_through_a_proxy_on_this_machine_is_outside(header: str) -> No
     assert answer.status_code == 403
 
 
+@pytest.mark.integration
+def test_from_another_address_a_reload_needs_a_key(bundle: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: it tells which address of this machine would be used.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        address = probe.getsockname()[0]
+    variables = {
+        "REALTOR_CHAMPION_BUNDLE": str(bundle),
+        "REALTOR_SERVICE_ALLOWED_HOSTS": address,
+        "REALTOR_SERVICE_API_KEYS": HASH,
+    }
+
+    with run_service(tmp_path, host=address, **variables) as server:
+        without = server.post("/reload-model")
+        wrong = server.post("/reload-model", headers={"Authorization": f"Bearer {KEY}x"})
+        right = server.post("/reload-model", headers={"Authorization": f"Bearer {KEY}"})
+        valued = server.post("/predict", HOUSE)
+
+    assert (without.status_code, wrong.status_code) == (401, 401)
+    assert right.status_code == 200, right.text
+    assert valued.status_code == 200
+
+
 def test_loopback_need_not_be_trusted() -> None:
     assert ask(app(REALTOR_SERVICE_TRUST_LOOPBACK="false"), "POST", "/write").status_code == 403
 
