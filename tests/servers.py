@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import httpx
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from realtor_local.ports import free_port
 
@@ -140,7 +140,7 @@ def upstream(folder: Path, *options: str) -> Iterator[Upstream]:
 
 
 @contextmanager
-def listening(app: Starlette) -> Iterator[str]:
+def listening(app: ASGIApp) -> Iterator[str]:
     """`app` on a free port of a real server, in a thread of this process; yields its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))

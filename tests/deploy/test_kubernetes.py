@@ -260,6 +260,7 @@ def test_releases_of_one_component_each_are_the_whole() -> None:
         ("secrets.databases", "mlflow", "secrets.databases is not set"),
         ("secrets.storage.pipeline", "s3", "secrets.storage.pipeline is not set"),
         ("secrets.service", "service", "secrets.service is not set"),
+        ("secrets.service", "monitoring", "secrets.service is not set"),
         ("secrets.postgres", "postgres", "secrets.postgres is not set"),
         ("upstream.url", "dagster", "upstream.url is not set"),
         ("images.registry", "ui", "images.registry is not set"),
@@ -353,6 +354,29 @@ def test_secrets_come_from_secrets(rendered: list[Object]) -> None:
             assert not container.get("envFrom"), name
     assert found > 20
     assert not re.search(r"postgresql://[^$]*:[^$]*@", yaml.safe_dump_all(rendered))
+
+
+@needs_helm
+def test_a_service_that_asks_all_for_a_key_still_has_its_app_and_its_metrics() -> None:
+    objects = template("-f", IN_CLUSTER, "--set", "service.env.REALTOR_SERVICE_KEYS_FOR=all")
+    [endpoint] = [
+        each["spec"]["endpoints"][0]
+        for each in objects
+        if each["kind"] == "ServiceMonitor" and each["metadata"]["name"] == "realtor-service"
+    ]
+    secret = {"name": "realtor-service", "key": "REALTOR_PROMETHEUS_API_KEY"}
+    assert endpoint["authorization"] == {"credentials": secret}
+    keys = {
+        (name, variable["name"])
+        for name, pod in pods(objects)
+        for container in containers(pod)
+        for variable in container["env"]
+        if variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == "realtor-service"
+    }
+    assert keys == {
+        ("Deployment/realtor-dagster-code", "REALTOR_SERVICE_API_KEY"),
+        ("Deployment/realtor-ui", "REALTOR_APP_API_KEY"),
+    }
 
 
 @needs_helm
