@@ -247,9 +247,18 @@ def ingest(
 def train() -> None:
     """Build the features, train the candidates and let the best one challenge Production.
 
-    Runs the Dagster jobs `clean` and `train`. Exit codes: 0 both succeeded, 1 one failed.
+    Runs the Dagster jobs `clean` and `train`, and tells what was decided.
+
+    Exit codes: 0 both succeeded, whatever was decided; 1 one failed.
     """
-    _run_jobs(["clean", "train"])
+    from realtor_local.history import read_history, tell_news
+    from realtor_local.lineage import run_jobs
+
+    environment, console = _platform(), _console()
+    databases = (environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"])
+    before = read_history(*databases)
+    run_jobs(_dagster_url(environment), ["clean", "train"], console)
+    tell_news(before, read_history(*databases), console)
 
 
 _Approver = Annotated[
@@ -519,12 +528,6 @@ def _release(action: str, *version: str, approver: str, **how: str | None) -> No
     if record.decision == "rejected":
         raise RealtorError(record.reason)
     _reload(console, environment)
-
-
-def _run_jobs(jobs: list[str]) -> None:
-    from realtor_local.lineage import run_jobs
-
-    run_jobs(_dagster_url(_platform()), jobs, _console())
 
 
 def _dagster_url(environment: Mapping[str, str]) -> str:
