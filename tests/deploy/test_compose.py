@@ -1,8 +1,10 @@
 """What can be seen of images and compose without running them; `make compose-test` runs them."""
 
+import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,20 @@ def test_no_secret_has_a_default() -> None:
     secrets = re.findall(r"\$\{(\w*(?:PASSWORD|_KEY|SHA256))\b(:?[?-]?)", text)
     assert len({name for name, _ in secrets}) > 10
     assert {rule for _, rule in secrets} == {":?"}
+
+
+def test_the_service_knows_the_hash_of_every_key(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    subprocess.run([sys.executable, COMPOSE / "make_env.py", "tag", file], check=True)
+    made = dict(re.findall(r"^(\w+)=(.*)$", file.read_text(), re.M))
+    keys = {name: value for name, value in made.items() if name.endswith("_API_KEY")}
+    known = SERVICES["service"]["environment"]["REALTOR_SERVICE_API_KEYS"]
+
+    assert set(re.findall(r"\{(\w+)_SHA256:\?\}", known)) == set(keys)
+    for name, key in keys.items():
+        assert made[f"{name}_SHA256"] == hashlib.sha256(key.encode()).hexdigest()
+    assert len(set(keys.values())) == len(keys) == 3
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_every_variable_without_a_default_is_in_the_example() -> None:

@@ -390,10 +390,10 @@ def test_only_migration_and_backup_know_the_owner_of_raw(rendered: list[Object])
         for container in containers(pod)
         if any(each["name"] == "REALTOR_RAW_OWNER_DATABASE_URL" for each in container["env"])
     ]
-    assert sorted(knowing) == [
+    assert set(knowing) - {("Job/realtor-restore", "backup")} == {
         ("CronJob/realtor-backup", "backup"),
         ("Deployment/realtor-dagster-code", "migrate"),
-    ]
+    }
 
 
 @needs_helm
