@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,7 @@ from realtor_local.errors import RealtorError
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
+_DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
 
 class BackupError(RealtorError):
@@ -78,6 +81,20 @@ def save(platform: Platform, folder: Path, console: Console) -> None:
         made.rename(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     console.print(f"{folder}: {len(manifest['files'])} files, {size / 1024**2:,.1f} MB")
+
+
+def save_and_keep(platform: Platform, folder: Path, keep: int, console: Console) -> None:
+    """Write a backup into `folder`, named after the time, and keep the newest `keep` of these.
+
+    Raises BackupError; then none is removed.
+    """
+    save(platform, folder / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"), console)
+    dated = [
+        each.parent for each in folder.glob(f"*/{MANIFEST}") if _DATED.fullmatch(each.parent.name)
+    ]
+    for old in sorted(dated)[:-keep]:
+        shutil.rmtree(old)
+        console.print(f"{old} is removed: the newest {keep} are kept")
 
 
 def restore(folder: Path, platform: Platform, console: Console, *, again: Path) -> None:

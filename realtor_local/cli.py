@@ -101,27 +101,31 @@ def down(
 @app.command()
 def backup(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
-    artifacts: Annotated[
-        str | None,
-        typer.Option(help="Where MLflow keeps artifacts (s3://…), if not in REALTOR_HOME."),
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Save into a new folder in FOLDER, named after the time, and remove all but the"
+            " newest N of those.",
+        ),
     ] = None,
 ) -> None:
     """Save the four databases and the stores into FOLDER, while the platform runs.
 
     Exit codes: 0 saved, 1 FOLDER exists or a database does not answer; then nothing is left of it.
     """
-    from realtor_local.backup import save
+    from realtor_local.backup import save, save_and_keep
 
-    save(_stack().contents(artifacts), folder, _console())
+    if keep is None:
+        save(_stack().contents(), folder, _console())
+    else:
+        save_and_keep(_stack().contents(), folder, keep, _console())
 
 
 @app.command()
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `realtor backup` made.")],
-    artifacts: Annotated[
-        str | None,
-        typer.Option(help="Where MLflow keeps artifacts (s3://…), if not in REALTOR_HOME."),
-    ] = None,
 ) -> None:
     """Bring back what `realtor backup` saved, into a platform that is down and empty.
 
@@ -129,7 +133,7 @@ def restore(
     that would be lost.
     """
     console = _console()
-    _stack().restore(folder, artifacts)
+    _stack().restore(folder)
     console.print(f"{folder} is restored. `realtor up` starts it.")
 
 
@@ -243,9 +247,18 @@ def ingest(
 def train() -> None:
     """Build the features, train the candidates and let the best one challenge Production.
 
-    Runs the Dagster jobs `clean` and `train`. Exit codes: 0 both succeeded, 1 one failed.
+    Runs the Dagster jobs `clean` and `train`, and tells what was decided.
+
+    Exit codes: 0 both succeeded, whatever was decided; 1 one failed.
     """
-    _run_jobs(["clean", "train"])
+    from realtor_local.history import read_history, tell_news
+    from realtor_local.lineage import run_jobs
+
+    environment, console = _platform(), _console()
+    databases = (environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"])
+    before = read_history(*databases)
+    run_jobs(_dagster_url(environment), ["clean", "train"], console)
+    tell_news(before, read_history(*databases), console)
 
 
 _Approver = Annotated[
@@ -515,12 +528,6 @@ def _release(action: str, *version: str, approver: str, **how: str | None) -> No
     if record.decision == "rejected":
         raise RealtorError(record.reason)
     _reload(console, environment)
-
-
-def _run_jobs(jobs: list[str]) -> None:
-    from realtor_local.lineage import run_jobs
-
-    run_jobs(_dagster_url(_platform()), jobs, _console())
 
 
 def _dagster_url(environment: Mapping[str, str]) -> str:

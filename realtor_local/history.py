@@ -62,6 +62,21 @@ def show(told: dict[str, Rows], console: Console) -> None:
         _print(console, title, told[key], (*columns.split(), "reason"))
 
 
+def tell_news(before: dict[str, Rows], after: dict[str, Rows], console: Console) -> None:
+    """Print what was decided since `before`, and which batches a person has to look at."""
+    for key in ("retrain_decisions", "promotion_decisions"):
+        for row in after[key][len(before[key]) :]:
+            what = row.get("batch") or f"version {row['version']}"
+            console.print(f"{what}: {row['decision']} ({row['rule']}). {row['reason']}")
+    last = {row["load_id"]: row for row in after["retrain_decisions"]}
+    if held := [row["batch"] for row in last.values() if row["decision"] == "hold"]:
+        console.print(
+            f"Held back until somebody has looked: {', '.join(held)}. `realtor history` says why,"
+            " `realtor admit BATCH --reason …` lets one in.",
+            style="yellow",
+        )
+
+
 def _print(console: Console, title: str, rows: Rows, columns: Sequence[str]) -> None:
     if not rows:
         return

@@ -129,6 +129,12 @@ class Settings(BaseSettings):
         validation_alias="REALTOR_STORAGE_URL",
         description="fsspec URL for payloads and snapshots; unset: a folder in REALTOR_HOME.",
     )
+    artifacts_url: str | None = Field(
+        None,
+        validation_alias="REALTOR_ARTIFACTS_URL",
+        description="fsspec URL at which an MLflow server of your own keeps its artifacts, for"
+        " backups; unset: a folder in REALTOR_HOME.",
+    )
     champion_cache: Path | None = Field(
         None,
         validation_alias="REALTOR_CHAMPION_CACHE",

@@ -258,11 +258,8 @@ class Stack:
 
     # -------------------------------------------------------------------------------------- keeping
 
-    def contents(self, artifacts: str | None = None) -> Platform:
-        """The databases and the stores, for `realtor_local.backup`.
-
-        `artifacts` is where MLflow keeps its own when that is not in REALTOR_HOME.
-        """
+    def contents(self) -> Platform:
+        """The databases and the stores, for `realtor_local.backup`."""
         if "postgres" in self.settings.programs:
             databases = {name: self.postgres.url(owner) for name, owner in DATABASES.items()}
             programs = self.postgres.cluster.binaries.folder
@@ -279,11 +276,11 @@ class Stack:
             programs = find_binaries(self.settings.pg_bin).folder
         stores = {
             "store": self.settings.storage_url or self.home.store.as_uri(),
-            "artifacts": artifacts or self.home.artifacts.as_uri(),
+            "artifacts": self.settings.artifacts_url or self.home.artifacts.as_uri(),
         }
         return Platform(databases, stores, programs)
 
-    def restore(self, folder: Path, artifacts: str | None = None) -> None:
+    def restore(self, folder: Path) -> None:
         """Bring back a backup. Raises BackupError, and StackError when the platform runs."""
         read_manifest(folder)
         self.home.create()
@@ -295,7 +292,7 @@ class Stack:
                 self.postgres.start()
             try:
                 again = self.home.root / "restoring"
-                restore(folder, self.contents(artifacts), self.console, again=again)
+                restore(folder, self.contents(), self.console, again=again)
             finally:
                 if own:
                     self.postgres.stop()

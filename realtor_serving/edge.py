@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from realtor_serving import connections, logs
+from realtor_serving import connections, logs, metrics
 from realtor_serving.gate import Gate, RouteRule
 from realtor_serving.keys import ApiKeys
 from realtor_serving.settings import Settings
@@ -63,6 +63,7 @@ def wrap(app: ASGIApp, settings: Settings, rules: Mapping[str, RouteRule]) -> AS
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
+    metrics.expect({path: rule.methods for path, rule in rules.items()})
     return Telemetry(app, routes=rules, log=settings.log_requests)
 
 

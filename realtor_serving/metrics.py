@@ -5,6 +5,7 @@ does with theirs. Labels take few values: a path that is no route counts as "oth
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +80,22 @@ LOGGED = Counter(
 LOG_QUEUE = Gauge(
     "inference_log_queue_rows", "Rows that wait to be written.", multiprocess_mode="livesum"
 )
+# A counter that appears with its first failure never rises, for Prometheus: it rises from 0.
+FAILURES = ("429", "500", "503", "504")
 for _result in ("loaded", "refused", "unavailable"):
     RELOADS.labels(_result)
 for _result in ("written", "dropped", "failed"):
     LOGGED.labels(_result)
 for _input in PLACES:
     UNKNOWN.labels(_input)
+
+
+def expect(methods: Mapping[str, Iterable[str]]) -> None:
+    """Show what can fail, at 0: of each endpoint its `methods`, in every status of `FAILURES`."""
+    for endpoint, each in methods.items():
+        for method in each:
+            for status in FAILURES:
+                REQUESTS.labels(endpoint, method, status)
 
 
 def latest() -> bytes:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import httpx
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from realtor_local.ports import free_port
 
@@ -116,6 +116,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     command = [
         Path(sys.executable).with_name("weed"), "server", f"-dir={folder}", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", "-s3", f"-s3.config={identities}",
+        # As many volumes as the disk holds: each bucket takes several.
+        "-volume.max=0", "-master.volumeSizeLimitMB=256",
         *(f"-{name}={port}" for name, port in ports.items()),
     ]  # fmt: skip
     endpoint = f"http://127.0.0.1:{ports['s3.port']}"
@@ -140,7 +142,7 @@ def upstream(folder: Path, *options: str) -> Iterator[Upstream]:
 
 
 @contextmanager
-def listening(app: Starlette) -> Iterator[str]:
+def listening(app: ASGIApp) -> Iterator[str]:
     """`app` on a free port of a real server, in a thread of this process; yields its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))

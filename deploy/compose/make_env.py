@@ -14,12 +14,11 @@ HERE = Path(__file__).parent
 
 def main(tag: str, target: Path = HERE / ".env") -> int:
     """Returns 0, and 1 when there is such a file already."""
-    key = secrets.token_hex(32)
-    known = {
-        "IMAGE_TAG": tag,
-        "SERVICE_API_KEY": key,
-        "SERVICE_API_KEY_SHA256": hashlib.sha256(key.encode()).hexdigest(),
-    }
+    known = {"IMAGE_TAG": tag}
+    for whose in ("SERVICE", "APP", "PROMETHEUS"):
+        key = secrets.token_hex(32)
+        known[f"{whose}_API_KEY"] = key
+        known[f"{whose}_API_KEY_SHA256"] = hashlib.sha256(key.encode()).hexdigest()
     lines = []
     for line in (HERE / ".env.example").read_text().splitlines():
         name, is_setting, value = line.partition("=")

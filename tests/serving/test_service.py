@@ -9,6 +9,7 @@ import pytest
 from realtor_model.bundle import ValuationModel
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import INPUTS, RANGES, Property
+from realtor_serving.metrics import FAILURES
 from tests.serving.running import HOUSE, Server
 
 pytestmark = [pytest.mark.integration]
@@ -51,6 +52,15 @@ def test_what_is_unknown_is_valued_with_a_warning(service: Server) -> None:
     assert unknown() == before + 1
     assert told["low"] < told["price"] < told["high"]
     assert any("99501" in warning for warning in told["warnings"])
+
+
+def test_every_failure_is_counted_from_nought(service: Server) -> None:
+    series = {line.rsplit(" ", 1)[0] for line in service.get("/metrics").text.splitlines()}
+
+    for each in service.get("/").json()["endpoints"]:
+        for status in FAILURES:
+            labels = f'endpoint="{each["path"]}",method="{each["method"]}",status="{status}"'
+            assert f"api_requests_total{{{labels}}}" in series
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ RULES = PROMETHEUS / "rules"
 ALERTMANAGER = FOLDER / "alertmanager" / "alertmanager.yml"
 
 
-def prometheus_config(targets: Mapping[str, str]) -> str:
-    """The committed configuration with other addresses: job → host:port. All else stays."""
+def prometheus_config(targets: Mapping[str, str], service_key: Path) -> str:
+    """The committed configuration with other addresses, job → host:port, and another file with
+    the key of the service. All else stays.
+    """
     told = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     told["rule_files"] = [str(PROMETHEUS / pattern) for pattern in told["rule_files"]]
     jobs = {job["job_name"]: job for job in told["scrape_configs"]}
@@ -22,6 +24,7 @@ def prometheus_config(targets: Mapping[str, str]) -> str:
     for name, job in jobs.items():
         job.pop("dns_sd_configs", None)
         job["static_configs"] = [{"targets": [targets[name]]}]
+    jobs["service"]["authorization"]["credentials_file"] = str(service_key)
     managers = [{"static_configs": [{"targets": [targets["alertmanager"]]}]}]
     told["alerting"]["alertmanagers"] = managers
     return str(yaml.safe_dump(told))

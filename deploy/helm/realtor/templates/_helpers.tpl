@@ -57,7 +57,7 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* (root, whose): the object store, with the keys of pipeline, mlflow or service. */}}
+{{/* (root, whose): the object store, with the keys of pipeline, mlflow, service or backup. */}}
 {{- define "realtor.storageEnv" -}}
 {{- $storage := (index . 0).Values.storage -}}
 - {name: AWS_DEFAULT_REGION, value: {{ $storage.region | quote }}}
@@ -69,6 +69,10 @@ labels:
 
 {{- define "realtor.storageUrl" -}}
 s3://{{ .Values.storage.bucket }}/realtor
+{{- end }}
+
+{{- define "realtor.artifactsUrl" -}}
+s3://{{ .Values.storage.artifactsBucket }}/mlflow
 {{- end }}
 
 {{/* (root, user): of the pod. The images' user is 10001. */}}

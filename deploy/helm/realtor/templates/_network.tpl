@@ -5,10 +5,10 @@ Who speaks to whom: of each server its port, its clients, and which of `ingress`
 {{- define "realtor.edges" -}}
 postgres:
   port: 5432
-  clients: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service]
+  clients: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service, backup]
 s3:
   port: 8333
-  clients: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service]
+  clients: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service, backup]
 mlflow:
   port: 5000
   clients: [dagster-code, dagster-run, dagster-metrics, service]
@@ -34,8 +34,8 @@ ui:
 
 {{/* Server outside the namespace: clients. */}}
 {{- define "realtor.externalEdges" -}}
-postgres: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service]
-s3: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service]
+postgres: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service, backup]
+s3: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service, backup]
 internet: [dagster-code, dagster-run]
 kubernetes: [dagster-webserver, dagster-daemon]
 {{- end }}

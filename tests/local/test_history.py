@@ -1,0 +1,52 @@
+"""What `realtor train` tells of the decisions that were made meanwhile."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from realtor_assets.batches import admit_batch
+from realtor_assets.resources import Database
+from realtor_assets.schema import migrate
+from realtor_local.history import Rows, read_history, tell_news
+
+pytestmark = [pytest.mark.integration]
+
+
+def news(before: dict[str, Rows], after: dict[str, Rows]) -> str:
+    console = Console(file=io.StringIO(), width=1000)
+    tell_news(before, after, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_what_was_decided_is_told_once_and_a_held_batch_until_it_is_admitted(
+    databases: Callable[[], Database],
+) -> None:
+    raw, clean = databases(), databases()
+    migrate(raw.url, "raw")
+    migrate(clean.url, "clean")
+
+    def decide(load: int, decision: str, rule: str) -> None:
+        with clean.transaction() as connection:
+            connection.execute(
+                "INSERT INTO retrain_decisions (load_id, partition_key, batches, decision, rule,"
+                " reason, figures) VALUES (%s, %s, %s, %s, %s, 'because', '{}')",
+                [load, f"batch-{load}", [load], decision, rule],
+            )
+
+    decide(1, "train", "first model")
+    began = read_history(raw.url, clean.url)
+    decide(2, "hold", "suspect data")
+    held = read_history(raw.url, clean.url)
+    admit_batch(clean, "batch-2", approver="ana", rationale="looked at it")
+    admitted = read_history(raw.url, clean.url)
+
+    first, then = news(began, held).splitlines()
+    assert first == "batch-2: hold (suspect data). because"
+    assert then.startswith("Held back until somebody has looked: batch-2.")
+    assert news(held, held).splitlines() == [then]
+    assert news(held, admitted) == ""
