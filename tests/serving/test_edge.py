@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -478,22 +480,31 @@ def test_what_is_in_progress_is_answered_when_the_service_ends(
     bundle: Path, tmp_path: Path
 ) -> None:
     variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
-    count = 12
-    with run_service(tmp_path, **variables) as service, ThreadPoolExecutor(count) as pool:
-        answers = [
-            pool.submit(service.post, "/predict-batch", {"properties": [HOUSE] * 10_000})
-            for _ in range(count)
-        ]
-
-        def all_taken_and_some_unanswered() -> bool:
-            answered = sum(each.done() for each in answers)
-            working = _in_progress(service) - 1
-            return working >= 2 and answered + working >= count
-
-        wait_for(all_taken_and_some_unanswered, "the batches to be worked on", 60)
+    body = json.dumps({"properties": [HOUSE] * 1_000}).encode()
+    half = len(body) // 2
+    with run_service(tmp_path, **variables) as service, ExitStack() as opened:
+        connections = []
+        for _ in range(3):
+            # Half of the question is there: it is in progress for as long as the test wants.
+            address = service.url.removeprefix("http://")
+            connection = opened.enter_context(closing(HTTPConnection(address, timeout=60)))
+            connection.putrequest("POST", "/predict-batch")
+            connection.putheader("Content-Type", "application/json")
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body[:half])
+            connections.append(connection)
+        wait_for(lambda: _in_progress(service) == 1 + len(connections), "the batches to be taken")
         service.process.terminate()
+        # It tells nobody that it is ending; what it has taken it answers either way.
+        time.sleep(1)
 
-        assert [each.result().status_code for each in answers] == [200] * count
+        for connection in connections:
+            connection.send(body[half:])
+
+        for connection in connections:
+            answer = connection.getresponse()
+            assert answer.status == 200
+            assert json.loads(answer.read())["valued"] == 1_000
         assert service.process.wait(timeout=60) == 0
 
 
