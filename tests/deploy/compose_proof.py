@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,13 @@ def refuses_without_secrets(command: Sequence[str]) -> None:
         [*command, "--env-file", os.devnull, "--file", file, "config", "--quiet"],
         env=bare, capture_output=True, text=True,
     )  # fmt: skip
-    require(done.returncode != 0, f"without secrets: {done.stderr.strip().splitlines()[-1][:140]}")
+    example = (COMPOSE / ".env.example").read_text()
+    secrets = re.findall(r"^(\w+)=$", example, re.MULTILINE)
+    named = [name for name in secrets if f"required variable {name} is missing" in done.stderr]
+    require(
+        done.returncode != 0 and named == secrets,
+        f"without its {len(secrets)} secrets it does not start, and names them: {named[-1]}, …",
+    )
 
 
 def is_locked_down(platform: Platform) -> None:
