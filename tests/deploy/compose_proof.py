@@ -120,6 +120,25 @@ def answers(platform: Platform) -> None:
         require(abs(prices[0] - price) < 1, f"/predict-batch, {kind}: {list(prices.round())}")
 
 
+def is_watched(platform: Platform) -> None:
+    """Prometheus reaches all that it looks at, each replica for itself."""
+    expected = {
+        "service": 2, "dagster-metrics": 1, "postgres": 1, "node": 1, "prometheus": 1,
+    }  # fmt: skip
+
+    def seen() -> str | None:
+        answer = httpx.get(
+            platform.url("PROMETHEUS_PORT") + "/api/v1/query",
+            params={"query": "sum by (job) (up)"}, timeout=20, trust_env=False,
+        ).raise_for_status()  # fmt: skip
+        found = answer.json()["data"]["result"]
+        up = {each["metric"]["job"]: int(each["value"][1]) for each in found}
+        # Alertmanager is not brought up here.
+        return str(expected) if up == expected | {"alertmanager": 0} else None
+
+    wait("Prometheus scrapes", seen, 90)
+
+
 def outlives_a_replica(platform: Platform) -> None:
     """Nobody notices that one of the two services is taken away, and comes back."""
     service = platform.url("SERVICE_PORT")
@@ -193,6 +212,7 @@ def prove(platform: Platform, command: Sequence[str]) -> None:
     for name, value in before.items():
         say(f"{name}: {value}")
     answers(platform)
+    is_watched(platform)
     app = platform.get("UI_PORT")
     require(app is not None and app.is_success, "the app answers")
     is_locked_down(platform)
