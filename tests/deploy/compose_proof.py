@@ -34,7 +34,7 @@ TABLES: dict[str, Callable[[io.BytesIO], pd.DataFrame]] = {
 LAUNCH = """mutation { launchRun(executionParams: {selector: {
   repositoryLocationName: "realtor", repositoryName: "__repository__", pipelineName: "ingest"},
   runConfigData: {}}) { __typename ... on LaunchRunSuccess { run { runId } }
-  ... on PythonError { message } } }"""
+  ... on Error { message } } }"""
 RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { jobName status } } } }"
 
 
