@@ -113,7 +113,7 @@ class Platform:
             if row["ExitCode"] or row["Health"] in ("starting", "unhealthy")
             or row["State"] not in ("running", "exited")
         }  # fmt: skip
-        # Runs write into the log of the code server; who asks for them, and the service, may know why.
+        # Runs write into the log of the code server; who asks for them may know why.
         for part in sorted(unwell | {"dagster-code", "dagster-webserver", "service"}):
             said = self("logs", "--no-color", "--tail", "60", part, check=False).stdout
             print(f"--- {part}\n{said[-12000:]}", flush=True)
