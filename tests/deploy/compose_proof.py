@@ -116,7 +116,7 @@ def answers(platform: Platform) -> None:
             service + "/predict-batch", content=body, headers={"Content-Type": kind},
             timeout=60, trust_env=False,
         ).raise_for_status()  # fmt: skip
-        prices = read(io.BytesIO(answer.content))["price"]
+        prices = read(io.BytesIO(answer.content))["estimated_price"]
         require(abs(prices[0] - price) < 1, f"/predict-batch, {kind}: {list(prices.round())}")
 
 
