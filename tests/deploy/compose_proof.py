@@ -31,6 +31,7 @@ TABLES: dict[str, Callable[[io.BytesIO], pd.DataFrame]] = {
     "text/csv": pd.read_csv,
     "application/vnd.apache.parquet": pd.read_parquet,
 }
+SERVING_MB = 700
 LAUNCH = """mutation { launchRun(executionParams: {selector: {
   repositoryLocationName: "realtor", repositoryName: "__repository__", pipelineName: "ingest"},
   runConfigData: {}}) { __typename ... on LaunchRunSuccess { run { runId } }
@@ -77,6 +78,14 @@ def is_locked_down(platform: Platform) -> None:
             if published["PublishedPort"]:
                 address = published["URL"]
                 require(address == "127.0.0.1", f"{row['Service']} is published on {address} only")
+
+
+def is_small(platform: Platform) -> None:
+    """The serving image, uncompressed, whatever the engine calls its size."""
+    # Not all of it may be read by the service's user: /root and the like.
+    look = ("exec", "-T", "service", "du", "-xs", "--apparent-size", "--block-size=1MB", "/")
+    size = int(platform(*look, check=False).stdout.split()[0])
+    require(size < SERVING_MB, f"the serving image holds {size} MB, less than {SERVING_MB}")
 
 
 def learns(platform: Platform) -> None:
@@ -216,6 +225,7 @@ def prove(platform: Platform, command: Sequence[str]) -> None:
     app = platform.get("UI_PORT")
     require(app is not None and app.is_success, "the app answers")
     is_locked_down(platform)
+    is_small(platform)
     outlives_a_replica(platform)
     wait("the service's answers are in inference_log", lambda: _logged(platform), 60)
     platform("restart", "service")
