@@ -8,121 +8,35 @@ project name of its own and is removed at the end. Exit status 1 at the first pr
 from __future__ import annotations
 
 import argparse
-import json
+import io
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 
-ROOT = Path(__file__).parents[2]
-COMPOSE = ROOT / "deploy/compose"
-PARTS = (
-    "postgres", "s3", "mlflow", "dagster-code", "dagster-webserver", "dagster-daemon",
-    "service", "proxy", "ui", "upstream",
-)  # fmt: skip
-PORTS = ("SERVICE_PORT", "UI_PORT", "DAGSTER_PORT", "MLFLOW_PORT")
+from tests.deploy.compose_project import COMPOSE, Broken, Platform, note, require, say, wait
+
 HOME = {"state": "Connecticut", "city": "Hartford", "zip_code": "06114", "house_size": 1600}
+TABLES: dict[str, Callable[[io.BytesIO], pd.DataFrame]] = {
+    "text/csv": pd.read_csv,
+    "application/vnd.apache.parquet": pd.read_parquet,
+}
+SERVING_MB = 700
 LAUNCH = """mutation { launchRun(executionParams: {selector: {
   repositoryLocationName: "realtor", repositoryName: "__repository__", pipelineName: "ingest"},
   runConfigData: {}}) { __typename ... on LaunchRunSuccess { run { runId } }
-  ... on PythonError { message } } }"""
+  ... on Error { message } } }"""
 RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { jobName status } } } }"
-
-
-class Broken(Exception):
-    """A promise that is not kept."""
-
-
-class Platform:
-    """The compose project, with an environment file of its own."""
-
-    def __init__(self, command: Sequence[str], environment: Path, overlay: Path | None) -> None:
-        files = [COMPOSE / "compose.yaml", *([overlay] if overlay else [])]
-        self._command = [
-            *command, "--project-name", "realtor-proof", "--env-file", str(environment),
-            *(part for file in files for part in ("--file", str(file))),
-        ]  # fmt: skip
-        self.ports = {name: _free_port() for name in PORTS}
-        self._environment = os.environ | {name: str(port) for name, port in self.ports.items()}
-
-    def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*self._command, *arguments],
-            env=self._environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        if check and done.returncode:
-            raise Broken(f"compose {' '.join(arguments)}:\n{done.stderr[-3000:]}")
-        return done
-
-    def url(self, port: str) -> str:
-        return f"http://127.0.0.1:{self.ports[port]}"
-
-    def up(self) -> None:
-        self("up", "--detach", *PARTS)
-        wait("every part is healthy", self._all_healthy, 600)
-
-    def _all_healthy(self) -> str | None:
-        rows = [json.loads(line) for line in self("ps", "--format", "json").stdout.splitlines()]
-        healthy = [row for row in rows if row["Health"] == "healthy"]
-        expected = len(PARTS) + 1  # the service twice
-        return f"{len(healthy)} containers" if len(healthy) == expected else None
-
-    def sql(self, database: str, query: str) -> str:
-        program = ("psql", "-h", "127.0.0.1", "-U", "postgres", "-d", database, "-tAc", query)
-        password = 'export PGPASSWORD="$POSTGRES_PASSWORD"; exec "$@"'
-        return self("exec", "-T", "postgres", "sh", "-c", password, "sh", *program).stdout.strip()
-
-
-def wait(what: str, look: Callable[[], Any], seconds: float) -> Any:
-    """What `look` returns, as soon as it is something."""
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        if seen := look():
-            say(f"{what}: {seen}  ({time.monotonic() - began:.0f} s)")
-            return seen
-        time.sleep(2)
-    raise Broken(f"not in {seconds:.0f} s: {what}")
-
-
-def say(text: str) -> None:
-    print(f"✓ {text}", flush=True)
-
-
-def require(holds: bool, text: str) -> None:
-    if not holds:
-        raise Broken(text)
-    say(text)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _get(url: str, **options: Any) -> httpx.Response | None:
-    try:
-        return httpx.get(url, timeout=20, trust_env=False, **options)
-    except httpx.TransportError:
-        return None
-
-
-def _graphql(platform: Platform, query: str) -> dict[str, Any]:
-    answer = httpx.post(
-        f"{platform.url('DAGSTER_PORT')}/graphql",
-        json={"query": query},
-        timeout=60,
-        trust_env=False,
-    )
-    return dict(answer.raise_for_status().json()["data"])
 
 
 def refuses_without_secrets(command: Sequence[str]) -> None:
@@ -132,7 +46,13 @@ def refuses_without_secrets(command: Sequence[str]) -> None:
         [*command, "--env-file", os.devnull, "--file", file, "config", "--quiet"],
         env=bare, capture_output=True, text=True,
     )  # fmt: skip
-    require(done.returncode != 0, f"without secrets: {done.stderr.strip().splitlines()[-1][:140]}")
+    example = (COMPOSE / ".env.example").read_text()
+    secrets = re.findall(r"^(\w+)=$", example, re.MULTILINE)
+    named = [name for name in secrets if f"required variable {name} is missing" in done.stderr]
+    require(
+        done.returncode != 0 and named == secrets,
+        f"without its {len(secrets)} secrets it does not start, and names them: {named[-1]}, …",
+    )
 
 
 def is_locked_down(platform: Platform) -> None:
@@ -153,35 +73,122 @@ def is_locked_down(platform: Platform) -> None:
     write = "import s3fs; s3fs.S3FileSystem().pipe('realtor/published/history.json', b'{}')"
     written = platform("exec", "-T", "service", "python", "-c", write, check=False)
     require("PermissionError" in written.stderr, "the service reads the store and cannot write it")
-    for row in map(json.loads, platform("ps", "--format", "json").stdout.splitlines()):
+    for row in platform.containers():
         for published in row["Publishers"] or []:
             if published["PublishedPort"]:
                 address = published["URL"]
                 require(address == "127.0.0.1", f"{row['Service']} is published on {address} only")
 
 
+def is_small(platform: Platform) -> None:
+    """The serving image, uncompressed, whatever the engine calls its size."""
+    # Not all of it may be read by the service's user: /root and the like.
+    look = ("exec", "-T", "service", "du", "-xs", "--apparent-size", "--block-size=1MB", "/")
+    size = int(platform(*look, check=False).stdout.split()[0])
+    require(size < SERVING_MB, f"the serving image holds {size} MB, less than {SERVING_MB}")
+
+
 def learns(platform: Platform) -> None:
     """One batch asked for; what follows, the sensors do."""
-    launched = _graphql(platform, LAUNCH)["launchRun"]
+    launched = platform.graphql(LAUNCH)["launchRun"]
     require(launched["__typename"] == "LaunchRunSuccess", f"ingest is launched: {launched}")
     told: set[tuple[str, str]] = set()
 
     def served() -> str | None:
-        for run in _graphql(platform, RUNS)["runsOrError"]["results"]:
+        for run in reversed(platform.graphql(RUNS)["runsOrError"]["results"]):
             outcome = (run["jobName"], run["status"])
-            if outcome not in told and run["status"] in ("SUCCESS", "FAILURE"):
+            if outcome not in told:
                 told.add(outcome)
-                print(f"  {outcome[0]}: {outcome[1]}", flush=True)
-        require_none_failed(told)
-        done = {"ingest", "load", "clean", "train"} <= {job for job, _ in told}
-        return ", ".join(sorted(job for job, _ in told)) if done else None
+                note(f"{outcome[0]}: {outcome[1]}")
+        if failed := [job for job, status in told if status in ("FAILURE", "CANCELED")]:
+            raise Broken(f"failed: {failed}")
+        done = {job for job, status in told if status == "SUCCESS"}
+        return ", ".join(sorted(done)) if {"ingest", "load", "clean", "train"} <= done else None
 
     wait("Dagster's runs succeeded", served, 1800)
 
 
-def require_none_failed(told: set[tuple[str, str]]) -> None:
-    if failed := [job for job, status in told if status == "FAILURE"]:
-        raise Broken(f"failed: {failed}; docker compose logs dagster-code tells why")
+def answers(platform: Platform) -> None:
+    """One home, its explanation, and tables of homes, through the proxy."""
+    service = platform.url("SERVICE_PORT")
+    price = httpx.post(service + "/predict", json=HOME, timeout=20, trust_env=False).json()["price"]
+    explained = httpx.post(service + "/explain", json=HOME, timeout=60, trust_env=False).json()
+    parts = sum(each["dollars"] for each in explained["contributions"])
+    require(
+        abs(explained["base_price"] + parts - price) < 1,
+        f"/explain: {len(explained['contributions'])} parts make the price, {price:.0f}",
+    )
+    homes = pd.DataFrame([HOME, HOME | {"house_size": 2400}])
+    for kind, read in TABLES.items():
+        body = homes.to_csv(index=False).encode() if kind == "text/csv" else homes.to_parquet()
+        answer = httpx.post(
+            service + "/predict-batch", content=body, headers={"Content-Type": kind},
+            timeout=60, trust_env=False,
+        ).raise_for_status()  # fmt: skip
+        prices = read(io.BytesIO(answer.content))["estimated_price"]
+        require(abs(prices[0] - price) < 1, f"/predict-batch, {kind}: {list(prices.round())}")
+
+
+def is_watched(platform: Platform) -> None:
+    """Prometheus reaches all that it looks at, each replica for itself."""
+    expected = {
+        "service": 2, "dagster-metrics": 1, "postgres": 1, "node": 1, "prometheus": 1,
+    }  # fmt: skip
+
+    def seen() -> str | None:
+        answer = httpx.get(
+            platform.url("PROMETHEUS_PORT") + "/api/v1/query",
+            params={"query": "sum by (job) (up)"}, timeout=20, trust_env=False,
+        ).raise_for_status()  # fmt: skip
+        found = answer.json()["data"]["result"]
+        up = {each["metric"]["job"]: int(each["value"][1]) for each in found}
+        # Alertmanager is not brought up here.
+        return str(expected) if up == expected | {"alertmanager": 0} else None
+
+    wait("Prometheus scrapes", seen, 90)
+
+
+def outlives_a_replica(platform: Platform) -> None:
+    """Every request is answered while one of the two services ends, and comes back."""
+    service = platform.url("SERVICE_PORT")
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                answer = httpx.post(service + "/predict", json=HOME, timeout=30, trust_env=False)
+                statuses.append(answer.status_code)
+            except httpx.TransportError:
+                statuses.append(0)
+            time.sleep(0.05)
+
+    look = "import socket; print(*{each[4][0] for each in socket.getaddrinfo('service', 8080)})"
+    found = platform("exec", "-T", "ui", "python", "-c", look).stdout.split()
+    require(len(found) == 2, f"there are two services: {sorted(found)}")
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        # Its restart policy brings it back. The exec may end with what it is in.
+        end = ("exec", "-T", "--index", "2", "service", "sh", "-c", "kill -TERM 1")
+        platform(*end, check=False)
+        wait("one is away", lambda: _healthy_services(platform) == 1, 60)
+        alone = len(statuses)
+        wait("both are healthy again", lambda: _healthy_services(platform) == 2, 180)
+    finally:
+        stop.set()
+        asking.join()
+    answered = statuses.count(200)
+    require(
+        answered == len(statuses) > alone > 0,
+        f"one replica away and back: {answered} of {len(statuses)} requests answered",
+    )
+
+
+def _healthy_services(platform: Platform) -> int:
+    return sum(
+        row["Health"] == "healthy" for row in platform.containers() if row["Service"] == "service"
+    )
 
 
 def state(platform: Platform) -> dict[str, Any]:
@@ -215,11 +222,14 @@ def prove(platform: Platform, command: Sequence[str]) -> None:
     before = state(platform)
     for name, value in before.items():
         say(f"{name}: {value}")
-    app = _get(platform.url("UI_PORT"))
+    answers(platform)
+    is_watched(platform)
+    app = platform.get("UI_PORT")
     require(app is not None and app.is_success, "the app answers")
     is_locked_down(platform)
-    logged = lambda: platform.sql("realtor_raw", "SELECT count(*) FROM inference_log")  # noqa: E731
-    wait("the service's answers are in inference_log", lambda: logged() != "0" and logged(), 60)
+    is_small(platform)
+    outlives_a_replica(platform)
+    wait("the service's answers are in inference_log", lambda: _logged(platform), 60)
     platform("restart", "service")
     wait("restarted, the service answers through the proxy", lambda: _is_ready(platform), 180)
     platform("down")
@@ -227,11 +237,15 @@ def prove(platform: Platform, command: Sequence[str]) -> None:
     platform.up()
     after = state(platform)
     require(after == before, "after down and up, all of it is the same")
-    print("All promises are kept.")
+    say("all promises are kept")
+
+
+def _logged(platform: Platform) -> int:
+    return int(platform.sql("realtor_raw", "SELECT count(*) FROM inference_log"))
 
 
 def _is_ready(platform: Platform) -> bool:
-    answer = _get(platform.url("SERVICE_PORT") + "/readyz")
+    answer = platform.get("SERVICE_PORT", "/readyz")
     return answer is not None and answer.is_success
 
 
@@ -256,9 +270,8 @@ def main() -> int:
         try:
             prove(platform, command)
         except Broken as problem:
-            print(f"✗ {problem}", file=sys.stderr)
-            print(platform("ps", "--all", check=False).stdout)
-            print(platform("logs", "--tail", "40", check=False).stdout[-12000:])
+            note(f"✗ {problem}")
+            platform.confess()
             return 1
         finally:
             if not chosen.keep:

@@ -94,6 +94,22 @@ def test_both_builds_of_xgboost_are_of_one_version() -> None:
     assert versions["xgboost-cpu"] == versions["xgboost"]
 
 
+def test_images_and_workflows_install_with_one_uv() -> None:
+    files = [
+        ROOT / "deploy/images/Dockerfile",
+        COMPOSE / "offline/Dockerfile",
+        *(ROOT / ".github/workflows").glob("*.yml"),
+    ]
+    pinned = re.compile(r'astral-sh/uv:([\w.]+)|setup-uv@.*\n\s+with: \{version: "([\w.]+)"')
+    uses = re.compile(r"astral-sh/uv:|setup-uv@")
+    versions = []
+    for text in map(Path.read_text, files):
+        found = [a or b for a, b in pinned.findall(text)]
+        assert len(found) == len(uses.findall(text))
+        versions += found
+    assert len(set(versions)) == 1, versions
+
+
 def test_linters_find_nothing() -> None:
     if not (shutil.which("hadolint") or shutil.which("docker-compose")):
         pytest.skip("neither hadolint nor docker-compose is installed")

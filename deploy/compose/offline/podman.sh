@@ -10,6 +10,11 @@ fi
 shift
 umount -R /sys/fs/cgroup 2> /dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup 2> /dev/null || true
+# As after a boot: names and addresses that a killed run left behind would be found among this one's.
+for each in /run/libpod /run/netns /run/containers /dev/shm; do
+    mkdir -p "$each"
+    mount -t tmpfs none "$each"
+done
 folder=$(mktemp -d)
 export DOCKER_HOST=unix://$folder/podman.sock
 podman system service --time 0 "$DOCKER_HOST" 2> "$folder/service.log" &
