@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -367,14 +367,20 @@ def prompt(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 def exchange(port: int, *sent: bytes) -> bytes:
-    """All that comes back before the server closes the connection."""
+    """All that comes back before the server closes the connection.
+
+    A server that closes with something unread resets the connection instead: at whatever we
+    do next, but what it has answered until then can still be read.
+    """
+    received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        for part in sent:
-            connection.sendall(part)
-        received = b""
-        while part := connection.recv(65536):
-            received += part
-        return received
+        with suppress(ConnectionResetError, BrokenPipeError):
+            for part in sent:
+                connection.sendall(part)
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                received += part
+    return received
 
 
 GET = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -401,7 +407,7 @@ def test_fifty_megabytes_are_refused_unread(service: Server) -> None:
         for content in (b" " * 50_000_000, (b" " * 1_000_000 for _ in range(50))):
             try:
                 answer = httpx.post(f"{service.url}{path}", content=content, timeout=60)
-            except httpx.WriteError:
+            except (httpx.WriteError, httpx.ReadError):
                 continue  # closed while we still sent
             assert answer.status_code == 413
     assert service.post("/predict", HOUSE).status_code == 200
