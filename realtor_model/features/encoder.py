@@ -173,7 +173,8 @@ class FeatureEncoder:
         Raises:
             ValueError: a column or a statistic is missing.
         """
-        return cls(EncoderState.from_tables(mappings, statistics, zip_context))
+        tables = EncoderTables(mappings, statistics, zip_context)
+        return cls(EncoderState.from_tables(tables))
 
     def _in_chunks(self, columns: Columns, at: Located, means: Means) -> NDArray[np.float32]:
         n = len(columns["status"])

@@ -76,21 +76,20 @@ class EncoderState:
         return EncoderTables(mappings, statistics, zip_context.rename_axis("place").reset_index())
 
     @classmethod
-    def from_tables(
-        cls, mappings: pd.DataFrame, statistics: pd.DataFrame, zip_context: pd.DataFrame
-    ) -> Self:
+    def from_tables(cls, tables: EncoderTables) -> Self:
         """The state whose `to_tables` these are, rows in any order; bit for bit the same.
 
         Raises:
             ValueError: a column or a statistic is missing.
         """
+        mappings, statistics, zip_context = tables
         for table, frame, needed in (
             ("encoding_mappings", mappings, _MAPPING_COLUMNS),
             ("zip_context", zip_context, ("place", *CONTEXT, *NEIGHBOURS)),
         ):
             if absent := [name for name in needed if name not in frame.columns]:
                 raise ValueError(f"{table} lacks {', '.join(absent)}")
-        levels, tables = {}, {}
+        levels, means = {}, {}
         for name in LEVELS:
             rows = mappings[mappings["column_name"] == name].sort_values("code")
             levels[name] = Level(
@@ -98,7 +97,7 @@ class EncoderState:
                 tuple(map(str, rows["parent"])),
             )
             known = rows[["listings", *TARGETS]].to_numpy(np.float64)
-            tables[name] = np.vstack([known, UNKNOWN])
+            means[name] = np.vstack([known, UNKNOWN])
         values = {
             (str(feature), str(statistic)): float(value)
             for feature, statistic, value in zip(
@@ -114,9 +113,12 @@ class EncoderState:
         neighbours = places[list(NEIGHBOURS)].to_numpy(np.float64)
         try:
             country = np.array([fitted.pop((target, "mean")) for target in TARGETS])
-            means = Means(country, tables, neighbours)
             return cls(
-                tuple(name for _, name in positions), levels, context, means, Numbers(fitted)
+                tuple(name for _, name in positions),
+                levels,
+                context,
+                Means(country, means, neighbours),
+                Numbers(fitted),
             )
         except KeyError as problem:
             raise ValueError(f"preprocessing_statistics lacks {problem}") from problem
