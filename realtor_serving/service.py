@@ -65,7 +65,7 @@ from realtor_serving.schemas import (
     Valuation,
 )
 from realtor_serving.settings import ROOT, Settings, settings
-from realtor_serving.tables import TABLES
+from realtor_serving.tables import ARROW_LIMIT, TABLES
 from realtor_serving.together import Together
 from realtor_serving.valuation import Valued
 
@@ -339,7 +339,10 @@ def _summary(endpoint: object) -> str:
 @bentoml.service(
     name="realtor",
     workers=config.workers,
-    envs=[{"name": "OMP_NUM_THREADS", "value": "1"}],
+    envs=[
+        {"name": name, "value": value}
+        for name, value in {"OMP_NUM_THREADS": "1", **ARROW_LIMIT}.items()
+    ],
     # The limits of what comes in, metrics and logs are ours: see edge.py.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
@@ -372,8 +375,6 @@ class ValuationService:
     @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
     async def predict_batch(self, batch: BatchBody, /) -> Response:
         """Value up to 10,000 homes, JSON or a table; a bad row gets its error, spoils no other."""
-        if refusal := rejection(batch):
-            return refusal
         champion = self._runtime.champion
         if champion is None:
             return _no_model()

@@ -26,7 +26,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtor_serving import connections
 from realtor_serving.edge import wrap
@@ -282,30 +282,77 @@ def test_a_body_that_does_not_come_is_given_up() -> None:
     assert answer.headers["Connection"] == "close"
 
 
-def test_the_bodies_being_read_are_bounded_together() -> None:
+def test_the_bodies_of_unanswered_requests_are_bounded_together() -> None:
+    """Those being read and those being worked on; what one home takes is always let in."""
+
     async def run() -> list[int]:
         go = asyncio.Event()
+        halves = works = 0
 
         async def half() -> Any:
-            yield b"x" * 100
-            await asyncio.wait_for(go.wait(), 5)
+            nonlocal halves
+            yield b"x" * 10_000
+            halves += 1
+            await asyncio.wait_for(go.wait(), 30)
 
-        rules = {"/read": RouteRule(POST, limits=Limits(100, 5.0, 5.0))}
-        wrapped = wrap(INNER, Settings.model_validate({}), rules)
+        async def work(request: Request) -> PlainTextResponse:
+            nonlocal works
+            works += 1
+            await asyncio.wait_for(go.wait(), 30)
+            return PlainTextResponse("done")
+
+        rules = {
+            "/read": RouteRule(POST, limits=Limits(10_000, 60.0, 60.0)),
+            "/work": RouteRule(POST, limits=Limits(10_000, 60.0, 60.0)),
+        }
+        inner = Starlette(
+            routes=[
+                Route("/read", read, methods=["POST"]),
+                Route("/work", work, methods=["POST"]),
+            ]
+        )
+        wrapped = wrap(inner, Settings.model_validate({}), rules)
         transport = httpx.ASGITransport(wrapped)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            waiting = [
-                asyncio.ensure_future(client.post("/read", content=half())) for _ in range(8)
+            held = [
+                asyncio.ensure_future(client.post(path, content=content))
+                for path, content in [("/read", half()) for _ in range(4)]
+                + [("/work", b"x" * 10_000) for _ in range(4)]
             ]
-            await asyncio.sleep(0.1)
-            extra = await client.post("/read", content=b"x")
+            while (halves, works) != (4, 4):
+                await asyncio.sleep(0)
+            extra = [await client.post("/read", content=b"x" * size) for size in (9_000, 100)]
             go.set()
-            return [
-                extra.status_code,
-                *(each.status_code for each in await asyncio.gather(*waiting)),
-            ]
+            told = await asyncio.gather(*held)
+            told += [await client.post("/read", content=b"x" * 9_000)]
+            return [each.status_code for each in (*extra, *told)]
 
-    assert asyncio.run(run()) == [503, *[200] * 8]
+    assert asyncio.run(run()) == [503, 200, *[200] * 9]
+
+
+def test_a_body_that_breaks_off_is_not_worked_on() -> None:
+    worked: list[str] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        worked.append(scope["path"])
+
+    parts: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}]
+    )
+
+    async def receive() -> Message:
+        return next(parts)
+
+    async def send(message: Message) -> None:
+        pass
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/read", "headers": [(b"host", b"localhost")],
+        "client": OUTSIDE, "server": OUTSIDE,
+    }  # fmt: skip
+    asyncio.run(wrap(inner, Settings.model_validate({}), RULES)(scope, receive, send))
+
+    assert worked == []
 
 
 def test_cors_is_off_until_an_origin_is_allowed() -> None:
