@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ async def read(request: Request) -> PlainTextResponse:
 
 
 async def sleep(request: Request) -> PlainTextResponse:
-    await asyncio.sleep(5)
+    await asyncio.sleep(60)
     return PlainTextResponse("late")
 
 
@@ -57,9 +57,9 @@ async def fail(request: Request) -> PlainTextResponse:
 
 
 RULES = {
-    "/read": RouteRule(frozenset({"GET", "HEAD", "POST"}), limits=Limits(100, 0.2, 5.0)),
+    "/read": RouteRule(frozenset({"GET", "HEAD", "POST"}), limits=Limits(100, 1.0, 5.0)),
     "/write": RouteRule(POST, writes=True),
-    "/sleep": RouteRule(POST, limits=Limits(answer_seconds=0.2)),
+    "/sleep": RouteRule(POST, limits=Limits(answer_seconds=1.0)),
     "/fail": RouteRule(POST),
     "/livez": RouteRule(frozenset({"GET"})),
 }
@@ -274,7 +274,7 @@ def test_too_much_at_once_is_told_to_come_again() -> None:
 def test_a_body_that_does_not_come_is_given_up() -> None:
     async def slowly() -> Any:
         yield b"x"
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     answer = ask(app(), "POST", "/read", content=slowly())
 
@@ -398,19 +398,27 @@ def test_a_batch_is_observed_as_its_values_are(values: list[float]) -> None:
     assert {key: found[key] for key in expected} == pytest.approx(expected)
 
 
+@contextmanager
+def prompt_server(app: ASGIApp) -> Iterator[tuple[uvicorn.Server, int]]:
+    """A server of `app` that speaks our HTTP, and its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, http=connections.PromptProtocol, log_level="critical")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield server, listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The port of a server that gives a head 0.3 seconds."""
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(INNER, http=connections.PromptProtocol, log_level="critical")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    """The port of a server that gives a head two seconds: a busy machine may keep us for one."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 2.0)
+    with prompt_server(INNER) as (_, port):
+        yield port
 
 
 def exchange(port: int, *sent: bytes) -> bytes:
@@ -443,6 +451,32 @@ def test_the_second_head_of_a_connection_must_come_too(prompt: int) -> None:
 
     assert received.startswith(b"HTTP/1.1 200")
     assert b"HTTP/1.1 408" in received
+
+
+def test_an_answer_that_is_not_taken_is_dropped_and_a_slow_reader_gets_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "TAKE_SECONDS", 2.0)
+    size = 50_000_000
+
+    async def large(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("x" * size)
+
+    app = Starlette(routes=[Route("/livez", large)])
+    with prompt_server(app) as (server, port), ExitStack() as opened:
+        slow, idle = (
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            for _ in range(2)
+        )
+        for each in (slow, idle):
+            each.sendall(GET + b"\r\n")
+        received = 0
+        while received < size:
+            received += len(slow.recv(2_000_000, socket.MSG_WAITALL))
+            time.sleep(0.2)
+        slow.close()
+
+        wait_for(lambda: not server.server_state.connections, "the idle one to be dropped")
 
 
 # ---- the running service -------------------------------------------------------------------
