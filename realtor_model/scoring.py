@@ -168,9 +168,8 @@ def reasons(error: ValidationError) -> str:
     return "; ".join(told)
 
 
-def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
-    """A column in one piece, decoded; NaN is how some writers say that there is nothing."""
-    column = table.column(name)
+def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """`column` in one piece, each value for itself: no dictionary, runs or views of text."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
@@ -179,6 +178,12 @@ def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
         column = pc.run_end_decode(column)
     if pa.types.is_string_view(column.type):
         column = pc.cast(column, pa.string())
+    return column
+
+
+def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
+    """A column, decoded; NaN is how some writers say that there is nothing."""
+    column = decoded(table.column(name))
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     return column

@@ -1,10 +1,7 @@
 """The batch endpoint's body and answer, in whichever of four formats they come and go."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Self
 
-import anyio.to_thread
-import pyarrow as pa
 from pydantic import PrivateAttr, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,46 +25,43 @@ from realtor_serving.valuation import Valued
 
 
 class BatchBody(Body, BatchRequest):
-    """Properties to value together: JSON, or a table by its content type."""
+    """Properties to value together: JSON, or a table by its content type.
 
-    _table: pa.Table | None = PrivateAttr(None)
+    It is kept as it came until it is answered: read, it takes many times the memory.
+    """
+
+    _content: bytes = PrivateAttr(b"")
+    _sent: str = PrivateAttr(JSON)
     _answer_type: str = PrivateAttr(JSON)
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> "BatchBody | InvalidBody":
-        """Read the body: a table where the content type says so, else JSON."""
+    async def from_http_request(cls, request: Request, serde: object) -> Self:
+        """The body, and what its content type says that it is."""
+        body = cls.model_construct(properties=[])
         sent = media_type(request.headers.get("content-type", ""))
-        answer = answer_type(request.headers.get("accept", ""), sent if sent in TABLES else JSON)
-        if sent in TABLES:
-            return await anyio.to_thread.run_sync(cls._read, await request.body(), sent, answer)
-        try:
-            read = cls.model_validate_json(await request.body())
-        except ValidationError as error:
-            return InvalidBody.of(error)
-        read._answer_type = answer
-        return read
-
-    @classmethod
-    def _read(cls, content: bytes, sent: str, answer: str) -> "BatchBody | InvalidBody":
-        try:
-            table = read_table(content, sent)
-        except UnreadableTable as problem:
-            return InvalidBody(str(problem))
-        # As read: types that JSON lacks, dates and decimals, are for each row's own check.
-        read = cls.model_construct(properties=rows_of(table))
-        read._table, read._answer_type = table, answer
-        return read
+        body._sent = sent if sent in TABLES else JSON
+        body._answer_type = answer_type(request.headers.get("accept", ""), body._sent)
+        body._content = await request.body()
+        return body
 
     def answer(self, champion: Champion) -> tuple[Response, Valued | None]:
-        """The valuations in the format that was asked for; None of them for one that cannot be."""
-        rows: Sequence[dict[str, Any]] = self.properties
-        batch = valuation.value_rows(champion, rows)
-        if self._answer_type == JSON:
-            return Response(batch.json(), media_type=JSON), batch.valued
+        """The valuations in the format that was asked for; None of them where there are none."""
         try:
-            content = write_table(answer_table(self._table, batch), self._answer_type)
+            table = None if self._sent == JSON else read_table(self._content, self._sent)
+            rows = (
+                BatchRequest.model_validate_json(self._content).properties
+                if table is None
+                # As read: types that JSON lacks, dates and decimals, are for each row's own check.
+                else rows_of(table)
+            )
+            batch = valuation.value_rows(champion, rows)
+            if self._answer_type == JSON:
+                return Response(batch.json(), media_type=JSON), batch.valued
+            content = write_table(answer_table(table, batch), self._answer_type)
         except UnreadableTable as problem:
             return InvalidBody(str(problem)).response, None
+        except ValidationError as error:
+            return InvalidBody.of(error).response, None
         response = Response(content, media_type=self._answer_type)
         response.headers["X-Model-Version"] = champion.release.version
         return response, batch.valued

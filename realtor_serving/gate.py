@@ -17,7 +17,7 @@ from realtor_serving.requests import refuse
 # A property with every text at its longest, each character escaped, is under 5 kB.
 PROPERTY_BYTES = 8 * 1024
 RETRY_SECONDS = 1
-# Bodies that are being read, as a multiple of the largest one.
+# Bodies of requests that are not answered yet, as a multiple of the largest one.
 BUFFERED_BODIES = 8
 # Probes come from outside and carry no key.
 OPEN_PATHS = frozenset({"/livez", "/healthz", "/readyz"})
@@ -96,9 +96,15 @@ class Gate:
         try:
             headers = Headers(scope=scope)
             rule = self._admit(scope, headers)
-            if scope["method"] not in _READS:
-                receive = _replay(await self._read(headers, receive, rule.limits), receive)
-            await self._work(scope, receive, send, rule.limits.answer_seconds)
+            seconds = rule.limits.answer_seconds
+            if scope["method"] in _READS:
+                await self._work(scope, receive, send, seconds)
+                return
+            body = await self._read(headers, receive, rule.limits)
+            try:
+                await self._work(scope, _replay(body, receive), send, seconds)
+            finally:
+                self._buffered -= len(body)
         except _Refused as refused:
             await refused.response(scope, receive, send)
 
@@ -146,7 +152,7 @@ class Gate:
             )
 
     async def _read(self, headers: Headers, receive: Receive, limits: Limits) -> bytes:
-        """The whole body. Raises `_Refused`."""
+        """The whole body, which counts as buffered from then on. Raises `_Refused`."""
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limits.body_bytes:
             raise _too_large(limits)
@@ -157,25 +163,27 @@ class Gate:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return b"".join(chunks)
+                        raise _Refused(400, "the body broke off")
                     chunk = message.get("body", b"")
                     chunks.append(chunk)
                     size += len(chunk)
                     self._buffered += len(chunk)
                     if size > limits.body_bytes:
                         raise _too_large(limits)
-                    if self._buffered > self._most_buffered:
+                    # One home is always let in: a thousand of them take less than one batch.
+                    if size > PROPERTY_BYTES and self._buffered > self._most_buffered:
                         raise _busy(503, close=True)
                     if not message.get("more_body", False):
                         return b"".join(chunks)
-        except TimeoutError:
-            raise _Refused(
-                408,
-                f"the body did not arrive within {limits.receive_seconds:g} seconds",
-                Connection="close",
-            ) from None
-        finally:
+        except BaseException as problem:
             self._buffered -= size
+            if isinstance(problem, TimeoutError):
+                raise _Refused(
+                    408,
+                    f"the body did not arrive within {limits.receive_seconds:g} seconds",
+                    Connection="close",
+                ) from None
+            raise
 
     async def _work(self, scope: Scope, receive: Receive, send: Send, seconds: float) -> None:
         """Have it answered in time, if there are not too many already."""

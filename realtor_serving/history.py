@@ -4,12 +4,15 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import fsspec
 
 # The pipeline keeps its document well below this.
 MAX_BYTES = 32 * 1024**2
 TTL_SECONDS = 15.0
+# Clients of stores wait for minutes, each by settings of its own.
+WAIT_SECONDS = 5.0
 
 
 class HistoryUnavailable(Exception):
@@ -23,8 +26,8 @@ class HistoryNotPublished(HistoryUnavailable):
 class PublishedHistory:
     """The JSON document at `url` (file://, http(s)://; s3:// where s3fs is installed).
 
-    It is read again after `ttl_seconds`; while the store is away or holds nonsense, the last good
-    copy is the answer.
+    It is read again after `ttl_seconds`; while the store is away, silent or holds nonsense, the
+    last good copy is the answer.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class PublishedHistory:
         self._lock = threading.Lock()
         self._good: bytes | None = None
         self._read_at: float | None = None
+        self._reading: Future[bytes] | None = None
 
     def document(self) -> bytes:
         """The newest good copy, as JSON. Raises `HistoryUnavailable` when there is none."""
@@ -50,12 +54,34 @@ class PublishedHistory:
             if self._good is not None and fresh:
                 return self._good
             try:
-                self._good = self._read()
+                self._good = self._read_in_time()
             except HistoryUnavailable:
                 if self._good is None:
                     raise
             self._read_at = self._clock()
             return self._good
+
+    def _read_in_time(self) -> bytes:
+        """What `_read` gives; what it does not give in time is looked for at the next call."""
+        if self._reading is None:
+            self._reading = Future()
+            threading.Thread(
+                target=self._read_for, args=(self._reading,), name="history", daemon=True
+            ).start()
+        reading = self._reading
+        try:
+            return reading.result(WAIT_SECONDS)
+        except TimeoutError as problem:
+            raise HistoryUnavailable("the store of the history does not answer") from problem
+        finally:
+            if reading.done():
+                self._reading = None
+
+    def _read_for(self, reading: "Future[bytes]") -> None:
+        try:
+            reading.set_result(self._read())
+        except HistoryUnavailable as problem:
+            reading.set_exception(problem)
 
     def _read(self) -> bytes:
         try:

@@ -43,7 +43,7 @@ from realtor_serving.schemas import (
     Valuation,
 )
 from realtor_serving.settings import settings
-from realtor_serving.tables import TABLES
+from realtor_serving.tables import ARROW_LIMIT, TABLES
 from realtor_serving.together import Together
 
 VERSION = "0.1.0"
@@ -120,7 +120,10 @@ def _summary(endpoint: object) -> str:
 @bentoml.service(
     name="realtor",
     workers=config.workers,
-    envs=[{"name": "OMP_NUM_THREADS", "value": "1"}],
+    envs=[
+        {"name": name, "value": value}
+        for name, value in {"OMP_NUM_THREADS": "1", **ARROW_LIMIT}.items()
+    ],
     # The limits of what comes in, metrics and logs are ours: see edge.py.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
@@ -153,8 +156,6 @@ class ValuationService:
     @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
     async def predict_batch(self, batch: BatchBody, /) -> Response:
         """Value up to 10,000 homes, JSON or a table; a bad row gets its error, spoils no other."""
-        if refusal := rejection(batch):
-            return refusal
         champion = self._runtime.champion
         if champion is None:
             return no_model()

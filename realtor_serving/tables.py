@@ -4,13 +4,12 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
 from realtor_model.listing import INPUTS
-from realtor_model.scoring import ESTIMATES, listed
+from realtor_model.scoring import ESTIMATES, decoded, listed
 from realtor_serving.requests import in_words
 from realtor_serving.schemas import MAX_BATCH
 from realtor_serving.valuation import ValuedBatch
@@ -21,10 +20,27 @@ PARQUET = "application/vnd.apache.parquet"
 ARROW = "application/vnd.apache.arrow.stream"
 TABLES = (CSV, PARQUET, ARROW)
 
-# What a table may take in memory: a body of megabytes can claim to hold gigabytes.
-MAX_TABLE_BYTES = 256 * 1024**2
+# What a table may take in memory: a body of bytes can unpack to gigabytes.
+MAX_TABLE_BYTES = 128 * 1024**2
+# What it claims to take may be a lie, and is told only once it is unpacked: the pool that Arrow
+# allocates from holds so much and no more in each worker. pyarrow reads these when it is loaded.
+ARROW_LIMIT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "mimalloc",
+    "MIMALLOC_RESERVE_OS_MEMORY": "384MiB",
+    "MIMALLOC_DISALLOW_OS_ALLOC": "1",
+}
 _ROWS_AT_A_TIME = 256
-_COMPRESSED = (0x184D2204, 0xFD2FB528)  # how a frame of LZ4 and of Zstandard begins
+# Whose values take in Python what they take in Arrow; a list may be empty there and huge here.
+_PLAIN = (
+    pa.types.is_primitive,
+    pa.types.is_decimal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_null,
+)
 
 
 class UnreadableTable(Exception):
@@ -49,6 +65,8 @@ def read_table(body: bytes, kind: str) -> pa.Table:
     """
     try:
         table = _gathered(_batches(body, kind))
+    except pa.ArrowMemoryError as problem:
+        raise _too_large() from problem
     except (pa.ArrowException, OSError, ValueError) as problem:
         raise UnreadableTable(f"the body is no {kind} that can be read: {problem}") from problem
     if not table.num_rows:
@@ -62,9 +80,12 @@ def read_table(body: bytes, kind: str) -> pa.Table:
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The inputs of each row; NaN is how some writers say that there is nothing."""
+    """The inputs of each row; NaN is how some writers say that there is nothing.
+
+    Raises `UnreadableTable`.
+    """
     known = [name for name in INPUTS if name in table.column_names]
-    rows = zip(*(listed(table.column(name)) for name in known), strict=True)
+    rows = zip(*(_values(table.column(name)) for name in known), strict=True)
     return [
         {name: None if value != value else value for name, value in zip(known, row, strict=True)}
         for row in rows
@@ -93,19 +114,35 @@ def answer_table(sent: pa.Table | None, batch: ValuedBatch) -> pa.Table:
 
 
 def write_table(table: pa.Table, kind: str) -> bytes:
-    """`table` as a body. Raises `UnreadableTable` for what a CSV cannot hold."""
-    sink = io.BytesIO()
-    if kind == PARQUET:
-        pa.parquet.write_table(table, sink)
-    elif kind == ARROW:
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-    else:
-        try:
+    """`table` as a body. Raises `UnreadableTable` for what a body of this kind cannot hold."""
+    sink = pa.BufferOutputStream()
+    try:
+        if kind == PARQUET:
+            pa.parquet.write_table(table, sink)
+        elif kind == ARROW:
+            with pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table)
+        else:
             pa.csv.write_csv(table, sink, pa.csv.WriteOptions(quoting_style="needed"))
-        except pa.ArrowException as problem:
-            raise UnreadableTable(f"the answer cannot be a CSV: {problem}") from problem
-    return sink.getvalue()
+    except pa.ArrowMemoryError as problem:
+        raise _too_large() from problem
+    except pa.ArrowException as problem:
+        raise UnreadableTable(f"the answer cannot be {kind}: {problem}") from problem
+    return bytes(sink.getvalue())
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values as Python has them; in place of one that no input can be, its type."""
+    try:
+        plain = decoded(column)
+    except pa.ArrowMemoryError as problem:
+        raise _too_large() from problem
+    except pa.ArrowException as problem:
+        raise UnreadableTable(f"a column of {column.type} cannot be read: {problem}") from problem
+    _bounded(0, plain.nbytes)
+    if any(is_kind(plain.type) for is_kind in _PLAIN):
+        return listed(plain)
+    return [[str(plain.type)] if valid else None for valid in plain.is_valid().to_pylist()]
 
 
 def _batches(body: bytes, kind: str) -> Iterator[pa.RecordBatch]:
@@ -123,7 +160,6 @@ def _batches(body: bytes, kind: str) -> Iterator[pa.RecordBatch]:
         _bounded(file.metadata.num_rows, sum(group.total_byte_size for group in groups))
         yield from file.iter_batches(batch_size=_ROWS_AT_A_TIME)
     else:
-        _bounded(0, _claimed_bytes(body))
         yield from pa.ipc.open_stream(body)
 
 
@@ -146,15 +182,8 @@ def _bounded(rows: int, size: int) -> None:
     if rows > MAX_BATCH:
         raise UnreadableTable(f"the table has more than {MAX_BATCH:,} rows, the most of a batch")
     if size > MAX_TABLE_BYTES:
-        raise UnreadableTable(f"the table takes more than {MAX_TABLE_BYTES:,} bytes of memory")
+        raise _too_large()
 
 
-def _claimed_bytes(body: bytes) -> int:
-    """What the compressed buffers of an Arrow stream say that they will unpack to.
-
-    Each begins at a multiple of 8 bytes with its unpacked length, followed by the frame.
-    """
-    words = np.frombuffer(body, "<i8", len(body) // 8)
-    begins = np.isin(words & 0xFFFFFFFF, _COMPRESSED)
-    lengths = words[:-1][begins[1:]]
-    return int(lengths[lengths > 0].astype(np.float64).sum())
+def _too_large() -> UnreadableTable:
+    return UnreadableTable(f"the table takes more than {MAX_TABLE_BYTES:,} bytes of memory")

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from realtor_local.market import COLUMNS, generate
+from realtor_local.ports import free_port
 from realtor_local.upstream.__main__ import main
 from realtor_local.upstream.api import build_app
 from realtor_local.upstream.cursors import StateError
@@ -322,8 +322,7 @@ def test_the_command_says_what_is_wrong_before_it_serves(tmp_path: Path) -> None
 @contextmanager
 def run(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
     """`python -m realtor_local.upstream` on a free port, once it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "realtor_local.upstream", "--port", str(port), *arguments]
     process = subprocess.Popen(command)
     try:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import httpx
 import numpy as np
 import pandas as pd
 
+from realtor_local.ports import free_port
 from realtor_model.bundle import ValuationModel
 from realtor_model.comparables import SoldHomes
 from realtor_model.drift import profile
@@ -92,12 +92,6 @@ def make_model(seed: int = 0, candidate: str = "xgboost") -> ValuationModel:
         sold_homes=SoldHomes.of(columns, price),
         market=MarketStatistics.of(columns, price),
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

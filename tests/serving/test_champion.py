@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from realtor_assets.resources import Database
+from realtor_local.ports import free_port
 from realtor_model.bundle import ValuationModel
 from realtor_serving import champion as champion_module
 from realtor_serving.cache import ChampionCache, WorkerFile, living_workers
@@ -25,7 +26,6 @@ from tests.serving.running import (
     HOUSE,
     ROOT,
     Server,
-    free_port,
     make_model,
     run_server,
     run_service,

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtor_serving import connections
 from realtor_serving.edge import wrap
@@ -48,7 +48,7 @@ async def read(request: Request) -> PlainTextResponse:
 
 
 async def sleep(request: Request) -> PlainTextResponse:
-    await asyncio.sleep(5)
+    await asyncio.sleep(60)
     return PlainTextResponse("late")
 
 
@@ -57,9 +57,9 @@ async def fail(request: Request) -> PlainTextResponse:
 
 
 RULES = {
-    "/read": RouteRule(frozenset({"GET", "HEAD", "POST"}), limits=Limits(100, 0.2, 5.0)),
+    "/read": RouteRule(frozenset({"GET", "HEAD", "POST"}), limits=Limits(100, 1.0, 5.0)),
     "/write": RouteRule(POST, writes=True),
-    "/sleep": RouteRule(POST, limits=Limits(answer_seconds=0.2)),
+    "/sleep": RouteRule(POST, limits=Limits(answer_seconds=1.0)),
     "/fail": RouteRule(POST),
     "/livez": RouteRule(frozenset({"GET"})),
 }
@@ -274,7 +274,7 @@ def test_too_much_at_once_is_told_to_come_again() -> None:
 def test_a_body_that_does_not_come_is_given_up() -> None:
     async def slowly() -> Any:
         yield b"x"
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
 
     answer = ask(app(), "POST", "/read", content=slowly())
 
@@ -282,30 +282,77 @@ def test_a_body_that_does_not_come_is_given_up() -> None:
     assert answer.headers["Connection"] == "close"
 
 
-def test_the_bodies_being_read_are_bounded_together() -> None:
+def test_the_bodies_of_unanswered_requests_are_bounded_together() -> None:
+    """Those being read and those being worked on; what one home takes is always let in."""
+
     async def run() -> list[int]:
         go = asyncio.Event()
+        halves = works = 0
 
         async def half() -> Any:
-            yield b"x" * 100
-            await asyncio.wait_for(go.wait(), 5)
+            nonlocal halves
+            yield b"x" * 10_000
+            halves += 1
+            await asyncio.wait_for(go.wait(), 30)
 
-        rules = {"/read": RouteRule(POST, limits=Limits(100, 5.0, 5.0))}
-        wrapped = wrap(INNER, Settings.model_validate({}), rules)
+        async def work(request: Request) -> PlainTextResponse:
+            nonlocal works
+            works += 1
+            await asyncio.wait_for(go.wait(), 30)
+            return PlainTextResponse("done")
+
+        rules = {
+            "/read": RouteRule(POST, limits=Limits(10_000, 60.0, 60.0)),
+            "/work": RouteRule(POST, limits=Limits(10_000, 60.0, 60.0)),
+        }
+        inner = Starlette(
+            routes=[
+                Route("/read", read, methods=["POST"]),
+                Route("/work", work, methods=["POST"]),
+            ]
+        )
+        wrapped = wrap(inner, Settings.model_validate({}), rules)
         transport = httpx.ASGITransport(wrapped)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            waiting = [
-                asyncio.ensure_future(client.post("/read", content=half())) for _ in range(8)
+            held = [
+                asyncio.ensure_future(client.post(path, content=content))
+                for path, content in [("/read", half()) for _ in range(4)]
+                + [("/work", b"x" * 10_000) for _ in range(4)]
             ]
-            await asyncio.sleep(0.1)
-            extra = await client.post("/read", content=b"x")
+            while (halves, works) != (4, 4):
+                await asyncio.sleep(0)
+            extra = [await client.post("/read", content=b"x" * size) for size in (9_000, 100)]
             go.set()
-            return [
-                extra.status_code,
-                *(each.status_code for each in await asyncio.gather(*waiting)),
-            ]
+            told = await asyncio.gather(*held)
+            told += [await client.post("/read", content=b"x" * 9_000)]
+            return [each.status_code for each in (*extra, *told)]
 
-    assert asyncio.run(run()) == [503, *[200] * 8]
+    assert asyncio.run(run()) == [503, 200, *[200] * 9]
+
+
+def test_a_body_that_breaks_off_is_not_worked_on() -> None:
+    worked: list[str] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        worked.append(scope["path"])
+
+    parts: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}]
+    )
+
+    async def receive() -> Message:
+        return next(parts)
+
+    async def send(message: Message) -> None:
+        pass
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/read", "headers": [(b"host", b"localhost")],
+        "client": OUTSIDE, "server": OUTSIDE,
+    }  # fmt: skip
+    asyncio.run(wrap(inner, Settings.model_validate({}), RULES)(scope, receive, send))
+
+    assert worked == []
 
 
 def test_cors_is_off_until_an_origin_is_allowed() -> None:
@@ -351,19 +398,27 @@ def test_a_batch_is_observed_as_its_values_are(values: list[float]) -> None:
     assert {key: found[key] for key in expected} == pytest.approx(expected)
 
 
+@contextmanager
+def prompt_server(app: ASGIApp) -> Iterator[tuple[uvicorn.Server, int]]:
+    """A server of `app` that speaks our HTTP, and its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, http=connections.PromptProtocol, log_level="critical")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield server, listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The port of a server that gives a head 0.3 seconds."""
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(INNER, http=connections.PromptProtocol, log_level="critical")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    """The port of a server that gives a head two seconds: a busy machine may keep us for one."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 2.0)
+    with prompt_server(INNER) as (_, port):
+        yield port
 
 
 def exchange(port: int, *sent: bytes) -> bytes:
@@ -396,6 +451,32 @@ def test_the_second_head_of_a_connection_must_come_too(prompt: int) -> None:
 
     assert received.startswith(b"HTTP/1.1 200")
     assert b"HTTP/1.1 408" in received
+
+
+def test_an_answer_that_is_not_taken_is_dropped_and_a_slow_reader_gets_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "TAKE_SECONDS", 2.0)
+    size = 50_000_000
+
+    async def large(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("x" * size)
+
+    app = Starlette(routes=[Route("/livez", large)])
+    with prompt_server(app) as (server, port), ExitStack() as opened:
+        slow, idle = (
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            for _ in range(2)
+        )
+        for each in (slow, idle):
+            each.sendall(GET + b"\r\n")
+        received = 0
+        while received < size:
+            received += len(slow.recv(2_000_000, socket.MSG_WAITALL))
+            time.sleep(0.2)
+        slow.close()
+
+        wait_for(lambda: not server.server_state.connections, "the idle one to be dropped")
 
 
 # ---- the running service -------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """The published history: handed on as it is, whatever becomes of the store it lies in."""
 
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
+from realtor_serving import history as history_module
 from realtor_serving.history import HistoryNotPublished, HistoryUnavailable, PublishedHistory
 from tests.serving.running import Server, make_model, run_service
 
@@ -56,6 +59,32 @@ def test_a_store_that_is_away_or_spoilt_leaves_the_last_good_copy(
     file.write_text(json.dumps(DOCUMENT | {"champion": "3"}))
     clock.now = 4
     assert json.loads(history.document())["champion"] == "3"
+
+
+def test_a_store_that_never_answers_keeps_nobody_waiting(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "WAIT_SECONDS", 1.0)
+    clock = Clock()
+    history = PublishedHistory(file.as_uri(), ttl_seconds=1, clock=clock)
+    history.document()
+    file.unlink()
+    os.mkfifo(file)  # whoever opens it to read waits for a writer
+
+    clock.now = 2
+    assert json.loads(history.document()) == DOCUMENT
+    file.open("w").close()
+    file.unlink()
+    file.write_text(json.dumps(DOCUMENT | {"champion": "3"}))
+    clock.now = 4
+    assert json.loads(history.document()) == DOCUMENT, "the read that was waited for has failed"
+    clock.now = 6
+    assert json.loads(history.document())["champion"] == "3"
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(HistoryUnavailable, match="does not answer"):
+            PublishedHistory(f"http://127.0.0.1:{port}/history.json").document()
 
 
 def test_nothing_published_is_told_apart_from_nonsense(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from realtor_local.ports import free_port
 from realtor_local.postgres import EmbeddedPostgres
 from realtor_model.listing import Property
 from realtor_serving.inference_log import Answer, PostgresInferenceLog
-from tests.serving.running import HOUSE, free_port, run_service, wait_for
+from tests.serving.running import HOUSE, run_service, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import httpx
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -19,6 +20,7 @@ from realtor_serving.tables import (
     UnreadableTable,
     answer_type,
     read_table,
+    rows_of,
     write_table,
 )
 from tests.serving.running import HOUSE, Server
@@ -147,7 +149,72 @@ def test_what_is_no_table_is_refused(
     assert answer.json()["error"]
 
 
-def test_a_table_that_unpacks_to_gigabytes_is_refused_unread() -> None:
+LONG = pa.array(["x" * 2_000_000])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), LONG),
+        pa.RunEndEncodedArray.from_arrays(pa.array([100], pa.int32()), LONG),
+        pa.StringViewArray.from_buffers(
+            pa.string_view(),
+            100,
+            [
+                None,
+                pa.py_buffer(np.array([[2_000_000, 0x78787878, 0, 0]] * 100, np.int32).tobytes()),
+                LONG.buffers()[2],
+            ],
+        ),
+    ],
+    ids=["dictionary", "runs", "views"],
+)
+def test_one_long_text_many_times_is_refused(column: pa.Array) -> None:
+    sent = read_table(write_table(pa.table({"state": column}), ARROW), ARROW)
+
+    with pytest.raises(UnreadableTable, match="bytes of memory"):
+        rows_of(sent)
+
+
+def test_a_long_list_of_nothing_is_not_unrolled() -> None:
+    kind = pa.list_(pa.null(), 20_000_000)
+    lists = pa.FixedSizeListArray.from_buffers(kind, 1, [None], children=[pa.nulls(20_000_000)])
+    body = write_table(pa.table({"state": lists}), ARROW)
+    assert len(body) < 500
+
+    assert rows_of(read_table(body, ARROW)) == [{"state": [str(kind)]}]
+
+
+@pytest.mark.integration
+def test_a_worker_takes_no_more_memory_than_its_limit(service: Server) -> None:
+    """A column that is only carried along, of 448 bytes as it comes; gigabytes as Parquet."""
+    kind = pa.list_(pa.null(), 500_000_000)
+    lists = pa.FixedSizeListArray.from_buffers(kind, 1, [None], children=[pa.nulls(500_000_000)])
+    body = write_table(pa.table({"state": ["Texas"], "bed": [3], "lists": lists}), ARROW)
+
+    refused = ask(service, body, ARROW, Accept=PARQUET)
+
+    assert refused.status_code == 400
+    assert "bytes of memory" in refused.json()["error"]
+    assert ask(service, body, ARROW, Accept=JSON).json()["valued"] == 1
+
+
+def test_a_table_of_runs_of_a_dictionary_is_told_apart_from_a_fault() -> None:
+    names = pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), pa.array(["Texas"]))
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([100], pa.int32()), names)
+
+    with pytest.raises(UnreadableTable, match="run_end_encoded"):
+        rows_of(pa.table({"state": runs}))
+
+
+def test_numbers_that_look_compressed_are_read() -> None:
+    numbers = [10**15, 0xFD2FB528] * 5
+    sent = pa.table({"state": ["Texas"] * 10, "id": numbers})
+
+    assert read_table(write_table(sent, ARROW), ARROW).equals(sent)
+
+
+def test_a_table_that_unpacks_to_gigabytes_is_refused() -> None:
     large = pa.table({"state": pa.array(["x" * 1_000_000] * 400)})
     sink = io.BytesIO()
     options = pa.ipc.IpcWriteOptions(compression="zstd")

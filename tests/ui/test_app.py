@@ -10,11 +10,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from realtor_local.ports import free_port
 from realtor_model.market import LATER, MarketStatistics
 from realtor_ui import asking
 from realtor_ui.settings import settings
 from realtor_ui.texts import LANGUAGES, catalogue
-from tests.serving.running import Server, free_port, make_model, run_service
+from tests.serving.running import Server, make_model, run_service
 
 pytestmark = [pytest.mark.integration]
 

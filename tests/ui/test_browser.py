@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from realtor_local.ports import free_port
 from realtor_ui.texts import LANGUAGES, Texts, catalogue
-from tests.serving.running import HOUSE, ROOT, Server, free_port, run_server
+from tests.serving.running import HOUSE, ROOT, Server, run_server
 from tests.ui import paths
 from tests.ui.paths import Site
 

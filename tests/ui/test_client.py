@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from realtor_local.ports import free_port
 from realtor_ui import client as clients
 from realtor_ui.client import (
     InvalidProperty,
@@ -22,7 +23,7 @@ from realtor_ui.client import (
     ServiceError,
     ServiceSlow,
 )
-from tests.serving.running import HOUSE, Server, free_port, run_service
+from tests.serving.running import HOUSE, Server, run_service
 
 pytestmark = [pytest.mark.integration]
 
