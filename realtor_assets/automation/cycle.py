@@ -6,6 +6,7 @@ between leaves a batch out, and what a person did by hand counts as done.
 
 import datetime as dt
 from dataclasses import dataclass
+from itertools import takewhile
 
 import dagster as dg
 import psycopg
@@ -17,8 +18,11 @@ from realtor_assets.release import history
 from realtor_assets.resources import Database
 from realtor_assets.schema import require_current
 
-# A job is tried that often for the same work before a person has to look.
-TRIES = 3
+# How long is waited after the first failure at the same work, and after the second: what was away
+# for a while may be back. After the third a person has to look.
+PAUSES = (dt.timedelta(minutes=5), dt.timedelta(hours=1))
+TRIES = len(PAUSES) + 1
+LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 WORK_TAG = "realtor/work"
 _ACTIVE = (
     dg.DagsterRunStatus.QUEUED,
@@ -150,10 +154,13 @@ def active_runs(instance: dg.DagsterInstance, *jobs: str) -> list[str]:
     ]
 
 
-def gave_up(instance: dg.DagsterInstance, job: str, work: str) -> bool:
-    """Whether the last `TRIES` runs of `job` for the same `work` failed."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={WORK_TAG: work}), limit=TRIES)
-    return len(runs) == TRIES and all(run.status in _FAILED for run in runs)
+def next_try(instance: dg.DagsterInstance, job: str, tags: dict[str, str]) -> dt.datetime | None:
+    """When `job` may run for the work with these `tags`; None once its last `TRIES` runs failed."""
+    runs = instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=TRIES)
+    failed = list(takewhile(lambda run: run.dagster_run.status in _FAILED, runs))
+    if len(failed) == TRIES:
+        return None
+    return failed[0].update_timestamp + PAUSES[len(failed) - 1] if failed else LONG_AGO
 
 
 def _failed(job: str) -> dg.RunsFilter:

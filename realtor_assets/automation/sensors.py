@@ -9,12 +9,13 @@ import httpx
 from realtor_assets.alerts import Alert, Alerts
 from realtor_assets.automation import jobs
 from realtor_assets.automation.cycle import (
+    LONG_AGO,
     TRIES,
     WORK_TAG,
     Cycle,
     active_runs,
-    gave_up,
     last_call,
+    next_try,
     to_serve,
 )
 from realtor_assets.automation.gates import verdicts
@@ -35,7 +36,6 @@ SECONDS = 10
 RUNNING = dg.DefaultSensorStatus.RUNNING
 # A failed call is made again after this, however long the pause between batches.
 AGAIN_AFTER_FAILURE = dt.timedelta(minutes=15)
-_LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 ALERTED_TAG = "realtor/alerted"
 ALERTED_DAYS = 7
 OBSERVED_TAG = "dagster/data_version"
@@ -70,7 +70,7 @@ def _next_call(raw_database: Database) -> tuple[dt.datetime, str]:
     config = settings()
     last = last_call(raw_database, config.api_group, config.api_day)
     if last is None:
-        return _LONG_AGO, "it was never asked"
+        return LONG_AGO, "it was never asked"
     outcome, at = last
     pause = dt.timedelta(hours=config.ingest_every_hours)
     if outcome == "end of data":
@@ -87,7 +87,7 @@ def _next_try(instance: dg.DagsterInstance) -> tuple[dt.datetime, str]:
     for record in instance.get_run_records(failed, limit=1):
         pause = min(dt.timedelta(hours=settings().ingest_every_hours), AGAIN_AFTER_FAILURE)
         return record.update_timestamp + pause, f"run {record.dagster_run.run_id[:8]} failed"
-    return _LONG_AGO, "no run has failed"
+    return LONG_AGO, "no run has failed"
 
 
 @dg.sensor(
@@ -109,11 +109,14 @@ def load_landed_batches(
         of_partition = dg.RunsFilter(job_name="load", tags={"dagster/partition": partition})
         runs = context.instance.get_runs(of_partition)
         idle = all(run.is_finished and not run.is_complete_and_waiting_to_retry for run in runs)
-        if len(runs) < TRIES and idle:
+        due = next_try(context.instance, "load", {"dagster/partition": partition})
+        if idle and due is not None and due <= dt.datetime.now(dt.UTC):
             requests.append(dg.RunRequest(partition_key=partition))
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else f"{', '.join(waiting)}: being loaded, or given up",
+        skip_reason=None
+        if requests
+        else f"{', '.join(waiting)}: being loaded, tried again later, or given up",
         dynamic_partitions_requests=[BATCHES.build_add_request(waiting)],
     )
 
@@ -211,8 +214,11 @@ def _launched_once(
     """
     if running := active_runs(instance, "clean", "train", "serve"):
         return dg.SkipReason(f"{running[0]} is running; {why}")
-    if gave_up(instance, job, work):
+    due = next_try(instance, job, {WORK_TAG: work})
+    if due is None:
         return dg.SkipReason(f"{job} failed {TRIES} times and waits for a person: {why}")
+    if due > dt.datetime.now(dt.UTC):
+        return dg.SkipReason(f"{job} failed and is tried again at {due:%H:%M} UTC: {why}")
     return dg.RunRequest(tags={WORK_TAG: work} | (tags or {}))
 
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from realtor_assets.alerts import Alert, Alerts
-from realtor_assets.automation import sensors
+from realtor_assets.automation import cycle, sensors
 from realtor_assets.automation.cycle import TRIES, WORK_TAG
 from realtor_assets.automation.gates import BLOCKING
 from realtor_assets.clean import CLEAN_TABLES
@@ -26,6 +26,8 @@ from tests.assets.lineage import NOWHERE, Lineage, lineage_on
 from tests.servers import listening
 
 pytestmark = [pytest.mark.integration]
+
+AT_ONCE = (dt.timedelta(0),) * (TRIES - 1)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +237,34 @@ def test_no_two_runs_train_or_release_at_once(lineage: Lineage) -> None:
     assert "train is running" in skips(lineage.tick("train_as_decided")), "Dagster retries it"
 
 
-def test_what_fails_again_and_again_waits_for_a_person(lineage: Lineage) -> None:
+def test_what_was_away_for_a_minute_may_be_back(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition = landed(lineage, 1)
+    ran(lineage, "load", dg.DagsterRunStatus.FAILURE, **{"dagster/partition": partition})
+    ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **{WORK_TAG: f"decision {wanted(lineage)}"})
+
+    assert "train failed and is tried again at" in skips(lineage.tick("train_as_decided"))
+    assert requested(lineage) == []
+    monkeypatch.setattr(cycle, "PAUSES", AT_ONCE)
+    assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
+    assert requested(lineage) == [partition]
+    for _ in range(TRIES - 1):
+        ran(lineage, "load", dg.DagsterRunStatus.FAILURE, **{"dagster/partition": partition})
+    assert requested(lineage) == [], "and then a person has to look"
+
+
+def requested(lineage: Lineage) -> list[str | None]:
+    """The partitions that are to be loaded now."""
+    said = lineage.tick("load_landed_batches")
+    assert isinstance(said, dg.SensorResult)
+    return [request.partition_key for request in said.run_requests or []]
+
+
+def test_what_fails_again_and_again_waits_for_a_person(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "PAUSES", AT_ONCE)
     decision = wanted(lineage)
     for _ in range(TRIES):
         assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
@@ -246,7 +275,10 @@ def test_what_fails_again_and_again_waits_for_a_person(lineage: Lineage) -> None
     assert "waits for its training" in skips(lineage.tick("ask_upstream"))
 
 
-def test_failures_before_a_success_are_no_reason_to_give_up(lineage: Lineage) -> None:
+def test_failures_before_a_success_are_no_reason_to_give_up(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "PAUSES", AT_ONCE)
     tags = {WORK_TAG: f"decision {wanted(lineage)}"}
     ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **tags)
     ran(lineage, "train", dg.DagsterRunStatus.SUCCESS, **tags)
@@ -309,15 +341,15 @@ def test_nothing_is_built_on_rows_that_a_blocking_check_rejects(
     assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
 
 
-def test_a_load_that_dagster_tries_again_is_not_asked_for_twice(lineage: Lineage) -> None:
+def test_a_load_that_dagster_tries_again_is_not_asked_for_twice(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "PAUSES", AT_ONCE)
     partition = landed(lineage, 0)
     crashed = {"dagster/partition": partition, "dagster/will_retry": "true"}
     ran(lineage, "load", dg.DagsterRunStatus.FAILURE, **crashed)
 
-    waiting = lineage.tick("load_landed_batches")
-
-    assert isinstance(waiting, dg.SensorResult)
-    assert not waiting.run_requests
+    assert requested(lineage) == []
 
 
 def released(lineage: Lineage, version: str, action: str = "promoted") -> int:
