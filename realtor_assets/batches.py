@@ -75,9 +75,14 @@ def admitted_loads(clean: psycopg.Connection) -> set[int]:
 
 
 def held_loads(clean: psycopg.Connection) -> set[int]:
-    """The loads that are kept out of the clean tables."""
+    """The loads that are kept out of the clean tables until a person admits them."""
     held = {load for load, each in decisions(clean).items() if each.decision == "hold"}
     return held - admitted_loads(clean)
+
+
+def decided_loads(clean: psycopg.Connection) -> set[int]:
+    """The loads that may be learned from: decided on, and not held."""
+    return {load for load, each in decisions(clean).items() if each.decision != "hold"}
 
 
 def undecided(raw: psycopg.Connection, clean: psycopg.Connection) -> list[Load]:

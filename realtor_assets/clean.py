@@ -17,7 +17,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from psycopg import sql
 
-from realtor_assets.batches import held_loads
+from realtor_assets.batches import decided_loads
 from realtor_assets.columns import column_lineage
 from realtor_assets.identity import SPLITS
 from realtor_assets.listings import IN_DOMAIN, Listings, read_listings
@@ -132,10 +132,13 @@ def build_clean_tables(
     with clean_database.transaction() as connection:
         require_current(connection, "clean")
         last = current_build(connection)
-        held = held_loads(connection)
+        decided = decided_loads(connection)
     with raw_database.transaction() as connection:
-        source = source_of(connection, held)
-    kept = last is not None and last.data_version == source.data_version
+        source = source_of(connection, decided)
+    kept = last is not None and (last.data_version, last.loads) == (
+        source.data_version,
+        source.loads,
+    )
     if kept and all(store.exists(source.snapshot_key(table)) for table in SNAPSHOTS):
         context.log.info("nothing new in RAW since build %s: kept as it is", source.data_version)
     else:
@@ -176,8 +179,8 @@ def _described(connection: psycopg.Connection, table: str) -> dict[str, dg.Metad
     return told | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}
 
 
-def source_of(connection: psycopg.Connection, held: Collection[int] = ()) -> CleanBuild:
-    """The build that what RAW holds now would make without the loads `held`, its rows not counted.
+def source_of(connection: psycopg.Connection, decided: Collection[int]) -> CleanBuild:
+    """The build that the loads `decided` in RAW would make, its rows not counted.
 
     The version is a hash of the loads that brought rows, of the encoder's version and of the groups
     of features that are left out. The reference date is the newest sale, but for the odd 1 % of
@@ -186,12 +189,13 @@ def source_of(connection: psycopg.Connection, held: Collection[int] = ()) -> Cle
     rows = connection.execute(
         "SELECT load_id, batch_number, partition_key FROM ingestion_summary"
         " WHERE state = 'loaded' AND received > duplicate + quarantined"
-        " AND NOT load_id = ANY(%s) ORDER BY load_id",
-        [list(held)],
+        " AND load_id = ANY(%s) ORDER BY load_id",
+        [list(decided)],
     ).fetchall()
     if not rows:
         raise dg.Failure(
-            "RAW holds nothing to train on: ingest a batch first, or admit one that is held",
+            "there is no batch to learn from: ingest one, decide on it (the clean job), or admit "
+            "one that is held",
             allow_retries=False,
         )
     loads = [load_id for load_id, _, _ in rows]

@@ -134,7 +134,7 @@ def tagged_progress(context: dg.AssetExecutionContext | dg.OpExecutionContext) -
         nonlocal told
         if time.monotonic() - told >= _PROGRESS_SECONDS:
             told = time.monotonic()
-            context.instance.add_run_tags(context.run_id, {PROGRESS_TAG: text})
+            context.instance.add_run_tags(context.run.run_id, {PROGRESS_TAG: text})
 
     return tell
 

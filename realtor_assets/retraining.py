@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from realtor_assets.batches import Load, admitted_loads, all_loads, held_loads, undecided
+from realtor_assets.batches import Load, admitted_loads, all_loads, decided_loads, undecided
 from realtor_assets.identity import SPLITS
 from realtor_assets.listings import Listings, read_listings
 from realtor_assets.raw import OWNERS
@@ -22,7 +22,7 @@ from realtor_assets.schema import require_current
 from realtor_assets.tracking import Tracking
 from realtor_model import drift
 from realtor_model.bundle import ValuationModel
-from realtor_model.listing import PRODUCTION_ALIAS
+from realtor_model.listing import PRODUCTION_ALIAS, VALUATION_PRICE_RANGE
 from realtor_model.retraining import Evidence, RetrainDecision, RetrainPolicy, gather
 
 # Of a larger batch that many rows tell as much.
@@ -114,10 +114,10 @@ def retrain_decision(
     made: dict[Load, RetrainDecision] = {}
     for load in waiting:
         with raw_database.transaction() as raw, clean_database.transaction() as clean:
-            loads, held = all_loads(raw), held_loads(clean)
-        known = [each for each in loads if each.load_id not in held]
+            loads, decided = all_loads(raw), decided_loads(clean)
+        known = [each for each in loads if each.load_id in decided]
         made[load] = decide(load, model, known, raw_database, admitted=load.load_id in admitted)
-        _save(clean_database, load, made[load], model, version, context.run_id,
+        _save(clean_database, load, made[load], model, version, context.run.run_id,
               admitted=load.load_id in admitted)  # fmt: skip
         context.log.info(
             "%s: %s (%s): %s", load.partition_key, made[load].decision, made[load].rule,
@@ -154,6 +154,13 @@ def decide(
         reason = f"The champion was trained with batch {batch} already."
         return RetrainDecision("skip", "known to the champion", reason, {})
     evidence = evidence_of(load, model, known, database)
+    if not evidence.n:
+        low, high = VALUATION_PRICE_RANGE
+        reason = (
+            f"Batch {batch} holds nothing to learn from: none of its {load.inserted:,} new rows "
+            f"has a price from ${low:,.0f} to ${high:,.0f}."
+        )
+        return RetrainDecision("skip", "outside the domain", reason, {"inserted": load.inserted})
     if admitted:
         evidence = replace(evidence, suspicions=[])
     return RetrainPolicy().decide(evidence, batch)
@@ -174,7 +181,7 @@ def evidence_of(
         new_rows=sum(rows for load_id, rows in unseen.items() if load_id not in learned),
         age_days=(dt.datetime.now(dt.UTC) - trained_at).total_seconds() / 86_400,
     )
-    return replace(evidence, n=load.inserted)
+    return replace(evidence, n=load.inserted if evidence.n else 0)
 
 
 def rows_of(database: Database, loads: Sequence[Load]) -> Listings:

@@ -69,7 +69,7 @@ class Tracking(dg.ConfigurableResource[None]):
         A PostgreSQL lock makes search-then-create one step for all processes of the run.
         """
         client = self.client()
-        run_id = context.run_id
+        run_id = context.run.run_id
         with database.lock(f"mlflow parent of {run_id}"):
             experiment = self._experiment_id(client)
             found = client.search_runs(
@@ -91,7 +91,7 @@ class Tracking(dg.ConfigurableResource[None]):
         """What made an MLflow run, as its tags: the Dagster run and the commit of the code."""
         tags = {"mlflow.source.git.commit": code_commit()}
         if self.dagster_url:
-            tags["dagster_run_url"] = f"{self.dagster_url.rstrip('/')}/runs/{context.run_id}"
+            tags["dagster_run_url"] = f"{self.dagster_url.rstrip('/')}/runs/{context.run.run_id}"
         return tags
 
     def run_url(self, run_id: str) -> str:

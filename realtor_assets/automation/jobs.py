@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from realtor_assets import batches
-from realtor_assets.raw import BATCHES, land_csv
+from realtor_assets.raw import land_csv
 from realtor_assets.release import production
 from realtor_assets.resources import Database
 from realtor_assets.tracking import Tracking
@@ -36,7 +36,6 @@ ingest = dg.define_asset_job(
 load = dg.define_asset_job(
     "load",
     LOAD,
-    partitions_def=BATCHES,
     description="Load one landed batch into RAW. Again is fine: nothing is stored twice, and the "
     "upstream is not asked.",
 )

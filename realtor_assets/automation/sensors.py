@@ -4,19 +4,23 @@ import datetime as dt
 from collections.abc import Sequence
 
 import dagster as dg
+import httpx
 
 from realtor_assets.alerts import Alert, Alerts
 from realtor_assets.automation import jobs
 from realtor_assets.automation.cycle import (
+    LONG_AGO,
     TRIES,
     WORK_TAG,
     Cycle,
     active_runs,
-    gave_up,
     last_call,
+    next_try,
     to_serve,
 )
-from realtor_assets.raw import BATCHES
+from realtor_assets.automation.gates import verdicts
+from realtor_assets.clean import CLEAN_TABLES
+from realtor_assets.raw import BATCHES, LOADED_TABLES
 from realtor_assets.release.serving import (
     ServiceDown,
     is_fresh,
@@ -50,11 +54,12 @@ def ask_upstream(
     context: dg.SensorEvaluationContext, raw_database: Database, clean_database: Database
 ) -> dg.RunRequest | dg.SkipReason:
     """One batch at a time: what is asked for meets a champion that has met the one before."""
-    if step := Cycle.now(raw_database, clean_database).next_step:
+    cycle = Cycle.now(raw_database, clean_database)
+    if step := cycle.next_step or _unproven(context.instance, cycle):
         return dg.SkipReason(f"one batch at a time: {step}")
     if running := active_runs(context.instance, "ingest", "load", "clean", "train", "serve"):
         return dg.SkipReason(f"one batch at a time: {running[0]} is running")
-    due, why = _next_call(raw_database)
+    due, why = max(_next_call(raw_database), _next_try(context.instance))
     if due > dt.datetime.now(dt.UTC):
         return dg.SkipReason(f"the upstream is asked again at {due:%Y-%m-%d %H:%M} UTC: {why}")
     return dg.RunRequest()
@@ -65,7 +70,7 @@ def _next_call(raw_database: Database) -> tuple[dt.datetime, str]:
     config = settings()
     last = last_call(raw_database, config.api_group, config.api_day)
     if last is None:
-        return dt.datetime.min.replace(tzinfo=dt.UTC), "it was never asked"
+        return LONG_AGO, "it was never asked"
     outcome, at = last
     pause = dt.timedelta(hours=config.ingest_every_hours)
     if outcome == "end of data":
@@ -74,6 +79,15 @@ def _next_call(raw_database: Database) -> tuple[dt.datetime, str]:
     if outcome in ("failed", "lost"):
         return at + min(pause, AGAIN_AFTER_FAILURE), f"the last call was {outcome}"
     return at + pause, f"the last call was at {at:%Y-%m-%d %H:%M} (REALTOR_INGEST_EVERY_HOURS)"
+
+
+def _next_try(instance: dg.DagsterInstance) -> tuple[dt.datetime, str]:
+    """The same after a run that failed, perhaps before it made a call."""
+    failed = dg.RunsFilter(job_name="ingest", statuses=[dg.DagsterRunStatus.FAILURE])
+    for record in instance.get_run_records(failed, limit=1):
+        pause = min(dt.timedelta(hours=settings().ingest_every_hours), AGAIN_AFTER_FAILURE)
+        return record.update_timestamp + pause, f"run {record.dagster_run.run_id[:8]} failed"
+    return LONG_AGO, "no run has failed"
 
 
 @dg.sensor(
@@ -94,11 +108,15 @@ def load_landed_batches(
     for partition in waiting:
         of_partition = dg.RunsFilter(job_name="load", tags={"dagster/partition": partition})
         runs = context.instance.get_runs(of_partition)
-        if len(runs) < TRIES and all(run.is_finished for run in runs):
+        idle = all(run.is_finished and not run.is_complete_and_waiting_to_retry for run in runs)
+        due = next_try(context.instance, "load", {"dagster/partition": partition})
+        if idle and due is not None and due <= dt.datetime.now(dt.UTC):
             requests.append(dg.RunRequest(partition_key=partition))
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else f"{', '.join(waiting)}: being loaded, or given up",
+        skip_reason=None
+        if requests
+        else f"{', '.join(waiting)}: being loaded, tried again later, or given up",
         dynamic_partitions_requests=[BATCHES.build_add_request(waiting)],
     )
 
@@ -107,25 +125,42 @@ def load_landed_batches(
     job=jobs.clean,
     minimum_interval_seconds=SECONDS,
     default_status=RUNNING,
-    description="Carries every loaded batch into a retrain decision and the clean tables.",
+    description="Carries every loaded batch into a retrain decision and the clean tables, unless a "
+    "blocking check of RAW has failed.",
 )
 def decide_on_batches(
     context: dg.SensorEvaluationContext, raw_database: Database, clean_database: Database
 ) -> dg.RunRequest | dg.SkipReason:
-    """A load that has no decision gets one, whoever loaded it."""
-    waiting = Cycle.now(raw_database, clean_database).to_decide
-    if not waiting:
+    """A load gets its decision and its place in the clean tables, whoever loaded it."""
+    cycle = Cycle.now(raw_database, clean_database)
+    unproven = _unproven(context.instance, cycle)
+    if not cycle.to_clean and not unproven:
         return dg.SkipReason("every loaded batch has its retrain decision")
-    work = f"load {waiting[-1].load_id}"
-    names = ", ".join(load.partition_key for load in waiting)
-    return _launched_once(context.instance, "clean", work, f"{names}: waits for its decision")
+    if failed := [
+        check for check, passed in verdicts(context.instance, LOADED_TABLES).items()
+        if passed is False
+    ]:  # fmt: skip
+        return dg.SkipReason(f"nothing is built on what fails its checks: {', '.join(failed)}")
+    names = ", ".join(load.partition_key for load in cycle.to_clean)
+    newest = cycle.to_clean[-1].load_id if cycle.to_clean else cycle.newest_built
+    why = f"{names}: waits for its decision" if names else str(unproven)
+    return _launched_once(context.instance, "clean", f"load {newest}", why)
+
+
+def _unproven(instance: dg.DagsterInstance, cycle: Cycle) -> str | None:
+    """Which blocking checks the clean tables have not passed, in words; None: all are passed."""
+    if cycle.newest_built is None:
+        return None
+    missing = [check for check, passed in verdicts(instance, CLEAN_TABLES).items() if not passed]
+    return f"checks that are not passed: {', '.join(missing)} (job clean)" if missing else None
 
 
 @dg.sensor(
     job=jobs.train,
     minimum_interval_seconds=SECONDS,
     default_status=RUNNING,
-    description="Carries a decision to train into training, duel, release and service.",
+    description="Carries a decision to train into training, duel, release and service, once the "
+    "clean tables have passed their blocking checks.",
 )
 def train_as_decided(
     context: dg.SensorEvaluationContext, raw_database: Database, clean_database: Database
@@ -134,8 +169,8 @@ def train_as_decided(
     cycle = Cycle.now(raw_database, clean_database)
     if not cycle.to_train:
         return dg.SkipReason("every decision to train has been carried out")
-    if cycle.to_decide:
-        return dg.SkipReason(f"{cycle.next_step}; then it is trained")
+    if step := cycle.next_step if cycle.to_clean else _unproven(context.instance, cycle):
+        return dg.SkipReason(f"{step}; then it is trained")
     newest = cycle.to_train[-1]
     tags = {
         "realtor/retrain_decision": str(newest.decision_id),
@@ -158,12 +193,12 @@ def serve_production(
     context: dg.SensorEvaluationContext, clean_database: Database
 ) -> dg.RunRequest | dg.SkipReason:
     """What is in Production and not seen to be served is served."""
-    version = to_serve(clean_database, context.instance)
-    if version is None:
+    release = to_serve(clean_database, context.instance)
+    if release is None:
         return dg.SkipReason("the service was seen to serve the Production model")
-    return _launched_once(
-        context.instance, "serve", f"version {version}", f"version {version} is to be served"
-    )
+    # A version that comes back is other work than when it came first.
+    work, why = f"release {release.release_id}", f"version {release.model_version} is to be served"
+    return _launched_once(context.instance, "serve", work, why)
 
 
 def _launched_once(
@@ -179,8 +214,11 @@ def _launched_once(
     """
     if running := active_runs(instance, "clean", "train", "serve"):
         return dg.SkipReason(f"{running[0]} is running; {why}")
-    if gave_up(instance, job, work):
+    due = next_try(instance, job, {WORK_TAG: work})
+    if due is None:
         return dg.SkipReason(f"{job} failed {TRIES} times and waits for a person: {why}")
+    if due > dt.datetime.now(dt.UTC):
+        return dg.SkipReason(f"{job} failed and is tried again at {due:%H:%M} UTC: {why}")
     return dg.RunRequest(tags={WORK_TAG: work} | (tags or {}))
 
 
@@ -221,9 +259,16 @@ def alert_on_failures(context: dg.SensorEvaluationContext, alerts: Alerts) -> dg
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
     )
     due = [run for run in failed if ALERTED_TAG not in run.tags]
+    refused = []
     for run in due:
-        alerts.send(_alert(context.instance, run))
+        try:
+            alerts.send(_alert(context.instance, run))
+        except httpx.HTTPError as problem:
+            refused.append(problem)
+            continue
         context.instance.add_run_tags(run.run_id, {ALERTED_TAG: "true"})
+    if refused:
+        raise refused[0]
     return dg.SkipReason(f"alerts sent: {len(due)}" if due else "no run has failed")
 
 

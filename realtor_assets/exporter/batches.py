@@ -45,7 +45,7 @@ class Batches:
             duel = history.PromotionRecord.newest(clean)
         states = {
             "landed": len(cycle.to_load),
-            "undecided": len(cycle.to_decide),
+            "undecided": len(cycle.to_clean),
             "untrained": len(cycle.to_train),
             "held": len(held),
             "loaded": sum(load.state == "loaded" for load in loads),

@@ -79,14 +79,15 @@ def promotion_decision(
     with production(clean_database, tracking) as alias:
         champion = alias.version
     with clean_database.transaction() as connection:
-        known = PromotionRecord.newest(connection, version)
-    if known is not None and _is_of(known, champion, build):
+        # A person's decision is of no build, and no reason to judge again.
+        known = PromotionRecord.newest(connection, version, build.data_version)
+    if known is not None and champion in (known.champion_version, version):
         context.log.info("version %s was judged on this build already: kept", version)
         yield _result(tracking, known)
         return
     test = read_listings(raw_database, "test", loads=build.loads)
     record = judge(tracking, version, champion, test, build)
-    record = replace(record, dagster_run_id=context.run_id)
+    record = replace(record, dagster_run_id=context.run.run_id)
     with production(clean_database, tracking) as alias:
         record = alias.record(record)
     context.log.info("version %s %s: %s", version, record.decision, record.reason)
@@ -182,12 +183,6 @@ def trial(model: ValuationModel, test: Listings) -> Iterable[Criterion]:
         f"One home takes {median:.1f} ms in the median (limit {MAX_MEDIAN_MILLISECONDS:.0f}).",
         {"median_milliseconds": median, "limit": MAX_MEDIAN_MILLISECONDS},
     )
-
-
-def _is_of(record: PromotionRecord, champion: str | None, build: CleanBuild) -> bool:
-    """Whether `record` says what judging again would say."""
-    met = champion in (record.champion_version, record.model_version)
-    return met and record.data_version == build.data_version
 
 
 def _result(tracking: Tracking, record: PromotionRecord) -> dg.MaterializeResult[None]:

@@ -52,16 +52,20 @@ class PromotionRecord:
 
     @classmethod
     def newest(
-        cls, connection: psycopg.Connection, version: str | None = None
+        cls,
+        connection: psycopg.Connection,
+        version: str | None = None,
+        data_version: str | None = None,
     ) -> "PromotionRecord | None":
-        """The last decision of all, or about `version`; None before the first."""
+        """The last decision of all, or about `version`, or by its duel on a clean build."""
         columns = ", ".join(cls.__dataclass_fields__)
         with connection.cursor(row_factory=class_row(cls)) as cursor:
             return cursor.execute(
                 f"SELECT {columns} FROM promotion_decisions"
-                " WHERE %(version)s::text IS NULL OR model_version = %(version)s"
+                " WHERE (%(version)s::text IS NULL OR model_version = %(version)s)"
+                " AND (%(build)s::text IS NULL OR data_version = %(build)s)"
                 " ORDER BY decision_id DESC LIMIT 1",
-                {"version": version},
+                {"version": version, "build": data_version},
             ).fetchone()
 
 

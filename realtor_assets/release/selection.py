@@ -74,7 +74,7 @@ def best_model(
             "candidate": name,
             "data_version": build.data_version,
             "batches": json.dumps(build.batches),
-            "dagster_run_id": context.run_id,
+            "dagster_run_id": context.run.run_id,
         },
     )
     table = "\n".join(

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from realtor_assets.batches import Load
-from realtor_assets.resources import Database
+from realtor_assets.batches import Load, all_loads
+from realtor_assets.loading import load_payload
+from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.retraining import decide
+from tests.assets.conftest import land, listing
 from tests.serving.running import make_model
 
 LOAD = Load(
@@ -69,3 +71,21 @@ def test_files_are_called_by_their_partition() -> None:
     assert LOAD.name == "4"
     assert replace(LOAD, group_number=0, partition_key="file-000-ab").name == "file-000-ab"
     assert replace(LOAD, batch_number=None).name == LOAD.partition_key
+
+
+def test_a_batch_of_prices_that_no_home_has_trains_nothing(
+    store: ObjectStore, raw_database: Database
+) -> None:
+    rents = [listing(street=float(i), price=1_200.0 + i) for i in range(40)]
+    payload = land(store, raw_database, rents, batch=4)
+    with raw_database.transaction() as connection:
+        load_payload(store, connection, payload, max_broken_share=0.2, progress=lambda _: None)
+        (load,) = all_loads(connection)
+    model = make_model()
+    papers = {"loads": [], "trained_at": "2026-11-24T00:00:00+00:00"}
+    model = replace(model, metadata=model.metadata | papers)
+
+    decision = decide(load, model, [], raw_database, admitted=False)
+
+    assert (decision.decision, decision.rule) == ("skip", "outside the domain")
+    assert "none of its 40 new rows has a price from $10,000 to $10,000,000." in decision.reason

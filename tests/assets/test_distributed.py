@@ -23,6 +23,7 @@ import pyarrow.parquet
 import pytest
 from distributed import Client, LocalCluster
 
+from realtor_assets.batches import all_loads
 from realtor_assets.clean import CleanBuild, fit_encoder, source_of
 from realtor_assets.distributed import boosting, valuation
 from realtor_assets.distributed.partitions import Partition, export, partitions
@@ -93,7 +94,7 @@ def raw(postgres: EmbeddedPostgres, store: ObjectStore) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def build(raw: Database) -> CleanBuild:
     with raw.transaction() as connection:
-        return source_of(connection)
+        return source_of(connection, [load.load_id for load in all_loads(connection)])
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from realtor_assets.clean import CLEAN_TABLES, required_build
 from realtor_assets.listings import read_listings
 from realtor_assets.publication import HISTORY_KEY
 from realtor_assets.release import history
 from realtor_assets.release.duel import CRITERIA
 from realtor_assets.release.history import PromotionRecord
+from realtor_assets.release.production import promote
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.tracking import Tracking
 from realtor_model.features import as_sold, columns_from_frame
@@ -252,6 +254,23 @@ def test_a_rollback_by_job_survives_materializing_production_again(lineage: Line
     assert tracking.production_version() == version
 
 
+def test_a_version_that_a_person_promoted_does_not_duel_with_itself(lineage: Lineage) -> None:
+    clean: Database = lineage.resources["clean_database"]
+    tracking: Tracking = lineage.resources["tracking"]
+    newest = str(lineage.metadata("best_model")["model_version"])
+    other = next(each for each in tracking.versions() if each != newest)
+    for version in (other, newest):
+        promote(clean, tracking, version, reason="to see", approver="a tester")
+
+    assert lineage.run("train", "promotion_decision").success
+
+    with clean.transaction() as connection:
+        last = PromotionRecord.newest(connection)
+    assert last is not None
+    assert (last.model_version, last.decision, last.rule) == (newest, "promoted", "by hand")
+    assert tracking.production().tags["decision"] == "promoted"
+
+
 def test_the_history_is_published_for_whoever_shows_it(lineage: Lineage) -> None:
     assert lineage.run("serve", "published_history").success
     store: ObjectStore = lineage.resources["store"]
@@ -348,3 +367,32 @@ def test_the_store_holds_what_was_received(lineage: Lineage) -> None:
     assert sorted(key for (key,) in logged) == store.list_keys("payloads")
     assert len(logged) == 2
     assert Path(store.url.removeprefix("file://")).is_dir()
+
+
+def test_a_run_that_died_between_decision_and_build_is_made_up_for(lineage: Lineage) -> None:
+    clean: Database = lineage.resources["clean_database"]
+    assert all(result.success for result in lineage.ingest())
+    assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
+    assert lineage.run("clean", "drift_report", "retrain_decision").success
+    built = required_build(clean).loads
+
+    assert isinstance(lineage.tick("train_as_decided"), dg.SkipReason)
+    assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
+    assert lineage.run("clean").success
+
+    assert len(required_build(clean).loads) == len(built) + 1
+    assert isinstance(lineage.tick("decide_on_batches"), dg.SkipReason)
+
+
+def test_nobody_learns_from_a_batch_before_it_is_decided_on(lineage: Lineage) -> None:
+    """Such a one arrives while a decision is being carried out; it may have to be held."""
+    clean: Database = lineage.resources["clean_database"]
+    built = required_build(clean).loads
+    assert all(result.success for result in lineage.ingest())
+
+    assert lineage.run("clean", *CLEAN_TABLES).success
+
+    assert required_build(clean).loads == built
+    assert isinstance(lineage.tick("train_as_decided"), dg.SkipReason)
+    assert lineage.run("clean").success
+    assert len(required_build(clean).loads) == len(built) + 1

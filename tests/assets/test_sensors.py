@@ -14,7 +14,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from realtor_assets.alerts import Alert, Alerts
+from realtor_assets.automation import cycle, sensors
 from realtor_assets.automation.cycle import TRIES, WORK_TAG
+from realtor_assets.automation.gates import BLOCKING
+from realtor_assets.clean import CLEAN_TABLES
+from realtor_assets.raw import LOADED_TABLES
 from realtor_assets.release import serving
 from realtor_assets.release.serving import is_fresh, last_seen
 from realtor_assets.resources import Database
@@ -22,6 +26,8 @@ from tests.assets.lineage import NOWHERE, Lineage, lineage_on
 from tests.servers import listening
 
 pytestmark = [pytest.mark.integration]
+
+AT_ONCE = (dt.timedelta(0),) * (TRIES - 1)
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +40,24 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lineage]:
 def empty(lineage: Lineage) -> Iterator[None]:
     """Empties RAW and CLEAN and forgets all runs."""
     yield
-    lineage.instance.wipe_assets([dg.AssetKey("served_model")])
+    lineage.instance.wipe_assets([dg.AssetKey("served_model"), dg.AssetKey("published_history")])
     for role, tables in (
         ("realtor_raw_owner", "landed_payloads, ingestion_summary, api_request_log,"
          " api_request_started, raw_quarantine"),
-        ("realtor_clean", "retrain_decisions, promotion_decisions, releases"),
+        ("realtor_clean", "retrain_decisions, promotion_decisions, releases, clean_builds"),
     ):  # fmt: skip
         with Database(url=lineage.postgres.url(role)).transaction() as connection:
             connection.execute(f"TRUNCATE {tables} CASCADE")
     for run in lineage.instance.get_runs():
         lineage.instance.delete_run(run.run_id)
+
+
+def _of_clean(check: dg.AssetCheckKey) -> bool:
+    return check.asset_key.to_user_string() in CLEAN_TABLES
+
+
+def _of_raw(check: dg.AssetCheckKey) -> bool:
+    return check.asset_key.to_user_string() in LOADED_TABLES
 
 
 def skips(said: object) -> str:
@@ -84,6 +98,25 @@ def decided(lineage: Lineage, load_id: int, decision: str) -> int:
     return int(row[0])
 
 
+def built(lineage: Lineage, *loads: int) -> None:
+    """The clean tables of `loads`, whose blocking checks have passed."""
+    with lineage.resources["clean_database"].transaction() as connection:
+        connection.execute(
+            "INSERT INTO clean_builds (data_version, feature_version, loads, batches, as_of,"
+            " rows_train, rows_validation, rows_test, outside_domain)"
+            " VALUES (%s, '1', %s, '{0}', now(), 7, 2, 1, 0)",
+            [str(uuid4()), list(loads)],
+        )
+    for check in BLOCKING:
+        evaluated(lineage, check)
+
+
+def evaluated(lineage: Lineage, check: dg.AssetCheckKey, *, passed: bool = True) -> None:
+    lineage.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(asset_key=check.asset_key, check_name=check.name, passed=passed)
+    )
+
+
 def called(lineage: Lineage, outcome: str, ago: dt.timedelta) -> None:
     with lineage.resources["raw_database"].transaction() as connection:
         request = uuid4()
@@ -98,6 +131,14 @@ def called(lineage: Lineage, outcome: str, ago: dt.timedelta) -> None:
             " attempt, bytes, outcome) VALUES (%s, %s, 'data', 1, 'http://upstream', 1, 0, %s)",
             [request, at, outcome],
         )
+
+
+def wanted(lineage: Lineage) -> int:
+    """A batch that waits for its training; its decision's id."""
+    load_id = loaded(lineage, landed(lineage, 0))
+    decision = decided(lineage, load_id, "train")
+    built(lineage, load_id)
+    return decision
 
 
 def ran(lineage: Lineage, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
@@ -141,6 +182,16 @@ def test_the_upstream_is_asked_again_after_a_pause(
     assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
 
 
+def test_an_ingest_that_failed_before_its_call_is_not_tried_again_at_once(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran(lineage, "ingest", dg.DagsterRunStatus.FAILURE)
+
+    assert "failed" in skips(lineage.tick("ask_upstream"))
+    monkeypatch.setattr(sensors, "AGAIN_AFTER_FAILURE", dt.timedelta(0))
+    assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
+
+
 def test_a_batch_goes_through_the_whole_cycle_before_the_next(lineage: Lineage) -> None:
     partition = landed(lineage, 0)
     assert "waits to be loaded (job load)" in skips(lineage.tick("ask_upstream"))
@@ -151,10 +202,11 @@ def test_a_batch_goes_through_the_whole_cycle_before_the_next(lineage: Lineage) 
     assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
 
     decided(lineage, load_id, "train")
+    built(lineage, load_id)
     assert "waits for its training" in skips(lineage.tick("ask_upstream"))
-    wanted = lineage.tick("train_as_decided")
-    assert isinstance(wanted, dg.RunRequest)
-    assert wanted.tags["realtor/retrain_reason"] == "drift: It drifted."
+    asked = lineage.tick("train_as_decided")
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.tags["realtor/retrain_reason"] == "drift: It drifted."
 
     with lineage.resources["clean_database"].transaction() as connection:
         connection.execute(
@@ -167,14 +219,16 @@ def test_a_batch_goes_through_the_whole_cycle_before_the_next(lineage: Lineage) 
 
 
 def test_a_batch_that_is_not_worth_a_training_is_through(lineage: Lineage) -> None:
-    decided(lineage, loaded(lineage, landed(lineage, 0)), "skip")
+    load_id = loaded(lineage, landed(lineage, 0))
+    decided(lineage, load_id, "skip")
+    built(lineage, load_id)
 
     assert "has been carried out" in skips(lineage.tick("train_as_decided"))
     assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
 
 
 def test_no_two_runs_train_or_release_at_once(lineage: Lineage) -> None:
-    decided(lineage, loaded(lineage, landed(lineage, 0)), "train")
+    wanted(lineage)
     run_id = ran(lineage, "serve", dg.DagsterRunStatus.STARTED)
     assert "serve is running" in skips(lineage.tick("train_as_decided"))
 
@@ -183,8 +237,35 @@ def test_no_two_runs_train_or_release_at_once(lineage: Lineage) -> None:
     assert "train is running" in skips(lineage.tick("train_as_decided")), "Dagster retries it"
 
 
-def test_what_fails_again_and_again_waits_for_a_person(lineage: Lineage) -> None:
-    decision = decided(lineage, loaded(lineage, landed(lineage, 0)), "train")
+def test_what_was_away_for_a_minute_may_be_back(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition = landed(lineage, 1)
+    ran(lineage, "load", dg.DagsterRunStatus.FAILURE, **{"dagster/partition": partition})
+    ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **{WORK_TAG: f"decision {wanted(lineage)}"})
+
+    assert "train failed and is tried again at" in skips(lineage.tick("train_as_decided"))
+    assert requested(lineage) == []
+    monkeypatch.setattr(cycle, "PAUSES", AT_ONCE)
+    assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
+    assert requested(lineage) == [partition]
+    for _ in range(TRIES - 1):
+        ran(lineage, "load", dg.DagsterRunStatus.FAILURE, **{"dagster/partition": partition})
+    assert requested(lineage) == [], "and then a person has to look"
+
+
+def requested(lineage: Lineage) -> list[str | None]:
+    """The partitions that are to be loaded now."""
+    said = lineage.tick("load_landed_batches")
+    assert isinstance(said, dg.SensorResult)
+    return [request.partition_key for request in said.run_requests or []]
+
+
+def test_what_fails_again_and_again_waits_for_a_person(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "PAUSES", AT_ONCE)
+    decision = wanted(lineage)
     for _ in range(TRIES):
         assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
         tags = {WORK_TAG: f"decision {decision}"}
@@ -194,37 +275,149 @@ def test_what_fails_again_and_again_waits_for_a_person(lineage: Lineage) -> None
     assert "waits for its training" in skips(lineage.tick("ask_upstream"))
 
 
+def test_failures_before_a_success_are_no_reason_to_give_up(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "PAUSES", AT_ONCE)
+    tags = {WORK_TAG: f"decision {wanted(lineage)}"}
+    ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **tags)
+    ran(lineage, "train", dg.DagsterRunStatus.SUCCESS, **tags)
+    for _ in range(TRIES - 1):
+        ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **tags)
+
+    assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
+
+
+def test_a_decision_whose_build_was_never_made_is_not_trained_on(lineage: Lineage) -> None:
+    first = loaded(lineage, landed(lineage, 0))
+    decided(lineage, first, "skip")
+    built(lineage, first)
+    second = loaded(lineage, landed(lineage, 1))
+    decided(lineage, second, "train")
+
+    assert "group-1-batch-001-0123abcd is loaded and waits" in skips(lineage.tick("ask_upstream"))
+    assert "then it is trained" in skips(lineage.tick("train_as_decided"))
+    assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
+
+    built(lineage, first, second)
+    assert "every loaded batch has" in skips(lineage.tick("decide_on_batches"))
+    assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
+
+
+@pytest.mark.parametrize("check", [each for each in BLOCKING if _of_clean(each)], ids=str)
+def test_nothing_is_trained_on_tables_that_a_blocking_check_rejects(
+    lineage: Lineage, check: dg.AssetCheckKey
+) -> None:
+    wanted(lineage)
+    evaluated(lineage, check, passed=False)
+
+    assert check.name in skips(lineage.tick("train_as_decided"))
+    assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest), "it may pass"
+    evaluated(lineage, check)
+    assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
+
+
+def test_no_batch_is_asked_for_on_top_of_tables_that_fail_a_check(lineage: Lineage) -> None:
+    load_id = loaded(lineage, landed(lineage, 0))
+    decided(lineage, load_id, "skip")
+    built(lineage, load_id)
+    check = next(each for each in BLOCKING if _of_clean(each))
+    evaluated(lineage, check, passed=False)
+
+    assert check.name in skips(lineage.tick("ask_upstream"))
+    evaluated(lineage, check)
+    assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
+
+
+@pytest.mark.parametrize("check", [each for each in BLOCKING if _of_raw(each)], ids=str)
+def test_nothing_is_built_on_rows_that_a_blocking_check_rejects(
+    lineage: Lineage, check: dg.AssetCheckKey
+) -> None:
+    loaded(lineage, landed(lineage, 0))
+    evaluated(lineage, check, passed=False)
+
+    assert check.name in skips(lineage.tick("decide_on_batches"))
+    evaluated(lineage, check)
+    assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
+
+
+def test_a_load_that_dagster_tries_again_is_not_asked_for_twice(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "PAUSES", AT_ONCE)
+    partition = landed(lineage, 0)
+    crashed = {"dagster/partition": partition, "dagster/will_retry": "true"}
+    ran(lineage, "load", dg.DagsterRunStatus.FAILURE, **crashed)
+
+    assert requested(lineage) == []
+
+
+def released(lineage: Lineage, version: str, action: str = "promoted") -> int:
+    with lineage.resources["clean_database"].transaction() as connection:
+        row = connection.execute(
+            "INSERT INTO releases (model_version, action, reason, finished_at)"
+            " VALUES (%s, %s, 'better', now()) RETURNING release_id",
+            [version, action],
+        ).fetchone()
+    return int(row[0])
+
+
+def told(lineage: Lineage, asset: str, **metadata: str) -> None:
+    lineage.instance.report_runless_asset_event(dg.AssetMaterialization(asset, metadata=metadata))
+
+
 def test_what_is_in_production_is_served(lineage: Lineage) -> None:
     assert "was seen to serve" in skips(lineage.tick("serve_production")), "there is nothing"
-    with lineage.resources["clean_database"].transaction() as connection:
-        connection.execute(
-            "INSERT INTO releases (model_version, action, reason, finished_at)"
-            " VALUES ('3', 'promoted', 'better', now())"
-        )
-    wanted = lineage.tick("serve_production")
-    assert isinstance(wanted, dg.RunRequest)
-    assert wanted.tags[WORK_TAG] == "version 3"
+    release = released(lineage, "3")
+    asked = lineage.tick("serve_production")
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.tags[WORK_TAG] == f"release {release}"
 
-    lineage.instance.report_runless_asset_event(
-        dg.AssetMaterialization("served_model", metadata={"model_version": "3"})
-    )
+    told(lineage, "served_model", model_version="3")
+    told(lineage, "published_history", champion_version="3")
     assert "was seen to serve" in skips(lineage.tick("serve_production"))
+
+
+def test_a_release_that_is_not_published_is_served_again(lineage: Lineage) -> None:
+    """A training whose version the service refuses ends so: rolled back after it was published."""
+    for version, action in (("3", "promoted"), ("4", "promoted"), ("3", "rolled back")):
+        released(lineage, version, action)
+    told(lineage, "served_model", model_version="3")
+    told(lineage, "published_history", champion_version="4")
+
+    assert isinstance(lineage.tick("serve_production"), dg.RunRequest)
+
+
+def test_a_version_that_comes_back_is_served_though_it_failed_before(lineage: Lineage) -> None:
+    release = released(lineage, "3")
+    for _ in range(TRIES):
+        ran(lineage, "serve", dg.DagsterRunStatus.FAILURE, **{WORK_TAG: f"release {release}"})
+    assert f"failed {TRIES} times and waits" in skips(lineage.tick("serve_production"))
+
+    for version, action in (("4", "promoted"), ("3", "rolled back")):
+        released(lineage, version, action)
+
+    assert isinstance(lineage.tick("serve_production"), dg.RunRequest)
 
 
 class Webhook:
     """A receiver of alerts, which can be made to fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, refuses: str | None = None) -> None:
         self.received: list[dict[str, Any]] = []
         self.status = 200
+        self._refuses = refuses
 
     @property
     def app(self) -> Starlette:
         return Starlette(routes=[Route("/", self._take, methods=["POST"])])
 
     async def _take(self, request: Request) -> JSONResponse:
+        alert = await request.json()
+        if self._refuses and self._refuses in alert["text"]:
+            return JSONResponse({}, 400)
         if self.status == 200:
-            self.received.append(await request.json())
+            self.received.append(alert)
         return JSONResponse({}, self.status)
 
 
@@ -245,6 +438,21 @@ def test_a_failed_run_raises_one_alert(lineage: Lineage, monkeypatch: pytest.Mon
     (alert,) = webhook.received
     assert alert["title"] == "admit_batch failed"
     assert "no such batch is not held" in alert["text"]
+
+
+def test_an_alert_that_is_not_taken_holds_no_other_back(
+    lineage: Lineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for partition in ("one", "two", "three"):
+        said = {"approver": "a tester", "rationale": "?", "partition": partition}
+        assert not lineage.run("admit_batch", admit_held_batch=said).success
+    webhook = Webhook(refuses="two is not held")
+    with listening(webhook.app) as url:
+        monkeypatch.setitem(lineage.resources, "alerts", Alerts(webhook_url=url))
+        with pytest.raises(httpx.HTTPStatusError):
+            lineage.tick("alert_on_failures")
+    assert len(webhook.received) == 2
+    assert not any("two is not held" in alert["text"] for alert in webhook.received)
 
 
 def test_alerts_are_logged_without_a_webhook(caplog: pytest.LogCaptureFixture) -> None:

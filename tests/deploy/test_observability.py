@@ -390,6 +390,11 @@ def _fill(store: ObjectStore, raw: Database, clean: Database) -> None:
             "INSERT INTO drift_reports (load_id, model_version, feature, psi)"
             " VALUES (2, '1', 'house_size', 0.4), (2, '0', 'house_size', 9)"
         )
+        connection.execute(
+            "INSERT INTO clean_builds (data_version, feature_version, loads, batches, as_of,"
+            " rows_train, rows_validation, rows_test, outside_domain)"
+            " VALUES ('x', '1', '{1}', '{0}', now(), 7, 2, 1, 0)"
+        )
         criterion = {"name": "accuracy", "passed": True, "words": "", "figures": {"change": -0.1}}
         record = PromotionRecord("1", None, "promoted", "first model", "why",
                                  criteria=[criterion], loads=[1])  # fmt: skip
