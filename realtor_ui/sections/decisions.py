@@ -10,8 +10,8 @@ from realtor_ui.answers import History, Version
 from realtor_ui.parts import say
 from realtor_ui.texts import Texts
 
-# Pixels: five lines of some fifty letters.
-REASON_HEIGHT, REASON_WIDTH = 110, 310
+# Pixels, and how many letters a line of that width has at least.
+REASON_WIDTH, LINE_HEIGHT, LINE_LETTERS = 310, 20, 42
 
 
 def show(t: Texts, told: History, version: Version) -> None:
@@ -82,10 +82,15 @@ def batches(t: Texts, told: History) -> None:
 
 def _with_reasons(t: Texts, rows: list[dict[str, Any]]) -> None:
     """A table whose last column is a reason: a sentence or more, which needs lines to be read."""
+    column = t("models.reason")
+    longest = max((len(row[column]) for row in rows), default=0)
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, row_height=REASON_HEIGHT,
-        column_config={t("models.reason"): st.column_config.TextColumn(width=REASON_WIDTH)},
-    )  # fmt: skip
+        pd.DataFrame(rows),
+        hide_index=True,
+        # One height for all rows: the longest reason is read to its end.
+        row_height=LINE_HEIGHT * (longest // LINE_LETTERS + 2),
+        column_config={column: st.column_config.TextColumn(width=REASON_WIDTH)},
+    )
 
 
 def _own(t: Texts, words: str, own: str) -> str | None:
