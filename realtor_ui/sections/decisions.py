@@ -10,8 +10,8 @@ from realtor_ui.answers import History, Version
 from realtor_ui.parts import say
 from realtor_ui.texts import Texts
 
-# Pixels, and how many letters a line of that width has at least.
-REASON_WIDTH, LINE_HEIGHT, LINE_LETTERS = 310, 20, 42
+# Pixels, and how many letters a line of that width holds.
+REASON_WIDTH, LINE_HEIGHT, LINE_LETTERS = 310, 20, 45
 
 
 def show(t: Texts, told: History, version: Version) -> None:
@@ -21,11 +21,11 @@ def show(t: Texts, told: History, version: Version) -> None:
         st.info(t("models.no_decision"))
         return
     st.subheader(t("models.why", decision=t.named("decision", decision.decision)))
-    when = wording.day(t, decision.decided_at)
-    met = decision.champion_version
-    met_words = t("models.met", champion=met, day=when) if met else t("models.met_nobody", day=when)
     words = verdicts.of_promotion(t, decision)
-    st.markdown(say(f"{words}  \n:small[{met_words}]"), help=_own(t, words, decision.reason))
+    st.markdown(
+        say(f"{words}  \n:small[{verdicts.meeting(t, decision)}]"),
+        help=_own(t, words, decision.reason),
+    )
     policy = decision.figures.get("policy", {})
     if not decision.criteria:
         return
@@ -88,7 +88,7 @@ def _with_reasons(t: Texts, rows: list[dict[str, Any]]) -> None:
         pd.DataFrame(rows),
         hide_index=True,
         # One height for all rows: the longest reason is read to its end.
-        row_height=LINE_HEIGHT * (longest // LINE_LETTERS + 2),
+        row_height=LINE_HEIGHT * (longest // LINE_LETTERS + 1),
         column_config={column: st.column_config.TextColumn(width=REASON_WIDTH)},
     )
 
