@@ -184,12 +184,12 @@ def _follow(
         run_id = dagster.active_run(job)
     run_id = run_id or dagster.launch(job, partition=partition, config=config)
     console.print(f"{job}: {dagster.run_url(run_id)}")
-    with _Teller(job, console) as teller:
+    with Teller(job, console) as teller:
         dagster.follow(run_id, teller.tell)
     console.print(f"✓ {job:<18}{time.monotonic() - began:6.1f} s", style="green")
 
 
-class _Teller:
+class Teller:
     """A progress bar on a terminal; elsewhere one line per change."""
 
     def __init__(self, job: str, console: Console) -> None:
@@ -206,8 +206,10 @@ class _Teller:
         )
         self._task = self._bar.add_task(job, total=None, text="")
         self._told = ""
+        self._detail = ""
+        self._detailed: tuple[str, ...] = ()
 
-    def __enter__(self) -> _Teller:
+    def __enter__(self) -> Teller:
         self._bar.start()
         return self
 
@@ -217,11 +219,13 @@ class _Teller:
     def tell(self, progress: RunProgress) -> None:
         begun = progress.done or progress.running
         steps = f"{progress.done}/{progress.total} steps" if begun else progress.status.lower()
-        # The detail stays what it was last when its step is over.
-        detail = progress.detail if progress.running else ""
+        # The detail stays what it was last when its step is over, and says nothing of the next.
+        if progress.detail != self._detail:
+            self._detail, self._detailed = progress.detail, progress.running
+        detail = progress.detail if progress.running == self._detailed != () else ""
         text = "  ".join(filter(None, [steps, ", ".join(progress.running), detail]))
         if self._console.is_terminal:
-            share = re.search(r"(\d+)%", progress.detail)
+            share = re.search(r"(\d+)%", detail)
             total, done = (100, int(share[1])) if share else (None, 0)
             self._bar.update(self._task, total=total, completed=done, text=text)
         elif text != self._told:

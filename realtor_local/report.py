@@ -106,8 +106,8 @@ def _next_rows(urls: Mapping[str, str], *, champion: bool) -> list[tuple[str, st
             0,
             (
                 "Next batch",
-                f"launch the jobs ingest (load follows), clean and train at {dagster}/jobs,"
-                " or: realtor ingest && realtor train",
+                f"realtor ingest, or the job ingest at {dagster}/jobs: loading, deciding and"
+                " training follow by themselves",
             ),
         )
     elif dagster:

@@ -1,7 +1,7 @@
 """What comes in: bodies read and checked, with errors that name field, value and range."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import bentoml
@@ -22,11 +22,17 @@ def problems(error: ValidationError) -> list[Problem]:
     return [
         Problem(
             loc=list(each["loc"]),
-            msg=each["msg"].removeprefix("Value error, "),
+            msg=_in_our_words(each),
             value=_shown(each["input"]),
         )
         for each in error.errors(include_url=False, include_context=False)[:MAX_SHOWN_PROBLEMS]
     ]
+
+
+def _in_our_words(found: Mapping[str, object]) -> str:
+    if found["type"] == "extra_forbidden":
+        return "there is no such field; GET /docs.json describes those there are"
+    return str(found["msg"]).removeprefix("Value error, ")
 
 
 def in_words(problem: Problem) -> str:

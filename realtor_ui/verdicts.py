@@ -7,6 +7,7 @@ for is told in the pipeline's own words, which are English.
 from collections.abc import Mapping
 from typing import Any
 
+from realtor_ui import wording
 from realtor_ui.answers import Criterion, History, Promotion, Release, RetrainDecision
 from realtor_ui.texts import Texts
 
@@ -67,6 +68,14 @@ def of_promotion(texts: Texts, decision: Promotion) -> str:
         case name if name in failed and set(failed) <= set(told):
             return " ".join(told[name] for name in failed)
     return decision.reason
+
+
+def meeting(texts: Texts, decision: Promotion) -> str:
+    """Which champion a version met, or took the place of without a duel, and when."""
+    met, when = decision.champion_version, wording.day(texts, decision.decided_at)
+    if met is None:
+        return texts("models.met_nobody", day=when)
+    return texts("models.met" if decision.criteria else "models.instead", champion=met, day=when)
 
 
 def of_release(texts: Texts, history: History, release: Release) -> str:

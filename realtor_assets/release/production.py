@@ -111,9 +111,13 @@ def production(database: Database, tracking: Tracking) -> Iterator[Production]:
 def promote(
     database: Database, tracking: Tracking, version: str, *, reason: str, approver: str
 ) -> PromotionRecord:
-    """Make `version` the Production model by hand. Raises `UnknownVersion`."""
+    """Make `version` the Production model by hand.
+
+    Raises `UnknownVersion`, also for the version that is in Production already.
+    """
     _require_known(tracking, version)
     with production(database, tracking) as alias:
+        _require_other(alias, version)
         return alias.record(
             PromotionRecord(
                 version, alias.version, "promoted", "by hand", reason, approver=approver
@@ -132,11 +136,12 @@ def roll_back(
 ) -> PromotionRecord:
     """Give Production back to an earlier version, or to the one before.
 
-    Raises `UnknownVersion` when there is none.
+    Raises `UnknownVersion` when there is none, or `version` is in Production already.
     """
     if version is not None:
         _require_known(tracking, version)
     with production(database, tracking) as alias:
+        _require_other(alias, version)
         line = alias.line
         if version is None and len(line) < 2:
             raise UnknownVersion("no version was in Production before the current one")
@@ -178,6 +183,11 @@ def _require_known(tracking: Tracking, version: str) -> None:
         raise UnknownVersion(
             f"{REGISTERED_MODEL} has no version {version}; it has: {', '.join(known) or 'none'}"
         )
+
+
+def _require_other(alias: Production, version: str | None) -> None:
+    if version is not None and version == alias.version:
+        raise UnknownVersion(f"version {version} is in Production already")
 
 
 @dg.asset(

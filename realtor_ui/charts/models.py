@@ -116,7 +116,7 @@ def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """PSI of each feature in each batch. frame: batch, label, psi; below 0.1 nothing has moved."""
     at = np.digitize(frame["psi"], [least for least, *_ in DRIFT[1:]])
     frame = frame.assign(band=[DRIFT[i][1] for i in at], ink=[DRIFT[i][3] for i in at])
-    base = alt.Chart(frame, width=alt.Step(64), height=26 * frame["label"].nunique() + 120).encode(
+    base = alt.Chart(frame, height=26 * frame["label"].nunique() + 120).encode(
         x=alt.X("batch:N", sort=None, axis=labels(dark, labelAngle=0, orient="top")),
         y=alt.Y("label:N", sort=None, axis=labels(dark)),
         tooltip=[tip("batch:N", texts("market.batch")), tip("label:N", " "),
@@ -126,7 +126,8 @@ def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
         color=alt.Color(
             "band:N",
             scale=alt.Scale(domain=[each[1] for each in DRIFT], range=[each[2] for each in DRIFT]),
-            legend=alt.Legend(title="PSI", orient="right", labelColor=ink(dark),
+            # Beneath, where it takes no width from the cells of a telephone.
+            legend=alt.Legend(title="PSI", orient="bottom", columns=3, labelColor=ink(dark),
                               titleColor=ink(dark), symbolType="square", symbolStrokeWidth=0),
         )
     )  # fmt: skip

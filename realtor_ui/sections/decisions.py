@@ -10,8 +10,8 @@ from realtor_ui.answers import History, Version
 from realtor_ui.parts import say
 from realtor_ui.texts import Texts
 
-# Pixels: five lines of some fifty letters.
-REASON_HEIGHT, REASON_WIDTH = 110, 310
+# Pixels, and how many letters a line of that width holds.
+REASON_WIDTH, LINE_HEIGHT, LINE_LETTERS = 310, 20, 45
 
 
 def show(t: Texts, told: History, version: Version) -> None:
@@ -21,11 +21,11 @@ def show(t: Texts, told: History, version: Version) -> None:
         st.info(t("models.no_decision"))
         return
     st.subheader(t("models.why", decision=t.named("decision", decision.decision)))
-    when = wording.day(t, decision.decided_at)
-    met = decision.champion_version
-    met_words = t("models.met", champion=met, day=when) if met else t("models.met_nobody", day=when)
     words = verdicts.of_promotion(t, decision)
-    st.markdown(say(f"{words}  \n:small[{met_words}]"), help=_own(t, words, decision.reason))
+    st.markdown(
+        say(f"{words}  \n:small[{verdicts.meeting(t, decision)}]"),
+        help=_own(t, words, decision.reason),
+    )
     policy = decision.figures.get("policy", {})
     if not decision.criteria:
         return
@@ -82,10 +82,15 @@ def batches(t: Texts, told: History) -> None:
 
 def _with_reasons(t: Texts, rows: list[dict[str, Any]]) -> None:
     """A table whose last column is a reason: a sentence or more, which needs lines to be read."""
+    column = t("models.reason")
+    longest = max((len(row[column]) for row in rows), default=0)
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, row_height=REASON_HEIGHT,
-        column_config={t("models.reason"): st.column_config.TextColumn(width=REASON_WIDTH)},
-    )  # fmt: skip
+        pd.DataFrame(rows),
+        hide_index=True,
+        # One height for all rows: the longest reason is read to its end.
+        row_height=LINE_HEIGHT * (longest // LINE_LETTERS + 1),
+        column_config={column: st.column_config.TextColumn(width=REASON_WIDTH)},
+    )
 
 
 def _own(t: Texts, words: str, own: str) -> str | None:

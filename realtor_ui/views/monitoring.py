@@ -19,6 +19,8 @@ EVERY_SECONDS = 5
 KEPT_LOOKS = 120
 LOOKS = "looks_at_the_service"
 MOST_BATCHES = 12
+# Of the drift chart, pixels: what stands left of the cells, and one column of them.
+LABELS_WIDTH, BATCH_WIDTH = 110, 64
 
 
 def main() -> None:
@@ -144,8 +146,13 @@ def _drift(told: History) -> None:
     if not rows:
         st.caption(t("monitoring.no_drift"))
         return
-    st.altair_chart(charts.drift(t, pd.DataFrame(rows), dark=dark()), width="content",
-                    alt=t("monitoring.drift_caption"))  # fmt: skip
+    frame = pd.DataFrame(rows)
+    # So wide at most: a narrower page has narrower cells, and no batch is cut off.
+    st.altair_chart(
+        charts.drift(t, frame, dark=dark()),
+        width=LABELS_WIDTH + BATCH_WIDTH * frame["batch"].nunique(),
+        alt=t("monitoring.drift_caption"),
+    )
     st.caption(t("monitoring.drift_caption"))
 
 

@@ -189,6 +189,22 @@ def test_rolling_back_goes_back_and_back(clean_database: Database, tracking: Tra
     consistent(clean_database, tracking)
 
 
+def test_what_is_in_production_already_is_no_decision(
+    clean_database: Database, tracking: Tracking
+) -> None:
+    promote(clean_database, tracking, "1", reason="the first", **WHO)
+
+    with pytest.raises(UnknownVersion, match="version 1 is in Production already"):
+        promote(clean_database, tracking, "1", reason="again", **WHO)
+    with pytest.raises(UnknownVersion, match="version 1 is in Production already"):
+        roll_back(clean_database, tracking, version="1", reason="again", **WHO)
+
+    with clean_database.transaction() as connection:
+        newest = history.PromotionRecord.newest(connection)
+    assert newest is not None
+    assert (newest.decision, newest.reason) == ("promoted", "the first")
+
+
 def test_what_is_rejected_is_archived_and_what_waits_is_staged(
     clean_database: Database, tracking: Tracking
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from realtor_local.health import http_problem
-from realtor_local.lineage import run_jobs
+from realtor_local.lineage import Teller, run_jobs
 from realtor_local.orchestrator import Dagster, DagsterError, Progress, RunFailedError
 from realtor_local.ports import free_port
 from tests.local.conftest import eventually
@@ -89,6 +89,19 @@ def test_jobs_run_in_order_with_a_line_per_change(url: str) -> None:
     run_jobs(url, ["good", "good"], Console(file=output, markup=False, width=200))
     assert output.getvalue().count("good: 2/2 steps") == 2
     assert output.getvalue().count("✓ good") == 2
+
+
+def test_how_far_a_step_is_is_not_said_of_the_next() -> None:
+    output = io.StringIO()
+    with Teller("load", Console(file=output, markup=False, width=200)) as teller:
+        for done, running in ((1, ("load_batch",)), (2, ("raw_train",)), (3, ())):
+            teller.tell(Progress("STARTED", done, 3, running, detail="62%, 23,865 rows read"))
+
+    assert output.getvalue().splitlines() == [
+        "load: 1/3 steps  load_batch  62%, 23,865 rows read",
+        "load: 2/3 steps  raw_train",
+        "load: 3/3 steps",
+    ]
 
 
 def test_a_failed_run_tells_the_step_the_cause_and_its_url(url: str) -> None:

@@ -138,3 +138,16 @@ def test_every_criterion_has_its_text() -> None:
     begun = {key.removeprefix("judged.") for key in EN.entries if key.startswith("judged.")}
     assert {name for name in CRITERIA if name not in begun} == {"sold_and_newest"}
     assert {"sold", "newest", "sold_and_newest_few"} <= begun
+
+
+def test_what_was_moved_without_a_duel_met_nobody() -> None:
+    back = answers.Promotion(
+        model_version="1", champion_version="2", decision="rolled back", rule="by hand",
+        reason="worse", criteria=[], decided_at=WHEN,
+    )  # fmt: skip
+
+    assert verdicts.meeting(EN, back) == "It took the place of version 2, on 1 March 2026."
+    judged = answers.Criterion(name="accuracy", passed=True, words="closer", figures={})
+    assert verdicts.meeting(EN, back.model_copy(update={"criteria": [judged]})).startswith(
+        "It met version 2"
+    )
