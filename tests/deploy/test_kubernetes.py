@@ -379,7 +379,9 @@ def test_secrets_come_from_secrets(rendered: list[Object]) -> None:
 
 @needs_helm
 def test_a_service_that_asks_all_for_a_key_still_has_its_app_and_its_metrics() -> None:
-    objects = template("-f", IN_CLUSTER, "--set", "service.env.REALTOR_SERVICE_KEYS_FOR=all")
+    asks_all = ("--set", "service.env.REALTOR_SERVICE_KEYS_FOR=all")
+    parts = ("--set", "components={monitoring,dagster,service,ui,load}")
+    objects = template("-f", IN_CLUSTER, *asks_all, *parts)
     [endpoint] = [
         each["spec"]["endpoints"][0]
         for each in objects
@@ -397,6 +399,7 @@ def test_a_service_that_asks_all_for_a_key_still_has_its_app_and_its_metrics() -
     assert keys == {
         ("Deployment/realtor-dagster-code", "REALTOR_SERVICE_API_KEY"),
         ("Deployment/realtor-ui", "REALTOR_APP_API_KEY"),
+        ("Job/realtor-load", "REALTOR_LOAD_API_KEY"),
     }
 
 
