@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help up down status sync test lint format bench load dashboards observability-test images compose-env compose-test deploy-lint chart-files helm-test clean
+.PHONY: help up down status sync test lint format bench load dashboards observability-test images compose-env compose-test deploy-lint helm-test clean
 
 # uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing.
 define find_uv
@@ -75,14 +75,6 @@ compose-test: sync ## Bring the compose file up for real and look at what it pro
 
 deploy-lint: ## Check the Dockerfiles and the compose file, with the tools that are there
 	@deploy/lint.sh
-
-chart-files: # What the chart has to hold itself: Helm and Argo CD read nothing outside of its folder
-	@mkdir -p deploy/helm/realtor/files/rules deploy/helm/realtor/files/dashboards
-	@cp dagster.yaml deploy/helm/realtor/files/
-	@cp deploy/compose/init.sql deploy/helm/realtor/files/postgres.sql
-	@rm -f deploy/helm/realtor/files/rules/*.yml deploy/helm/realtor/files/dashboards/*.json
-	@cp deploy/observability/prometheus/rules/*.yml deploy/helm/realtor/files/rules/
-	@cp deploy/observability/grafana/dashboards/*.json deploy/helm/realtor/files/dashboards/
 
 helm-test: sync ## Render, validate and judge the Helm chart, Argo CD's files and the workflows
 	@[ -x build/tools/bin/helm ] || .venv/bin/python deploy/helm/tools.py build/tools

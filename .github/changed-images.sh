@@ -4,7 +4,7 @@
 set -euo pipefail
 before=$1 after=$2
 declare -A files=(
-    [dagster]="realtor_model realtor_assets realtor_serving dagster.yaml"
+    [dagster]="realtor_model realtor_assets realtor_serving realtor_local dagster.yaml"
     [serving]="realtor_model realtor_serving"
     [ui]="realtor_ui"
     [mlflow]=""

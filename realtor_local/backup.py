@@ -2,7 +2,8 @@
 
 The databases are dumped before the stores are copied: a row is written after the object that it
 names, and objects are never changed, so whatever a dump names is in the copy. A backup has a
-manifest with the sha256 of every file; it appears whole or not at all.
+manifest with the sha256 of every file; it appears whole or not at all, and then RAW's table
+`backups` gets a row, by which monitoring knows of it.
 """
 
 from __future__ import annotations
@@ -48,9 +49,13 @@ class Platform:
 
 
 def save(platform: Platform, folder: Path, console: Console) -> None:
-    """Write a backup as the new folder `folder`. Raises BackupError."""
+    """Write a backup as the new folder `folder`, and then note that down in RAW.
+
+    Raises BackupError; what had been written is removed, unless only the note could not be made.
+    """
     if folder.exists():
         raise BackupError(f"{folder} exists: a backup is a folder of its own")
+    taken_at = datetime.now(UTC)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         made = Path(name) / "made"
@@ -68,7 +73,7 @@ def save(platform: Platform, folder: Path, console: Console) -> None:
                 source.get_file(path, str(target))
         manifest: dict[str, Any] = {
             "format": _FORMAT,
-            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made_at": taken_at.isoformat(timespec="seconds"),
             "databases": list(platform.databases),
             "stores": list(platform.stores),
             "files": {
@@ -81,6 +86,7 @@ def save(platform: Platform, folder: Path, console: Console) -> None:
         made.rename(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     console.print(f"{folder}: {len(manifest['files'])} files, {size / 1024**2:,.1f} MB")
+    _note_down(platform, taken_at, folder)
 
 
 def save_and_keep(platform: Platform, folder: Path, keep: int, console: Console) -> None:
@@ -146,6 +152,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if not path.is_file() or _sha256(path) != digest:
             raise BackupError(f"{path} is missing or not as it was saved")
     return manifest
+
+
+def _note_down(platform: Platform, taken_at: datetime, folder: Path) -> None:
+    try:
+        with psycopg.connect(platform.databases["realtor_raw"], connect_timeout=10) as connection:
+            connection.execute("INSERT INTO backups VALUES (%s, %s)", [taken_at, str(folder)])
+    except psycopg.Error as problem:
+        raise BackupError(
+            f"{folder} is whole, but RAW cannot note that down, so monitoring will not know of it:"
+            f" {problem}"
+        ) from problem
 
 
 def _refuse_full(platform: Platform) -> None:

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 def main(tag: str, target: Path = HERE / ".env") -> int:
     """Returns 0, and 1 when there is such a file already."""
     known = {"IMAGE_TAG": tag}
-    for whose in ("SERVICE", "APP", "PROMETHEUS"):
+    for whose in ("SERVICE", "APP", "PROMETHEUS", "LOAD"):
         key = secrets.token_hex(32)
         known[f"{whose}_API_KEY"] = key
         known[f"{whose}_API_KEY_SHA256"] = hashlib.sha256(key.encode()).hexdigest()

@@ -43,6 +43,7 @@ class Batches:
             champion = history.in_line(history.releases(clean))[-1:]
             decided = {table: _counts(clean, table) for table in _DECISIONS}
             duel = history.PromotionRecord.newest(clean)
+            [backup] = raw.execute("SELECT max(taken_at) FROM backups").fetchone() or [None]
         states = {
             "landed": len(cycle.to_load),
             "undecided": len(cycle.to_clean),
@@ -83,6 +84,12 @@ class Batches:
             ],
         )
         yield from _duel(duel)
+        yield gauge(
+            "realtor_backup_newest_timestamp_seconds",
+            "When the newest whole backup was begun; none before the first.",
+            (),
+            [((), backup)],
+        )
 
 
 def _newest(loads: list[Load]) -> list[Load]:
@@ -105,6 +112,12 @@ def _ingestion(
         "When the newest batch with new rows was loaded; none before the first.",
         (),
         [((), max(brought, default=None))],
+    )
+    yield gauge(
+        "realtor_batch_first_timestamp_seconds",
+        "When the first batch with new rows was loaded: since then there is something to lose.",
+        (),
+        [((), min(brought, default=None))],
     )
     for rows, text in (("received", "Rows received."), ("inserted", "Rows new to RAW.")):
         yield counter(

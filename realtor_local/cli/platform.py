@@ -70,7 +70,8 @@ def backup(
 ) -> None:
     """Save the four databases and the stores into FOLDER, while the platform runs.
 
-    Exit codes: 0 saved, 1 FOLDER exists or a database does not answer; then nothing is left of it.
+    Exit codes: 0 saved, 1 FOLDER exists or a database does not answer; then nothing is left of it,
+    unless it says that the backup is whole and that only RAW could not note it down.
     """
     from realtor_local.backup import save, save_and_keep
 

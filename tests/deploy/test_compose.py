@@ -53,7 +53,7 @@ def test_the_service_knows_the_hash_of_every_key(tmp_path: Path) -> None:
     assert set(re.findall(r"\{(\w+)_SHA256:\?\}", known)) == set(keys)
     for name, key in keys.items():
         assert made[f"{name}_SHA256"] == hashlib.sha256(key.encode()).hexdigest()
-    assert len(set(keys.values())) == len(keys) == 3
+    assert len(set(keys.values())) == len(keys) == 4
     assert file.stat().st_mode & 0o777 == 0o600
 
 

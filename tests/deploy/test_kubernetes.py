@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,22 +147,39 @@ def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> list[Object]:
 # -------------------------------------------------------------------------------- without any tool
 
 
-def test_the_chart_holds_copies_of_the_repositorys_own_files() -> None:
-    observability = ROOT / "deploy/observability"
-    sources = {
-        "dagster.yaml": ROOT / "dagster.yaml",
-        "postgres.sql": ROOT / "deploy/compose/init.sql",
-        **{f"rules/{each.name}": each for each in observability.glob("prometheus/rules/*.yml")},
-        **{
-            f"dashboards/{each.name}": each
-            for each in observability.glob("grafana/dashboards/*.json")
-        },
+def test_what_the_chart_shares_with_others_is_linked_and_not_copied() -> None:
+    """Helm follows links; Argo CD does where they stay in the repository."""
+    linked = {
+        each.name: str(each.resolve().relative_to(ROOT))
+        for each in (CHART / "files").iterdir()
+        if each.is_symlink() and not each.readlink().is_absolute()
     }
-    files = CHART / "files"
-    copies = {str(each.relative_to(files)) for each in files.rglob("*") if each.is_file()}
-    assert copies == set(sources), "run `make chart-files`"
-    for name, source in sources.items():
-        assert (files / name).read_bytes() == source.read_bytes(), "run `make chart-files`"
+    assert linked == {
+        "dagster.yaml": "dagster.yaml",
+        "postgres.sql": "deploy/compose/init.sql",
+        "rules": "deploy/observability/prometheus/rules",
+        "dashboards": "deploy/observability/grafana/dashboards",
+    }
+
+
+@needs_helm
+def test_every_rule_and_dashboard_is_in_the_package_too(tmp_path: Path) -> None:
+    helm("package", CHART, "--destination", tmp_path)
+    [package] = tmp_path.iterdir()
+    shared = [f"files/{name}" for name in ("dagster.yaml", "postgres.sql")]
+    for folder in ("rules", "dashboards"):
+        shared += [f"files/{folder}/{each.name}" for each in (CHART / "files" / folder).iterdir()]
+
+    with tarfile.open(package) as archive:
+        for name in shared:
+            packed = archive.extractfile(f"{CHART.name}/{name}")
+            assert packed is not None
+            assert packed.read() == (CHART / name).read_bytes()
+    rendered = template("-f", IN_CLUSTER)
+    kinds = [each["kind"] for each in rendered]
+    assert kinds.count("PrometheusRule") == len(list((CHART / "files/rules").iterdir()))
+    told = [each for each in rendered if each["metadata"]["name"].startswith("realtor-dashboard-")]
+    assert len(told) == len(list((CHART / "files/dashboards").iterdir()))
 
 
 @pytest.mark.parametrize(
@@ -361,7 +379,9 @@ def test_secrets_come_from_secrets(rendered: list[Object]) -> None:
 
 @needs_helm
 def test_a_service_that_asks_all_for_a_key_still_has_its_app_and_its_metrics() -> None:
-    objects = template("-f", IN_CLUSTER, "--set", "service.env.REALTOR_SERVICE_KEYS_FOR=all")
+    asks_all = ("--set", "service.env.REALTOR_SERVICE_KEYS_FOR=all")
+    parts = ("--set", "components={monitoring,dagster,service,ui,load}")
+    objects = template("-f", IN_CLUSTER, *asks_all, *parts)
     [endpoint] = [
         each["spec"]["endpoints"][0]
         for each in objects
@@ -379,6 +399,7 @@ def test_a_service_that_asks_all_for_a_key_still_has_its_app_and_its_metrics() -
     assert keys == {
         ("Deployment/realtor-dagster-code", "REALTOR_SERVICE_API_KEY"),
         ("Deployment/realtor-ui", "REALTOR_APP_API_KEY"),
+        ("Job/realtor-load", "REALTOR_LOAD_API_KEY"),
     }
 
 

@@ -1,5 +1,6 @@
 """The monitoring: dashboards, rules and runbook agree, and the exporter tells what is true."""
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -371,6 +372,7 @@ def _fill(store: ObjectStore, raw: Database, clean: Database) -> None:
             )
     land(store, raw, [listing(street=999.0)], batch=2)
     with raw.transaction() as connection:
+        connection.execute("INSERT INTO backups VALUES ('2026-01-01Z', 'a'), ('2026-01-02Z', 'b')")
         partitions = [
             row[0]
             for row in connection.execute(
@@ -424,6 +426,12 @@ def test_the_exporter_tells_of_batches_and_decisions(exported: Told) -> None:
               version="1", criterion="accuracy", figure="change") == -0.1  # fmt: skip
     assert of(exported, "realtor_model_test_figure", version="1", figure="mdape") == 0.2
     assert of(exported, "realtor_retrain_limit", limit="psi") == 0.25
+    assert of(exported, "realtor_backup_newest_timestamp_seconds") == (
+        dt.datetime(2026, 1, 2, tzinfo=dt.UTC).timestamp()
+    )
+    assert of(exported, "realtor_batch_first_timestamp_seconds") < (
+        of(exported, "realtor_batch_newest_timestamp_seconds")
+    )
     # Of the champion that the decision is about, and of no earlier one.
     assert list(exported["realtor_drift_psi"].values()) == [0.4]
     assert list(exported["realtor_batch_median_error_ratio"].values()) == [0.3]

@@ -61,6 +61,8 @@ def test_the_linters_find_nothing(command: list[str]) -> None:
         ("realtor_serving/gate.py", {"dagster", "serving"}),
         ("realtor_serving/locustfile.py", {"dagster", "serving", "load"}),
         ("realtor_model/bundle.py", {"dagster", "serving"}),
+        # Backups, and the stand-in upstream.
+        ("realtor_local/backup.py", {"dagster"}),
         ("uv.lock", IMAGES),
         ("docs/MODEL.md", set()),
     ],
@@ -91,6 +93,14 @@ def test_images_are_built_whose_files_changed(file: str, images: set[str], tmp_p
     assert changed(before) == images
     assert changed("0" * 40) == IMAGES
     assert changed("") == IMAGES
+
+
+def test_nothing_is_published_that_was_not_run() -> None:
+    jobs = workflow(GITHUB / "workflows/images.yml")["jobs"]
+    proof = [step["run"] for step in jobs["prove"]["steps"] if "run" in step]
+
+    assert proof == ["make images", "make compose-test"]
+    assert "prove" in jobs["publish"]["needs"]
 
 
 def test_digests_are_written_where_argo_cd_reads_them(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import psycopg
 import pytest
 import s3fs
 import yaml
+from psycopg import sql
 from rich.console import Console
 
+from realtor_assets.schema import migrate
 from realtor_local import backup
 from realtor_local.backup import BackupError, Platform
 from realtor_local.postgres import DATABASES, EmbeddedPostgres, temporary_postgres
@@ -38,8 +41,9 @@ def platform(server: EmbeddedPostgres, folder: Path) -> Platform:
 
 @pytest.fixture
 def filled(servers: tuple[EmbeddedPostgres, EmbeddedPostgres], tmp_path: Path) -> Platform:
-    """A platform with a table in every database and objects in both stores."""
+    """A platform with a table in every database, RAW's own too, and objects in both stores."""
     here = platform(servers[0], tmp_path / "here")
+    migrate(here.databases["realtor_raw"], "raw")
     for name, url in here.databases.items():
         with psycopg.connect(url) as connection:
             connection.execute("DROP TABLE IF EXISTS told; CREATE TABLE told (what text)")
@@ -58,7 +62,10 @@ def empty(servers: tuple[EmbeddedPostgres, EmbeddedPostgres], tmp_path: Path) ->
     there = platform(servers[1], tmp_path / "there")
     for url in there.databases.values():
         with psycopg.connect(url) as connection:
-            connection.execute("DROP TABLE IF EXISTS told")
+            tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            for (table,) in connection.execute(tables).fetchall():
+                drop = sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(table))
+                connection.execute(drop)
     return there
 
 
@@ -85,6 +92,42 @@ def test_what_was_saved_comes_back(
     with psycopg.connect(servers[1].url("realtor_service")) as connection:
         assert connection.execute("SELECT what FROM told").fetchall() == [("realtor_raw",)]
     assert not (tmp_path / "again").exists()
+
+
+def test_raw_knows_when_each_whole_backup_was_begun(
+    filled: Platform, servers: tuple[EmbeddedPostgres, EmbeddedPostgres], tmp_path: Path
+) -> None:
+    def known() -> list[tuple[datetime, str]]:
+        """As the role that the exporter is."""
+        with psycopg.connect(servers[0].url("realtor_raw")) as connection:
+            return connection.execute("SELECT * FROM backups ORDER BY taken_at").fetchall()
+
+    before, began = known(), datetime.now(UTC)
+    broken = Platform({**filled.databases, "mlflow": "postgresql://nobody@127.0.0.1:1/mlflow"},
+                      filled.stores, filled.programs)  # fmt: skip
+    with pytest.raises(BackupError, match="pg_dump of mlflow failed"):
+        backup.save(broken, tmp_path / "broken", CONSOLE)
+    assert known() == before
+
+    backup.save(filled, tmp_path / "kept", CONSOLE)
+
+    [(taken_at, folder)] = known()[len(before) :]
+    assert began < taken_at < datetime.now(UTC)
+    assert folder == str(tmp_path / "kept")
+    with (
+        psycopg.connect(servers[0].url("realtor_raw")) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("INSERT INTO backups VALUES (now(), 'never made')")
+
+
+def test_a_backup_that_raw_cannot_note_down_is_kept_and_told_of(
+    filled: Platform, empty: Platform, tmp_path: Path
+) -> None:
+    """RAW of an older release: before an upgrade is when a backup matters."""
+    with pytest.raises(BackupError, match=r'is whole, but RAW cannot.*"backups" does not exist'):
+        backup.save(empty, tmp_path / "kept", CONSOLE)
+    backup.read_manifest(tmp_path / "kept")
 
 
 def test_nothing_is_overwritten(filled: Platform, tmp_path: Path) -> None:
@@ -135,14 +178,13 @@ def test_a_backup_that_fails_leaves_nothing(filled: Platform, tmp_path: Path) ->
 
 
 def test_the_newest_are_kept_and_nothing_else_is_touched(filled: Platform, tmp_path: Path) -> None:
-    stores_only = Platform({}, filled.stores, filled.programs)
     folder = tmp_path / "backups"
     (folder / "mine").mkdir(parents=True)
     (folder / "2020-01-01T00-00-00Z").mkdir()
     for day in ("01", "02", "03"):
-        backup.save(stores_only, folder / f"2026-01-{day}T03-00-00Z", CONSOLE)
+        backup.save(filled, folder / f"2026-01-{day}T03-00-00Z", CONSOLE)
 
-    backup.save_and_keep(stores_only, folder, 2, CONSOLE)
+    backup.save_and_keep(filled, folder, 2, CONSOLE)
 
     left = sorted(path.name for path in folder.iterdir())
     # A folder without a manifest is no backup.

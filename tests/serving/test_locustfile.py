@@ -1,17 +1,21 @@
 """The load test asks every endpoint, and fails when answers are wrong."""
 
+import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.serving.running import ROOT, Server
+from tests.serving.running import ROOT, Server, run_service
 
 pytestmark = [pytest.mark.integration]
 
 
-def run(url: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run(
+    url: str, folder: Path, *options: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             sys.executable, "-m", "locust", "-f", str(ROOT / "realtor_serving" / "locustfile.py"),
@@ -19,6 +23,7 @@ def run(url: str, folder: Path, *options: str) -> subprocess.CompletedProcess[st
             *options,
         ],
         cwd=folder,
+        env=os.environ | variables,
         capture_output=True,
         text=True,
     )  # fmt: skip
@@ -44,3 +49,25 @@ def test_a_service_that_answers_wrongly_fails_it(service: Server, tmp_path: Path
 
     assert load.returncode == 1
     assert "404" in load.stdout + load.stderr
+
+
+def test_it_has_a_key_for_a_service_that_asks_everybody_for_one(
+    bundle: Path, tmp_path: Path
+) -> None:
+    key = "a key that nobody guesses"
+    with run_service(
+        tmp_path / "service",
+        REALTOR_CHAMPION_BUNDLE=str(bundle),
+        REALTOR_SERVICE_WORKERS="1",
+        REALTOR_SERVICE_KEYS_FOR="all",
+        REALTOR_SERVICE_TRUST_LOOPBACK="false",
+        REALTOR_SERVICE_API_KEYS=hashlib.sha256(key.encode()).hexdigest(),
+    ) as locked:
+        without = run(locked.url, tmp_path)
+        report = ("--max-p95", "30000", "--html", "report.html")
+        load = run(locked.url, tmp_path, *report, REALTOR_LOAD_API_KEY=f"{key}\n")
+
+    assert without.returncode == 1
+    assert "status 401" in without.stdout + without.stderr
+    assert load.returncode == 0, load.stdout + load.stderr
+    assert key not in load.stdout + load.stderr + (tmp_path / "report.html").read_text()

@@ -92,6 +92,7 @@ def platform(home: Path) -> Iterator[Platform]:
         made.run("up", "--detach")
         made.run("ingest")
         made.run("train")
+        made.run("backup", str(home.with_name("backup")))
         yield made
     finally:
         made.run("down", "--purge")

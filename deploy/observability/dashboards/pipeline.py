@@ -3,7 +3,6 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.observability.dashboards.parts import (
-    HALF,
     Query,
     bars,
     dashboard,
@@ -193,7 +192,7 @@ def pipeline() -> Dashboard:
     )
     section(
         made,
-        "Machine",
+        "Machine and backups",
         graph(
             "CPU",
             Query(
@@ -231,7 +230,6 @@ def pipeline() -> Dashboard:
             ],
             "Over all disks.",
             unit="Bps",
-            span=HALF,
         ),
         graph(
             "Network",
@@ -247,7 +245,13 @@ def pipeline() -> Dashboard:
             ],
             "Over all devices but loopback.",
             unit="Bps",
-            span=HALF,
+        ),
+        graph(
+            "Newest backup",
+            Query("max(time() - realtor_backup_newest_timestamp_seconds)", "age"),
+            "Since the newest whole backup was begun.",
+            unit="s",
+            limit=36 * 3600,
         ),
     )
     return made
