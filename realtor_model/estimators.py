@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
-import skops.io
 import xgboost
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
@@ -146,11 +145,16 @@ class Estimator(ABC):
         self._importance = dict(zip(self.feature_names, map(float, mean), strict=True))
 
     def _write(self, path: Path) -> None:
+        # Not above: it imports all of scikit-learn, a second and 25 MB that XGBoost does without.
+        import skops.io
+
         # Level 1 shrinks a forest to a third; level 9 takes minutes for a few percent more.
         skops.io.dump(self.model, path, compression=ZIP_DEFLATED, compresslevel=1)
 
     @staticmethod
     def _read(path: Path) -> Any:
+        import skops.io
+
         return skops.io.load(path, trusted=list(TRUSTED_TYPES))
 
     @staticmethod
