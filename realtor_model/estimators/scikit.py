@@ -6,7 +6,6 @@ from typing import Any
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
-import skops.io
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -32,11 +31,16 @@ class _Scikit(Estimator):
     file_name = "model.skops"
 
     def _write(self, path: Path) -> None:
+        # Not above: it imports all of scikit-learn, a second and 25 MB that XGBoost does without.
+        import skops.io
+
         # Level 1 shrinks a forest to a third; level 9 takes minutes for a few percent more.
         skops.io.dump(self.model, path, compression=ZIP_DEFLATED, compresslevel=1)
 
     @staticmethod
     def _read(path: Path) -> Any:
+        import skops.io
+
         return skops.io.load(path, trusted=list(TRUSTED_TYPES))
 
 
