@@ -36,7 +36,8 @@ LAUNCH = """mutation { launchRun(executionParams: {selector: {
   repositoryLocationName: "realtor", repositoryName: "__repository__", pipelineName: "ingest"},
   runConfigData: {}}) { __typename ... on LaunchRunSuccess { run { runId } }
   ... on Error { message } } }"""
-RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { jobName status } } } }"
+RUNS = """{ runsOrError(limit: 50) { ... on Runs { results {
+  runId jobName status parentRunId } } } }"""
 
 
 def refuses_without_secrets(command: Sequence[str]) -> None:
@@ -95,7 +96,7 @@ def learns(platform: Platform) -> None:
     told: set[tuple[str, str]] = set()
 
     def served() -> str | None:
-        for run in reversed(platform.graphql(RUNS)["runsOrError"]["results"]):
+        for run in reversed(_runs(platform)):
             outcome = (run["jobName"], run["status"])
             if outcome not in told:
                 told.add(outcome)
@@ -106,6 +107,11 @@ def learns(platform: Platform) -> None:
         return ", ".join(sorted(done)) if {"ingest", "load", "clean", "train"} <= done else None
 
     wait("Dagster's runs succeeded", served, 1800)
+
+
+def _runs(platform: Platform) -> list[dict[str, Any]]:
+    """The newest first."""
+    return list(platform.graphql(RUNS)["runsOrError"]["results"])
 
 
 def answers(platform: Platform) -> None:
@@ -136,16 +142,54 @@ def is_watched(platform: Platform) -> None:
     }  # fmt: skip
 
     def seen() -> str | None:
-        answer = httpx.get(
-            platform.url("PROMETHEUS_PORT") + "/api/v1/query",
-            params={"query": "sum by (job) (up)"}, timeout=20, trust_env=False,
-        ).raise_for_status()  # fmt: skip
-        found = answer.json()["data"]["result"]
+        found = _measured(platform, "sum by (job) (up)")
         up = {each["metric"]["job"]: int(each["value"][1]) for each in found}
         # Alertmanager is not brought up here.
         return str(expected) if up == expected | {"alertmanager": 0} else None
 
     wait("Prometheus scrapes", seen, 90)
+
+
+def _measured(platform: Platform, query: str) -> list[dict[str, Any]]:
+    answer = httpx.get(
+        platform.url("PROMETHEUS_PORT") + "/api/v1/query",
+        params={"query": query}, timeout=20, trust_env=False,
+    ).raise_for_status()  # fmt: skip
+    return list(answer.json()["data"]["result"])
+
+
+def is_backed_up(platform: Platform) -> None:
+    """The container that saves the databases and the stores, and that Prometheus hears of it."""
+    said = platform("--profile", "backup", "run", "--rm", "-T", "backup").stdout.splitlines()
+    say(f"backup: {said[-1] if said else 'whole'}")
+    age = "time() - realtor_backup_newest_timestamp_seconds"
+    wait("Prometheus knows of it", lambda: _measured(platform, age), 90)
+
+
+def is_loaded(platform: Platform) -> None:
+    """Locust's container, with its key: it judges the service and ends with an error otherwise."""
+    platform("--profile", "load", "run", "--rm", "-T", "locust")
+    say("the load test passes")
+
+
+def outlives_its_code_server(platform: Platform) -> None:
+    """A run whose container is killed under it is tried again."""
+    platform.graphql(LAUNCH)
+
+    def running() -> str | None:
+        return next((run["runId"] for run in _runs(platform) if run["status"] == "STARTED"), None)
+
+    lost = wait("a run is going on", running, 120)
+    platform("kill", "dagster-code")
+    platform.up()
+
+    def tried_again() -> str | None:
+        return next(
+            (f"{run['jobName']}: {run['status']}" for run in _runs(platform)
+             if run["parentRunId"] == lost and run["status"] == "SUCCESS"), None,
+        )  # fmt: skip
+
+    wait("killed with its container, it was tried again", tried_again, 600)
 
 
 def outlives_a_replica(platform: Platform) -> None:
@@ -228,6 +272,8 @@ def prove(platform: Platform, command: Sequence[str]) -> None:
     require(app is not None and app.is_success, "the app answers")
     is_locked_down(platform)
     is_small(platform)
+    is_loaded(platform)
+    is_backed_up(platform)
     outlives_a_replica(platform)
     wait("the service's answers are in inference_log", lambda: _logged(platform), 60)
     platform("restart", "service")
@@ -237,6 +283,7 @@ def prove(platform: Platform, command: Sequence[str]) -> None:
     platform.up()
     after = state(platform)
     require(after == before, "after down and up, all of it is the same")
+    outlives_its_code_server(platform)
     say("all promises are kept")
 
 
@@ -265,7 +312,7 @@ def main() -> int:
         )
         with environment.open("a") as file:
             prefix = os.environ.get("IMAGE_PREFIX", "ghcr.io/owner/realtor")
-            file.write(f"MARKET_ROWS=40000\nIMAGE_PREFIX={prefix}\n")
+            file.write(f"MARKET_ROWS=40000\nUSERS=4\nDURATION=15s\nIMAGE_PREFIX={prefix}\n")
         platform = Platform(command, environment, chosen.overlay)
         try:
             prove(platform, command)
