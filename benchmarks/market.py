@@ -19,7 +19,7 @@ import pandas as pd
 
 from realtor_local.country import calibration
 from realtor_local.market import Market, best_reachable, generate
-from realtor_local.upstream import cut, json_rows
+from realtor_local.upstream.listings import cut, json_rows
 
 REAL_BATCHES = (73_784, 94_551, 230_366, 4_055, 320_696, 361_457)
 

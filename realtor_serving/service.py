@@ -1,171 +1,55 @@
 """The valuation service. Start it with `bentoml serve realtor_serving.service:ValuationService`."""
 
-import functools
-import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import anyio.to_thread
 import bentoml
-from anyio import CapacityLimiter
-from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from realtor_model.bundle import NoSoldHomes
-from realtor_model.features import columns_from_properties, properties_from_columns
-from realtor_model.listing import REGISTERED_MODEL, Property
-from realtor_serving import metrics, openapi, valuation
+from realtor_model.features import columns_from_properties
+from realtor_model.listing import Property
+from realtor_serving import openapi, valuation
 from realtor_serving.batches import BatchBody
-from realtor_serving.cache import ChampionCache
-from realtor_serving.champion import Champion, ChampionWatcher, NotEverywhere, RefusedModel
+from realtor_serving.champion import Champion, NotEverywhere, RefusedModel
 from realtor_serving.edge import EdgeService
 from realtor_serving.gate import Limits, RouteRule
-from realtor_serving.geography import Coordinates, coordinates
-from realtor_serving.history import HistoryNotPublished, HistoryUnavailable, PublishedHistory
-from realtor_serving.inference_log import (
-    Answer,
-    InferenceLog,
-    NoInferenceLog,
-    PostgresInferenceLog,
-)
-from realtor_serving.packaging import PACKAGED_BUNDLE, packaged_release
-from realtor_serving.registry import MlflowRegistry, RegistryUnavailable, Release
+from realtor_serving.pages import PAGES
+from realtor_serving.refusals import from_before, no_model
+from realtor_serving.registry import RegistryUnavailable
 from realtor_serving.requests import (
     ComparablesBody,
-    InvalidBody,
     PropertyBody,
     json_response,
-    read_query,
     refuse,
     rejection,
     unavailable,
 )
+from realtor_serving.runtime import Runtime, in_thread
 from realtor_serving.schemas import (
     BatchValuation,
     ComparableSales,
     Endpoint,
     ExplainedValuation,
-    Health,
-    HealthModel,
     Index,
-    Market,
     MarketQuery,
-    ModelInfo,
-    NoQuery,
-    Places,
     PlacesQuery,
     ReloadResult,
     Valuation,
 )
-from realtor_serving.settings import ROOT, Settings, settings
+from realtor_serving.settings import settings
 from realtor_serving.tables import TABLES
 from realtor_serving.together import Together
-from realtor_serving.valuation import Valued
 
 VERSION = "0.1.0"
-NO_MODEL = (
-    f"no model is loaded yet. The service takes the version of {REGISTERED_MODEL} with the alias "
-    "`production` from MLflow by itself: train one (`realtor train`), or see the service's log for "
-    "why it could not be loaded"
-)
 RELOAD_SECONDS = 110.0
-# An answer is a thousand short-lived objects: collecting seldom keeps the slowest answers quick.
-GC_THRESHOLD = (50_000, 50, 100)
-
-FROM_BEFORE = (
-    "was trained before models carried the sales and the market they learned from: train again"
-)
-
-_Result = TypeVar("_Result")
-_Query = TypeVar("_Query", bound=BaseModel)
 
 config = settings()
-
-
-def packaged_champion(chosen: Path | None) -> tuple[Path, Release] | None:
-    """The bundle to start with and its release: the one chosen, or the one in this bento."""
-    bundle = chosen or ROOT / PACKAGED_BUNDLE
-    if chosen is None and not bundle.is_dir():
-        return None
-    return bundle, packaged_release(bundle)
-
-
-class Runtime:
-    """What one worker holds: the champion, the log of its answers, and their limits."""
-
-    def __init__(self, config: Settings) -> None:
-        gc.set_threshold(*GC_THRESHOLD)
-        uri = config.mlflow_tracking_uri
-        self._watcher = ChampionWatcher(
-            ChampionCache(config.cache),
-            MlflowRegistry(uri) if uri else None,
-            packaged=packaged_champion(config.champion_bundle),
-            poll_seconds=config.champion_poll_seconds,
-            observe=metrics.ModelMetrics().observe,
-        )
-        self._log: InferenceLog = (
-            PostgresInferenceLog(
-                config.inference_log_url,
-                count=lambda result, rows: metrics.LOGGED.labels(result).inc(rows),
-                waiting=metrics.LOG_QUEUE.set,
-            )
-            if config.inference_log_url
-            else NoInferenceLog()
-        )
-        self.history_url = f"{uri.rstrip('/')}/#/models/{REGISTERED_MODEL}" if uri else None
-        self.history = PublishedHistory(config.history_url) if config.history_url else None
-        self.explanations = CapacityLimiter(config.explain_concurrency)
-        self.batches = CapacityLimiter(1)
-        self.reads = CapacityLimiter(1)
-        self.reloads = CapacityLimiter(1)
-        self._watcher.start()
-
-    @property
-    def champion(self) -> Champion | None:
-        """The champion now; read once per request."""
-        return self._watcher.champion
-
-    def reload(self) -> ReloadResult | None:
-        """Take the registry's production model now; None when there is none."""
-        result = self._watcher.reload()
-        if result.after is None:
-            return None
-        return ReloadResult(
-            before=result.before, after=result.after, changed=result.before != result.after
-        )
-
-    def remember(self, endpoint: str, valued: Valued) -> None:
-        """Count n answers and log them."""
-        if not len(valued):
-            return
-        metrics.count_valuations(endpoint, valued)
-        version = valued.champion.release.version
-        self._log.record(
-            Answer(endpoint, version, listing.model_dump_json(exclude_none=True), *dollars)
-            for listing, *dollars in zip(
-                properties_from_columns(valued.columns),
-                valued.price,
-                valued.low,
-                valued.high,
-                strict=True,
-            )
-        )
-
-    def close(self) -> None:
-        """Stop the threads; what is still to be logged is written."""
-        self._watcher.stop()
-        self._log.close()
-
-
-def _no_model() -> Response:
-    return unavailable(NO_MODEL)
 
 
 async def _index(request: Request) -> Response:
@@ -184,117 +68,14 @@ async def _index(request: Request) -> Response:
     )
 
 
-async def _health(request: Request) -> Response:
-    """Whether a model is loaded, and which."""
-    champion = _runtime(request).champion
-    if champion is None:
-        return _no_model()
-    model = valuation.model_ref(champion).model_dump()
-    trained_at = champion.model.metadata["trained_at"]
-    return json_response(Health(status="ok", model=HealthModel(**model, trained_at=trained_at)))
-
-
-async def _model_info(request: Request) -> Response:
-    """The model: version, metrics, training data, features, allowed inputs."""
-    champion = _runtime(request).champion
-    if champion is None:
-        return _no_model()
-    return json_response(valuation.model_info(champion, _runtime(request).history_url))
-
-
-async def _market(request: Request) -> Response:
-    """Listings and prices by state, city or zip: ?by=city&state=Texas&limit=20."""
-    return _of_the_market(request, MarketQuery, valuation.market)
-
-
-async def _places(request: Request) -> Response:
-    """States, cities and zips that the model knows and that begin with ?q=; also state=, city=."""
-    return _of_the_market(request, PlacesQuery, valuation.places)
-
-
-async def _coordinates(request: Request) -> Response:
-    """Where the zips are that the model learned from, with their medians: for a map."""
-    return await _in_thread(
-        _runtime(request).reads,
-        _of_the_market,
-        request,
-        NoQuery,
-        lambda champion, query: coordinates(champion),
-    )
-
-
-async def _history(request: Request) -> Response:
-    """Why models were trained, promoted or rejected, and how good each was; as published."""
-    published = _runtime(request).history
-    if published is None:
-        return refuse(404, "REALTOR_HISTORY_URL is not set: this service has no history to show")
-    try:
-        document = await _in_thread(_runtime(request).reads, published.document)
-    except HistoryNotPublished as problem:
-        return refuse(404, f"{problem}. The jobs clean, train and serve publish it")
-    except HistoryUnavailable as problem:
-        return refuse(503, str(problem))
-    return Response(document, media_type="application/json")
-
-
-def _of_the_market(
-    request: Request,
-    kind: type[_Query],
-    answer: Callable[[Champion, _Query], BaseModel | None],
-) -> Response:
-    query = read_query(request, kind)
-    if isinstance(query, InvalidBody):
-        return query.response
-    champion = _runtime(request).champion
-    if champion is None:
-        return _no_model()
-    told = answer(champion, query)
-    if told is None:
-        return refuse(404, f"version {champion.release.version} {FROM_BEFORE}")
-    return json_response(told)
-
-
-async def _livez(request: Request) -> Response:
-    """Whether the process answers: restart it when not."""
-    return PlainTextResponse("alive")
-
-
-async def _readyz(request: Request) -> Response:
-    """Whether there is a model to answer with: send no requests before."""
-    return _no_model() if _runtime(request).champion is None else PlainTextResponse("ready")
-
-
-def _metrics(request: Request) -> Response:
-    """Prometheus metrics of all workers."""
-    return Response(metrics.latest(), media_type=CONTENT_TYPE_LATEST)
-
-
 async def _docs(request: Request) -> Response:
     """This description of the service, as OpenAPI."""
     return JSONResponse(_document())
 
 
-_TEXT = "text/plain"
 # By path: the endpoint, and the model of its answer or its media type.
-_PAGES: dict[str, tuple[Callable[[Request], Any], type[BaseModel] | str]] = {
-    "/": (_index, Index),
-    "/health": (_health, Health),
-    "/model-info": (_model_info, ModelInfo),
-    "/market": (_market, Market),
-    "/places": (_places, Places),
-    "/coordinates": (_coordinates, Coordinates),
-    "/history": (_history, "application/json"),
-    "/livez": (_livez, _TEXT),
-    "/readyz": (_readyz, _TEXT),
-    "/metrics": (_metrics, _TEXT),
-    "/docs.json": (_docs, "application/json"),
-}
+_PAGES = {"/": (_index, Index), **PAGES, "/docs.json": (_docs, "application/json")}
 pages = Starlette(routes=[Route(path, endpoint) for path, (endpoint, _) in _PAGES.items()])
-
-
-def _runtime(request: Request) -> Runtime:
-    runtime: Runtime = request.app.state.runtime
-    return runtime
 
 
 def _endpoints() -> list[tuple[str, str, str]]:
@@ -364,7 +145,7 @@ class ValuationService:
     def _value(self, listings: Sequence[Property]) -> list[Response]:
         champion = self._runtime.champion
         if champion is None:
-            return [_no_model() for _ in listings]
+            return [no_model() for _ in listings]
         valued = valuation.value(champion, columns_from_properties(listings))
         self._runtime.remember("/predict", valued)
         return [Response(each, media_type="application/json") for each in valued.json()]
@@ -376,8 +157,8 @@ class ValuationService:
             return refusal
         champion = self._runtime.champion
         if champion is None:
-            return _no_model()
-        return await _in_thread(self._runtime.batches, self._value_batch, champion, batch)
+            return no_model()
+        return await in_thread(self._runtime.batches, self._value_batch, champion, batch)
 
     def _value_batch(self, champion: Champion, batch: BatchBody) -> Response:
         response, valued = batch.answer(champion)
@@ -392,8 +173,8 @@ class ValuationService:
             return refusal
         champion = self._runtime.champion
         if champion is None:
-            return _no_model()
-        answer, valued = await _in_thread(
+            return no_model()
+        answer, valued = await in_thread(
             self._runtime.explanations, valuation.explain, champion, listing
         )
         self._runtime.remember("/explain", valued)
@@ -406,13 +187,13 @@ class ValuationService:
             return refusal
         champion = self._runtime.champion
         if champion is None:
-            return _no_model()
+            return no_model()
         try:
-            answer, valued = await _in_thread(
+            answer, valued = await in_thread(
                 self._runtime.explanations, valuation.compare, champion, body
             )
         except NoSoldHomes:
-            return refuse(404, f"version {champion.release.version} {FROM_BEFORE}")
+            return from_before(champion)
         self._runtime.remember("/comparables", valued)
         return json_response(answer)
 
@@ -420,25 +201,19 @@ class ValuationService:
     async def reload_model(self) -> Response:
         """Take the model that MLflow has in production now; answered when every worker has it."""
         try:
-            result = await _in_thread(self._runtime.reloads, self._runtime.reload)
+            result = await in_thread(self._runtime.reloads, self._runtime.reload)
         except RegistryUnavailable as problem:
             return unavailable(f"{problem}. The service goes on with the model it has")
         except NotEverywhere as problem:
             return unavailable(str(problem))
         except RefusedModel as problem:
             return refuse(409, f"{problem}. The service goes on with the model it has")
-        return _no_model() if result is None else json_response(result)
+        return no_model() if result is None else json_response(result)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Write what is still to be logged."""
         self._runtime.close()
-
-
-async def _in_thread(
-    limiter: CapacityLimiter, work: Callable[..., _Result], *args: object
-) -> _Result:
-    return await anyio.to_thread.run_sync(functools.partial(work, *args), limiter=limiter)
 
 
 # What the decorator made of the class: BentoML has no types that say so.

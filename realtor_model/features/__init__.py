@@ -9,7 +9,7 @@ from realtor_model.features.columns import (
     properties_from_columns,
     take,
 )
-from realtor_model.features.encoder import MEASURES, EncoderTables, FeatureEncoder
+from realtor_model.features.encoder import FeatureEncoder
 from realtor_model.features.names import (
     FEATURE_GROUPS,
     FEATURE_NAMES,
@@ -19,7 +19,9 @@ from realtor_model.features.names import (
     MONOTONE,
     features_without,
 )
+from realtor_model.features.numbers import MEASURES
 from realtor_model.features.places import LEVELS, property_fold
+from realtor_model.features.state import EncoderTables
 
 __all__ = [
     "FEATURE_GROUPS",

@@ -22,7 +22,7 @@ from realtor_local.health import http_problem
 from realtor_local.market import generate
 from realtor_local.ports import free_port
 from realtor_local.postgres import EmbeddedPostgres
-from realtor_local.upstream import build_app
+from realtor_local.upstream.api import build_app
 from tests.assets.ingestion import Ingestion
 from tests.local.conftest import eventually
 

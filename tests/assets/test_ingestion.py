@@ -14,7 +14,8 @@ from realtor_assets.settings import settings
 from realtor_assets.upstream import UpstreamError
 from realtor_local.market import generate
 from realtor_local.postgres import EmbeddedPostgres
-from realtor_local.upstream import Fault, build_app
+from realtor_local.upstream.api import build_app
+from realtor_local.upstream.faults import Fault
 from tests.assets.ingestion import Ingestion
 from tests.conftest import empty_databases
 from tests.servers import listening

@@ -15,7 +15,7 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.upstream import ListingsApi, UpstreamError, UpstreamUnavailable
 from realtor_local.market import generate
 from realtor_local.ports import free_port
-from realtor_local.upstream import build_app
+from realtor_local.upstream.api import build_app
 from tests.servers import listening
 
 pytestmark = pytest.mark.integration

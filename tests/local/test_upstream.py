@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from realtor_local.market import COLUMNS, generate
-from realtor_local.upstream import (
+from realtor_local.upstream.__main__ import main
+from realtor_local.upstream.api import build_app
+from realtor_local.upstream.cursors import StateError
+from realtor_local.upstream.faults import Fault
+from realtor_local.upstream.listings import (
     CHUNK_ROWS,
-    Fault,
-    StateError,
     UpstreamDataError,
-    build_app,
     cut,
     json_rows,
-    main,
     read_csv,
 )
 from tests.servers import listening

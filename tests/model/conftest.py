@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from realtor_local.market import generate
-from realtor_local.upstream import cut
+from realtor_local.upstream.listings import cut
 from realtor_model import drift
 from realtor_model.bundle import ValuationModel
 from realtor_model.comparables import SoldHomes

@@ -1,0 +1,110 @@
+"""What a person decides instead of the pipeline: of versions, and of a batch held back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from getpass import getuser
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from realtor_local.cli import context
+from realtor_local.errors import RealtorError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_Approver = Annotated[
+    str, typer.Option("--approver", help="Who decides this.  [default: the user logged in]")
+]
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="Version of the registered model.")],
+    reason: Annotated[
+        str, typer.Option(help="Why; kept with the decision.")
+    ] = "promoted on the command line",
+    approver: _Approver = "",
+) -> None:
+    """Make a version the Production model by hand. Exit codes: 0 done, 1 no such version."""
+    _release("promote", version, reason=reason, approver=approver)
+
+
+def rollback(
+    version: Annotated[
+        str | None, typer.Argument(help="An earlier version.  [default: the one before]")
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why; kept with the decision.")
+    ] = "rolled back on the command line",
+    approver: _Approver = "",
+) -> None:
+    """Give Production back to an earlier version. Exit codes: 0 done, 1 there is none."""
+    _release("roll_back", version=version, reason=reason, approver=approver)
+
+
+def approve(
+    version: Annotated[str, typer.Argument(help="Version that waits for approval.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
+    approver: _Approver = "",
+) -> None:
+    """Promote a version that won its duel and waits for a person (REALTOR_APPROVAL_REQUIRED).
+
+    Exit codes: 0 promoted, 1 it does not wait, or another model came into Production meanwhile.
+    """
+    _release("approve", version, rationale=reason, approver=approver)
+
+
+def admit(
+    partition: Annotated[
+        str, typer.Argument(help="Partition of the batch, as `history` names it.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; kept with the batch.")],
+    approver: _Approver = "",
+) -> None:
+    """Let a batch that was held back as suspect into training.
+
+    Its new decision, and the training, follow by themselves. Exit codes: 0 done, 1 it is not held.
+    """
+    os.environ.update(context.platform())
+    from realtor_assets.batches import NotHeld, admit_batch
+    from realtor_assets.resources import Database
+
+    database = Database(url=os.environ["REALTOR_CLEAN_DATABASE_URL"])
+    try:
+        admit_batch(database, partition, approver=approver or getuser(), rationale=reason)
+    except NotHeld as error:
+        raise RealtorError(str(error)) from error
+    context.console().print(f"{partition} is admitted; its new decision follows.")
+
+
+def _release(action: str, *version: str, approver: str, **how: str | None) -> None:
+    """Call a function of `realtor_assets.release.production`, and have the service follow."""
+    console, environment = context.console(), context.platform()
+    os.environ.update(environment)
+    from realtor_assets.release import production
+    from realtor_assets.resources import Database
+    from realtor_assets.tracking import Tracking
+
+    database = Database(url=environment["REALTOR_CLEAN_DATABASE_URL"])
+    tracking = Tracking(tracking_uri=environment["MLFLOW_TRACKING_URI"])
+    act = getattr(production, action)
+    try:
+        record = act(database, tracking, *version, approver=approver or getuser(), **how)
+    except production.UnknownVersion as error:
+        raise RealtorError(str(error)) from error
+    if record.decision == "rejected":
+        raise RealtorError(record.reason)
+    _reload(console, environment)
+
+
+def _reload(console: Console, environment: Mapping[str, str]) -> None:
+    from realtor_local.valuation import ServiceError, ValuationService
+
+    try:
+        told = ValuationService(environment["REALTOR_SERVICE_URL"]).reload()
+    except ServiceError as error:
+        console.print(f"Done. The service will follow when it is up: {error}", style="yellow")
+    else:
+        console.print(f"The service now values with version {told['after']}.")

@@ -1,0 +1,157 @@
+"""From the upstream to a decided model, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from realtor_local.cli import context
+from realtor_local.errors import RealtorError
+
+
+def restart_upstream() -> None:
+    """Rewind the upstream to its first batch; what is in RAW already is not stored twice.
+
+    Exit codes: 0 rewound, 1 the upstream does not answer.
+    """
+    from realtor_local.lineage import rewind_upstream
+
+    environment = context.platform()
+    rewind_upstream(
+        environment["REALTOR_API_URL"],
+        group=environment.get("REALTOR_API_GROUP", "1"),
+        day=environment.get("REALTOR_API_DAY"),
+    )
+    context.console().print(
+        "The upstream begins again at its first batch. The next `realtor ingest` goes through what"
+        " is here already, to the first batch that is not."
+    )
+
+
+def ingest(
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Batch number N: once more if it is landed (nothing is stored twice, the upstream"
+            " is not asked), else ask for batches up to it.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every batch, until the upstream has no more.")
+    ] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="A CSV in the Kaggle format."
+        ),
+    ] = None,
+) -> None:
+    """Take listings into RAW; without an option, the upstream's next batch.
+
+    Runs the Dagster jobs `ingest` (or `ingest_csv`) and `load`. Exit codes: 0 done (also when the
+    upstream has no more data), 1 a run failed or there is no such batch.
+    """
+    if (batch is not None) + every + (csv is not None) > 1:
+        raise typer.BadParameter("only one of --batch, --all and --csv can be given")
+    from realtor_local.lineage import Ingestion
+    from realtor_local.orchestrator import Dagster
+
+    environment, console = context.platform(), context.console()
+    with Dagster(_dagster_url(environment)) as dagster:
+        ingestion = Ingestion(dagster, environment["REALTOR_RAW_DATABASE_URL"], console)
+        if csv is not None:
+            ingestion.file(csv.resolve())
+        elif batch is not None:
+            ingestion.batch(batch, int(environment.get("REALTOR_API_GROUP", "1")))
+        else:
+            while ingestion.next() and every:
+                pass
+
+
+def train() -> None:
+    """Build the features, train the candidates and let the best one challenge Production.
+
+    Runs the Dagster jobs `clean` and `train`, and tells what was decided.
+
+    Exit codes: 0 both succeeded, whatever was decided; 1 one failed.
+    """
+    from realtor_local.history import read_history, tell_news
+    from realtor_local.lineage import run_jobs
+
+    environment, console = context.platform(), context.console()
+    databases = (environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"])
+    before = read_history(*databases)
+    run_jobs(_dagster_url(environment), ["clean", "train"], console)
+    tell_news(before, read_history(*databases), console)
+
+
+def history(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show what was decided of every batch and challenger, and every release, with reasons.
+
+    Exit code 0 also before the first batch; 1 when a database does not answer.
+    """
+    from realtor_local.history import read_history, show
+
+    environment = context.platform()
+    told = read_history(
+        environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"]
+    )
+    if as_json:
+        typer.echo(json.dumps(told, indent=2, default=str))
+    else:
+        show(told, context.console())
+
+
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Newest clean builds to keep.")] = 5,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Remove them; without it they are only listed.")
+    ] = False,
+) -> None:
+    """Remove Parquet snapshots of earlier clean builds, which can be made again from RAW.
+
+    Payloads, tables, decisions, MLflow's runs and versions stay, and so do the snapshots of the
+    versions that a rollback goes back to. Exit code 0 also when there is nothing to remove.
+    """
+    environment, console = context.platform(), context.console()
+    os.environ.update(environment)
+    from realtor_assets.resources import Database, ObjectStore
+    from realtor_assets.retention import removable_snapshots, remove
+    from realtor_assets.tracking import Tracking
+
+    store = ObjectStore(url=environment["REALTOR_STORAGE_URL"])
+    found = removable_snapshots(
+        store,
+        Database(url=environment["REALTOR_CLEAN_DATABASE_URL"]),
+        Tracking(tracking_uri=environment["MLFLOW_TRACKING_URI"]),
+        keep=keep,
+    )
+    for snapshot in found:
+        if apply:
+            remove(store, snapshot)
+        done = "removed" if apply else "would go"
+        console.print(
+            f"{done}: clean build {snapshot.data_version}, {snapshot.bytes / 1e6:,.1f} MB"
+        )
+    if not found:
+        console.print("There is nothing to remove.")
+    elif not apply:
+        console.print("Nothing is removed yet: --apply does it.")
+
+
+def _dagster_url(environment: Mapping[str, str]) -> str:
+    from realtor_local.up import platform_urls
+
+    urls = platform_urls(environment)
+    if "Dagster" not in urls:
+        raise RealtorError("This platform runs without Dagster (REALTOR_PROGRAMS).")
+    return urls["Dagster"]

@@ -1,0 +1,108 @@
+"""What homes are worth: one by the running service, many by the champion alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from realtor_local.cli import context
+
+
+def predict(
+    brokered_by: Annotated[int | None, typer.Option(help="Code of the broker.")] = None,
+    status: Annotated[str | None, typer.Option(help="for_sale, sold or ready_to_build.")] = None,
+    bed: Annotated[int | None, typer.Option(help="Bedrooms.")] = None,
+    bath: Annotated[int | None, typer.Option(help="Bathrooms.")] = None,
+    acre_lot: Annotated[float | None, typer.Option(help="Size of the lot, in acres.")] = None,
+    street: Annotated[int | None, typer.Option(help="Code of the street.")] = None,
+    city: Annotated[str | None, typer.Option(help="City.")] = None,
+    state: Annotated[str | None, typer.Option(help="State, by its full name.")] = None,
+    zip_code: Annotated[str | None, typer.Option(help="Zip code.")] = None,
+    house_size: Annotated[int | None, typer.Option(help="Living area, in square feet.")] = None,
+    prev_sold_date: Annotated[
+        str | None, typer.Option(help="When it was last sold, as YYYY-MM-DD.")
+    ] = None,
+    listing: Annotated[
+        str | None,
+        typer.Option("--json", help="The whole property as a JSON object, instead of options."),
+    ] = None,
+) -> None:
+    """Value one property with the running service.
+
+    Exit codes: 0 valued, 1 refused (the reason names the field) or the service does not answer.
+    """
+    from realtor_local.report import valuation_text
+    from realtor_local.valuation import ValuationService
+
+    given: dict[str, Any] = {
+        "brokered_by": brokered_by,
+        "status": status,
+        "bed": bed,
+        "bath": bath,
+        "acre_lot": acre_lot,
+        "street": street,
+        "city": city,
+        "state": state,
+        "zip_code": zip_code,
+        "house_size": house_size,
+        "prev_sold_date": prev_sold_date,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if listing is not None:
+        if given:
+            raise typer.BadParameter("give --json or options, not both")
+        given = _json_object(listing)
+    valuation = ValuationService(_service_url()).predict(given)
+    console = context.console()
+    console.print(valuation_text(valuation))
+    model = valuation["model"]
+    console.print(f"by {model['name']} version {model['version']} ({model['candidate']})")
+    for warning in valuation["warnings"]:
+        console.print(f"note: {warning}", style="yellow")
+
+
+def score(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN", help="Properties: a CSV or Parquet file, or postgresql://… with --table."
+        ),
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, CSV or Parquet.")],
+    table: Annotated[
+        str | None,
+        typer.Option(help="Table of the database IN: its name, or schema.name."),
+    ] = None,
+) -> None:
+    """Value a file or a table of properties with the champion, without the service.
+
+    Every row comes out, with an estimate or the reason why there is none. A run that was killed
+    goes on where it was when it is started again. Exit codes: 0 written, 1 there is no champion or
+    IN cannot be read, 2 a URL without --table or a file with it.
+    """
+    from realtor_local.scoring import URL_SCHEMES, score_with_champion
+
+    if source.startswith(URL_SCHEMES) != (table is not None):
+        raise typer.BadParameter(
+            "a postgresql:// URL needs a table, a file none", param_hint="--table"
+        )
+    cache = Path(context.platform()["REALTOR_CHAMPION_CACHE"])
+    score_with_champion(cache, source, table, target, context.console())
+
+
+def _service_url() -> str:
+    return os.environ.get("REALTOR_SERVICE_URL") or context.platform()["REALTOR_SERVICE_URL"]
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="--json") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter("must be a JSON object", param_hint="--json")
+    return value

@@ -1,0 +1,99 @@
+"""`python -m realtor_local.upstream`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import uvicorn
+
+from realtor_local.errors import RealtorError
+from realtor_local.market import generate
+from realtor_local.upstream.api import build_app
+from realtor_local.upstream.faults import FAULTS, Fault
+from realtor_local.upstream.listings import check_csv, read_csv
+from realtor_local.upstream.say import say
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the server. Exit codes: 0 stopped, 1 the data or the state file is unusable, 2 usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        name, source = _source(options)
+        app = build_app(
+            source,
+            name=name,
+            groups=options.groups,
+            require_day=options.require_day,
+            state=options.state,
+            faults=options.fault,
+        )
+    except RealtorError as error:
+        sys.exit(f"upstream: {error}")
+    say(f"getting {name}")
+    uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=5)
+
+
+def _source(options: argparse.Namespace) -> tuple[str, Callable[[], pd.DataFrame]]:
+    """What the data is called in the state file, and what makes it. Raises UpstreamDataError."""
+    if options.csv is None:
+        return (
+            f"a synthetic market of {options.rows:,} listings, seed {options.seed}",
+            lambda: generate(options.rows, options.seed).listings,
+        )
+    csv: Path = options.csv.resolve()
+    check_csv(csv)
+    stat = csv.stat()
+    return f"{csv} ({stat.st_size:,} bytes, changed {stat.st_mtime_ns})", partial(read_csv, csv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m realtor_local.upstream",
+        description="A stand-in for the upstream listings API.",
+        epilog="faults: " + "; ".join(f"{kind}: {text}" for kind, text in FAULTS.items()),
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="interface (default %(default)s)")
+    parser.add_argument("--port", type=int, required=True, help="port")
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("--csv", type=Path, metavar="FILE", help="listings in the Kaggle format")
+    data.add_argument(
+        "--rows",
+        type=_positive,
+        default=400_000,
+        help="size of the synthetic market (default %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the market (default 0)")
+    parser.add_argument(
+        "--groups", type=_positive, default=10, help="groups 1..N exist (default %(default)s)"
+    )
+    parser.add_argument(
+        "--require-day", action="store_true", help="refuse calls without day, as in 2025"
+    )
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="keeps the cursors over a restart"
+    )
+    parser.add_argument(
+        "--fault",
+        type=Fault.parse,
+        action="append",
+        default=[],
+        metavar="KIND@BATCH[:SECONDS]",
+        help="goes wrong once, when that batch is asked for; may be given again",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+if __name__ == "__main__":
+    main()

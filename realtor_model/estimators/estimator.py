@@ -1,0 +1,173 @@
+"""What every candidate does once it is fitted, and what its library has to bring."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+# A prediction stays within the train prices, or a factor of 2 beyond: a linear model on an odd home
+# must not explode in the exponential.
+LOG_MARGIN = float(np.log(2.0))
+
+
+@dataclass(frozen=True)
+class TrainRows:
+    """What a candidate is fitted on.
+
+    x: float32 (n, n_features). y: log price (n,). held_out: the same two of validation rows.
+    """
+
+    x: Matrix
+    y: Floats
+    held_out: tuple[Matrix, Floats] | None
+    feature_names: tuple[str, ...]
+
+
+class Estimator(ABC):
+    """A fitted candidate; everything it answers is in log dollars.
+
+    Attributes:
+        candidate: its name in `CANDIDATES`.
+        hyperparameters: those it was trained with, and what training chose (`best_iteration`).
+        n_train_rows: rows it was fitted on.
+        log_range: lowest and highest log price among them.
+        feature_names: the columns of its matrix.
+    """
+
+    file_name: ClassVar[str]
+    # The hyperparameter that early stopping chooses.
+    rounds: ClassVar[str] = "n_estimators"
+    # Rows that the importance is measured on.
+    importance_rows: ClassVar[int] = 300
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        candidate: str,
+        hyperparameters: Mapping[str, Any],
+        n_train_rows: int,
+        log_range: Sequence[float],
+        feature_names: Sequence[str],
+        importance: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.model = model
+        self.candidate = candidate
+        self.hyperparameters = dict(hyperparameters)
+        self.n_train_rows = n_train_rows
+        self.log_range = (float(log_range[0]), float(log_range[1]))
+        self.feature_names = tuple(feature_names)
+        self._importance = dict(importance)
+
+    @classmethod
+    def fitted(
+        cls, rows: TrainRows, *, candidate: str, hyperparameters: Mapping[str, Any], seed: int
+    ) -> Self:
+        """The estimator fitted on `rows`, on all cores; its importance is not measured."""
+        model, chosen = cls._fit(rows, dict(hyperparameters), seed)
+        return cls(
+            model,
+            candidate=candidate,
+            hyperparameters={**hyperparameters, **chosen},
+            n_train_rows=len(rows.y),
+            log_range=(float(rows.y.min()), float(rows.y.max())),
+            feature_names=rows.feature_names,
+        )
+
+    @classmethod
+    def restored(cls, folder: Path, described: Mapping[str, Any]) -> Self:
+        """What `save` wrote into `folder`; `described` is its `estimator.json`."""
+        return cls(cls._read(folder / cls.file_name), **described)
+
+    def predict_log(self, x: Matrix) -> Floats:
+        """Log price, float64 (n,), of the matrix (n, n_features) float32.
+
+        It stays near the train prices (`LOG_MARGIN`). Large matrices are spread over all cores.
+        """
+        if not len(x):
+            return np.empty(0)
+        return self._held(self._predict(np.ascontiguousarray(x, np.float32)))
+
+    def contributions(self, x: Matrix) -> tuple[float, Floats]:
+        """Exact SHAP values of the rows: a base, and float64 (n, n_features).
+
+        base + contributions.sum(axis=1) is `predict_log(x)` to within 1e-4 (XGBoost adds up in
+        float32). Where the prediction is held near the train prices they shrink in proportion.
+        """
+        base, values = self._contributions(np.ascontiguousarray(x, np.float32))
+        total = values.sum(axis=1)
+        held = self._held(base + total) - base
+        scale = np.divide(held, total, out=np.ones_like(total), where=total != 0.0)
+        scaled: Floats = values * scale[:, None]
+        return base, scaled
+
+    def leaves(self, x: Matrix) -> NDArray[np.uint16] | None:
+        """The leaf of each tree, (n, trees), that the rows fall into; None of what has no trees.
+
+        Of `MOST_TREES_COMPARED` trees at most, evenly spread over all rounds.
+        """
+        return None
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Hyperparameters that make this model again without validation rows."""
+        settings = dict(self.hyperparameters)
+        best = settings.pop("best_iteration", None)
+        return settings if best is None else settings | {self.rounds: best + 1}
+
+    def importance(self) -> dict[str, float]:
+        """Mean |SHAP value| of each feature over a sample of the train rows, in log dollars."""
+        return dict(self._importance)
+
+    def measure_importance(self, x: Matrix, seed: int) -> None:
+        """Measure what `importance` tells on some of the rows `x`, (n, n_features) float32."""
+        sample = np.random.default_rng(seed).permutation(len(x))[: self.importance_rows]
+        mean = np.abs(self.contributions(x[sample])[1]).mean(axis=0)
+        self._importance = dict(zip(self.feature_names, map(float, mean), strict=True))
+
+    def save(self, folder: Path) -> None:
+        """Write the model and `estimator.json` into the existing `folder`; see `restored`."""
+        self._write(folder / self.file_name)
+        described = {
+            "candidate": self.candidate,
+            "hyperparameters": self.hyperparameters,
+            "n_train_rows": self.n_train_rows,
+            "log_range": self.log_range,
+            "feature_names": self.feature_names,
+            "importance": self._importance,
+        }
+        (folder / "estimator.json").write_text(json.dumps(described, indent=1))
+
+    def _held(self, log_price: Floats) -> Floats:
+        low, high = self.log_range
+        held: Floats = np.clip(log_price, low - LOG_MARGIN, high + LOG_MARGIN)
+        return held
+
+    @staticmethod
+    @abstractmethod
+    def _fit(rows: TrainRows, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        """The fitted model, and what training chose beyond `settings`."""
+
+    @abstractmethod
+    def _write(self, path: Path) -> None:
+        """Write the model alone, without pickle."""
+
+    @staticmethod
+    @abstractmethod
+    def _read(path: Path) -> Any:
+        """The model that `_write` wrote."""
+
+    @abstractmethod
+    def _predict(self, x: Matrix) -> Floats: ...
+
+    @abstractmethod
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]: ...

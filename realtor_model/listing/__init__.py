@@ -1,0 +1,53 @@
+"""What a listing is: its 12 columns, the values they can take, and how received values are read.
+
+Two readers share one set of parsers and ranges: `check` reads whole batches as the upstream sends
+them, `Property` reads the one home that a person asks about.
+"""
+
+from realtor_model.listing.batch import RAW_SCHEMA, SchemaChanged, check, normalise
+from realtor_model.listing.contract import (
+    COLUMNS,
+    EXAMPLE_HOME,
+    FIRST_DATE,
+    INPUTS,
+    LAST_DATE,
+    NUMBERS,
+    PREVIOUS_ALIAS,
+    PRODUCTION_ALIAS,
+    RANGES,
+    REGISTERED_MODEL,
+    STATUSES,
+    TARGET,
+    TEXTS,
+    VALUATION_PRICE_RANGE,
+    WHOLE_NUMBERS,
+    WHOLE_TOLERANCE,
+)
+from realtor_model.listing.home import Property, without_frames
+from realtor_model.listing.values import parse_text
+
+__all__ = [
+    "COLUMNS",
+    "EXAMPLE_HOME",
+    "FIRST_DATE",
+    "INPUTS",
+    "LAST_DATE",
+    "NUMBERS",
+    "PREVIOUS_ALIAS",
+    "PRODUCTION_ALIAS",
+    "RANGES",
+    "RAW_SCHEMA",
+    "REGISTERED_MODEL",
+    "STATUSES",
+    "TARGET",
+    "TEXTS",
+    "VALUATION_PRICE_RANGE",
+    "WHOLE_NUMBERS",
+    "WHOLE_TOLERANCE",
+    "Property",
+    "SchemaChanged",
+    "check",
+    "normalise",
+    "parse_text",
+    "without_frames",
+]
