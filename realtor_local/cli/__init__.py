@@ -19,6 +19,8 @@ app = typer.Typer(
     " (status), 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
+    # Lines are filled: docstrings end theirs where the code does.
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

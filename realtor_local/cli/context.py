@@ -42,3 +42,11 @@ def platform() -> dict[str, str]:
     if not environment:
         raise RealtorError(f"There is no platform in {home.root} yet: `realtor up` makes it.")
     return environment
+
+
+def running_platform() -> dict[str, str]:
+    """`platform()`, for what can only be done while it runs. Raises RealtorError."""
+    environment = platform()
+    if not stack().supervisor.alive():
+        raise RealtorError("The platform is down: `realtor up` starts it.")
+    return environment

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _Approver = Annotated[
-    str, typer.Option("--approver", help="Who decides this.  [default: the user logged in]")
+    str, typer.Option("--approver", help="Who decides this. (default: the user logged in)")
 ]
 
 
@@ -33,7 +33,7 @@ def promote(
 
 def rollback(
     version: Annotated[
-        str | None, typer.Argument(help="An earlier version.  [default: the one before]")
+        str | None, typer.Argument(help="An earlier version. (default: the one before)")
     ] = None,
     reason: Annotated[
         str, typer.Option(help="Why; kept with the decision.")
@@ -67,7 +67,7 @@ def admit(
 
     Its new decision, and the training, follow by themselves. Exit codes: 0 done, 1 it is not held.
     """
-    os.environ.update(context.platform())
+    os.environ.update(context.running_platform())
     from realtor_assets.batches import NotHeld, admit_batch
     from realtor_assets.resources import Database
 
@@ -81,7 +81,7 @@ def admit(
 
 def _release(action: str, *version: str, approver: str, **how: str | None) -> None:
     """Call a function of `realtor_assets.release.production`, and have the service follow."""
-    console, environment = context.console(), context.platform()
+    console, environment = context.console(), context.running_platform()
     os.environ.update(environment)
     from realtor_assets.release import production
     from realtor_assets.resources import Database

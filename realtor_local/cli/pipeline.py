@@ -63,7 +63,7 @@ def ingest(
     from realtor_local.lineage import Ingestion
     from realtor_local.orchestrator import Dagster
 
-    environment, console = context.platform(), context.console()
+    environment, console = context.running_platform(), context.console()
     with Dagster(_dagster_url(environment)) as dagster:
         ingestion = Ingestion(dagster, environment["REALTOR_RAW_DATABASE_URL"], console)
         if csv is not None:
@@ -85,7 +85,7 @@ def train() -> None:
     from realtor_local.history import read_history, tell_news
     from realtor_local.lineage import run_jobs
 
-    environment, console = context.platform(), context.console()
+    environment, console = context.running_platform(), context.console()
     databases = (environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"])
     before = read_history(*databases)
     run_jobs(_dagster_url(environment), ["clean", "train"], console)
@@ -101,7 +101,7 @@ def history(
     """
     from realtor_local.history import read_history, show
 
-    environment = context.platform()
+    environment = context.running_platform()
     told = read_history(
         environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"]
     )
@@ -122,7 +122,7 @@ def prune(
     Payloads, tables, decisions, MLflow's runs and versions stay, and so do the snapshots of the
     versions that a rollback goes back to. Exit code 0 also when there is nothing to remove.
     """
-    environment, console = context.platform(), context.console()
+    environment, console = context.running_platform(), context.console()
     os.environ.update(environment)
     from realtor_assets.resources import Database, ObjectStore
     from realtor_assets.retention import removable_snapshots, remove

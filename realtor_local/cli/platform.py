@@ -18,7 +18,7 @@ def up(
         typer.Option(
             "--detach/--foreground",
             help="Return once the platform is up, or stay and stop it on Ctrl-C."
-            "  [default: foreground on a terminal, else detached]",
+            " (default: foreground on a terminal, else detached)",
         ),
     ] = None,
     lineage: Annotated[

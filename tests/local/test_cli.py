@@ -100,6 +100,33 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "xit code" in told.stdout
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["ingest", "train", "history", "prune", "promote 1", "rollback", "approve 1 --reason x",
+     "admit batch --reason x"],
+)  # fmt: skip
+def test_what_needs_a_running_platform_says_that_it_is_down(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Home(tmp_path).write_environment({"REALTOR_RAW_DATABASE_URL": "postgresql://nobody@[::1]:1/x"})
+    monkeypatch.setenv("REALTOR_HOME", str(tmp_path))
+
+    told = CliRunner().invoke(app, shlex.split(command))
+
+    assert str(told.exception) == "The platform is down: `realtor up` starts it."
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [("up", "foreground on a terminal"), ("rollback", "the one before"),
+     ("promote", "the user logged in")],
+)  # fmt: skip
+def test_help_tells_defaults_that_are_worked_out(command: str, default: str) -> None:
+    told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+
+    assert f"(default: {default}" in told.stdout
+
+
 def test_there_is_no_other_command() -> None:
     assert set(get_group(app).commands) == COMMANDS
 

@@ -159,6 +159,13 @@ def test_no_chart_asks_the_network_for_anything(language: str, dark: bool) -> No
         assert "http" not in json.dumps(spec)
 
 
+def test_drift_of_any_number_of_batches_takes_the_width_that_there_is() -> None:
+    batches = [str(number) for number in range(12)]
+    frame = pd.DataFrame({"batch": batches, "label": "x", "psi": 0.4})
+
+    assert "width" not in models.drift(catalogue("en"), frame).to_dict()
+
+
 @given(st.floats(1.0, 1e8), st.floats(1.0, 1e4))
 def test_ticks_lie_within_and_are_few(low: float, factor: float) -> None:
     ticks = dollar_ticks(low, low * factor)
