@@ -38,6 +38,7 @@ _TABLES = tuple(f"{name}.parquet" for name in EncoderTables._fields)
 _PROFILE = "profile.json"
 # Bundles that were made before these were go without.
 _SOLD_HOMES, _MARKET = "sold_homes.parquet", "market.parquet"
+_NO_SALE = "no sale is among the listings learned from: the price is nearer to an asking price"
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
 
 # Upper limits of the forecast standard deviation: the half width, relative to the price, of the
@@ -149,10 +150,19 @@ class ValuationModel:
         assert self.sold_homes is not None
         return Neighbourhoods(self.sold_homes, self.encoder, self.estimator)
 
+    @cached_property
+    def _saw_no_sale(self) -> bool:
+        status = self.profile.get("features", {}).get("status")
+        return status is not None and "sold" not in status["categories"]
+
     def _warnings(
         self, columns: Columns, unknown: dict[str, NDArray[np.bool_]]
     ) -> dict[int, list[str]]:
         texts: dict[int, list[str]] = {}
+        if self._saw_no_sale:
+            texts = {
+                row: [_NO_SALE] for row in np.flatnonzero(columns["status"] == "sold").tolist()
+            }
         for name, mask in unknown.items():
             for row in np.flatnonzero(mask).tolist():
                 place = f"{name.replace('_', ' ')} {columns[name][row]}"

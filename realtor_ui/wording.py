@@ -24,6 +24,7 @@ STARS = ((0.25, 4), (0.10, 3), (0.03, 2), (0.0, 1))
 
 # What the service says, and the text in which the app says it.
 _SAID = (
+    (re.compile(r"no sale is among the listings learned from.*"), "said.no_sale"),
     (re.compile(r"(?P<kind>state|city|zip code) (?P<name>.*) is not among the listings.*"),
      "said.unknown_place"),
     (re.compile(r"(?P<input>\w+) (?P<value>\S+) is outside the range learned from, "

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from realtor_model import drift
 from realtor_model.bundle import BrokenBundle, NoSoldHomes, ValuationModel
 from realtor_model.estimators import CANDIDATES, THIN_ROWS, train
-from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties
+from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties, take
 from realtor_model.intervals import COVERAGES, DEVIATION, RANGE, Calibration, Ranges, Spans
 from realtor_model.listing import INPUTS, Property
 from tests.model.conftest import Market
@@ -301,6 +302,21 @@ def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> No
     assert told.by_input_log[:, told.inputs.index("house_size")] == pytest.approx(
         told.contributions_log[:, size].sum(axis=1)
     )
+
+
+def test_a_model_that_saw_no_sale_says_so_of_homes_valued_as_sold(
+    model_of: ModelOf, market: Market
+) -> None:
+    columns = market.train.columns
+    offered = take(columns, np.flatnonzero(columns["status"] == "for_sale"))
+    unsold = replace(model_of("xgboost"), profile=drift.profile(offered))
+
+    told = unsold.value(as_sold(offered)).warnings
+
+    assert len(told) == len(offered["status"])
+    assert all(texts[0].startswith("no sale is among the listings") for texts in told.values())
+    as_offered = unsold.value(offered).warnings.values()
+    assert not [text for texts in as_offered for text in texts if text.startswith("no sale")]
 
 
 def test_warnings_name_what_makes_a_valuation_a_guess(model_of: ModelOf) -> None:

@@ -140,6 +140,8 @@ def test_a_weightier_reason_never_has_fewer_stars(amounts: dict[str, float]) -> 
         ("bed is 0; it must be from 1 to 100 bedrooms", "Dormitorios es 0; debe estar entre 1"),
         ("zip code 99501 is not among the listings learned from: the home is valued by what "
          "surrounds it", "Código postal 99501 no está entre"),
+        ("no sale is among the listings learned from: the price is nearer to an "
+         "asking price", "Entre los anuncios aprendidos no hay ninguna venta"),
         ("state or zip_code is required: without a place there is no value", "Hace falta un"),
         ("something new", "Something new"),
     ],
