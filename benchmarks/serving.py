@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import shap
+from pydantic import ValidationError
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -88,7 +89,7 @@ class Figure:
 
 
 def homes(split: Split, count: int) -> list[dict[str, Any]]:
-    """Homes of the market, as a person describes them."""
+    """Homes of the market, as a person describes them: the market's faults are no homes."""
     described = []
     for row in range(count):
         home: dict[str, Any] = {}
@@ -96,7 +97,8 @@ def homes(split: Split, count: int) -> list[dict[str, Any]]:
             value = split.columns[name][row]
             if value is not None and value == value:
                 home[name] = value if isinstance(value, str) else float(value)
-        if {"state", "zip_code"} & home.keys() and {"house_size", "acre_lot", "bed"} & home.keys():
+        with suppress(ValidationError):
+            Property.model_validate(home)
             described.append(home)
     return described
 
