@@ -1,5 +1,6 @@
 """A small model, and real servers around it, for the tests of the service and of the app."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -27,6 +28,13 @@ from realtor_model.training import Rows, train_model
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
+KEY = "a key that nobody guesses"
+KEY_HASH = hashlib.sha256(KEY.encode()).hexdigest()
+ASKING_ALL = {
+    "REALTOR_SERVICE_KEYS_FOR": "all",
+    "REALTOR_SERVICE_TRUST_LOOPBACK": "false",
+    "REALTOR_SERVICE_API_KEYS": KEY_HASH,
+}
 HOUSE = {
     "bed": 3, "bath": 2, "house_size": 1650, "acre_lot": 0.2, "city": "Hartford",
     "state": "Connecticut", "zip_code": "06114",

@@ -1,6 +1,5 @@
 """The load test asks every endpoint, and fails when answers are wrong."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.running import ROOT, Server, run_service
+from tests.serving.running import ASKING_ALL, KEY, ROOT, Server, run_service
 
 pytestmark = [pytest.mark.integration]
 
@@ -54,20 +53,13 @@ def test_a_service_that_answers_wrongly_fails_it(service: Server, tmp_path: Path
 def test_it_has_a_key_for_a_service_that_asks_everybody_for_one(
     bundle: Path, tmp_path: Path
 ) -> None:
-    key = "a key that nobody guesses"
-    with run_service(
-        tmp_path / "service",
-        REALTOR_CHAMPION_BUNDLE=str(bundle),
-        REALTOR_SERVICE_WORKERS="1",
-        REALTOR_SERVICE_KEYS_FOR="all",
-        REALTOR_SERVICE_TRUST_LOOPBACK="false",
-        REALTOR_SERVICE_API_KEYS=hashlib.sha256(key.encode()).hexdigest(),
-    ) as locked:
+    variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
+    with run_service(tmp_path / "service", **variables, **ASKING_ALL) as locked:
         without = run(locked.url, tmp_path)
         report = ("--max-p95", "30000", "--html", "report.html")
-        load = run(locked.url, tmp_path, *report, REALTOR_LOAD_API_KEY=f"{key}\n")
+        load = run(locked.url, tmp_path, *report, REALTOR_LOAD_API_KEY=f"{KEY}\n")
 
     assert without.returncode == 1
     assert "status 401" in without.stdout + without.stderr
     assert load.returncode == 0, load.stdout + load.stderr
-    assert key not in load.stdout + load.stderr + (tmp_path / "report.html").read_text()
+    assert KEY not in load.stdout + load.stderr + (tmp_path / "report.html").read_text()

@@ -1,6 +1,5 @@
 """Every page, run as Streamlit runs it, against the running service, a poor one, and none."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from realtor_model.market import LATER, MarketStatistics
 from realtor_ui import asking
 from realtor_ui.settings import settings
 from realtor_ui.texts import LANGUAGES, catalogue
-from tests.serving.running import Server, make_model, run_service
+from tests.serving.running import ASKING_ALL, KEY, Server, make_model, run_service
 
 pytestmark = [pytest.mark.integration]
 
@@ -108,26 +107,19 @@ def test_a_service_that_is_down_is_told_and_found_again(
 def test_the_key_opens_a_service_that_wants_one(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = "a key that nobody guesses"
-    with run_service(
-        tmp_path,
-        REALTOR_CHAMPION_BUNDLE=str(bundle),
-        REALTOR_SERVICE_WORKERS="1",
-        REALTOR_SERVICE_KEYS_FOR="all",
-        REALTOR_SERVICE_TRUST_LOOPBACK="false",
-        REALTOR_SERVICE_API_KEYS=hashlib.sha256(key.encode()).hexdigest(),
-    ) as locked:
+    variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
+    with run_service(tmp_path, **variables, **ASKING_ALL) as locked:
         for page in PAGES:
             app = open_app(monkeypatch, locked.url, page)
             assert "REALTOR_APP_API_KEY" in app.error[0].value
             assert T("sidebar.not_allowed") in words(app)
 
-        monkeypatch.setenv("REALTOR_APP_API_KEY", f"{key}\n")
+        monkeypatch.setenv("REALTOR_APP_API_KEY", f"{KEY}\n")
         asking.client.clear()
         app = open_app(monkeypatch, locked.url, home=HOME)
         assert not app.error
         assert app.metric[0].value.startswith("$")
-        assert key not in repr(settings())
+        assert KEY not in repr(settings())
 
 
 def test_a_service_without_a_model_is_no_error(

@@ -1,6 +1,5 @@
 """The client gives typed answers, or an error that says what a person can do."""
 
-import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from realtor_ui.client import (
     ServiceError,
     ServiceSlow,
 )
-from tests.serving.running import HOUSE, Server, run_service
+from tests.serving.running import ASKING_ALL, HOUSE, KEY, Server, run_service
 
 pytestmark = [pytest.mark.integration]
 
@@ -69,16 +68,9 @@ def test_a_service_without_a_model(tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_a_service_that_wants_a_key(bundle: Path, tmp_path: Path) -> None:
-    key = "a key that nobody guesses"
-    variables = {
-        "REALTOR_CHAMPION_BUNDLE": str(bundle),
-        "REALTOR_SERVICE_WORKERS": "1",
-        "REALTOR_SERVICE_KEYS_FOR": "all",
-        "REALTOR_SERVICE_TRUST_LOOPBACK": "false",
-    }
-    hashed = hashlib.sha256(key.encode()).hexdigest()
-    with run_service(tmp_path, **variables, REALTOR_SERVICE_API_KEYS=hashed) as service:
-        with ServiceClient(service.url, api_key=key) as client:
+    variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
+    with run_service(tmp_path, **variables, **ASKING_ALL) as service:
+        with ServiceClient(service.url, api_key=KEY) as client:
             assert client.predict(HOUSE).price > 0
             assert client.model_info().version
             assert "api_requests_total" in client.metrics()
