@@ -223,7 +223,8 @@ class Teller:
         if progress.detail != self._detail:
             self._detail, self._detailed = progress.detail, progress.running
         detail = progress.detail if progress.running == self._detailed != () else ""
-        text = "  ".join(filter(None, [steps, ", ".join(progress.running), detail]))
+        behind = f"behind {', '.join(progress.behind)}" if progress.behind else ""
+        text = "  ".join(filter(None, [steps, ", ".join(progress.running), detail, behind]))
         if self._console.is_terminal:
             share = re.search(r"(\d+)%", detail)
             total, done = (100, int(share[1])) if share else (None, 0)

@@ -88,8 +88,8 @@ class RunFailedError(DagsterError):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: its status, steps done of total, the steps now running, and how far the
-    work of a long one is, in words.
+    """Where a run stands: its status, steps done of total, the steps now running, how far the
+    work of a long one is, in words, and for a queued one the jobs that run meanwhile.
     """
 
     status: str
@@ -97,6 +97,7 @@ class Progress:
     total: int
     running: tuple[str, ...]
     detail: str = ""
+    behind: tuple[str, ...] = ()
 
 
 class Dagster:
@@ -180,6 +181,9 @@ class Dagster:
             total=len(run["stepKeysToExecute"] or steps),
             running=tuple(step for step, status in steps.items() if status == "IN_PROGRESS"),
             detail=next((tag["value"] for tag in run["tags"] if tag["key"] == PROGRESS_TAG), ""),
+            behind=tuple(each["jobName"] for each in self._live_runs())
+            if run["status"] == "QUEUED"
+            else (),
         )
 
     def cancel_live_runs(self) -> list[str]:
@@ -188,10 +192,13 @@ class Dagster:
         For a platform that has just started: its machine or its supervisor ended under those runs,
         and nothing else would ever end them or give back their places in the pools.
         """
-        runs = self._ask(_LIVE_RUNS)["runsOrError"].get("results", [])
+        runs = self._live_runs()
         if runs:
             self._ask(_CANCEL, ids=[each["runId"] for each in runs])
         return [each["jobName"] for each in runs]
+
+    def _live_runs(self) -> list[dict[str, str]]:
+        return list(self._ask(_LIVE_RUNS)["runsOrError"].get("results", []))
 
     def late_daemons(self) -> list[str]:
         """The required daemons that send no heartbeat."""

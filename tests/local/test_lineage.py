@@ -8,8 +8,12 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster import DagsterRun, DagsterRunStatus
+from dagster._core.utils import make_new_run_id
 from rich.console import Console
 
 from realtor_local.health import http_problem
@@ -55,9 +59,14 @@ run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordin
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("dagster")
     (home / "dagster.yaml").write_text(INSTANCE)
+    return home
+
+
+@pytest.fixture(scope="module")
+def url(home: Path) -> Iterator[str]:
     (home / "jobs.py").write_text(textwrap.dedent(JOBS))
     port = free_port()
     server = subprocess.Popen(
@@ -102,6 +111,26 @@ def test_how_far_a_step_is_is_not_said_of_the_next() -> None:
         "load: 2/3 steps  raw_train",
         "load: 3/3 steps",
     ]
+
+
+def test_a_queued_run_tells_what_it_waits_for(url: str, home: Path) -> None:
+    output = io.StringIO()
+    queued = make_new_run_id()
+    with dg.DagsterInstance.from_config(str(home)) as instance, Dagster(url) as dagster:
+        run = instance.get_run_by_id(dagster.launch("good"))
+        assert run is not None
+        origin = run.remote_job_origin
+        dagster.follow(run.run_id, lambda progress: None)
+        instance.add_run(DagsterRun("bad", status=DagsterRunStatus.STARTED))
+        instance.add_run(
+            DagsterRun("good", queued, status=DagsterRunStatus.QUEUED, remote_job_origin=origin)
+        )
+        with Teller("good", Console(file=output, markup=False, width=200)) as teller:
+            teller.tell(dagster.progress(queued))
+
+        assert dagster.cancel_live_runs() == ["bad"]
+        assert dagster.progress(queued).behind == ()
+    assert output.getvalue() == "good: queued  behind bad\n"
 
 
 def test_a_failed_run_tells_the_step_the_cause_and_its_url(url: str) -> None:
