@@ -1,6 +1,6 @@
 """Whatever the OpenAPI allows or forbids gets an answer that the OpenAPI describes.
 
-`pytest -n 0 tests/serving/test_fuzz.py --fuzz-examples 2000` asks some 20,000 times.
+`pytest -n 0 --timeout 0 tests/serving/test_fuzz.py --fuzz-examples 2000` asks some 20,000 times.
 """
 
 import re
