@@ -29,9 +29,8 @@ import numpy as np
 import pandas as pd
 import xgboost
 
-import realtor_assets.models
 from benchmarks._market import AS_OF, splits_of
-from realtor_assets.models import signature
+from realtor_assets.models import mlflow_model
 from realtor_local.market import generate
 from realtor_model import drift
 from realtor_model.bundle import ValuationModel
@@ -161,9 +160,9 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
 
         mlflow.pyfunc.save_model(
             str(folder / "pyfunc"),
-            python_model=str(Path(realtor_assets.models.__file__).with_name("pyfunc_model.py")),
+            python_model=str(Path(mlflow_model.__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(folder / "bundle")},
-            signature=signature(),
+            signature=mlflow_model.signature(),
             pip_requirements=["xgboost"],
         )
         pyfunc = mlflow.pyfunc.load_model(str(folder / "pyfunc"))

@@ -32,7 +32,7 @@ defs = dg.Definitions(
         retraining.retrain_decision,
         clean.build_clean_tables,
         search.hyperparameter_search,
-        *models.candidates,
+        *models.assets,
         *release.assets,
         raw.inference_log,
         monitoring.ratio_study,

@@ -1,4 +1,4 @@
-"""The xgboost candidate trained on a cluster: the pieces of `realtor_assets.models`, put together.
+"""The xgboost candidate trained on a cluster, judged by what `realtor_assets.models` judges by.
 
 Encoder, ranges, profile, comparables and figures come from a bounded sample in this process, the
 booster from all rows on the workers. Up to `SAMPLE_ROWS` train rows the sample is all of them, and
@@ -21,7 +21,14 @@ from realtor_assets.distributed.exchange import exchange, put_encoder
 from realtor_assets.distributed.partitions import PARTITION_ROWS, Partition
 from realtor_assets.distributed.sample import SAMPLE_ROWS, sampled, share_of
 from realtor_assets.listings import Listings
-from realtor_assets.models import JUDGED_ROWS, Settings, Trained, described, judge, papers
+from realtor_assets.models.training import (
+    JUDGED_ROWS,
+    Settings,
+    Trained,
+    described,
+    judge,
+    papers,
+)
 from realtor_assets.resources import ObjectStore
 from realtor_model import drift, estimators
 from realtor_model.bundle import ValuationModel

@@ -6,7 +6,7 @@ import pandas as pd
 from realtor_assets import plots
 from realtor_assets.clean import required_build
 from realtor_assets.listings import read_listings
-from realtor_assets.models import unchanged
+from realtor_assets.models.training import unchanged
 from realtor_assets.raw import OWNERS
 from realtor_assets.release import history
 from realtor_assets.resources import Database

@@ -8,7 +8,9 @@ import dagster as dg
 
 from realtor_assets.clean import CleanBuild, read_snapshot, required_build
 from realtor_assets.listings import read_listings
-from realtor_assets.models import Report, log_to_mlflow, unchanged
+from realtor_assets.models.mlflow_model import log_to_mlflow
+from realtor_assets.models.report import Report
+from realtor_assets.models.training import unchanged
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.settings import settings

@@ -31,7 +31,8 @@ from realtor_assets.distributed.sample import is_sampled, sampled, share_of
 from realtor_assets.distributed.training import refit_on_cluster, train_on_cluster
 from realtor_assets.identity import SPLITS
 from realtor_assets.listings import Listings, read_listings
-from realtor_assets.models import Settings, Trained, papers, train_and_judge, train_on
+from realtor_assets.models.candidates import train_on
+from realtor_assets.models.training import Settings, Trained, papers, train_and_judge
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_assets.settings import settings
