@@ -38,8 +38,8 @@ from realtor_assets.distributed.partitions import PARTITION_ROWS, Partition
 from realtor_assets.distributed.sample import SAMPLE_ROWS
 from realtor_assets.identity import SPLITS
 from realtor_assets.listings import Listings
-from realtor_assets.models.training import Settings
 from realtor_assets.resources import ObjectStore
+from realtor_assets.training import Settings
 from realtor_assets.valuations import write_valuations
 from realtor_local.market import generate
 from realtor_model import drift

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks._market import AS_OF, splits_of
 from realtor_assets.models.mlflow_model import log_to_mlflow
 from realtor_assets.models.report import Report
-from realtor_assets.models.training import Settings, train_and_judge
+from realtor_assets.training import Settings, train_and_judge
 from realtor_model import drift
 from realtor_model.estimators import CANDIDATES
 from realtor_model.features import FeatureEncoder, take

@@ -1,4 +1,4 @@
-"""The xgboost candidate trained on a cluster, judged by what `realtor_assets.models` judges by.
+"""The xgboost candidate trained on a cluster, judged as every candidate is.
 
 Encoder, ranges, profile, comparables and figures come from a bounded sample in this process, the
 booster from all rows on the workers. Up to `SAMPLE_ROWS` train rows the sample is all of them, and
@@ -21,7 +21,8 @@ from realtor_assets.distributed.exchange import exchange, put_encoder
 from realtor_assets.distributed.partitions import PARTITION_ROWS, Partition
 from realtor_assets.distributed.sample import SAMPLE_ROWS, sampled, share_of
 from realtor_assets.listings import Listings
-from realtor_assets.models.training import (
+from realtor_assets.resources import ObjectStore
+from realtor_assets.training import (
     JUDGED_ROWS,
     Settings,
     Trained,
@@ -29,7 +30,6 @@ from realtor_assets.models.training import (
     judge,
     papers,
 )
-from realtor_assets.resources import ObjectStore
 from realtor_model import drift, estimators
 from realtor_model.bundle import ValuationModel
 from realtor_model.estimators import Estimator

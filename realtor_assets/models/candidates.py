@@ -12,7 +12,11 @@ from realtor_assets.identity import SPLITS
 from realtor_assets.listings import read_listings
 from realtor_assets.models.mlflow_model import log_to_mlflow
 from realtor_assets.models.report import Report
-from realtor_assets.models.training import (
+from realtor_assets.raw import OWNERS
+from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.search import best_hyperparameters
+from realtor_assets.tracking import Tracking
+from realtor_assets.training import (
     Settings,
     Trained,
     described,
@@ -21,10 +25,6 @@ from realtor_assets.models.training import (
     training_key,
     unchanged,
 )
-from realtor_assets.raw import OWNERS
-from realtor_assets.resources import Database, ObjectStore
-from realtor_assets.search import best_hyperparameters
-from realtor_assets.tracking import Tracking
 from realtor_model import drift, estimators
 from realtor_model.features import FEATURE_VERSION
 from realtor_model.training import TRAINING_VERSION, Rows

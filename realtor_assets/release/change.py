@@ -6,11 +6,11 @@ import pandas as pd
 from realtor_assets import plots
 from realtor_assets.clean import required_build
 from realtor_assets.listings import read_listings
-from realtor_assets.models.training import unchanged
 from realtor_assets.raw import OWNERS
 from realtor_assets.release import history
 from realtor_assets.resources import Database
 from realtor_assets.tracking import Tracking
+from realtor_assets.training import unchanged
 from realtor_model.change import Change, what_changed
 
 COMPARED_ROWS = 5_000

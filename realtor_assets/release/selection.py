@@ -10,11 +10,11 @@ from realtor_assets.clean import CleanBuild, read_snapshot, required_build
 from realtor_assets.listings import read_listings
 from realtor_assets.models.mlflow_model import log_to_mlflow
 from realtor_assets.models.report import Report
-from realtor_assets.models.training import unchanged
 from realtor_assets.raw import OWNERS
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.settings import settings
 from realtor_assets.tracking import Tracking
+from realtor_assets.training import unchanged
 from realtor_model.bundle import ValuationModel
 from realtor_model.estimators import CANDIDATES
 from realtor_model.evaluation import ratio_study

@@ -32,10 +32,10 @@ from realtor_assets.distributed.training import refit_on_cluster, train_on_clust
 from realtor_assets.identity import SPLITS
 from realtor_assets.listings import Listings, read_listings
 from realtor_assets.models.candidates import train_on
-from realtor_assets.models.training import Settings, Trained, papers, train_and_judge
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_assets.settings import settings
+from realtor_assets.training import Settings, Trained, papers, train_and_judge
 from realtor_assets.valuations import write_valuations
 from realtor_local.postgres import EmbeddedPostgres
 from realtor_model import drift

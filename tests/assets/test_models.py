@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from realtor_assets.clean import CleanBuild, fit_encoder
 from realtor_assets.models.candidates import config_of
-from realtor_assets.models.training import Settings, training_key
 from realtor_assets.search import SPACES
 from realtor_assets.settings import settings
+from realtor_assets.training import Settings, training_key
 from realtor_model.estimators import CANDIDATES, THIN_ROWS, default_hyperparameters
 from realtor_model.features import FEATURE_GROUPS
 from realtor_model.listing import check
