@@ -83,6 +83,7 @@ def test_nan_is_nothing_and_old_estimates_are_replaced(
         ("homes.xlsx", "", "must end in .csv or .parquet"),
         ("homes.csv", "a,b\n1,2\n", "none of its columns"),
         ("homes.csv", "state,bed\nTexas,3\nTexas\n", "Expected 2 columns"),
+        ("homes.csv", "state,bed,bed\nTexas,3,3\n", "two columns of one name"),
         ("homes.parquet", "no parquet", "homes.parquet"),
     ],
 )
@@ -95,6 +96,14 @@ def test_a_file_that_cannot_be_scored_leaves_nothing(
         score_file(tmp_path / name, tmp_path / "out.csv", model)
 
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, model: ValuationModel) -> None:
+    (tmp_path / "in.csv").write_text("state,bed\nTexas,3\n")
+    (tmp_path / "out.csv").mkdir()
+
+    with pytest.raises(UnusableFile, match=r"in\.csv into .*out\.csv: "):
+        score_file(tmp_path / "in.csv", tmp_path / "out.csv", model)
 
 
 def test_a_missing_file_is_named(tmp_path: Path, model: ValuationModel) -> None:
