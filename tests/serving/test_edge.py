@@ -536,6 +536,15 @@ def test_what_is_no_http_is_refused(service: Server) -> None:
 
 
 @pytest.mark.integration
+def test_a_service_that_is_told_no_host_listens_on_loopback_alone(service: Server) -> None:
+    port = int(service.url.rpartition(":")[2])
+
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        assert probe.connect_ex(("127.0.0.2", port)) != 0
+
+
+@pytest.mark.integration
 def test_a_reload_through_a_proxy_needs_a_key(service: Server) -> None:
     answer = service.post("/reload-model", {}, headers={"X-Forwarded-For": "203.0.113.7"})
 
