@@ -73,7 +73,13 @@ def document(
             also = {kind: {"schema": _BYTES} for kind in tables.get(api.route, ())}
             content = {_JSON: {"schema": _reference(asked)}} | also
             operation["requestBody"] = {"required": True, "content": content}
-            operation["responses"]["200"]["content"] |= also
+            answered = operation["responses"]["200"]
+            answered["content"] |= also
+            if also:
+                answered["headers"]["X-Model-Version"] = {
+                    "description": "With a table, which has no place for it: the model's version.",
+                    "schema": {"type": "string"},
+                }
         paths[api.route] = {"post": operation}
     _, schemas = models_json_schema(
         sorted(models, key=lambda each: each[0].__name__),  # type: ignore[arg-type]

@@ -122,9 +122,14 @@ Query = TypeVar("Query", bound=BaseModel)
 
 
 def read_query(request: Request, kind: type[Query]) -> "Query | InvalidBody":
-    """The query parameters of a GET request."""
+    """The query parameters of a GET request; a blank one is nothing, as in a property."""
+    told = {
+        name: value
+        for name, value in request.query_params.items()
+        if value.strip() or name not in kind.model_fields
+    }
     try:
-        return kind.model_validate(dict(request.query_params))
+        return kind.model_validate(told)
     except ValidationError as error:
         return InvalidBody.of(error)
 

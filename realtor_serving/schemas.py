@@ -102,8 +102,9 @@ class FeatureContribution(BaseModel):
 class ExplainedValuation(BaseModel):
     """A valuation and where its price comes from.
 
-    `base_price` plus the dollars of all contributions is the price. Contributions are exact in log
-    price, where they add up; `price - base_price` is shared out in proportion to them.
+    `base_price` plus the dollars of all contributions is the price, but for the rounding that
+    `additivity_error` tells. Contributions are exact in log price, where they add up;
+    `price - base_price` is shared out in proportion to them.
     """
 
     valuation: Valuation
