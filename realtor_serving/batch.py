@@ -160,7 +160,8 @@ def file_source(path: Path) -> Source:
             with pa.csv.open_csv(path) as header:
                 schema = pa.schema([(name, pa.string()) for name in header.schema.names])
         told = path.stat()
-    except (pa.ArrowInvalid, OSError) as problem:
+    # Names that are no UTF-8 are a ValueError as ArrowInvalid is.
+    except (ValueError, OSError) as problem:
         raise UnusableFile(f"{path}: {problem}") from problem
 
     def batches(skip: int) -> Iterator[pa.RecordBatch]:

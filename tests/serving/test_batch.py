@@ -80,6 +80,7 @@ def test_nan_is_nothing_and_old_estimates_are_replaced(
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
+        ("homes.csv", "state,bed,a\xf1o\nTexas,3,1\n", r"homes\.csv: .*can't decode"),
         ("homes.xlsx", "", "must end in .csv or .parquet"),
         ("homes.csv", "a,b\n1,2\n", "none of its columns"),
         ("homes.csv", "state,bed\nTexas,3\nTexas\n", "Expected 2 columns"),
@@ -90,7 +91,7 @@ def test_nan_is_nothing_and_old_estimates_are_replaced(
 def test_a_file_that_cannot_be_scored_leaves_nothing(
     tmp_path: Path, model: ValuationModel, name: str, text: str, words: str
 ) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, "latin-1")
 
     with pytest.raises(UnusableFile, match=words):
         score_file(tmp_path / name, tmp_path / "out.csv", model)
