@@ -62,17 +62,19 @@ class Homes(NamedTuple):
 
 
 def read_rows(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Any],
 ) -> tuple[dict[str, NDArray[Any]], dict[int, ValidationError]]:
     """n rows as JSON has them: the 11 inputs as columns (n,), and why a row is no home.
 
     The columns are meaningless for the rows that have an error.
     """
     n = len(rows)
-    suspect = np.fromiter((not row.keys() <= _KNOWN for row in rows), bool, n)
+    # What is no object is looked at for itself, as a home of which nothing is known.
+    objects = [row if isinstance(row, Mapping) else {} for row in rows]
+    suspect = np.fromiter((not row.keys() <= _KNOWN for row in objects), bool, n)
     columns: dict[str, NDArray[Any]] = {}
     for name in INPUTS:
-        values = [row.get(name) for row in rows]
+        values = [row.get(name) for row in objects]
         usual = (int, float) if name in NUMBERS else (str,)
         # By its very type: to Python, true is a number too.
         if not set(map(type, values)) <= {*usual, type(None)}:
@@ -290,7 +292,7 @@ def _not_enough(columns: Mapping[str, NDArray[Any]]) -> Mask:
 
 
 def _read_one_by_one(
-    rows: Iterable[tuple[int, Mapping[str, Any]]], columns: dict[str, NDArray[Any]]
+    rows: Iterable[tuple[int, Any]], columns: dict[str, NDArray[Any]]
 ) -> dict[int, ValidationError]:
     """Put what `Property` makes of rows, by position, into `columns`; why it refuses others."""
     passed: list[Property] = []

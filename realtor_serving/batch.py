@@ -88,13 +88,14 @@ def score(
     """Value every row of `source` as sold; `output` appears whole when all is done.
 
     Columns named as the 11 inputs are read, all columns are kept, and those of `ESTIMATES` are
-    added: dollars, confidence, warnings, and `error`, which says why a row has no estimate.
+    added: dollars, confidence, warnings, and `error`, which says why a row has no estimate. Columns
+    of these names that the source has are left out.
     `progress` is told the number of rows done so far. Chunks are valued on all cores; memory is
     bounded by `chunk_rows`. Parts that are done are kept in a folder beside `output` until all is;
     when the same source is scored with the same model again, they are not valued again.
 
-    Raises `UnusableFile` when the source cannot be read, has none of the inputs as columns, or is
-    being scored into `output` already.
+    Raises `UnusableFile` when the source cannot be read, has none of the inputs as columns or two
+    columns of one name, and when `output` cannot be written or another run is writing it.
     """
     _format_of(output)
     started = time.monotonic()
@@ -104,6 +105,8 @@ def score(
             f"{source.name}: none of its columns is one of {', '.join(INPUTS)}; it has "
             f"{', '.join(source.schema.names)}"
         )
+    if len(set(source.schema.names)) < len(source.schema.names):
+        raise UnusableFile(f"{source.name}: it has two columns of one name")
     kept = pa.schema([field for field in source.schema if field.name not in ESTIMATES.names])
     schema = pa.schema([*kept, *ESTIMATES])
     rows = valued = resumed = 0
@@ -137,8 +140,10 @@ def score(
                 valued += batch.num_rows - batch.column("estimated_price").null_count
                 if progress is not None:
                     progress(rows)
-    except (pa.ArrowInvalid, OSError) as problem:
+    except pa.ArrowInvalid as problem:
         raise UnusableFile(f"{source.name}: {problem}") from problem
+    except OSError as problem:
+        raise UnusableFile(f"{source.name} into {output}: {problem}") from problem
     return ScoreReport(rows, valued, rows - valued, resumed, time.monotonic() - started)
 
 
@@ -155,7 +160,8 @@ def file_source(path: Path) -> Source:
             with pa.csv.open_csv(path) as header:
                 schema = pa.schema([(name, pa.string()) for name in header.schema.names])
         told = path.stat()
-    except (pa.ArrowInvalid, OSError) as problem:
+    # Names that are no UTF-8 are a ValueError as ArrowInvalid is.
+    except (ValueError, OSError) as problem:
         raise UnusableFile(f"{path}: {problem}") from problem
 
     def batches(skip: int) -> Iterator[pa.RecordBatch]:

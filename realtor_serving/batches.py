@@ -23,6 +23,8 @@ from realtor_serving.tables import (
 )
 from realtor_serving.valuation import Valued
 
+_TABLES_BY_TYPE = f"; a table is read when the Content-Type is one of {', '.join(TABLES)}"
+
 
 class BatchBody(Body, BatchRequest):
     """Properties to value together: JSON, or a table by its content type.
@@ -61,7 +63,7 @@ class BatchBody(Body, BatchRequest):
         except UnreadableTable as problem:
             return InvalidBody(str(problem)).response, None
         except ValidationError as error:
-            return InvalidBody.of(error).response, None
+            return InvalidBody.of(error, _TABLES_BY_TYPE).response, None
         response = Response(content, media_type=self._answer_type)
         response.headers["X-Model-Version"] = champion.release.version
         return response, batch.valued

@@ -20,7 +20,7 @@ RETRY_SECONDS = 1
 # Bodies of requests that are not answered yet, as a multiple of the largest one.
 BUFFERED_BODIES = 8
 # Probes come from outside and carry no key.
-OPEN_PATHS = frozenset({"/livez", "/healthz", "/readyz"})
+OPEN_PATHS = frozenset({"/livez", "/readyz"})
 # Not busy work, and what a person looks at when the service is.
 UNCOUNTED_PATHS = OPEN_PATHS | {"/health", "/metrics"}
 _READS = ("GET", "HEAD", "OPTIONS")

@@ -6,7 +6,7 @@ BentoML's own leaves out the GET routes, flattens what may be null, and knows no
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bentoml import IODescriptor
+from _bentoml_sdk.io_models import IOMixin
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -30,8 +30,8 @@ _ERRORS = {
     503: "No model yet, or too much work; Retry-After says when to ask again.",
     504: "It could not be answered in time.",
 }
-_READ_ERRORS = (400, 401, 403, 404, 405, 500, 503)
-_WRITE_ERRORS = (*_READ_ERRORS, 408, 413, 415, 429, 504)
+_READ_ERRORS = (400, 401, 403, 404, 405, 429, 500, 503, 504)
+_WRITE_ERRORS = (*_READ_ERRORS, 408, 413, 415)
 _RETRIED = (429, 503)
 _BYTES = {"type": "string", "format": "binary"}
 
@@ -73,7 +73,13 @@ def document(
             also = {kind: {"schema": _BYTES} for kind in tables.get(api.route, ())}
             content = {_JSON: {"schema": _reference(asked)}} | also
             operation["requestBody"] = {"required": True, "content": content}
-            operation["responses"]["200"]["content"] |= also
+            answered = operation["responses"]["200"]
+            answered["content"] |= also
+            if also:
+                answered["headers"]["X-Model-Version"] = {
+                    "description": "With a table, which has no place for it: the model's version.",
+                    "schema": {"type": "string"},
+                }
         paths[api.route] = {"post": operation}
     _, schemas = models_json_schema(
         sorted(models, key=lambda each: each[0].__name__),  # type: ignore[arg-type]
@@ -114,7 +120,7 @@ def _operation(
     rule: RouteRule,
 ) -> dict[str, Any]:
     content = (
-        {answer: {"schema": {"type": "string"}}}
+        {answer: {"schema": {"type": "object" if answer == _JSON else "string"}}}
         if isinstance(answer, str)
         else {_JSON: {"schema": _reference(answer)}}
     )
@@ -178,15 +184,8 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 
 def _plain(model: type[BaseModel]) -> type[BaseModel]:
     """The model itself, where BentoML made a descriptor of it."""
-    descriptors = IODescriptor.__mro__
     return next(
-        (
-            base
-            for base in model.__mro__
-            if issubclass(base, BaseModel)
-            and base is not BaseModel
-            and not issubclass(base, IODescriptor)
-            and base not in descriptors
-        ),
-        model,
+        base
+        for base in model.__mro__
+        if issubclass(base, BaseModel) and not issubclass(base, IOMixin)
     )

@@ -32,6 +32,8 @@ def problems(error: ValidationError) -> list[Problem]:
 def _in_our_words(found: Mapping[str, object]) -> str:
     if found["type"] == "extra_forbidden":
         return "there is no such field; GET /docs.json describes those there are"
+    if found["type"] == "model_type":
+        return "Input should be an object"
     return str(found["msg"]).removeprefix("Value error, ")
 
 
@@ -77,11 +79,13 @@ class InvalidBody:
         self._detail = detail
 
     @classmethod
-    def of(cls, error: ValidationError) -> "InvalidBody":
-        """A body, or a query, that breaks its schema."""
+    def of(cls, error: ValidationError, hint: str = "") -> "InvalidBody":
+        """A body, or a query, that breaks its schema; `hint` is for one that is no JSON."""
         found = problems(without_frames(error))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        return cls(f"{in_words(found[0])}{more}", found)
+        kind = error.errors(include_url=False, include_context=False)[0]["type"]
+        unread = hint if kind == "json_invalid" else ""
+        return cls(f"{in_words(found[0])}{more}{unread}", found)
 
     @property
     def response(self) -> Response:
@@ -118,9 +122,14 @@ Query = TypeVar("Query", bound=BaseModel)
 
 
 def read_query(request: Request, kind: type[Query]) -> "Query | InvalidBody":
-    """The query parameters of a GET request."""
+    """The query parameters of a GET request; a blank one is nothing, as in a property."""
+    told = {
+        name: value
+        for name, value in request.query_params.items()
+        if value.strip() or name not in kind.model_fields
+    }
     try:
-        return kind.model_validate(dict(request.query_params))
+        return kind.model_validate(told)
     except ValidationError as error:
         return InvalidBody.of(error)
 

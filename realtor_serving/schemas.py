@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
 
 from realtor_model.listing import EXAMPLE_HOME, Property
 from realtor_model.market import By
@@ -68,7 +68,7 @@ class BatchRow(BaseModel):
 class BatchRequest(BaseModel):
     """Properties to value together. Each is checked by itself: a bad one spoils no other."""
 
-    properties: list[dict[str, JsonValue]] = Field(
+    properties: list[SkipValidation[dict[str, JsonValue]]] = Field(
         min_length=1, max_length=MAX_BATCH, examples=[[dict(EXAMPLE_HOME)]]
     )
 
@@ -102,8 +102,9 @@ class FeatureContribution(BaseModel):
 class ExplainedValuation(BaseModel):
     """A valuation and where its price comes from.
 
-    `base_price` plus the dollars of all contributions is the price. Contributions are exact in log
-    price, where they add up; `price - base_price` is shared out in proportion to them.
+    `base_price` plus the dollars of all contributions is the price, but for the rounding that
+    `additivity_error` tells. Contributions are exact in log price, where they add up;
+    `price - base_price` is shared out in proportion to them.
     """
 
     valuation: Valuation

@@ -120,6 +120,8 @@ def _summary(endpoint: object) -> str:
 @bentoml.service(
     name="realtor",
     workers=config.workers,
+    # BentoML's own is every interface; --host opens the service to others.
+    http={"host": "127.0.0.1"},
     envs=[
         {"name": name, "value": value}
         for name, value in {"OMP_NUM_THREADS": "1", **ARROW_LIMIT}.items()

@@ -144,7 +144,7 @@ class ValuedBatch:
         )
 
 
-def value_rows(champion: Champion, rows: Sequence[Mapping[str, Any]]) -> ValuedBatch:
+def value_rows(champion: Champion, rows: Sequence[Any]) -> ValuedBatch:
     """The valuations of n rows, each checked by itself."""
     columns, refused = read_rows(rows)
     positions = [row for row in range(len(rows)) if row not in refused]

@@ -13,7 +13,7 @@ SECONDS = "api_request_duration_seconds_bucket"
 PRICES = "prediction_price_dollars_bucket"
 VALUED = "predictions_total"
 # What is asked for by machines that watch, this page among them.
-WATCHING = ("/metrics", "/livez", "/readyz", "/healthz", "/health", "/model-info", "/history")
+WATCHING = ("/metrics", "/livez", "/readyz", "/health", "/model-info", "/history")
 
 Buckets = dict[float, float]
 

@@ -51,7 +51,7 @@ def bento(clean_database: Database, tracking: Tracking) -> dg.MaterializeResult[
         packaged = subprocess.run(  # noqa: S603
             [
                 sys.executable, "-m", "realtor_serving.packaging", str(bundle),
-                "--version", version,
+                "--version", version, "--run-id", champion.run_id or "",
             ],
             capture_output=True,
             text=True,

@@ -80,9 +80,13 @@ def score(
 ) -> None:
     """Value a file or a table of properties with the champion, without the service.
 
-    Every row comes out, with an estimate or the reason why there is none. A run that was killed
-    goes on where it was when it is started again. Exit codes: 0 written, 1 there is no champion or
-    IN cannot be read, 2 a URL without --table or a file with it.
+    Every row comes out, with an estimate or the reason why there is none: OUT has the columns of
+    IN and estimated_price, estimated_low, estimated_high, confidence, warnings and error, in place
+    of those that IN has by these names. A run that was killed goes on where it was when it is
+    started again.
+
+    Exit codes: 0 written, 1 there is no champion, IN cannot be read or OUT not be written, 2 a URL
+    without --table or a file with it.
     """
     from realtor_local.scoring import URL_SCHEMES, score_with_champion
 

@@ -133,6 +133,14 @@ def test_every_asset_is_materialized_and_every_check_passed(platform: Platform) 
     }  # fmt: skip
 
 
+def test_the_bento_names_the_run_that_made_its_model(platform: Platform) -> None:
+    (told,) = (platform.home / "bentoml" / "bentos").glob("realtor/*/src/champion_bundle.json")
+    served = platform.get("/model-info")
+
+    assert served["run_id"]
+    assert json.loads(told.read_text()) == {name: served[name] for name in ("version", "run_id")}
+
+
 def test_the_train_run_is_one_mlflow_parent_with_its_true_status(platform: Platform) -> None:
     statement = (
         "SELECT r.run_uuid, r.status FROM runs r JOIN tags t USING (run_uuid)"

@@ -61,7 +61,7 @@ HOME = {"state": "Texas", "zip_code": "77008", "bed": 3, "prev_sold_date": "2020
 @settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from([*INPUTS, "extra"]), VALUES), max_size=8))
 def test_rows_of_json_are_read_as_a_request_reads_them(changes: list[dict[str, Any]]) -> None:
-    rows = [HOME | change for change in changes] + changes
+    rows = [HOME | change for change in changes] + changes + [None, 3, [HOME]]
     columns, errors = read_rows(rows)
     expected: dict[int, str] = {}
     passed: dict[int, Property] = {}

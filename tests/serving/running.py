@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pandas as pd
 
-from realtor_local.ports import free_port
+from realtor_local.ports import LOOPBACK, free_port
 from realtor_model.bundle import ValuationModel
 from realtor_model.comparables import SoldHomes
 from realtor_model.drift import profile
@@ -180,13 +180,14 @@ def run_service(
     folder: Path,
     *,
     source: str = "realtor_serving.service:ValuationService",
-    host: str = "127.0.0.1",
+    host: str = LOOPBACK,
     **variables: str,
 ) -> Iterator[Server]:
     """The BentoML service on a free port; `variables` are environment variables."""
     port = str(free_port())
-    command = [sys.executable, "-m", "bentoml", "serve", source, "--host", host]
-    command += ["--port", port]
+    command = [sys.executable, "-m", "bentoml", "serve", source, "--port", port]
+    if host != LOOPBACK:
+        command += ["--host", host]
     if ":" in source:
         command += ["--working-dir", str(ROOT)]
     environment = {

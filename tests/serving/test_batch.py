@@ -80,21 +80,31 @@ def test_nan_is_nothing_and_old_estimates_are_replaced(
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
+        ("homes.csv", "state,bed,a\xf1o\nTexas,3,1\n", r"homes\.csv: .*can't decode"),
         ("homes.xlsx", "", "must end in .csv or .parquet"),
         ("homes.csv", "a,b\n1,2\n", "none of its columns"),
         ("homes.csv", "state,bed\nTexas,3\nTexas\n", "Expected 2 columns"),
+        ("homes.csv", "state,bed,bed\nTexas,3,3\n", "two columns of one name"),
         ("homes.parquet", "no parquet", "homes.parquet"),
     ],
 )
 def test_a_file_that_cannot_be_scored_leaves_nothing(
     tmp_path: Path, model: ValuationModel, name: str, text: str, words: str
 ) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, "latin-1")
 
     with pytest.raises(UnusableFile, match=words):
         score_file(tmp_path / name, tmp_path / "out.csv", model)
 
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, model: ValuationModel) -> None:
+    (tmp_path / "in.csv").write_text("state,bed\nTexas,3\n")
+    (tmp_path / "out.csv").mkdir()
+
+    with pytest.raises(UnusableFile, match=r"in\.csv into .*out\.csv: "):
+        score_file(tmp_path / "in.csv", tmp_path / "out.csv", model)
 
 
 def test_a_missing_file_is_named(tmp_path: Path, model: ValuationModel) -> None:

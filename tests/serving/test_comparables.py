@@ -94,6 +94,13 @@ def test_the_market_by_state_city_and_zip(service: Server, model: ValuationModel
     assert only["zip_code"]
 
 
+def test_a_blank_query_is_none(service: Server) -> None:
+    asked = service.get("/market", params={"by": "", "state": " ", "city": "", "limit": ""})
+
+    assert asked.json() == service.get("/market").json()
+    assert service.get("/market", params={"county": ""}).status_code == 400
+
+
 def test_places_are_suggested_as_they_are_typed(service: Server) -> None:
     assert [each["state"] for each in service.get("/places", params={"q": "con"}).json()["states"]]
     cities = service.get("/places", params={"state": "Texas", "q": "h"}).json()

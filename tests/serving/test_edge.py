@@ -536,6 +536,15 @@ def test_what_is_no_http_is_refused(service: Server) -> None:
 
 
 @pytest.mark.integration
+def test_a_service_that_is_told_no_host_listens_on_loopback_alone(service: Server) -> None:
+    port = int(service.url.rpartition(":")[2])
+
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        assert probe.connect_ex(("127.0.0.2", port)) != 0
+
+
+@pytest.mark.integration
 def test_a_reload_through_a_proxy_needs_a_key(service: Server) -> None:
     answer = service.post("/reload-model", {}, headers={"X-Forwarded-For": "203.0.113.7"})
 
@@ -554,12 +563,26 @@ def test_the_document_tells_every_route_and_refusal(service: Server) -> None:
     assert documented == offered
     for path, item in told["paths"].items():
         for method, operation in item.items():
-            expected = {"400", "401", "403", "404", "405", "500", "503"}
+            expected = {"400", "401", "403", "404", "405", "429", "500", "503", "504"}
             if method == "post":
-                expected |= {"408", "413", "415", "429", "504"}
+                expected |= {"408", "413", "415"}
             assert set(operation["responses"]) - {"200", "409"} == expected, path
     assert told["components"]["schemas"]["Refusal"]["properties"].keys() == {"error", "detail"}
     assert told["openapi"] == "3.1.0"
+
+
+@pytest.mark.integration
+def test_the_document_knows_each_answer_by_one_name(service: Server) -> None:
+    told = service.get("/docs.json").json()
+
+    def answer(method: str, path: str) -> dict[str, str]:
+        content = told["paths"][path][method]["responses"]["200"]["content"]
+        return content["application/json"]["schema"]
+
+    assert answer("post", "/predict") == {"$ref": "#/components/schemas/Valuation"}
+    assert answer("post", "/predict-batch") == {"$ref": "#/components/schemas/BatchValuation"}
+    assert answer("get", "/docs.json") == answer("get", "/history") == {"type": "object"}
+    assert [name for name in told["components"]["schemas"] if "Descriptor" in name] == []
 
 
 @pytest.mark.integration

@@ -143,6 +143,18 @@ def test_a_bad_row_of_a_batch_spoils_no_other(service: Server) -> None:
     assert told["results"][3]["valuation"] == single
 
 
+@pytest.mark.parametrize("row", [None, 3, "a home", [HOUSE]])
+def test_a_row_that_is_no_object_spoils_no_other(service: Server, row: object) -> None:
+    answer = service.post("/predict-batch", {"properties": [HOUSE, row]})
+
+    assert answer.status_code == 200
+    valued, refused = answer.json()["results"]
+    assert valued["valuation"] == service.post("/predict", HOUSE).json()
+    assert refused["error"]["detail"] == [
+        {"loc": [], "msg": "Input should be an object", "value": row}
+    ]
+
+
 def test_a_batch_has_its_limits(service: Server) -> None:
     most = service.post("/predict-batch", {"properties": [HOUSE] * 10_000})
     none = service.post("/predict-batch", {"properties": []})

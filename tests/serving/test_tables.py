@@ -113,6 +113,15 @@ def test_what_no_input_can_be_is_named(service: Server, name: str, column: pa.Ar
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("claimed", ["application/x-www-form-urlencoded", "application/x-parquet"])
+def test_a_table_by_another_name_is_told_the_names(service: Server, claimed: str) -> None:
+    answer = ask(service, write_table(table(), PARQUET), claimed)
+
+    assert answer.status_code == 400
+    assert all(kind in answer.json()["error"] for kind in TABLES)
+
+
+@pytest.mark.integration
 def test_the_answers_format_can_be_asked_for(service: Server) -> None:
     as_json = ask(service, write_table(table(), PARQUET), PARQUET, Accept=JSON).json()
     assert (as_json["valued"], as_json["failed"]) == (2, 2)
