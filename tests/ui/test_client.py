@@ -184,7 +184,7 @@ def test_places_market_and_comparables_are_typed(service: Server) -> None:
 
 def test_a_comparable_adds_up_before_the_eye(service: Server) -> None:
     with ServiceClient(service.url) as client:
-        answer, sales = client.explain(HOUSE), client.comparables(HOUSE)
+        answer, sales = client.explain(HOUSE), client.comparables(HOUSE, count=5)
     shown = comparables.table(catalogue("en"), answer, sales)
 
     for number, sale in enumerate(sales.comparables, 1):
