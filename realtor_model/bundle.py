@@ -26,6 +26,7 @@ from realtor_model.comparables import Comparison, Neighbourhoods, SoldHomes, adj
 from realtor_model.estimators import Estimator
 from realtor_model.explanation import Explanation, explain
 from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder, take
+from realtor_model.features.places import Located
 from realtor_model.intervals import DEVIATION, RANGE, Ranges
 from realtor_model.listing import RANGES, WHOLE_NUMBERS
 from realtor_model.market import MarketStatistics
@@ -114,13 +115,17 @@ class ValuationModel:
         (low, high), (less, more) = self.ranges.interval(matrix, log_price, (RANGE, DEVIATION))
         deviation = (np.exp(more - log_price) - np.exp(less - log_price)) / 2.0
         grade = sum((deviation <= limit).astype(np.intp) for limit in CONFIDENCE_LIMITS.values())
-        untold, outside = pd.isna(columns["zip_code"]), self.encoder.outside(columns)
-        wide = self.encoder.wide(at)
-        doubtful = np.logical_or.reduce([untold, *unknown.values()])
-        doubtful[[row for _, row in outside]] = True
-        confidence = _GRADES[np.maximum(grade - doubtful - wide, 0)]
-        untold &= ~np.logical_or.reduce(list(unknown.values()))
-        warnings = self._warnings(columns, unknown, untold, wide, outside)
+        outside = self.encoder.outside(columns)
+        no_zip = at.codes["zip_code"] < 0
+        doubtful = np.logical_or.reduce([no_zip, *unknown.values()])
+        if outside:
+            doubtful[[row for _, row in outside]] = True
+        grade -= doubtful
+        # Most homes have none of it, and one home alone must not wait for the rest.
+        if no_zip.any():
+            grade -= self.encoder.wide(at)
+        confidence = _GRADES[np.maximum(grade, 0)]
+        warnings = self._warnings(columns, at, unknown, outside)
         return Valuations(
             np.exp(log_price), np.exp(low), np.exp(high), deviation, confidence, warnings
         )
@@ -166,9 +171,8 @@ class ValuationModel:
     def _warnings(
         self,
         columns: Columns,
+        at: Located,
         unknown: dict[str, Mask],
-        untold: Mask,
-        wide: Mask,
         outside: list[tuple[str, int]],
     ) -> dict[int, list[str]]:
         texts: dict[int, list[str]] = {}
@@ -186,16 +190,22 @@ class ValuationModel:
                     f"{place} is not among the listings learned from: the home is valued by what "
                     "surrounds it"
                 )
-        for named, rows in (("city", untold & ~wide), ("state", untold & wide)):
-            say(rows, f"no zip code is told: the home is valued by what is usual in its {named}")
-        no_size, no_bed = np.isnan(columns["house_size"]), np.isnan(columns["bed"])
-        land = no_size & no_bed & np.isnan(columns["bath"])
-        say(land, _LAND)
-        for name, missing in (("house_size", no_size), ("bed", no_bed)):
-            say(
-                missing & ~land,
-                f"{name} is not told: the home is valued like the listings that leave it out",
-            )
+        if (at.codes["zip_code"] < 0).any():
+            untold = pd.isna(columns["zip_code"]) & ~np.logical_or.reduce(list(unknown.values()))
+            wide = self.encoder.wide(at)
+            for named, rows in (("city", untold & ~wide), ("state", untold & wide)):
+                say(
+                    rows, f"no zip code is told: the home is valued by what is usual in its {named}"
+                )
+        if np.isnan(columns["house_size"] + columns["bed"]).any():
+            no_size, no_bed = np.isnan(columns["house_size"]), np.isnan(columns["bed"])
+            land = no_size & no_bed & np.isnan(columns["bath"])
+            say(land, _LAND)
+            for name, missing in (("house_size", no_size), ("bed", no_bed)):
+                say(
+                    missing & ~land,
+                    f"{name} is not told: the home is valued like the listings that leave it out",
+                )
         for name, row in outside:
             low, high = self.encoder.ranges[name]
             if name in WHOLE_NUMBERS:
