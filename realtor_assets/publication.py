@@ -32,12 +32,15 @@ HISTORY_KEY = "published/history.json"
 FORMAT = 1
 # What a document may grow to: the service refuses a larger one.
 MOST_VERSIONS, MOST_BATCHES, MOST_SEGMENTS = 60, 200, 12
+_RATIOS = (
+    "median_ratio", "cod", "prd", "prb", "median_ratio_low", "median_ratio_high", "cod_low",
+    "cod_high", "prd_low", "prd_high", "prb_low", "prb_high",
+)  # fmt: skip
 # The figures of a model that people compare; MLflow has all of them.
 FIGURES = (
     "n", "rmse", "mae", "r2", "mape", "mdape", "within_10", "within_20", "r2_log", "rmse_log",
-    "coverage", "median_width", "median_ratio", "cod", "prd", "prb", "median_ratio_low",
-    "median_ratio_high", "cod_low", "cod_high", "prd_low", "prd_high", "prb_low", "prb_high",
-    "sold_mdape", "newest_month_mdape",
+    "coverage", "median_width", *_RATIOS, "sold_n", "sold_mdape",
+    *(f"sold_{name}" for name in _RATIOS), "newest_month_mdape",
 )  # fmt: skip
 _CHANGE = {"importance": "importance_table", "segments": "segments", "homes": "homes"}
 

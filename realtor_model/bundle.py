@@ -26,11 +26,13 @@ from realtor_model.comparables import Comparison, Neighbourhoods, SoldHomes, adj
 from realtor_model.estimators import Estimator
 from realtor_model.explanation import Explanation, explain
 from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder, take
+from realtor_model.features.places import Located
 from realtor_model.intervals import DEVIATION, RANGE, Ranges
-from realtor_model.listing import RANGES
+from realtor_model.listing import RANGES, WHOLE_NUMBERS
 from realtor_model.market import MarketStatistics
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -39,6 +41,7 @@ _PROFILE = "profile.json"
 # Bundles that were made before these were go without.
 _SOLD_HOMES, _MARKET = "sold_homes.parquet", "market.parquet"
 _NO_SALE = "no sale is among the listings learned from: the price is nearer to an asking price"
+_LAND = "neither house_size nor bed nor bath is told: it is valued as land"
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
 
 # Upper limits of the forecast standard deviation: the half width, relative to the price, of the
@@ -61,8 +64,10 @@ class Valuations:
 
     price, low, high: (n,) dollars. deviation: (n,) half width of the calibrated 68 % range,
     relative to the price (AVMs publish it as forecast standard deviation). confidence: (n,)
-    "high", "medium" or "low", by it; one grade lower where training never saw the state, the city
-    or the zip. warnings: by row, in plain words, what makes its valuation a guess; most have none.
+    "high", "medium" or "low", by it, which knows nothing of what training never met: one grade
+    lower where the state, the city or the zip is new, no zip is told, or a number is outside the
+    range learned from; one more where the home is placed no nearer than by its state. warnings: by
+    row, in plain words, what makes its valuation a guess; most have none.
     """
 
     price: Floats
@@ -110,9 +115,17 @@ class ValuationModel:
         (low, high), (less, more) = self.ranges.interval(matrix, log_price, (RANGE, DEVIATION))
         deviation = (np.exp(more - log_price) - np.exp(less - log_price)) / 2.0
         grade = sum((deviation <= limit).astype(np.intp) for limit in CONFIDENCE_LIMITS.values())
-        grade -= np.logical_or.reduce(list(unknown.values()))
+        outside = self.encoder.outside(columns)
+        no_zip = at.codes["zip_code"] < 0
+        doubtful = np.logical_or.reduce([no_zip, *unknown.values()])
+        if outside:
+            doubtful[[row for _, row in outside]] = True
+        grade -= doubtful
+        # Most homes have none of it, and one home alone must not wait for the rest.
+        if no_zip.any():
+            grade -= self.encoder.wide(at)
         confidence = _GRADES[np.maximum(grade, 0)]
-        warnings = self._warnings(columns, unknown)
+        warnings = self._warnings(columns, at, unknown, outside)
         return Valuations(
             np.exp(log_price), np.exp(low), np.exp(high), deviation, confidence, warnings
         )
@@ -156,13 +169,20 @@ class ValuationModel:
         return status is not None and "sold" not in status["categories"]
 
     def _warnings(
-        self, columns: Columns, unknown: dict[str, NDArray[np.bool_]]
+        self,
+        columns: Columns,
+        at: Located,
+        unknown: dict[str, Mask],
+        outside: list[tuple[str, int]],
     ) -> dict[int, list[str]]:
         texts: dict[int, list[str]] = {}
+
+        def say(rows: Mask, text: str) -> None:
+            for row in np.flatnonzero(rows).tolist():
+                texts.setdefault(row, []).append(text)
+
         if self._saw_no_sale:
-            texts = {
-                row: [_NO_SALE] for row in np.flatnonzero(columns["status"] == "sold").tolist()
-            }
+            say(columns["status"] == "sold", _NO_SALE)
         for name, mask in unknown.items():
             for row in np.flatnonzero(mask).tolist():
                 place = f"{name.replace('_', ' ')} {columns[name][row]}"
@@ -170,8 +190,26 @@ class ValuationModel:
                     f"{place} is not among the listings learned from: the home is valued by what "
                     "surrounds it"
                 )
-        for name, row in self.encoder.outside(columns):
+        if (at.codes["zip_code"] < 0).any():
+            untold = pd.isna(columns["zip_code"]) & ~np.logical_or.reduce(list(unknown.values()))
+            wide = self.encoder.wide(at)
+            for named, rows in (("city", untold & ~wide), ("state", untold & wide)):
+                say(
+                    rows, f"no zip code is told: the home is valued by what is usual in its {named}"
+                )
+        if np.isnan(columns["house_size"] + columns["bed"]).any():
+            no_size, no_bed = np.isnan(columns["house_size"]), np.isnan(columns["bed"])
+            land = no_size & no_bed & np.isnan(columns["bath"])
+            say(land, _LAND)
+            for name, missing in (("house_size", no_size), ("bed", no_bed)):
+                say(
+                    missing & ~land,
+                    f"{name} is not told: the home is valued like the listings that leave it out",
+                )
+        for name, row in outside:
             low, high = self.encoder.ranges[name]
+            if name in WHOLE_NUMBERS:
+                low, high = math.ceil(low), math.floor(high)
             texts.setdefault(row, []).append(
                 f"{name} {columns[name][row]:,.10g} is outside the range learned from, "
                 f"{low:,.6g} to {high:,.6g} {RANGES[name].unit}"

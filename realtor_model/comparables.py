@@ -95,6 +95,7 @@ class Neighbourhoods:
         self._encoder = encoder
         self._estimator = estimator
         self._id = sold.id
+        self._street, self._zip_code = sold.columns["street"], sold.columns["zip_code"]
         self._points = on_sphere(encoder.coordinates(sold.columns))
         matrix = encoder.transform(sold.columns)
         leaves = estimator.leaves(matrix)
@@ -107,11 +108,17 @@ class Neighbourhoods:
             self._seen = leaves.astype(np.uint8) if leaves.max(initial=0) < 256 else leaves
 
     def like(self, columns: Columns, count: int, exclude: Collection[str] = ()) -> Found:
-        """The `count` sales most like the one home `columns`, but for the ids in `exclude`."""
+        """The `count` sales most like the one home `columns`, but for the ids in `exclude`.
+
+        A sale of the home itself, known by its street and zip, is no comparable.
+        """
         point = on_sphere(self._encoder.coordinates(columns))[0]
         miles = np.sqrt(((self._points - point) ** 2).sum(axis=1)) / KM_PER_MILE
         if exclude:
             miles[np.isin(self._id, list(exclude))] = np.inf
+        # A street that is not told is none of theirs: NaN is not itself.
+        itself = self._street == columns["street"][0]
+        miles[itself & (self._zip_code == columns["zip_code"][0])] = np.inf
         radius, within = RADII[-1], np.empty(0, np.intp)
         for radius in RADII:
             within = np.flatnonzero(miles <= radius)
@@ -146,6 +153,17 @@ class Comparison:
     inputs: tuple[str, ...]
     adjustments: Floats
     adjusted_price: Floats
+
+    @property
+    def net(self) -> Floats:
+        """What the adjustments (k,) of each sale add up to, relative to its price."""
+        return self.adjusted_price / self.price - 1.0
+
+    @property
+    def gross(self) -> Floats:
+        """What they (k,) would, were they all upwards: how unlike the home the sale is."""
+        gross: Floats = np.abs(self.adjustments).sum(axis=1) / self.price
+        return gross
 
 
 def adjust(home: Explanation, sales: Explanation, price: Floats, found: Found) -> Comparison:

@@ -90,19 +90,16 @@ def summary(
 ) -> dict[str, float]:
     """The figures of all rows, of the sold ones (`sold_…`) and of the newest month of sales.
 
-    Of all rows: `regression_metrics`, `ratio_study` with the ends of its 95 % bootstrap intervals
+    Of each: `regression_metrics`, `ratio_study` with the ends of its 95 % bootstrap intervals
     (`cod_low`, `cod_high` …; of `resamples`, fewer by default where there are many rows), coverage
-    and median relative width of the ranges. A group of fewer than 30 rows is left out.
+    of the ranges; of all rows their median relative width, too. A group of fewer than 30 rows is
+    left out.
     """
     if resamples is None:
         # Of so many rows the intervals are narrow, however roughly their ends are known.
         resamples = 300 if len(judged.price) < MANY_ROWS else 100
     figures = regression_metrics(judged.price, judged.predicted)
-    figures |= ratio_study(judged.price, judged.predicted)
-    for name, (low, high) in ratio_intervals(
-        judged.price, judged.predicted, resamples=resamples
-    ).items():
-        figures |= {f"{name}_low": low, f"{name}_high": high}
+    figures |= _ratios(judged, resamples)
     width = (judged.high - judged.low) / judged.predicted
     figures |= {"coverage": float(judged.covered.mean()), "median_width": float(np.median(width))}
     groups = {
@@ -113,11 +110,17 @@ def summary(
         if mask.sum() < MIN_SEGMENT:
             continue
         part = judged.rows(mask)
-        told = regression_metrics(part.price, part.predicted) | ratio_study(
-            part.price, part.predicted
-        )
+        told = regression_metrics(part.price, part.predicted) | _ratios(part, resamples)
         told["coverage"] = float(part.covered.mean())
         figures |= {f"{group}_{name}": value for name, value in told.items()}
+    return figures
+
+
+def _ratios(judged: Judged, resamples: int) -> dict[str, float]:
+    figures = ratio_study(judged.price, judged.predicted)
+    intervals = ratio_intervals(judged.price, judged.predicted, resamples=resamples)
+    for name, (low, high) in intervals.items():
+        figures |= {f"{name}_low": low, f"{name}_high": high}
     return figures
 
 

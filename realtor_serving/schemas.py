@@ -108,7 +108,9 @@ class ExplainedValuation(BaseModel):
     """
 
     valuation: Valuation
-    base_price: float = Field(description="What the model says of a home it knows nothing about.")
+    base_price: float = Field(
+        description="What the model says of the listings it learned from, on average (geometric)."
+    )
     contributions: list[InputContribution] = Field(description="Largest first.")
     features: list[FeatureContribution] = Field(description="Largest first.")
     additivity_error: float = Field(
@@ -153,6 +155,11 @@ class Comparable(BaseModel):
     price: float = Field(description="What it sold for, dollars.")
     adjusted_price: float = Field(description="What it would have sold for as the home valued.")
     adjustments: list[Adjustment] = Field(description="Largest first.")
+    net_adjustment: float = Field(description="What they add up to, relative to the price.")
+    gross_adjustment: float = Field(
+        description="What they add up to without their signs, relative to the price: how unlike "
+        "the home the sale is. Appraisers seek 15 % net and 25 % gross at most."
+    )
     home: dict[str, str | float | int | None] = Field(description="Its inputs, as listed.")
 
 

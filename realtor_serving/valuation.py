@@ -162,14 +162,17 @@ def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, 
     columns = as_sold(valued.columns)
     explanation = champion.model.explain(columns)
     entered = _as_valued(listing)
+    log = dict(zip(explanation.inputs, explanation.by_input_log[0].tolist(), strict=True))
+    dollars = dict(zip(explanation.inputs, explanation.by_input_dollars[0].tolist(), strict=True))
+    if listing.zip_code is None:
+        # The place is then known by the city or the state: a zip that is not told adds nothing.
+        told = "state" if listing.city is None else "city"
+        for amounts in (log, dollars):
+            amounts[told] += amounts["zip_code"]
+            amounts["zip_code"] = 0.0
     contributions = [
-        InputContribution(input=name, value=entered[name], log=float(log), dollars=float(dollars))
-        for name, log, dollars in zip(
-            explanation.inputs,
-            explanation.by_input_log[0],
-            explanation.by_input_dollars[0],
-            strict=True,
-        )
+        InputContribution(input=name, value=entered[name], log=log[name], dollars=dollars[name])
+        for name in log
     ]
     features = [
         FeatureContribution(feature=name, value=float(entry), log=float(log))
@@ -218,6 +221,8 @@ def compare(champion: Champion, request: ComparablesRequest) -> tuple[Comparable
                 price=float(told.price[position]),
                 adjusted_price=float(told.adjusted_price[position]),
                 adjustments=sorted(adjustments, key=lambda each: -abs(each.dollars)),
+                net_adjustment=float(told.net[position]),
+                gross_adjustment=float(told.gross[position]),
                 home=home,
             )
         )

@@ -75,6 +75,8 @@ class Comparable(BaseModel):
     price: float
     adjusted_price: float
     adjustments: list[Adjustment]
+    net_adjustment: float
+    gross_adjustment: float
     home: dict[str, Value]
 
 

@@ -27,6 +27,10 @@ _SAID = (
     (re.compile(r"no sale is among the listings learned from.*"), "said.no_sale"),
     (re.compile(r"(?P<kind>state|city|zip code) (?P<name>.*) is not among the listings.*"),
      "said.unknown_place"),
+    (re.compile(r"no zip code is told.* in its city"), "said.usual_city"),
+    (re.compile(r"no zip code is told.* in its state"), "said.usual_state"),
+    (re.compile(r"(?P<input>\w+) is not told.*"), "said.left_out"),
+    (re.compile(r"neither house_size nor bed nor bath is told.*"), "said.land"),
     (re.compile(r"(?P<input>\w+) (?P<value>\S+) is outside the range learned from, "
                 r"(?P<low>\S+) to (?P<high>\S+) .*"), "said.outside_learned"),
     (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be from (?P<low>\S+) to (?P<high>\S+)"

@@ -45,6 +45,10 @@ class FeatureEncoder:
         # Features that are looked up as they are, side by side in the matrix and in the table.
         kept = [name for name in CONTEXT if name in self.feature_names]
         self._points = context[["latitude", "longitude"]].to_numpy(np.float64)
+        # A zip and its first three digits are digits; a city is named with its state.
+        self._wide = np.array(
+            [not (key.isdigit() or "|" in key) for key in map(str, context.index)]
+        )
         self._looked_up = context[kept].to_numpy(np.float32)
         self._computed = [
             (position, name) for position, name in enumerate(self.feature_names) if name not in kept
@@ -134,6 +138,11 @@ class FeatureEncoder:
             mask = at.codes[name] < 0
             unknown[name] = mask & pd.notna(columns[name]) if mask.any() else mask
         return unknown
+
+    def wide(self, at: Located) -> NDArray[np.bool_]:
+        """Which rows (n,) are placed no nearer than by their state, or by the country."""
+        wide: NDArray[np.bool_] = self._wide[at.place]
+        return wide & (at.codes["zip_code"] < 0) & (at.codes["city"] < 0)
 
     def outside(self, columns: Columns) -> list[tuple[str, int]]:
         """Which bed, bath, acre_lot and house_size lie outside of `ranges`: name and row."""

@@ -9,6 +9,8 @@ from realtor_ui.parts import say
 from realtor_ui.texts import Texts
 
 EXCLUDED = "excluded_sales"
+# What makes a listing a sale: its day stands for both.
+_SALE = ("prev_sold_date", "status")
 
 
 def excluded() -> tuple[str, ...]:
@@ -47,21 +49,22 @@ def show(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> None:
 def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.DataFrame:
     """A column for the home and for each sale; a line for each figure and each input.
 
-    An input's line tells its stars, its value, and what the difference is worth.
+    An input's line tells its stars, its value, and what the difference is worth; that of the day of
+    the sale tells what time has done since: so a column adds up.
     """
     stars = wording.stars({each.input: each.dollars for each in answer.contributions})
     order = sorted(stars, key=lambda name: -stars[name])
     home = {each.input: each.value for each in answer.contributions}
-    # What every home is valued with alike tells no difference.
-    order = [name for name in order if name not in ("status", "prev_sold_date", "street")]
+    order = [name for name in order if name not in _SALE]
     lines = [
-        t("comps.sold_for"), t("comps.adjusted"), t("comps.sold_on"), t("comps.distance"),
-        t("comps.similarity"), *(f"{t.named('input', name)} {'★' * stars[name]}" for name in order),
+        t("comps.sold_for"), t("comps.adjusted"), t("comps.adjustments"), t("comps.sold_on"),
+        t("comps.distance"), t("comps.similarity"),
+        *(f"{t.named('input', name)} {'★' * stars[name]}" for name in order),
     ]  # fmt: skip
     nothing = wording.NOTHING
     columns = {
         t("comps.home"): [
-            nothing, say(f"**{wording.dollars(answer.valuation.price)}**"), *([nothing] * 3),
+            nothing, say(f"**{wording.dollars(answer.valuation.price)}**"), *([nothing] * 4),
             *(say(wording.entered(t, name, home[name])) for name in order),
         ]
     }  # fmt: skip
@@ -69,18 +72,22 @@ def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.Da
         columns[t("comps.number", n=number)] = [
             say(wording.dollars(sale.price)),
             say(f"**{wording.dollars(sale.adjusted_price)}**"),
-            wording.day(t, sale.sold_on),
+            f"{sale.net_adjustment:+.0%} / {sale.gross_adjustment:.0%}",
+            say(_line(sale, wording.day(t, sale.sold_on), *_SALE)),
             t("comps.miles", miles=f"{sale.miles:,.1f}"),
             f"{sale.similarity:.0%}",
-            *(say(_line(t, sale, name)) for name in order),
+            *(
+                say(_line(sale, wording.entered(t, name, sale.home.get(name)), name))
+                for name in order
+            ),
         ]
     return pd.DataFrame(columns, index=pd.Index(lines))
 
 
-def _line(t: Texts, sale: Comparable, name: str) -> str:
-    value = wording.entered(t, name, sale.home.get(name))
-    worth = next((each.dollars for each in sale.adjustments if each.input == name), 0.0)
-    return f"{value} ({wording.signed_dollars(worth)})" if abs(worth) >= 1 else value
+def _line(sale: Comparable, told: str, *names: str) -> str:
+    """What is `told` of a sale, and what the adjustments of `names` are worth."""
+    worth = sum(each.dollars for each in sale.adjustments if each.input in names)
+    return f"{told} ({wording.signed_dollars(worth)})" if abs(worth) >= 1 else told
 
 
 def _exclude(sale: str) -> None:

@@ -9,10 +9,10 @@ from realtor_ui.charts import models as charts
 from realtor_ui.parts import dark, say
 from realtor_ui.texts import Texts
 
-# International Association of Assessing Officers, Standard on Ratio Studies (2013), table 2-3 and
-# section 5.6: what is acceptable of residential property.
+# International Association of Assessing Officers, Standard on Ratio Studies (2013), table 1-3 and
+# section 5.6: what is acceptable of single-family homes.
 STANDARDS = {
-    "median_ratio": (0.90, 1.10), "cod": (5.0, 20.0), "prd": (0.98, 1.03), "prb": (-0.05, 0.05),
+    "median_ratio": (0.90, 1.10), "cod": (5.0, 15.0), "prd": (0.98, 1.03), "prb": (-0.05, 0.05),
 }  # fmt: skip
 FIFTHS = "fifth of the estimate"
 MOST_SEGMENTS = 25
@@ -51,14 +51,17 @@ def show(t: Texts, version: Version, promised: float) -> None:
 
 
 def _ratio_study(t: Texts, version: Version) -> None:
+    # The standard is of sale prices; before there are sales, asking prices are all there is.
+    sales = version.test.get("sold_n")
+    of = "sold_" if sales else ""
     for place, (name, (low, high)) in zip(st.columns(4), STANDARDS.items(), strict=True):
-        value = version.test.get(name)
+        value = version.test.get(f"{of}{name}")
         if value is None:
             continue
         digits = 1 if name == "cod" else 3
         with place:
             st.metric(t(f"models.{name}"), f"{value:.{digits}f}")
-            ends = [version.test.get(f"{name}_{end}") for end in ("low", "high")]
+            ends = [version.test.get(f"{of}{name}_{end}") for end in ("low", "high")]
             interval = (
                 f"{ends[0]:.{digits}f} … {ends[1]:.{digits}f}"
                 if ends[0] is not None and ends[1] is not None
@@ -67,4 +70,5 @@ def _ratio_study(t: Texts, version: Version) -> None:
             good = low <= value <= high
             colour, verdict = ("green", "in_standard") if good else ("orange", "outside_standard")
             st.markdown(say(f":{colour}-badge[{t(f'models.{verdict}')}]  \n:small[{interval}]"))
-    st.caption(t("models.ratio_caption"))
+    whose = t("models.ratio_sales", n=f"{sales:,.0f}") if sales else t("models.ratio_asked")
+    st.caption(f"{whose} {t('models.ratio_caption')}")

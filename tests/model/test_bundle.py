@@ -267,23 +267,31 @@ def test_confidence_is_the_calibrated_68_percent_width(
 
 
 @pytest.mark.parametrize(
-    ("half_width", "known", "unknown"),
+    ("half_width", "known", "doubtful"),
     [(0.10, "high", "medium"), (0.16, "medium", "low"), (0.5, "low", "low")],
 )
-def test_an_unknown_place_is_one_grade_less_certain(
-    model_of: ModelOf, half_width: float, known: str, unknown: str
+def test_what_training_never_met_is_one_grade_less_certain(
+    model_of: ModelOf, half_width: float, known: str, doubtful: str
 ) -> None:
     calibration = Calibration((), {RANGE: (0.6,), DEVIATION: (half_width,)})
     model = replace(model_of("xgboost"), ranges=Ranges(NoSpans(), calibration))
+    placed = {"state": "Ohio", "zip_code": "44101", "house_size": 1500, "bed": 3}
     asked = [
-        {"state": "Ohio", "zip_code": "44101", "house_size": 1500, "brokered_by": 999_999},
-        {"state": "Ohio", "zip_code": "99999", "house_size": 1500},
-        {"state": "Ohio", "city": "Atlantis", "house_size": 1500},
-        {"state": "Utopia", "house_size": 1500},
+        placed | {"brokered_by": 999_999},
+        placed | {"zip_code": "44199"},
+        placed | {"city": "Atlantis"},
+        placed | {"city": "Ohio City 0", "zip_code": None},
+        placed | {"house_size": 900_000},
+        placed | {"zip_code": None},
+        placed | {"zip_code": None, "city": "Atlantis"},
+        placed | {"state": "Utopia", "zip_code": None},
     ]
     columns = as_sold(columns_from_properties([Property.model_validate(each) for each in asked]))
 
-    assert list(model.value(columns).confidence) == [known, unknown, unknown, unknown]
+    told = list(model.value(columns).confidence)
+    assert told[:5] == [known, *[doubtful] * 4]
+    # Placed by nothing but the state, or the country: two grades.
+    assert told[5:] == ["low"] * 3
 
 
 def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> None:
@@ -320,21 +328,38 @@ def test_a_model_that_saw_no_sale_says_so_of_homes_valued_as_sold(
 
 
 def test_warnings_name_what_makes_a_valuation_a_guess(model_of: ModelOf) -> None:
-    asked = [
-        {"state": "Ohio", "zip_code": "44101", "house_size": 1500},
-        {"state": "Ohio", "zip_code": "99999", "city": "Atlantis", "house_size": 900_000},
-        {"state": "Utopia", "bed": 3},
+    surrounds = "is not among the listings learned from: the home is valued by what surrounds it"
+    usual = "no zip code is told: the home is valued by what is usual in its"
+    alike = "is not told: the home is valued like the listings that leave it out"
+    land = "neither house_size nor bed nor bath is told: it is valued as land"
+    ohio, house = {"state": "Ohio"}, {"house_size": 1500, "bed": 3}
+    placed = ohio | {"zip_code": "44101"}
+    asked: list[tuple[dict[str, Any], list[str]]] = [
+        (placed | house, []),
+        (
+            ohio | house | {"zip_code": "99999", "city": "Atlantis"},
+            [f"city Atlantis {surrounds}", f"zip code 99999 {surrounds}"],
+        ),
+        ({"state": "Utopia", "bed": 3}, [f"state Utopia {surrounds}", f"house_size {alike}"]),
+        (ohio | house, [f"{usual} state"]),
+        (ohio | house | {"city": "Ohio City 0"}, [f"{usual} city"]),
+        (placed | {"house_size": 1500}, [f"bed {alike}"]),
+        (placed | {"acre_lot": 0.3}, [land]),
     ]
-    columns = as_sold(columns_from_properties([Property.model_validate(each) for each in asked]))
-    told = model_of("xgboost").value(columns).warnings
-    odd, nowhere = told[1], told[2]
+    columns = as_sold(columns_from_properties([Property.model_validate(home) for home, _ in asked]))
+    warnings = model_of("xgboost").value(columns).warnings
 
-    assert set(told) == {1, 2}
-    assert [text.split(" is ")[0] for text in odd] == [
-        "city Atlantis", "zip code 99999", "house_size 900,000",
-    ]  # fmt: skip
-    assert "square feet" in odd[2]
-    assert nowhere == [
-        "state Utopia is not among the listings learned from: "
-        "the home is valued by what surrounds it"
-    ]
+    assert [warnings.get(row, []) for row in range(len(asked))] == [texts for _, texts in asked]
+
+
+def test_the_range_learned_from_is_told_as_people_count(model_of: ModelOf) -> None:
+    model = model_of("xgboost")
+    home = {"state": "Ohio", "zip_code": "44101", "house_size": 900_000, "bed": 90}
+    columns = as_sold(columns_from_properties([Property.model_validate(home)]))
+    fewest, most = (int(each) for each in model.encoder.ranges["bed"])
+
+    told = model.value(columns).warnings[0]
+    assert f"bed 90 is outside the range learned from, {fewest} to {most} bedrooms" in told
+    (size,) = [text for text in told if text.startswith("house_size 900,000")]
+    assert "." not in size
+    assert size.endswith("square feet")

@@ -1,5 +1,6 @@
 """Comparables: near before similar, adjusted line by line, and nobody twice."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.model.conftest import Market
 Columns = dict[str, NDArray[Any]]
 
 
-def one(columns: Columns, row: int) -> Columns:
+def one(columns: Mapping[str, NDArray[Any]], row: int) -> Columns:
     return {name: values[row : row + 1] for name, values in columns.items()}
 
 
@@ -59,13 +60,25 @@ def test_they_are_the_most_similar_of_the_neighbourhood(
         assert len(set(found.rows.tolist())) == len(found.rows)
 
 
-def test_a_sale_is_most_like_itself(model: ValuationModel) -> None:
+def test_a_sale_is_most_like_a_home_that_is_all_alike(model: ValuationModel) -> None:
     sold = model.sold_homes
     assert sold is not None
     for row in (0, 7, 60):
-        found = model.compare(take(sold.columns, np.array([row]))).found
+        elsewhere = {**one(sold.columns, row), "street": np.array([np.nan])}
+        found = model.compare(elsewhere).found
         assert found.similarity[0] == pytest.approx(1.0)
         assert row in found.rows[found.similarity == found.similarity[0]]
+
+
+def test_a_home_is_not_its_own_comparable(model: ValuationModel) -> None:
+    sold = model.sold_homes
+    assert sold is not None
+    for row in (0, 7, 60):
+        home = one(sold.columns, row)
+        untold = {**home, "street": np.array([np.nan])}
+
+        assert row in model.compare(untold, count=20).found.rows
+        assert row not in model.compare(home, count=20).found.rows
 
 
 def test_leaf_similarity_is_the_share_of_trees_with_the_same_leaf(
@@ -94,6 +107,9 @@ def test_adjustments_add_up_to_the_adjusted_price(model: ValuationModel, homes: 
         assert told.price + told.adjustments.sum(axis=1) == pytest.approx(told.adjusted_price)
         ratio = model.predict(home) / model.predict(sales)
         assert told.adjusted_price == pytest.approx(told.price * ratio, rel=5e-4)
+        assert told.price * (1 + told.net) == pytest.approx(told.adjusted_price)
+        assert np.all(told.gross >= np.abs(told.net) - 1e-9)
+        assert told.gross * told.price == pytest.approx(np.abs(told.adjustments).sum(axis=1))
 
 
 def test_what_is_excluded_makes_room_for_the_next(model: ValuationModel, homes: Columns) -> None:

@@ -29,6 +29,7 @@ def test_a_summary_is_the_metrics_of_its_rows(judged: Judged) -> None:
     sold = judged.rows(judged.columns["status"] == "sold")
     assert figures["sold_n"] == len(sold.price)
     assert figures["sold_prb"] == ratio_study(sold.price, sold.predicted)["prb"]
+    assert figures["sold_cod_low"] < figures["sold_cod"] < figures["sold_cod_high"]
     assert figures["newest_month_n"] == newest_month(judged.columns, AS_OF).sum()
 
 

@@ -37,6 +37,9 @@ def test_comparables_are_near_sales_adjusted_to_the_home(service: Server) -> Non
         assert each["sold_on"] == each["home"]["prev_sold_date"] == "2022-03-01"
         moved = sum(line["dollars"] for line in each["adjustments"])
         assert each["price"] + moved == pytest.approx(each["adjusted_price"])
+        assert each["net_adjustment"] == pytest.approx(moved / each["price"])
+        gross = sum(abs(line["dollars"]) for line in each["adjustments"])
+        assert each["gross_adjustment"] == pytest.approx(gross / each["price"])
         lines = {line["input"]: line for line in each["adjustments"]}
         assert lines["house_size"]["home"] == HOUSE["house_size"]
         assert lines["house_size"]["comparable"] == each["home"]["house_size"]
@@ -47,6 +50,15 @@ def test_comparables_are_near_sales_adjusted_to_the_home(service: Server) -> Non
     adjusted = [each["adjusted_price"] for each in told["comparables"]]
     assert told["indicated_price"] == pytest.approx(np.median(adjusted))
     assert told["indicated_price"] == pytest.approx(told["valuation"]["price"], rel=0.3)
+
+
+def test_a_sale_of_the_home_itself_is_no_comparable(service: Server) -> None:
+    first = service.post("/comparables", {"property": HOUSE}).json()["comparables"][0]
+    itself = {name: told for name, told in first["home"].items() if told is not None}
+    told = service.post("/comparables", {"property": itself, "count": 20}).json()["comparables"]
+
+    assert first["id"] not in [each["id"] for each in told]
+    assert len(told) == 20
 
 
 def test_a_comparable_can_be_excluded(service: Server) -> None:

@@ -54,6 +54,19 @@ def test_what_is_unknown_is_valued_with_a_warning(service: Server) -> None:
     assert any("99501" in warning for warning in told["warnings"])
 
 
+@pytest.mark.parametrize("told", ["city", "state"])
+def test_the_place_is_a_reason_by_the_name_it_was_told_by(service: Server, told: str) -> None:
+    untold = ("zip_code",) if told == "city" else ("zip_code", "city")
+    home = {name: value for name, value in HOUSE.items() if name not in untold}
+    answer = service.post("/explain", home).json()
+    dollars = {each["input"]: each["dollars"] for each in answer["contributions"]}
+
+    assert dollars["zip_code"] == 0.0
+    assert abs(dollars[told]) > 1_000
+    total = answer["base_price"] + sum(dollars.values())
+    assert total == pytest.approx(answer["valuation"]["price"], rel=1e-4)
+
+
 def test_every_failure_is_counted_from_nought(service: Server) -> None:
     series = {line.rsplit(" ", 1)[0] for line in service.get("/metrics").text.splitlines()}
 

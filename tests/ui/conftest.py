@@ -22,6 +22,16 @@ def history() -> dict[str, Any]:
     def version(number: int, mdape: float, stage: str) -> dict[str, Any]:
         test = {"mdape": mdape, "within_20": 0.5, "rmse": 90_000.0, "mae": 50_000.0, "cod": 18.0}
         test |= {"prd": 1.01, "prb": 0.2, "median_ratio": 1.0, "cod_low": 17.0, "cod_high": 19.0}
+        if number > 1:
+            test |= {
+                "sold_n": 300.0,
+                "sold_cod": 14.0,
+                "sold_prd": 1.01,
+                "sold_prb": 0.2,
+                "sold_median_ratio": 1.0,
+                "sold_cod_low": 13.0,
+                "sold_cod_high": 15.5,
+            }
         segments = [
             {"by": "status", "segment": "sold", "n": 300, "mdape": mdape, "coverage": 0.8},
             *(

@@ -315,11 +315,17 @@ def test_the_history_tells_why_a_version_was_rejected(
     assert app.selectbox(key="look_at").value == "2"
     assert "Clearly more accurate." in words(app)
     assert T("models.outside_standard") in words(app), "PRB 0.2"
+    assert T("models.ratio_sales", n="300") in words(app)
+    assert "14.0" in [metric.value for metric in app.metric], "COD of the sales"
 
     app.selectbox(key="look_at").set_value("3").run()
     shown = words(app)
     assert "Not more accurate." in shown
     assert T("models.first_failed") in shown
+
+    app.selectbox(key="look_at").set_value("1").run()
+    assert T("models.ratio_asked") in words(app), "a first batch has no sales"
+    assert "18.0" in [metric.value for metric in app.metric]
 
 
 def test_monitoring_tells_drift_and_counts(

@@ -1,5 +1,6 @@
 """The client gives typed answers, or an error that says what a person can do."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from realtor_ui.client import (
     ServiceError,
     ServiceSlow,
 )
+from realtor_ui.sections import comparables
+from realtor_ui.texts import catalogue
 from tests.serving.running import ASKING_ALL, HOUSE, KEY, Server, run_service
 
 pytestmark = [pytest.mark.integration]
@@ -169,6 +172,19 @@ def test_places_market_and_comparables_are_typed(service: Server) -> None:
         adjusted = sale.price + sum(each.dollars for each in sale.adjustments)
         assert adjusted == pytest.approx(sale.adjusted_price)
     assert len(points.zip_code) == len(points.latitude) == 4
+
+
+def test_a_comparable_adds_up_before_the_eye(service: Server) -> None:
+    with ServiceClient(service.url) as client:
+        answer, sales = client.explain(HOUSE), client.comparables(HOUSE, count=5)
+    shown = comparables.table(catalogue("en"), answer, sales)
+
+    for number, sale in enumerate(sales.comparables, 1):
+        column = " ".join(shown[f"Sale {number}"])
+        amounts = re.findall(r"\(([+-])\\?\$([\d,]+)\)", column)
+        moved = sum(int(sign + digits.replace(",", "")) for sign, digits in amounts)
+        assert sale.price + moved == pytest.approx(sale.adjusted_price, abs=len(sale.adjustments))
+        assert f"{sale.net_adjustment:+.0%} / {sale.gross_adjustment:.0%}" in column
 
 
 def test_the_history_is_typed(service: Server) -> None:

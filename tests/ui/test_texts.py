@@ -142,6 +142,13 @@ def test_a_weightier_reason_never_has_fewer_stars(amounts: dict[str, float]) -> 
          "surrounds it", "Código postal 99501 no está entre"),
         ("no sale is among the listings learned from: the price is nearer to an "
          "asking price", "Entre los anuncios aprendidos no hay ninguna venta"),
+        ("no zip code is told: the home is valued by what is usual in its state",
+         "No se indica el código postal: la vivienda se valora por lo habitual en su estado"),
+        ("no zip code is told: the home is valued by what is usual in its city",
+         "No se indica el código postal: la vivienda se valora por lo habitual en su ciudad"),
+        ("bed is not told: the home is valued like the listings that leave it out",
+         "Dormitorios: no se indica"),
+        ("neither house_size nor bed nor bath is told: it is valued as land", "No se indican ni"),
         ("state or zip_code is required: without a place there is no value", "Hace falta un"),
         ("something new", "Something new"),
     ],
