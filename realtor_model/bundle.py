@@ -67,7 +67,8 @@ class Valuations:
     "high", "medium" or "low", by it, which knows nothing of what training never met: one grade
     lower where the state, the city or the zip is new, no zip is told, or a number is outside the
     range learned from; one more where the home is placed no nearer than by its state. warnings: by
-    row, in plain words, what makes its valuation a guess; most have none.
+    row, in plain words, what makes its valuation a guess; most have none. unknown: for state, city
+    and zip_code, which rows (n,) name one that training never saw.
     """
 
     price: Floats
@@ -76,6 +77,7 @@ class Valuations:
     deviation: Floats
     confidence: NDArray[np.object_]
     warnings: dict[int, list[str]]
+    unknown: dict[str, Mask]
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class ValuationModel:
         confidence = _GRADES[np.maximum(grade, 0)]
         warnings = self._warnings(columns, at, unknown, outside)
         return Valuations(
-            np.exp(log_price), np.exp(low), np.exp(high), deviation, confidence, warnings
+            np.exp(log_price), np.exp(low), np.exp(high), deviation, confidence, warnings, unknown
         )
 
     def explain(self, columns: Columns) -> Explanation:

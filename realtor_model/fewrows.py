@@ -109,20 +109,19 @@ class FewRows:
 
     def predict(self, x: Matrix) -> Matrix:
         """The outputs (n, k) of the rows of `x` (n, n_features), float32; NaN is a gap."""
-        entries = np.concatenate([np.where(np.isnan(x), np.float32(np.inf), x), x], axis=1)
-        first = np.arange(0, entries.size, entries.shape[1])[:, None]
+        entries = np.concatenate([np.where(np.isnan(x), np.float32(np.inf), x), x], axis=1).ravel()
+        first = np.arange(0, entries.size, 2 * x.shape[1])[:, None]
         at = self._roots
         for _ in range(self._depth):
-            entry = self._entry.take(at)
+            entry = self._entry[at]
             if len(x) != 1:
                 entry = entry + first
-            right = entries.take(entry) >= self._threshold.take(at)
-            at = self._left.take(at) + right
+            at = self._left[at] + (entries[entry] >= self._threshold[at])
         per_output = self._roots.size // self._groups
         at = at.reshape(len(at), self._groups, per_output)
         sums = np.empty((len(x), len(self._base), 1 + per_output), np.float32)
         sums[:, :, 0] = self._base
-        sums[:, :, 1:] = self._value.take(at + self._first)
+        sums[:, :, 1:] = self._value[at + self._first]
         # One by one in float32, as XGBoost adds: a sum in pairs would round differently.
         totals: Matrix = np.add.accumulate(sums, axis=2)[:, :, -1]
         return totals

@@ -19,7 +19,6 @@ from prometheus_client import (
     multiprocess,
 )
 
-from realtor_model.features import take
 from realtor_model.listing import REGISTERED_MODEL
 from realtor_serving.champion import Champion
 from realtor_serving.valuation import Valued
@@ -134,12 +133,9 @@ def count_valuations(endpoint: str, valued: Valued) -> None:
         prices, lows, highs = map(np.array, (valued.price, valued.low, valued.high))
         observe_all(PRICE, prices)
         observe_all(INTERVAL, (highs - lows) / prices)
-    # An unknown place is always warned of; most homes have no warning, and need not be looked up.
-    if valued.warnings:
-        encoder = valued.champion.model.encoder
-        columns = take(valued.columns, np.array([*valued.warnings]))
-        for name, rows in encoder.unknown(columns, encoder.locate(columns)).items():
-            UNKNOWN.labels(name).inc(int(rows.sum()))
+    for name, count in valued.unknown.items():
+        if count:
+            UNKNOWN.labels(name).inc(count)
 
 
 def _is_alive(pid: int) -> bool:

@@ -55,7 +55,8 @@ def model_ref(champion: Champion) -> ModelRef:
 @dataclass(frozen=True)
 class Valued:
     """n homes as they were entered, columns (n,), and what they are worth: price, low and high
-    (n,), whole cents; confidence (n,); warnings by row."""
+    (n,), whole cents; confidence (n,); warnings by row; unknown, by input, how many name a place
+    that the model never saw."""
 
     champion: Champion
     columns: Columns
@@ -64,6 +65,7 @@ class Valued:
     high: list[float]
     confidence: list[str]
     warnings: Mapping[int, list[str]]
+    unknown: Mapping[str, int]
 
     def __len__(self) -> int:
         return len(self.price)
@@ -103,11 +105,13 @@ class Valued:
 def value(champion: Champion, columns: Columns) -> Valued:
     """What n homes are worth, as sold; columns (n,) as they were entered."""
     values = champion.model.value(as_sold(columns))
-    price, low, high = (
-        np.round(each, 2).tolist() for each in (values.price, values.low, values.high)
+    price, low, high = np.round([values.price, values.low, values.high], 2).tolist()
+    # An unknown place is always warned of; most homes have no warning, and need not be counted.
+    unknown = (
+        {name: int(rows.sum()) for name, rows in values.unknown.items()} if values.warnings else {}
     )
     confidence = values.confidence.tolist()
-    return Valued(champion, columns, price, low, high, confidence, values.warnings)
+    return Valued(champion, columns, price, low, high, confidence, values.warnings, unknown)
 
 
 def value_one(champion: Champion, listing: Property) -> Valued:
