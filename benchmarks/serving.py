@@ -5,8 +5,8 @@
 (a) the original's way: FastAPI, one uvicorn worker, a DataFrame for each request, a forest of 200
 trees of depth 20; (b) `mlflow models serve` of our model; (c) a bare BentoML echo with default
 settings; (d) a bare Starlette echo; (e) the service, with two workers. Each is alone on the machine
-with the load generator (`_load.py`) while it is measured. Exit status 1 when a figure misses its
-target.
+with the load generator (`_load.py`) while it is measured; (c) and (e), which are close, once more
+by turns. Exit status 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from realtor_model.training import Rows, train_model
 
 CONNECTIONS = (1, 16, 64)
 BATCH_ROWS = 1_000
+TURNS = 11
 FOREST_ROWS = 20_000
 ORIGINAL, MLFLOW, BENTO, STARLETTE, OURS = (
     "(a) original's way",
@@ -218,6 +219,24 @@ def measure(
     )
 
 
+def by_turns(bundle: Path, folder: Path, bodies: list[bytes], seconds: float) -> float:
+    """p50 of the service at 1 connection, over the BentoML echo's: the median of many turns.
+
+    Between one server's minutes and the next one's a machine's speed drifts by more than they
+    differ.
+    """
+    with (
+        servers(BENTO, bundle, bundle, folder / "echo") as (echo, echo_cpu),
+        servers(OURS, bundle, bundle, folder / "ours") as (ours, ours_cpu),
+    ):
+        ratios = [
+            measure(OURS, ours, bodies, 1, seconds, ours_cpu).p50
+            / measure(BENTO, echo, bodies, 1, seconds, echo_cpu).p50
+            for _ in range(TURNS)
+        ]
+    return float(np.median(ratios))
+
+
 def shap_milliseconds(bundle: Path, described: list[dict[str, Any]]) -> float:
     """What `shap.TreeExplainer` takes for one home, its features made and the explainer ready."""
     model = ValuationModel.load(bundle)
@@ -235,7 +254,9 @@ def shap_milliseconds(bundle: Path, described: list[dict[str, Any]]) -> float:
     return 1e3 * float(np.median(taken))
 
 
-def judge(runs: list[Run], batch_row: float, explain: float, tree_explainer: float) -> list[Figure]:
+def judge(
+    runs: list[Run], turns: float, batch_row: float, explain: float, tree_explainer: float
+) -> list[Figure]:
     best = {
         name: max(run.rate for run in runs if run.server == name)
         for name in (ORIGINAL, MLFLOW, BENTO, STARLETTE, OURS)
@@ -243,7 +264,7 @@ def judge(runs: list[Run], batch_row: float, explain: float, tree_explainer: flo
     at = {(run.server, run.connections): run for run in runs}
     single = at[OURS, 1].p50
     return [
-        Figure("p50 at 1 connection, over (c)'s", single / at[BENTO, 1].p50, 1.0, at_least=False),
+        Figure("p50 at 1 connection, over (c)'s, by turns", turns, 1.0, at_least=False),
         Figure("answers a second, times (a)'s", best[OURS] / best[ORIGINAL], 20.0),
         Figure("answers a second, times (b)'s", best[OURS] / best[MLFLOW], 5.0),
         Figure("answers a second, times (d)'s", best[OURS] / best[STARLETTE], 0.3),
@@ -295,8 +316,9 @@ def main() -> int:
                     at = url.removesuffix("/predict")
                     many = measure("batch", f"{at}/predict-batch", batch, 1, options.seconds, cpu)
                     reasons = measure("explain", f"{at}/explain", one, 1, options.seconds, cpu)
+        turns = by_turns(bundle, folder / "turns", one, options.seconds / 2)
         explainer = shap_milliseconds(bundle, described)
-    figures = judge(runs, many.p50 / BATCH_ROWS, reasons.p50, explainer)
+    figures = judge(runs, turns, many.p50 / BATCH_ROWS, reasons.p50, explainer)
     if options.json:
         print(json.dumps({
             "runs": [asdict(run) for run in (*runs, many, reasons)],

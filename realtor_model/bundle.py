@@ -48,6 +48,7 @@ _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
 # range that holds 68 % of prices. HouseCanary's scale: high up to 15 %, medium up to 30 %.
 CONFIDENCE_LIMITS = {"medium": 0.30, "high": 0.15}
 _GRADES = np.array(["low", *CONFIDENCE_LIMITS], object)
+_NARROWEST_FIRST = np.sort([*CONFIDENCE_LIMITS.values()])
 
 
 class BrokenBundle(Exception):
@@ -116,10 +117,10 @@ class ValuationModel:
         log_price = self.estimator.predict_log(matrix)
         (low, high), (less, more) = self.ranges.interval(matrix, log_price, (RANGE, DEVIATION))
         deviation = (np.exp(more - log_price) - np.exp(less - log_price)) / 2.0
-        grade = sum((deviation <= limit).astype(np.intp) for limit in CONFIDENCE_LIMITS.values())
+        grade = len(_NARROWEST_FIRST) - _NARROWEST_FIRST.searchsorted(deviation)
         outside = self.encoder.outside(columns)
         no_zip = at.codes["zip_code"] < 0
-        doubtful = np.logical_or.reduce([no_zip, *unknown.values()])
+        doubtful = no_zip | unknown["state"] | unknown["city"]
         if outside:
             doubtful[[row for _, row in outside]] = True
         grade -= doubtful
@@ -180,13 +181,13 @@ class ValuationModel:
         texts: dict[int, list[str]] = {}
 
         def say(rows: Mask, text: str) -> None:
-            for row in np.flatnonzero(rows).tolist():
+            for row in rows.nonzero()[0].tolist():
                 texts.setdefault(row, []).append(text)
 
         if self._saw_no_sale:
             say(columns["status"] == "sold", _NO_SALE)
         for name, mask in unknown.items():
-            for row in np.flatnonzero(mask).tolist():
+            for row in mask.nonzero()[0].tolist():
                 place = f"{name.replace('_', ' ')} {columns[name][row]}"
                 texts.setdefault(row, []).append(
                     f"{place} is not among the listings learned from: the home is valued by what "

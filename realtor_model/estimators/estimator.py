@@ -149,7 +149,7 @@ class Estimator(ABC):
 
     def _held(self, log_price: Floats) -> Floats:
         low, high = self.log_range
-        held: Floats = np.clip(log_price, low - LOG_MARGIN, high + LOG_MARGIN)
+        held: Floats = np.minimum(np.maximum(log_price, low - LOG_MARGIN), high + LOG_MARGIN)
         return held
 
     @staticmethod

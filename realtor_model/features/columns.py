@@ -11,6 +11,8 @@ from realtor_model.listing import INPUTS, NUMBERS, TEXTS, WHOLE_NUMBERS, Propert
 
 Columns = Mapping[str, NDArray[Any]]
 
+_UNDATED = np.array(["NaT"], "datetime64[D]")
+
 
 def columns_from_frame(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """The 11 inputs of a typed raw frame (as `check` makes it, or as read back from RAW).
@@ -81,5 +83,5 @@ def _with_status(columns: Columns, status: str) -> dict[str, NDArray[Any]]:
     return {
         **columns,
         "status": np.full(n, status, object),
-        "prev_sold_date": np.full(n, np.datetime64("NaT"), "datetime64[D]"),
+        "prev_sold_date": _UNDATED.repeat(n),
     }
