@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -199,3 +200,20 @@ def run_service(
     }
     with run_server(command, f"http://{host}:{port}", "/livez", folder, environment) as server:
         yield server
+
+
+def exchange(port: int, *sent: bytes) -> bytes:
+    """All that comes back before the server closes the connection.
+
+    A server that closes with something unread resets the connection instead: at whatever we
+    do next, but what it has answered until then can still be read.
+    """
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        with suppress(ConnectionResetError, BrokenPipeError):
+            for part in sent:
+                connection.sendall(part)
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                received += part
+    return received

@@ -1,44 +1,30 @@
 """What surrounds the endpoints: ids, keys, limits, CORS, and that every answer has one format."""
 
 import asyncio
-import hashlib
 import json
 import logging
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-import uvicorn
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Histogram
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from realtor_serving import connections
 from realtor_serving.edge import wrap
 from realtor_serving.gate import Limits, RouteRule
 from realtor_serving.keys import ApiKeys, is_local
 from realtor_serving.logs import JsonFormatter
-from realtor_serving.metrics import observe_all
 from realtor_serving.settings import Settings
-from tests.serving.running import HOUSE, Server, run_service, wait_for
+from tests.serving.running import HOUSE, KEY, KEY_HASH, run_service
 
-KEY = "a key that nobody guesses"
-HASH = hashlib.sha256(KEY.encode()).hexdigest()
 POST = frozenset({"POST"})
 OUTSIDE = ("10.0.0.9", 1234)
 
@@ -146,13 +132,18 @@ def test_a_fault_is_logged_with_its_request() -> None:
     [
         ({}, {}, "/read", 200),
         ({}, {}, "/write", 403),
-        ({"REALTOR_SERVICE_API_KEYS": HASH}, {}, "/write", 401),
-        ({"REALTOR_SERVICE_API_KEYS": HASH}, {"Authorization": f"Bearer {KEY}"}, "/write", 200),
-        ({"REALTOR_SERVICE_API_KEYS": HASH}, {"Authorization": f"Basic {KEY}"}, "/write", 401),
-        ({"REALTOR_SERVICE_API_KEYS": HASH}, {"Authorization": f"Bearer {HASH}"}, "/write", 401),
-        ({"REALTOR_SERVICE_API_KEYS": HASH}, {}, "/read", 200),
+        ({"REALTOR_SERVICE_API_KEYS": KEY_HASH}, {}, "/write", 401),
+        ({"REALTOR_SERVICE_API_KEYS": KEY_HASH}, {"Authorization": f"Bearer {KEY}"}, "/write", 200),
+        ({"REALTOR_SERVICE_API_KEYS": KEY_HASH}, {"Authorization": f"Basic {KEY}"}, "/write", 401),
         (
-            {"REALTOR_SERVICE_API_KEYS": HASH, "REALTOR_SERVICE_KEYS_FOR": "all"},
+            {"REALTOR_SERVICE_API_KEYS": KEY_HASH},
+            {"Authorization": f"Bearer {KEY_HASH}"},
+            "/write",
+            401,
+        ),
+        ({"REALTOR_SERVICE_API_KEYS": KEY_HASH}, {}, "/read", 200),
+        (
+            {"REALTOR_SERVICE_API_KEYS": KEY_HASH, "REALTOR_SERVICE_KEYS_FOR": "all"},
             {},
             "/read",
             401,
@@ -199,7 +190,7 @@ def test_from_another_address_a_reload_needs_a_key(bundle: Path, tmp_path: Path)
     variables = {
         "REALTOR_CHAMPION_BUNDLE": str(bundle),
         "REALTOR_SERVICE_ALLOWED_HOSTS": address,
-        "REALTOR_SERVICE_API_KEYS": HASH,
+        "REALTOR_SERVICE_API_KEYS": KEY_HASH,
     }
 
     with run_service(tmp_path, host=address, **variables) as server:
@@ -238,9 +229,11 @@ def test_local_is_what_has_both_ends_on_loopback(peer: str, server: str, local: 
 
 def test_keys_come_from_a_file_too(tmp_path: Path) -> None:
     file = tmp_path / "keys"
-    file.write_text(f"# the pipeline's\n{HASH.upper()}\n\n")
+    file.write_text(f"# the pipeline's\n{KEY_HASH.upper()}\n\n")
 
-    assert ApiKeys.read(f"@{file}") == ApiKeys.read(f" {HASH} ,") == ApiKeys(frozenset({HASH}))
+    assert (
+        ApiKeys.read(f"@{file}") == ApiKeys.read(f" {KEY_HASH} ,") == ApiKeys(frozenset({KEY_HASH}))
+    )
     assert ApiKeys.read("").hashes == frozenset()
     with pytest.raises(ValueError, match="sha256"):
         ApiKeys.read(KEY)
@@ -375,250 +368,3 @@ def test_a_pickle_is_not_read() -> None:
     headers = {"Content-Type": "application/vnd.bentoml+pickle"}
 
     assert ask(app(), "POST", "/read", headers=headers).status_code == 415
-
-
-@given(
-    st.lists(st.floats(0, 6, width=16) | st.sampled_from([0.5, 1.0, 5.0]), min_size=1, max_size=50)
-)
-def test_a_batch_is_observed_as_its_values_are(values: list[float]) -> None:
-    registries = CollectorRegistry(), CollectorRegistry()
-    one, all_ = (
-        Histogram("h", "h", buckets=[0.5, 1.0, 5.0], registry=registry) for registry in registries
-    )
-    for value in values:
-        one.observe(value)
-
-    observe_all(all_, np.array(values))
-
-    expected, found = (
-        {(each.name, *each.labels.items()): each.value for each in next(iter(r.collect())).samples}
-        for r in registries
-    )
-    expected = {key: value for key, value in expected.items() if key[0] != "h_created"}
-    assert {key: found[key] for key in expected} == pytest.approx(expected)
-
-
-@contextmanager
-def prompt_server(app: ASGIApp) -> Iterator[tuple[uvicorn.Server, int]]:
-    """A server of `app` that speaks our HTTP, and its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, http=connections.PromptProtocol, log_level="critical")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield server, listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-@pytest.fixture
-def prompt(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The port of a server that gives a head two seconds: a busy machine may keep us for one."""
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 2.0)
-    with prompt_server(INNER) as (_, port):
-        yield port
-
-
-def exchange(port: int, *sent: bytes) -> bytes:
-    """All that comes back before the server closes the connection.
-
-    A server that closes with something unread resets the connection instead: at whatever we
-    do next, but what it has answered until then can still be read.
-    """
-    received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        with suppress(ConnectionResetError, BrokenPipeError):
-            for part in sent:
-                connection.sendall(part)
-        with suppress(ConnectionResetError):
-            while part := connection.recv(65536):
-                received += part
-    return received
-
-
-GET = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-
-
-@pytest.mark.parametrize("sent", [b"", b"GET /li", GET + b"X-Slow: "])
-def test_a_head_that_does_not_come_is_given_up(prompt: int, sent: bytes) -> None:
-    assert exchange(prompt, sent).startswith(b"HTTP/1.1 408")
-
-
-def test_the_second_head_of_a_connection_must_come_too(prompt: int) -> None:
-    received = exchange(prompt, GET + b"\r\n", GET)
-
-    assert received.startswith(b"HTTP/1.1 200")
-    assert b"HTTP/1.1 408" in received
-
-
-def test_an_answer_that_is_not_taken_is_dropped_and_a_slow_reader_gets_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(connections, "TAKE_SECONDS", 2.0)
-    size = 50_000_000
-
-    async def large(request: Request) -> PlainTextResponse:
-        return PlainTextResponse("x" * size)
-
-    app = Starlette(routes=[Route("/livez", large)])
-    with prompt_server(app) as (server, port), ExitStack() as opened:
-        slow, idle = (
-            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
-            for _ in range(2)
-        )
-        for each in (slow, idle):
-            each.sendall(GET + b"\r\n")
-        received = 0
-        while received < size:
-            received += len(slow.recv(2_000_000, socket.MSG_WAITALL))
-            time.sleep(0.2)
-        slow.close()
-
-        wait_for(lambda: not server.server_state.connections, "the idle one to be dropped")
-
-
-# ---- the running service -------------------------------------------------------------------
-
-
-@pytest.mark.integration
-def test_fifty_megabytes_are_refused_unread(service: Server) -> None:
-    for path in ("/predict", "/predict-batch", "/reload-model"):
-        for content in (b" " * 50_000_000, (b" " * 1_000_000 for _ in range(50))):
-            try:
-                answer = httpx.post(f"{service.url}{path}", content=content, timeout=60)
-            except (httpx.WriteError, httpx.ReadError):
-                continue  # closed while we still sent
-            assert answer.status_code == 413
-    assert service.post("/predict", HOUSE).status_code == 200
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("depth", [1_000, 10_000, 1_000_000])
-@pytest.mark.parametrize("opening", [b"[", b'{"properties":['])
-def test_deep_json_is_refused(service: Server, depth: int, opening: bytes) -> None:
-    content = opening * depth
-
-    answer = httpx.post(f"{service.url}/predict-batch", content=content, timeout=60)
-
-    assert answer.status_code == 400 if len(content) <= 2**24 else 413
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize(
-    "path",
-    [
-        b"/../etc/passwd", b"//predict", b"/predict/", b"/predict/../model-info", b"/%2e%2e/%2e%2e",
-        b"/predict%00", b"/static_content/../../x", b"/%ff%fe", b"/predict;x=1", b"\\\\x", b"*",
-        b"http://evil.example/predict", b"/" + b"a" * 60_000, b"/\xff",
-    ],
-)  # fmt: skip
-def test_tricks_with_paths_end_in_a_refusal(service: Server, path: bytes) -> None:
-    port = int(service.url.rpartition(":")[2])
-    request = b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-
-    received = exchange(port, request)
-
-    assert received[:10] == b"HTTP/1.1 4"
-    assert service.get("/livez").status_code == 200
-
-
-@pytest.mark.integration
-def test_what_is_no_http_is_refused(service: Server) -> None:
-    port = int(service.url.rpartition(":")[2])
-    for sent in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"\r\n" * 10 + b"?" * 100):
-        assert exchange(port, sent, b"\r\n\r\n")[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 408")
-    conflicting = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n"
-    assert b"HTTP/1.1 400" in exchange(
-        port, conflicting + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-    )
-
-
-@pytest.mark.integration
-def test_a_service_that_is_told_no_host_listens_on_loopback_alone(service: Server) -> None:
-    port = int(service.url.rpartition(":")[2])
-
-    with socket.socket() as probe:
-        probe.settimeout(5)
-        assert probe.connect_ex(("127.0.0.2", port)) != 0
-
-
-@pytest.mark.integration
-def test_a_reload_through_a_proxy_needs_a_key(service: Server) -> None:
-    answer = service.post("/reload-model", {}, headers={"X-Forwarded-For": "203.0.113.7"})
-
-    assert answer.status_code == 403
-    assert "realtor_serving.keys" in answer.json()["error"]
-
-
-@pytest.mark.integration
-def test_the_document_tells_every_route_and_refusal(service: Server) -> None:
-    told = service.get("/docs.json").json()
-    offered = {
-        (each["method"].lower(), each["path"]) for each in service.get("/").json()["endpoints"]
-    }
-
-    documented = {(method, path) for path, item in told["paths"].items() for method in item}
-    assert documented == offered
-    for path, item in told["paths"].items():
-        for method, operation in item.items():
-            expected = {"400", "401", "403", "404", "405", "429", "500", "503", "504"}
-            if method == "post":
-                expected |= {"408", "413", "415"}
-            assert set(operation["responses"]) - {"200", "409"} == expected, path
-    assert told["components"]["schemas"]["Refusal"]["properties"].keys() == {"error", "detail"}
-    assert told["openapi"] == "3.1.0"
-
-
-@pytest.mark.integration
-def test_the_document_knows_each_answer_by_one_name(service: Server) -> None:
-    told = service.get("/docs.json").json()
-
-    def answer(method: str, path: str) -> dict[str, str]:
-        content = told["paths"][path][method]["responses"]["200"]["content"]
-        return content["application/json"]["schema"]
-
-    assert answer("post", "/predict") == {"$ref": "#/components/schemas/Valuation"}
-    assert answer("post", "/predict-batch") == {"$ref": "#/components/schemas/BatchValuation"}
-    assert answer("get", "/docs.json") == answer("get", "/history") == {"type": "object"}
-    assert [name for name in told["components"]["schemas"] if "Descriptor" in name] == []
-
-
-@pytest.mark.integration
-def test_what_is_in_progress_is_answered_when_the_service_ends(
-    bundle: Path, tmp_path: Path
-) -> None:
-    variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
-    body = json.dumps({"properties": [HOUSE] * 1_000}).encode()
-    half = len(body) // 2
-    with run_service(tmp_path, **variables) as service, ExitStack() as opened:
-        connections = []
-        for _ in range(3):
-            # Half of the question is there: it is in progress for as long as the test wants.
-            address = service.url.removeprefix("http://")
-            connection = opened.enter_context(closing(HTTPConnection(address, timeout=60)))
-            connection.putrequest("POST", "/predict-batch")
-            connection.putheader("Content-Type", "application/json")
-            connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body[:half])
-            connections.append(connection)
-        wait_for(lambda: _in_progress(service) == 1 + len(connections), "the batches to be taken")
-        service.process.terminate()
-        # It tells nobody that it is ending; what it has taken it answers either way.
-        time.sleep(1)
-
-        for connection in connections:
-            connection.send(body[half:])
-
-        for connection in connections:
-            answer = connection.getresponse()
-            assert answer.status == 200
-            assert json.loads(answer.read())["valued"] == 1_000
-        assert service.process.wait(timeout=60) == 0
-
-
-def _in_progress(service: Server) -> float:
-    """Requests being answered, this one too."""
-    text = service.get("/metrics").text
-    return float(text.partition("\napi_requests_in_progress ")[2].partition("\n")[0])
