@@ -1,5 +1,6 @@
 """The valuation service. Start it with `bentoml serve realtor_serving.service:ValuationService`."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -152,7 +153,9 @@ class ValuationService:
         if champion is None:
             return [no_model() for _ in listings]
         valued = valuation.value(champion, columns_from_properties(listings))
-        self._runtime.remember("/predict", valued)
+        # In the turn after the next: in the next one the answers go out, and need not wait for it.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._runtime.remember, "/predict", valued)
         return [Response(each, media_type="application/json") for each in valued.json()]
 
     @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]

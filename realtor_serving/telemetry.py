@@ -1,5 +1,6 @@
 """What is known of every request: its id, its metrics, its log line; and the headers of answers."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Collection
@@ -92,11 +93,14 @@ class Telemetry:
                 )
                 await fault(scope, receive, answer)
         finally:
-            metrics.IN_PROGRESS.dec()
-            self._observe(scope, status or CANCELLED, perf_counter() - started)
+            # The answer goes out at the end of this turn of the loop, and need not wait for it.
+            asyncio.get_running_loop().call_soon(
+                self._observe, scope, status or CANCELLED, perf_counter() - started
+            )
             REQUEST_ID.reset(token)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        metrics.IN_PROGRESS.dec()
         path, method = scope["path"], scope["method"]
         endpoint = path if path in self._durations else metrics.OTHER
         key = (endpoint, method if method in _METHODS else metrics.OTHER, status)

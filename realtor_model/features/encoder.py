@@ -133,11 +133,12 @@ class FeatureEncoder:
 
     def unknown(self, columns: Columns, at: Located) -> dict[str, NDArray[np.bool_]]:
         """For state, city and zip_code: which rows (n,) name one that training never saw."""
-        unknown = {}
-        for name in ("state", "city", "zip_code"):
-            mask = at.codes[name] < 0
-            unknown[name] = mask & pd.notna(columns[name]) if mask.any() else mask
-        return unknown
+        codes = {name: at.codes[name] for name in ("state", "city", "zip_code")}
+        # Mostly none: a sign that is in one of the codes is in all of them together.
+        somewhere = (codes["state"] | codes["city"] | codes["zip_code"]) < 0
+        if not somewhere.any():
+            return dict.fromkeys(codes, somewhere)
+        return {name: (code < 0) & pd.notna(columns[name]) for name, code in codes.items()}
 
     def wide(self, at: Located) -> NDArray[np.bool_]:
         """Which rows (n,) are placed no nearer than by their state, or by the country."""
