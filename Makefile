@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help up down status sync test lint format bench load dashboards observability-test images compose-env compose-test deploy-lint helm-test clean
+.PHONY: help up down status sync test lint docs format bench load dashboards observability-test images compose-env compose-test deploy-lint helm-test clean
 
 # uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing.
 define find_uv
@@ -42,6 +42,10 @@ lint: sync ## Check style, types and the direction of imports
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+docs: sync ## Build the docs site into build/site; fails on any warning
+	@$(find_uv); "$$uv" sync --quiet --locked --all-extras --group docs
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
 format: sync ## Format the code
 	@.venv/bin/ruff check --fix .

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from realtor_model import __version__
 from realtor_model.bundle import NoSoldHomes
 from realtor_model.features import columns_from_properties
 from realtor_model.listing import Property
@@ -47,7 +48,7 @@ from realtor_serving.settings import settings
 from realtor_serving.tables import ARROW_LIMIT, TABLES
 from realtor_serving.together import Together
 
-VERSION = "0.1.0"
+VERSION = __version__
 RELOAD_SECONDS = 110.0
 
 config = settings()

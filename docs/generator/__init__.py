@@ -1,0 +1,1 @@
+"""The pages of the docs site that are made from the code when the site is built."""
