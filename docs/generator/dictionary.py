@@ -76,7 +76,7 @@ def _contract() -> str:
         (
             f"`{name}`",
             _meaning(name),
-            f"`{RAW_SCHEMA.columns[name].dtype}`",
+            f"`{str(RAW_SCHEMA.columns[name].dtype).removesuffix('[pyarrow]')}`",
             _values(name),
             "" if RAW_SCHEMA.columns[name].nullable else "yes",
         )
