@@ -58,7 +58,7 @@ HOST = http://127.0.0.1:8080
 USERS = 16
 DURATION = 60s
 load: sync ## Load the running service and judge it (HOST=… USERS=… DURATION=…); report in build/load.html
-	@mkdir -p build; .venv/bin/locust -f realtor_serving/locustfile.py --host "$(HOST)" --headless \
+	@mkdir -p build; .venv/bin/locust -f realtor_serving/load_test/locustfile.py --host "$(HOST)" --headless \
 		-u "$(USERS)" -r "$(USERS)" -t "$(DURATION)" --only-summary --html build/load.html
 
 dashboards: sync # Grafana's dashboards, made by deploy/observability/dashboards

@@ -8,7 +8,7 @@ declare -A files=(
     [serving]="realtor_model realtor_serving"
     [ui]="realtor_ui"
     [mlflow]=""
-    [load]="realtor_serving/locustfile.py"
+    [load]="realtor_serving/load_test/locustfile.py"
 )
 changed=()
 for image in dagster serving ui mlflow load; do

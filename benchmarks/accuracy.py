@@ -27,8 +27,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks._market import AS_OF, splits_of
-from realtor_model.bundle import ValuationModel
-from realtor_model.evaluation import ratio_study, regression_metrics
+from realtor_model.evaluation.metrics import ratio_study, regression_metrics
 from realtor_model.features import (
     FEATURE_GROUPS,
     FeatureEncoder,
@@ -38,6 +37,7 @@ from realtor_model.features import (
 )
 from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, check
 from realtor_model.training import Rows, refit, train_model
+from realtor_model.valuation.valuation_model import ValuationModel
 
 Floats = NDArray[np.float64]
 

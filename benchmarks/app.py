@@ -30,9 +30,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from benchmarks._market import splits_of
 from benchmarks._servers import ROOT, free_port, running, service
 from benchmarks.serving import homes, train
-from realtor_model.bundle import ValuationModel
-from realtor_model.comparables import SoldHomes
-from realtor_model.market import MarketStatistics
+from realtor_model.valuation.bundle import load_bundle, save_bundle
+from realtor_model.valuation.comparables import SoldHomes
+from realtor_model.valuation.market_statistics import MarketStatistics
 from realtor_ui import live, upload
 from realtor_ui.client import ServiceClient
 from realtor_ui.texts import LANGUAGES, catalogue
@@ -194,11 +194,12 @@ def make_bundle(folder: Path) -> list[dict[str, Any]]:
     split = splits_of(MARKET_ROWS, 0)
     train(split, folder / "plain")
     learned = split["train"]
-    replace(
-        ValuationModel.load(folder / "plain"),
+    model = replace(
+        load_bundle(folder / "plain"),
         sold_homes=SoldHomes.of(learned.columns, learned.price),
         market=MarketStatistics.of(learned.columns, learned.price),
-    ).save(folder / "bundle")
+    )
+    save_bundle(model, folder / "bundle")
     return homes(split["test"], 5_000)
 
 

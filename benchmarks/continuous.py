@@ -24,11 +24,11 @@ from typing import Any
 import httpx
 import psycopg
 
-from realtor_assets.listings import read_listings
+from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.resources import Database
-from realtor_assets.tracking import Tracking
+from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_local.home import Home
-from realtor_model.evaluation import regression_metrics
+from realtor_model.evaluation.metrics import regression_metrics
 
 REALTOR = Path(sys.executable).with_name("realtor")
 BATCHES = 6

@@ -32,10 +32,11 @@ from benchmarks._market import AS_OF, splits_of
 from benchmarks._servers import ROOT, free_port, running, service, stop, workers
 from realtor_assets.schema import migrate
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
-from realtor_model.drift import profile
 from realtor_model.features import FeatureEncoder
 from realtor_model.listing import PRODUCTION_ALIAS, REGISTERED_MODEL
+from realtor_model.retraining.drift import profile
 from realtor_model.training import Rows, train_model
+from realtor_model.valuation.bundle import save_bundle
 
 HOME = {
     "state": "Connecticut", "city": "Hartford", "zip_code": "06114", "house_size": 1650, "bed": 3,
@@ -107,7 +108,7 @@ def bundles(folder: Path) -> list[Path]:
             },
         )
         made.append(folder / f"bundle-{rounds}")
-        model.save(made[-1])
+        save_bundle(model, made[-1])
     return made
 
 

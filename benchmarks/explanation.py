@@ -21,9 +21,9 @@ import xgboost
 
 from benchmarks._market import AS_OF, splits_of
 from realtor_model.estimators import train
+from realtor_model.estimators.tree_arrays import Trees
+from realtor_model.estimators.tree_shap import TreeShap
 from realtor_model.features import FeatureEncoder, as_sold, take
-from realtor_model.trees import Trees
-from realtor_model.treeshap import TreeShap
 
 HOMES = 100
 

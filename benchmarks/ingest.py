@@ -146,9 +146,9 @@ class Rest:
 def ingest(url: str, database: str, store: str, pipe: Connection) -> None:
     """A batch each time it is told to, as the ingest and load jobs do; for its memory, a process
     of its own."""
-    from realtor_assets.landing import pending
-    from realtor_assets.loading import load_payload
-    from realtor_assets.upstream import ListingsApi
+    from realtor_assets.raw.loading import load_payload
+    from realtor_assets.source.landing import pending
+    from realtor_assets.source.upstream_client import ListingsApi
 
     raw, objects = Database(url=database), ObjectStore(url=store)
     api = ListingsApi(url, 1, None, timeout_seconds=60, attempts=1, max_bytes=2**40)

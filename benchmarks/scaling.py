@@ -32,22 +32,24 @@ import pyarrow.parquet
 from distributed import Client, LocalCluster
 
 from benchmarks._market import AS_OF
-from realtor_assets.clean import CleanBuild
-from realtor_assets.distributed import training, valuation
+from realtor_assets.clean.clean_build import CleanBuild
 from realtor_assets.distributed.partitions import PARTITION_ROWS, Partition
 from realtor_assets.distributed.sample import SAMPLE_ROWS
-from realtor_assets.identity import SPLITS
-from realtor_assets.listings import Listings
+from realtor_assets.monitor import cluster_valuation
+from realtor_assets.monitor.valuation_files import write_valuations
+from realtor_assets.raw.raw_listings import Listings
+from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import ObjectStore
-from realtor_assets.training import Settings
-from realtor_assets.valuations import write_valuations
+from realtor_assets.train import cluster_training
+from realtor_assets.train.training_run import Settings
 from realtor_local.market import generate
-from realtor_model import drift
-from realtor_model.bundle import ValuationModel
 from realtor_model.features import FeatureEncoder, columns_from_frame, property_fold
 from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
+from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
-from realtor_serving.batch import score_file
+from realtor_model.valuation.bundle import load_bundle, save_bundle
+from realtor_model.valuation.valuation_model import ValuationModel
+from realtor_serving.offline.score_table import score_file
 
 WORKERS = 2
 SPLIT_BOUNDS = (70, 85)
@@ -185,7 +187,7 @@ def measure_training(
         for most in (SAMPLE_ROWS, SMALL_SAMPLE) if multiple == 1 else (SAMPLE_ROWS,):
             started = time.perf_counter()
             with workers(Peak()) as client:
-                trained = training.train_on_cluster(
+                trained = cluster_training.train_on_cluster(
                     client, Settings("xgboost"), BUILD, store, partitions, most
                 )
             told(f"training x{multiple}, sample {most:,}", started)
@@ -209,7 +211,9 @@ def measure_memory(
         partitions = [each for draw in draws[:multiple] for each in draw]
         peak, started = Peak(), time.perf_counter()
         with workers(peak) as client:
-            training.train_on_cluster(client, settings, BUILD, store, partitions, SMALL_SAMPLE)
+            cluster_training.train_on_cluster(
+                client, settings, BUILD, store, partitions, SMALL_SAMPLE
+            )
         told(f"{FEW_ROUNDS} rounds x{multiple}", started)
         figures.append(Figure(f"training x{multiple}: peak of a worker, MB", peak.mb))
         rows = sum(each.rows for each in partitions if each.split != "test")
@@ -225,8 +229,8 @@ def measure_valuation(
     model: ValuationModel,
     folder: Path,
 ) -> list[Figure]:
-    model.save(folder / "bundle")
-    model = ValuationModel.load(folder / "bundle")
+    save_bundle(model, folder / "bundle")
+    model = load_bundle(folder / "bundle")
     listings = whole(store, draws[0])
     started = time.perf_counter()
     write_valuations(model, listings, store, "one-machine.parquet")
@@ -243,9 +247,9 @@ def measure_valuation(
         rows, peak = sum(each.rows for each in partitions), Peak()
         with workers(peak) as client:
             # The workers' imports and their model are there before the clock starts.
-            valuation.value(client, store, partitions[:1] * WORKERS, model, "warm")
+            cluster_valuation.value(client, store, partitions[:1] * WORKERS, model, "warm")
             started = time.perf_counter()
-            valued = valuation.value(client, store, partitions, model, f"x{multiple}")
+            valued = cluster_valuation.value(client, store, partitions, model, f"x{multiple}")
             rate = rows / (time.perf_counter() - started)
         told(f"valuation x{multiple}, {rows:,} rows", started)
         peaks.append(peak.mb)
@@ -266,7 +270,7 @@ def measure_valuation(
     ]
 
 
-def differing(store: ObjectStore, valued: Sequence[valuation.Valued]) -> int:
+def differing(store: ObjectStore, valued: Sequence[cluster_valuation.Valued]) -> int:
     """Rows of the cluster's files that are not one machine's, bit for bit."""
 
     def read(key: str) -> pd.DataFrame:

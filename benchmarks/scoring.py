@@ -30,14 +30,15 @@ import pandas as pd
 import xgboost
 
 from benchmarks._market import AS_OF, splits_of
-from realtor_assets.models import mlflow_model
+from realtor_assets.train import mlflow_model
 from realtor_local.market import generate
-from realtor_model import drift
-from realtor_model.bundle import ValuationModel
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
 from realtor_model.listing import INPUTS, normalise
+from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
-from realtor_serving.batch import score_file
+from realtor_model.valuation.bundle import load_bundle, save_bundle
+from realtor_model.valuation.valuation_model import ValuationModel
+from realtor_serving.offline.score_table import score_file
 
 ROOT = Path(__file__).parents[1]
 FLOOR_ROWS, PYFUNC_ROWS, REQUESTS, ROUNDS = 300_000, 10_000, 400, 3
@@ -135,9 +136,9 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = champion(train_rows, seed)
-        model.save(folder / "bundle")
+        save_bundle(model, folder / "bundle")
         print(f"champion: {model.estimator.hyperparameters}", file=sys.stderr)
-        model = ValuationModel.load(folder / "bundle")
+        model = load_bundle(folder / "bundle")
         listings = generate(rows, seed + 1).listings
         frame = normalise(listings[listings["state"].notna()].reset_index(drop=True))
         homes = frame[list(INPUTS)]

@@ -36,11 +36,11 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import _baselines, _load
 from benchmarks._market import AS_OF, Split, splits_of
 from benchmarks._servers import ROOT, cpu_seconds, free_port, running, service
-from realtor_model.bundle import ValuationModel
-from realtor_model.drift import profile
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_properties
 from realtor_model.listing import Property
+from realtor_model.retraining.drift import profile
 from realtor_model.training import Rows, train_model
+from realtor_model.valuation.bundle import load_bundle, save_bundle
 
 CONNECTIONS = (1, 16, 64)
 BATCH_ROWS = 1_000
@@ -121,7 +121,7 @@ def train(split: Mapping[str, Split], folder: Path) -> None:
             "as_of": str(AS_OF),
         },
     )
-    model.save(folder)
+    save_bundle(model, folder)
 
 
 def train_forest(split: Split, folder: Path) -> None:
@@ -239,7 +239,7 @@ def by_turns(bundle: Path, folder: Path, bodies: list[bytes], seconds: float) ->
 
 def shap_milliseconds(bundle: Path, described: list[dict[str, Any]]) -> float:
     """What `shap.TreeExplainer` takes for one home, its features made and the explainer ready."""
-    model = ValuationModel.load(bundle)
+    model = load_bundle(bundle)
     explainer = shap.TreeExplainer(model.estimator.model)
     rows = [
         model.encoder.transform(as_sold(columns_from_properties([Property.model_validate(home)])))

@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks._market import AS_OF, splits_of
-from realtor_assets.models.mlflow_model import log_to_mlflow
-from realtor_assets.models.report import Report
-from realtor_assets.training import Settings, train_and_judge
-from realtor_model import drift
+from realtor_assets.train.mlflow_model import log_to_mlflow
+from realtor_assets.train.model_report import Report
+from realtor_assets.train.training_run import Settings, train_and_judge
 from realtor_model.estimators import CANDIDATES
 from realtor_model.features import FeatureEncoder, take
+from realtor_model.retraining import drift
 from realtor_model.training import Rows
+from realtor_model.valuation.bundle import save_bundle
 
 TRAIN_ROWS, TRAIN_SHARE = 1_700_000, 0.78
 LARGER_BUNDLES = {"random_forest": 200.0}
@@ -113,7 +114,7 @@ def measure(rows: int, seed: int) -> list[Figure]:
                 log_to_mlflow(model, report)
             seconds = time.perf_counter() - started
             bare, total = bare + fits[0], total + seconds
-            model.save(Path(folder) / "bundle")
+            save_bundle(model, Path(folder) / "bundle")
             predicted = np.log(model.predict(take(test.columns, sure)))
             error = float(np.sqrt(np.mean((predicted - np.log(test.price[sure])) ** 2)))
             print(

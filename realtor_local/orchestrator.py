@@ -18,7 +18,7 @@ from realtor_local.errors import RealtorError
 
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 POLL_SECONDS = 1.0
-# realtor_assets.raw.PROGRESS_TAG, whose import takes seconds.
+# realtor_assets.source.assets.PROGRESS_TAG, whose import takes seconds.
 PROGRESS_TAG = "realtor/progress"
 
 _REPOSITORIES = """

@@ -38,7 +38,8 @@ HEALTH_PATHS: Mapping[str, str] = {
 # Stopping goes wave by wave, the last first. Starting needs PostgreSQL first, and no more.
 WAVES: Mapping[str, int] = {"postgres": 1, "mlflow": 2, "upstream": 2}
 LAST_WAVE = 3
-# Where the pipeline publishes its history (realtor_assets.publication, which imports Dagster).
+# Where the pipeline publishes its history: `HISTORY_KEY` of
+# realtor_assets.publish.published_history, which imports Dagster.
 HISTORY_KEY = "published/history.json"
 # Servers whose workers outlive a killed parent and keep its port.
 LEAVES_WORKERS = {"mlflow", "service"}

@@ -13,9 +13,9 @@ from psycopg import sql
 from rich.console import Console
 
 from realtor_local.errors import RealtorError
-from realtor_model.bundle import BrokenBundle, ValuationModel
-from realtor_serving.batch import Source, UnusableFile, file_source, score, skipping
-from realtor_serving.cache import ChampionCache
+from realtor_model.valuation.bundle import BrokenBundle, load_bundle
+from realtor_serving.champion.champion_cache import ChampionCache
+from realtor_serving.offline.score_table import Source, UnusableFile, file_source, score, skipping
 
 URL_SCHEMES = ("postgresql://", "postgres://")
 
@@ -48,7 +48,7 @@ def score_with_champion(
     if pointer is None:
         raise RealtorError(f"There is no champion in {cache} yet: `realtor up` makes one.")
     try:
-        model = ValuationModel.load(pointer.path)
+        model = load_bundle(pointer.path)
         rows = file_source(Path(source)) if table is None else table_source(source, table)
         with console.status("valuing") as status:
             report = score(

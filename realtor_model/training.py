@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtor_model import estimators
-from realtor_model.bundle import ValuationModel
-from realtor_model.evaluation import ratio_study, regression_metrics
+from realtor_model.evaluation.metrics import ratio_study, regression_metrics
 from realtor_model.features import FeatureEncoder
-from realtor_model.intervals import Ranges
+from realtor_model.valuation.intervals import Ranges
+from realtor_model.valuation.valuation_model import ValuationModel
 
 # Part of what a training is known by: changing how models are trained, and this text, trains anew.
 TRAINING_VERSION = "4"

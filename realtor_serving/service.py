@@ -13,27 +13,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from realtor_model import __version__
-from realtor_model.bundle import NoSoldHomes
 from realtor_model.features import columns_from_properties
 from realtor_model.listing import Property
-from realtor_serving import openapi, valuation
-from realtor_serving.batches import BatchBody
-from realtor_serving.champion import Champion, NotEverywhere, RefusedModel
-from realtor_serving.edge import EdgeService
-from realtor_serving.gate import Limits, RouteRule
-from realtor_serving.pages import PAGES
-from realtor_serving.refusals import from_before, no_model
-from realtor_serving.registry import RegistryUnavailable
-from realtor_serving.requests import (
-    ComparablesBody,
-    PropertyBody,
-    json_response,
-    refuse,
-    rejection,
-    unavailable,
-)
-from realtor_serving.runtime import Runtime, in_thread
-from realtor_serving.schemas import (
+from realtor_model.valuation.valuation_model import NoSoldHomes
+from realtor_serving.champion.model_registry import RegistryUnavailable
+from realtor_serving.champion.served_champion import Champion, NotEverywhere, RefusedModel
+from realtor_serving.contract.schemas import (
     BatchValuation,
     ComparableSales,
     Endpoint,
@@ -44,9 +29,25 @@ from realtor_serving.schemas import (
     ReloadResult,
     Valuation,
 )
-from realtor_serving.settings import settings
-from realtor_serving.tables import ARROW_LIMIT, TABLES
-from realtor_serving.together import Together
+from realtor_serving.http import openapi
+from realtor_serving.http.batch_requests import BatchBody
+from realtor_serving.http.edge import EdgeService
+from realtor_serving.http.gate import Limits, RouteRule
+from realtor_serving.http.pages import PAGES
+from realtor_serving.http.refusals import from_before, no_model
+from realtor_serving.http.requests import (
+    ComparablesBody,
+    PropertyBody,
+    json_response,
+    refuse,
+    rejection,
+    unavailable,
+)
+from realtor_serving.http.table_bodies import ARROW_LIMIT, TABLES
+from realtor_serving.http.worker_runtime import Runtime, in_thread
+from realtor_serving.service_settings import settings
+from realtor_serving.valuation import answers
+from realtor_serving.valuation.micro_batcher import MicroBatcher
 
 VERSION = __version__
 RELOAD_SECONDS = 110.0
@@ -139,7 +140,7 @@ class ValuationService:
 
     def __init__(self) -> None:
         self._runtime = Runtime(config)
-        self._together = Together(self._value)
+        self._together = MicroBatcher(self._value)
         pages.state.runtime = self._runtime
 
     @bentoml.api(route="/predict", output_spec=Valuation)  # type: ignore[untyped-decorator]
@@ -153,7 +154,7 @@ class ValuationService:
         champion = self._runtime.champion
         if champion is None:
             return [no_model() for _ in listings]
-        valued = valuation.value(champion, columns_from_properties(listings))
+        valued = answers.value(champion, columns_from_properties(listings))
         # In the turn after the next: in the next one the answers go out, and need not wait for it.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._runtime.remember, "/predict", valued)
@@ -182,7 +183,7 @@ class ValuationService:
         if champion is None:
             return no_model()
         answer, valued = await in_thread(
-            self._runtime.explanations, valuation.explain, champion, listing
+            self._runtime.explanations, answers.explain, champion, listing
         )
         self._runtime.remember("/explain", valued)
         return json_response(answer)
@@ -197,7 +198,7 @@ class ValuationService:
             return no_model()
         try:
             answer, valued = await in_thread(
-                self._runtime.explanations, valuation.compare, champion, body
+                self._runtime.explanations, answers.compare, champion, body
             )
         except NoSoldHomes:
             return from_before(champion)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-import realtor_assets.settings
 import realtor_local.settings
-import realtor_serving.settings
 import realtor_ui.settings
+from realtor_assets.pipeline_settings import PipelineSettings
+from realtor_serving.service_settings import ServiceSettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,9 +35,9 @@ def test_every_direct_dependency_has_its_reason() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        realtor_assets.settings.Settings,
+        PipelineSettings,
         realtor_local.settings.Settings,
-        realtor_serving.settings.Settings,
+        ServiceSettings,
         realtor_ui.settings.Settings,
     ],
     ids=lambda settings: settings.__module__,

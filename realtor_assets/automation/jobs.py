@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from realtor_assets import batches
-from realtor_assets.raw import land_csv
-from realtor_assets.release import production
+from realtor_assets.clean import load_decisions
+from realtor_assets.release import production_model
 from realtor_assets.resources import Database
-from realtor_assets.tracking import Tracking
+from realtor_assets.resources.mlflow_tracking import Tracking
+from realtor_assets.source.assets import land_csv
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     )
 
 INGEST = dg.AssetSelection.assets("api_request_log")
-LOAD = dg.AssetSelection.groups("raw") - INGEST
-CLEAN = dg.AssetSelection.groups("clean") | dg.AssetSelection.assets(
-    "drift_report", "retrain_decision", "published_history"
+LOAD = dg.AssetSelection.groups("raw")
+CLEAN = dg.AssetSelection.groups("clean") | dg.AssetSelection.assets("published_history")
+SEARCH = dg.AssetSelection.assets("hyperparameter_search")
+SERVE = dg.AssetSelection.groups("monitor", "publish").materializable() | dg.AssetSelection.assets(
+    "production_model", "champion_change"
 )
-SERVE = dg.AssetSelection.groups("evaluation") | dg.AssetSelection.assets(
-    "production_model", "champion_change", "bento", "served_model", "published_history"
-)
-TRAIN = SERVE | dg.AssetSelection.groups("models", "release")
+TRAIN = SERVE | dg.AssetSelection.groups("train", "release") - SEARCH
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -56,7 +55,7 @@ serve = dg.define_asset_job(
 )
 search = dg.define_asset_job(
     "search",
-    dg.AssetSelection.groups("search"),
+    SEARCH,
     description="Look for better hyperparameters of one candidate. Nothing else waits for it.",
 )
 
@@ -100,11 +99,11 @@ def give_production_back(
 ) -> None:
     """Make an earlier version the Production model again."""
     try:
-        record = production.roll_back(
+        record = production_model.roll_back(
             clean_database, tracking, version=config.version, reason=config.rationale,
             approver=config.approver,
         )  # fmt: skip
-    except production.UnknownVersion as problem:
+    except production_model.UnknownVersion as problem:
         raise dg.Failure(str(problem), allow_retries=False) from problem
     context.log.info("version %s is in Production again", record.model_version)
 
@@ -115,11 +114,11 @@ def approve_version(
 ) -> None:
     """Promote a version that won its duel and waits for a person."""
     try:
-        record = production.approve(
+        record = production_model.approve(
             clean_database, tracking, config.version, rationale=config.rationale,
             approver=config.approver,
         )  # fmt: skip
-    except production.UnknownVersion as problem:
+    except production_model.UnknownVersion as problem:
         raise dg.Failure(str(problem), allow_retries=False) from problem
     context.log.info("version %s: %s", record.model_version, record.reason)
 
@@ -128,10 +127,10 @@ def approve_version(
 def admit_held_batch(config: Batch, clean_database: Database) -> None:
     """Let a batch that was held back as suspect into training."""
     try:
-        batches.admit_batch(
+        load_decisions.admit_batch(
             clean_database, config.partition, approver=config.approver, rationale=config.rationale
         )
-    except batches.NotHeld as problem:
+    except load_decisions.NotHeld as problem:
         raise dg.Failure(str(problem), allow_retries=False) from problem
 
 

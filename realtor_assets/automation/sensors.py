@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import dagster as dg
 import httpx
 
-from realtor_assets.alerts import Alert, Alerts
 from realtor_assets.automation import jobs
-from realtor_assets.automation.cycle import (
+from realtor_assets.automation.batch_cycle import (
     LONG_AGO,
     TRIES,
     WORK_TAG,
@@ -18,19 +17,21 @@ from realtor_assets.automation.cycle import (
     next_try,
     to_serve,
 )
-from realtor_assets.automation.gates import verdicts
-from realtor_assets.clean import CLEAN_TABLES
-from realtor_assets.raw import BATCHES, LOADED_TABLES
-from realtor_assets.release.serving import (
+from realtor_assets.automation.blocking_checks import verdicts
+from realtor_assets.clean.assets import CLEAN_TABLES
+from realtor_assets.pipeline_settings import settings
+from realtor_assets.publish.running_service import (
     ServiceDown,
     is_fresh,
     last_seen,
     observe,
     seen_in_words,
 )
+from realtor_assets.raw.assets import LOADED_TABLES
 from realtor_assets.resources import Database
-from realtor_assets.settings import settings
-from realtor_assets.tracking import Tracking
+from realtor_assets.resources.alerts import Alert, Alerts
+from realtor_assets.resources.mlflow_tracking import Tracking
+from realtor_assets.source.assets import BATCHES
 
 SECONDS = 10
 RUNNING = dg.DefaultSensorStatus.RUNNING

@@ -6,7 +6,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from distributed import Client
 
-from realtor_assets.settings import settings
+from realtor_assets.pipeline_settings import settings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

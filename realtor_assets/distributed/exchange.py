@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from realtor_assets.resources import ObjectStore
-from realtor_model.bundle import ValuationModel
 from realtor_model.features import EncoderTables, FeatureEncoder
+from realtor_model.valuation.bundle import load_bundle, save_bundle
+from realtor_model.valuation.valuation_model import ValuationModel
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def put_model(store: ObjectStore, folder: str, model: ValuationModel) -> None:
     """Write the bundle of `model` under the key `folder`."""
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "bundle"
-        model.save(bundle)
+        save_bundle(model, bundle)
         for path in bundle.iterdir():
             with store.create(f"{folder}/{path.name}") as file:
                 file.write(path.read_bytes())
@@ -68,4 +69,4 @@ def model_at(store_url: str, folder: str) -> ValuationModel:
     fs, path = fsspec.url_to_fs(store.url_of(folder))
     with tempfile.TemporaryDirectory() as scratch:
         fs.get(f"{path}/", f"{scratch}/bundle/", recursive=True)
-        return ValuationModel.load(Path(scratch) / "bundle")
+        return load_bundle(Path(scratch) / "bundle")

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet
 
-from realtor_assets.identity import SPLITS
-from realtor_assets.listings import Listings, listings_query
+from realtor_assets.raw.raw_listings import Listings, listings_query
+from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore
 
 # What a worker holds at a time: as listings and as features about 150 MB.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from realtor_assets.distributed.cluster import on_workers
 from realtor_assets.distributed.partitions import Partition
-from realtor_assets.listings import Listings
+from realtor_assets.raw.raw_listings import Listings
 from realtor_assets.resources import ObjectStore
 from realtor_model.features import Columns, property_fold
 

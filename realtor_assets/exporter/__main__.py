@@ -8,12 +8,12 @@ from urllib.parse import quote
 import dagster as dg
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
-from realtor_assets.exporter.batches import Batches
+from realtor_assets.exporter.batch_metrics import Batches
 from realtor_assets.exporter.collector import Sources
-from realtor_assets.exporter.models import Models
-from realtor_assets.exporter.runs import Dagster
+from realtor_assets.exporter.model_metrics import Models
+from realtor_assets.exporter.run_metrics import Dagster
+from realtor_assets.pipeline_settings import PipelineSettings, settings
 from realtor_assets.resources import Database, ObjectStore
-from realtor_assets.settings import Settings, settings
 
 # What an exporter may do to a database: read, and give up soon.
 STATEMENT_MILLISECONDS = 5_000
@@ -30,7 +30,7 @@ def reading(url: str) -> Database:
     return Database(url=f"{url}{'&' if '?' in url else '?'}options={quote(_SESSION)}")
 
 
-def sources(config: Settings, instance: dg.DagsterInstance) -> Sources:
+def sources(config: PipelineSettings, instance: dg.DagsterInstance) -> Sources:
     """Everything that is asked."""
     # The code location takes seconds to import; it alone knows all jobs and checks.
     from realtor_assets.definitions import defs

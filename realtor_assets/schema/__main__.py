@@ -1,7 +1,7 @@
 """`python -m realtor_assets.schema`: migrate RAW and CLEAN, as the roles that own them."""
 
+from realtor_assets.pipeline_settings import settings
 from realtor_assets.schema import migrate
-from realtor_assets.settings import settings
 
 
 def main() -> None:

@@ -68,7 +68,7 @@ def admit(
     Its new decision, and the training, follow by themselves. Exit codes: 0 done, 1 it is not held.
     """
     os.environ.update(context.running_platform())
-    from realtor_assets.batches import NotHeld, admit_batch
+    from realtor_assets.clean.load_decisions import NotHeld, admit_batch
     from realtor_assets.resources import Database
 
     database = Database(url=os.environ["REALTOR_CLEAN_DATABASE_URL"])
@@ -80,19 +80,19 @@ def admit(
 
 
 def _release(action: str, *version: str, approver: str, **how: str | None) -> None:
-    """Call a function of `realtor_assets.release.production`, and have the service follow."""
+    """Call a function of `realtor_assets.release.production_model`, and have the service follow."""
     console, environment = context.console(), context.running_platform()
     os.environ.update(environment)
-    from realtor_assets.release import production
+    from realtor_assets.release import production_model
     from realtor_assets.resources import Database
-    from realtor_assets.tracking import Tracking
+    from realtor_assets.resources.mlflow_tracking import Tracking
 
     database = Database(url=environment["REALTOR_CLEAN_DATABASE_URL"])
     tracking = Tracking(tracking_uri=environment["MLFLOW_TRACKING_URI"])
-    act = getattr(production, action)
+    act = getattr(production_model, action)
     try:
         record = act(database, tracking, *version, approver=approver or getuser(), **how)
-    except production.UnknownVersion as error:
+    except production_model.UnknownVersion as error:
         raise RealtorError(str(error)) from error
     if record.decision == "rejected":
         raise RealtorError(record.reason)

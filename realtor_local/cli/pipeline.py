@@ -124,9 +124,9 @@ def prune(
     """
     environment, console = context.running_platform(), context.console()
     os.environ.update(environment)
+    from realtor_assets.automation.snapshot_retention import removable_snapshots, remove
     from realtor_assets.resources import Database, ObjectStore
-    from realtor_assets.retention import removable_snapshots, remove
-    from realtor_assets.tracking import Tracking
+    from realtor_assets.resources.mlflow_tracking import Tracking
 
     store = ObjectStore(url=environment["REALTOR_STORAGE_URL"])
     found = removable_snapshots(

@@ -15,7 +15,7 @@ happen to cancel. So a far better challenger (`far_better`) is asked for a rough
 the homes that move only that they are not valued worse.
 """
 
-from realtor_model.duel.judging import duel, verdict
-from realtor_model.duel.policy import Criterion, DuelPolicy
+from realtor_model.duel.duel_policy import Criterion, DuelPolicy
+from realtor_model.duel.judgement import duel, verdict
 
 __all__ = ["Criterion", "DuelPolicy", "duel", "verdict"]

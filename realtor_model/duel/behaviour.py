@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtor_model.bundle import ValuationModel
 from realtor_model.features import Columns, as_sold, columns_from_properties, take
 from realtor_model.listing import INPUTS, TEXTS, Property
+from realtor_model.valuation.valuation_model import ValuationModel
 
 Floats = NDArray[np.float64]
 

@@ -1,6 +1,5 @@
 """The candidates: four regressors of log price, and how a fitted one is kept without pickle."""
 
-from realtor_model.estimators.booster import boosting_parameters, of_booster, with_gaps
 from realtor_model.estimators.candidates import (
     CANDIDATES,
     THIN_ROWS,
@@ -11,7 +10,8 @@ from realtor_model.estimators.candidates import (
     train,
 )
 from realtor_model.estimators.estimator import LOG_MARGIN, Estimator
-from realtor_model.estimators.scikit import TRUSTED_TYPES
+from realtor_model.estimators.scikit_estimators import TRUSTED_TYPES
+from realtor_model.estimators.xgboost_estimator import boosting_parameters, of_booster, with_gaps
 
 __all__ = [
     "CANDIDATES",

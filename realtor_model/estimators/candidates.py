@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from realtor_model.estimators.booster import XGBoost
 from realtor_model.estimators.estimator import Estimator, Floats, Matrix, TrainRows
-from realtor_model.estimators.scikit import Forest, HistogramBoosting, Linear
+from realtor_model.estimators.scikit_estimators import Forest, HistogramBoosting, Linear
+from realtor_model.estimators.xgboost_estimator import XGBoost
 from realtor_model.features import FEATURE_NAMES
 
 THIN_ROWS = 100_000

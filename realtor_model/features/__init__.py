@@ -1,16 +1,8 @@
 """The one path from a listing's columns to the model's matrix: training, HTTP and batch."""
 
-from realtor_model.features.columns import (
-    Columns,
-    as_asked,
-    as_sold,
-    columns_from_frame,
-    columns_from_properties,
-    properties_from_columns,
-    take,
-)
 from realtor_model.features.encoder import FeatureEncoder
-from realtor_model.features.names import (
+from realtor_model.features.encoder_state import EncoderTables
+from realtor_model.features.feature_names import (
     FEATURE_GROUPS,
     FEATURE_NAMES,
     FEATURE_VERSION,
@@ -19,9 +11,17 @@ from realtor_model.features.names import (
     MONOTONE,
     features_without,
 )
-from realtor_model.features.numbers import MEASURES
+from realtor_model.features.input_columns import (
+    Columns,
+    as_asked,
+    as_sold,
+    columns_from_frame,
+    columns_from_properties,
+    properties_from_columns,
+    take,
+)
+from realtor_model.features.measures import MEASURES
 from realtor_model.features.places import LEVELS, property_fold
-from realtor_model.features.state import EncoderTables
 
 __all__ = [
     "FEATURE_GROUPS",

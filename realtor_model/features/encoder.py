@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.features.columns import Columns, take
-from realtor_model.features.context import CONTEXT, place_context
-from realtor_model.features.means import Fitting, Means, targets_of
-from realtor_model.features.names import NEIGHBOURS, features_without
-from realtor_model.features.numbers import MEASURES, Numbers
+from realtor_model.features.encoder_state import EncoderState, EncoderTables
+from realtor_model.features.feature_names import NEIGHBOURS, features_without
+from realtor_model.features.input_columns import Columns, take
+from realtor_model.features.measures import MEASURES, Numbers
+from realtor_model.features.place_context import CONTEXT, place_context
 from realtor_model.features.places import LEVELS, Located, Places, locate, property_fold
-from realtor_model.features.state import EncoderState, EncoderTables
+from realtor_model.features.price_levels import Fitting, Means, targets_of
 
 Floats = NDArray[np.float64]
 

@@ -4,7 +4,6 @@ Two readers share one set of parsers and ranges: `check` reads whole batches as 
 them, `Property` reads the one home that a person asks about.
 """
 
-from realtor_model.listing.batch import RAW_SCHEMA, SchemaChanged, check, normalise
 from realtor_model.listing.contract import (
     COLUMNS,
     EXAMPLE_HOME,
@@ -23,8 +22,9 @@ from realtor_model.listing.contract import (
     WHOLE_NUMBERS,
     WHOLE_TOLERANCE,
 )
-from realtor_model.listing.home import Property, without_frames
-from realtor_model.listing.values import parse_text
+from realtor_model.listing.parsing import parse_text
+from realtor_model.listing.property import Property, without_frames
+from realtor_model.listing.received_batch import RAW_SCHEMA, SchemaChanged, check, normalise
 
 __all__ = [
     "COLUMNS",

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 import zstandard
 
-from realtor_assets.landing import LandedPayload, measure, partition_key, register
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
+from realtor_assets.source.landing import LandedPayload, measure, partition_key, register
 from tests import servers
 
 Listing = dict[str, Any]

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from realtor_assets import checks, raw
+from realtor_assets.raw import checks
+from realtor_assets.raw.assets import landed_payloads, load_batch, pending_partitions
 from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.source.assets import api_request_log, listings_api
 
-INGEST = [raw.listings_api, raw.api_request_log]
-LOAD = [raw.landed_payloads, raw.load_batch]
+INGEST = [listings_api, api_request_log]
+LOAD = [landed_payloads, load_batch]
 CHECKS = [checks.every_row_is_somewhere, checks.no_batch_is_missing]
 
 # One text for all that RAW holds, but for what differs from load to load.
@@ -58,14 +60,14 @@ class Ingestion:
         )
 
     def load_pending(self) -> list[dg.ExecuteInProcessResult]:
-        return [self.load(partition) for partition in raw.pending_partitions(self.database)]
+        return [self.load(partition) for partition in pending_partitions(self.database)]
 
     def until_the_end(self) -> None:
         """Ingest and load until there is no more data, and nothing waits to be loaded."""
         for _ in range(40):
             landed = self.ingest()
             self.load_pending()
-            if landed is None and not raw.pending_partitions(self.database):
+            if landed is None and not pending_partitions(self.database):
                 return
         raise AssertionError("the data has no end")
 

@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from realtor_assets.raw import pending_partitions
+from realtor_assets.pipeline_settings import settings
+from realtor_assets.raw.assets import pending_partitions
 from realtor_assets.schema import migrate
-from realtor_assets.settings import settings
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
 from tests.servers import mlflow_server
 

@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from realtor_assets.clean import CLEAN_TABLES, required_build
-from realtor_assets.listings import read_listings
-from realtor_assets.publication import HISTORY_KEY
-from realtor_assets.release import history
-from realtor_assets.release.duel import CRITERIA
-from realtor_assets.release.history import PromotionRecord
-from realtor_assets.release.production import promote
+from realtor_assets.clean.assets import CLEAN_TABLES
+from realtor_assets.clean.clean_build import required_build
+from realtor_assets.publish.published_history import HISTORY_KEY
+from realtor_assets.raw.raw_listings import read_listings
+from realtor_assets.release import release_records
+from realtor_assets.release.production_model import promote
+from realtor_assets.release.promotion_decision import CRITERIA
+from realtor_assets.release.release_records import PromotionRecord
 from realtor_assets.resources import Database, ObjectStore
-from realtor_assets.tracking import Tracking
+from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_model.features import as_sold, columns_from_frame
 from tests.assets.lineage import TRAIN, Lineage, lineage_on
 from tests.servers import Upstream
@@ -279,7 +280,7 @@ def test_the_history_is_published_for_whoever_shows_it(lineage: Lineage) -> None
 
     clean: Database = lineage.resources["clean_database"]
     with clean.transaction() as connection:
-        moves = history.releases(connection)
+        moves = release_records.releases(connection)
     assert told["champion"] == moves[-1].model_version
     assert [batch["name"] for batch in told["batches"]][:2] == ["0", "1"]
     first, second = told["batches"][:2]

@@ -39,18 +39,18 @@ from deploy.observability.dashboards.files import documents
 from realtor_assets.exporter.__main__ import reading
 from realtor_assets.exporter.collector import Sources
 from realtor_assets.exporter.families import gauge
-from realtor_assets.exporter.models import Models
-from realtor_assets.exporter.runs import Dagster
-from realtor_assets.loading import load_payload
-from realtor_assets.publication import HISTORY_KEY
-from realtor_assets.release.history import PromotionRecord, begin_release, finish_release
+from realtor_assets.exporter.model_metrics import Models
+from realtor_assets.exporter.run_metrics import Dagster
+from realtor_assets.publish.published_history import HISTORY_KEY
+from realtor_assets.raw.loading import load_payload
+from realtor_assets.release.release_records import PromotionRecord, begin_release, finish_release
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_local.ports import free_port
-from realtor_serving import metrics
-from realtor_serving.edge import wrap
-from realtor_serving.gate import RouteRule
-from realtor_serving.settings import Settings
+from realtor_serving.http import service_metrics
+from realtor_serving.http.edge import wrap
+from realtor_serving.http.gate import RouteRule
+from realtor_serving.service_settings import ServiceSettings
 from tests.assets.conftest import land, listing
 from tests.conftest import empty_databases
 from tests.servers import listening, running
@@ -118,7 +118,7 @@ def test_names_are_found_in_promql() -> None:
 
 def test_every_metric_that_is_asked_for_exists(exported: Told) -> None:
     recorded = {rule["record"] for rule in queries.rules() if "record" in rule}
-    known = recorded | declared(metrics) | exported.keys() | PROMETHEUS_OWN
+    known = recorded | declared(service_metrics) | exported.keys() | PROMETHEUS_OWN
     asked = [each.expr for each in queries.of_dashboards()]
     asked += [rule["expr"] for rule in queries.rules()]
 
@@ -232,7 +232,7 @@ def test_prometheus_has_a_key_and_sees_the_first_failure(tmp_path: Path) -> None
         pytest.skip("prometheus is not on PATH (Debian: prometheus)")
     key = tmp_path / "key"
     key.write_text("a key of Prometheus'")
-    settings = Settings.model_validate(
+    settings = ServiceSettings.model_validate(
         {
             "REALTOR_SERVICE_KEYS_FOR": "all",
             "REALTOR_SERVICE_TRUST_LOOPBACK": "false",
@@ -265,7 +265,7 @@ def test_prometheus_has_a_key_and_sees_the_first_failure(tmp_path: Path) -> None
 
 
 async def _latest(request: Request) -> Response:
-    return PlainTextResponse(metrics.latest())
+    return PlainTextResponse(service_metrics.latest())
 
 
 async def _fails(request: Request) -> Response:

@@ -58,9 +58,9 @@ def test_the_linters_find_nothing(command: list[str]) -> None:
     ("file", "images"),
     [
         ("realtor_ui/app.py", {"ui"}),
-        ("realtor_serving/gate.py", {"dagster", "serving"}),
-        ("realtor_serving/locustfile.py", {"dagster", "serving", "load"}),
-        ("realtor_model/bundle.py", {"dagster", "serving"}),
+        ("realtor_serving/http/gate.py", {"dagster", "serving"}),
+        ("realtor_serving/load_test/locustfile.py", {"dagster", "serving", "load"}),
+        ("realtor_model/valuation/bundle.py", {"dagster", "serving"}),
         # Backups, and the stand-in upstream.
         ("realtor_local/backup.py", {"dagster"}),
         ("uv.lock", IMAGES),

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 
-from realtor_assets.tracking import Tracking
+from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.ui import paths
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from realtor_assets.batches import admit_batch
+from realtor_assets.clean.load_decisions import admit_batch
 from realtor_assets.resources import Database
 from realtor_assets.schema import migrate
 from realtor_local.history import Rows, read_history, tell_news

@@ -14,10 +14,11 @@ from realtor_assets.resources import Database
 from realtor_local.cli import app
 from realtor_local.errors import RealtorError
 from realtor_local.scoring import score_with_champion, table_source
-from realtor_model.bundle import ValuationModel
-from realtor_serving.batch import UnusableFile, score
-from realtor_serving.champion import ChampionCache, Pointer
-from realtor_serving.registry import Release
+from realtor_model.valuation.bundle import save_bundle
+from realtor_model.valuation.valuation_model import ValuationModel
+from realtor_serving.champion.model_registry import Release
+from realtor_serving.champion.served_champion import ChampionCache, Pointer
+from realtor_serving.offline.score_table import UnusableFile, score
 from tests.serving.running import make_model
 
 TABLE = """
@@ -49,7 +50,7 @@ def database(databases: Callable[[], Database]) -> Database:
 @pytest.fixture
 def cache(champion: ValuationModel, tmp_path: Path) -> Path:
     cache = ChampionCache(tmp_path / "champion")
-    champion.save(cache.folder / "7-run")
+    save_bundle(champion, cache.folder / "7-run")
     cache.point_at(Pointer(Release("7", "run"), cache.folder / "7-run", datetime.now(UTC)))
     return cache.folder
 

@@ -13,15 +13,15 @@ from threadpoolctl import threadpool_limits
 
 from realtor_local.market import generate
 from realtor_local.upstream.listings import cut
-from realtor_model import drift
-from realtor_model.bundle import ValuationModel
-from realtor_model.comparables import SoldHomes
 from realtor_model.estimators import CANDIDATES
-from realtor_model.evaluation import regression_metrics
+from realtor_model.evaluation.metrics import regression_metrics
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
 from realtor_model.listing import COLUMNS, VALUATION_PRICE_RANGE, check
-from realtor_model.market import MarketStatistics
+from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
+from realtor_model.valuation.comparables import SoldHomes
+from realtor_model.valuation.market_statistics import MarketStatistics
+from realtor_model.valuation.valuation_model import ValuationModel
 
 AS_OF = np.datetime64("2022-05-06")
 # Enough of each candidate to have its shape, trained in a second.

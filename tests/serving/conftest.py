@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from realtor_model.bundle import ValuationModel
+from realtor_model.valuation.bundle import save_bundle
+from realtor_model.valuation.valuation_model import ValuationModel
 from tests.serving.running import Server, make_model, run_service
 
 
@@ -17,7 +18,7 @@ def model() -> ValuationModel:
 @pytest.fixture(scope="session")
 def bundle(model: ValuationModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "bundle"
-    model.save(path)
+    save_bundle(model, path)
     return path
 
 

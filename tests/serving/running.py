@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 
 from realtor_local.ports import LOOPBACK, free_port
-from realtor_model.bundle import ValuationModel
-from realtor_model.comparables import SoldHomes
-from realtor_model.drift import profile
-from realtor_model.evaluation import ratio_study
+from realtor_model.evaluation.metrics import ratio_study
 from realtor_model.features import FeatureEncoder, columns_from_frame
 from realtor_model.listing import COLUMNS, normalise
-from realtor_model.market import MarketStatistics
+from realtor_model.retraining.drift import profile
 from realtor_model.training import Rows, train_model
+from realtor_model.valuation.comparables import SoldHomes
+from realtor_model.valuation.market_statistics import MarketStatistics
+from realtor_model.valuation.valuation_model import ValuationModel
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90

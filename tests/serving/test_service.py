@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from realtor_model.bundle import ValuationModel
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import INPUTS, RANGES, Property
-from realtor_serving.metrics import FAILURES
+from realtor_model.valuation.valuation_model import ValuationModel
+from realtor_serving.http.service_metrics import FAILURES
 from tests.serving.running import HOUSE, Server
 
 pytestmark = [pytest.mark.integration]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import streamlit as st
 
+from realtor_model.valuation.bundle import save_bundle
 from realtor_ui import asking
 from realtor_ui.settings import settings
 from tests.serving.running import Server, make_model, run_service
@@ -101,7 +102,7 @@ def history() -> dict[str, Any]:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The service with one worker, a small model and a published history."""
     folder = tmp_path_factory.mktemp("ui")
-    make_model().save(folder / "bundle")
+    save_bundle(make_model(), folder / "bundle")
     published = folder / "history.json"
     published.write_text(json.dumps(history()))
     with run_service(
@@ -116,7 +117,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A small model in a folder of the test's own."""
-    make_model().save(tmp_path / "bundle")
+    save_bundle(make_model(), tmp_path / "bundle")
     return tmp_path / "bundle"
 
 

@@ -10,7 +10,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from realtor_local.ports import free_port
-from realtor_model.market import LATER, MarketStatistics
+from realtor_model.valuation.bundle import save_bundle
+from realtor_model.valuation.market_statistics import LATER, MarketStatistics
 from realtor_ui import asking
 from realtor_ui.settings import settings
 from realtor_ui.texts import LANGUAGES, catalogue
@@ -293,7 +294,7 @@ def test_a_market_from_before_sizes_were_kept_shows_its_prices(
     model = make_model()
     assert model.market is not None
     table = model.market.table.assign(**dict.fromkeys(LATER, np.nan))
-    replace(model, market=MarketStatistics.from_frame(table)).save(tmp_path / "bundle")
+    save_bundle(replace(model, market=MarketStatistics.from_frame(table)), tmp_path / "bundle")
     with run_service(
         tmp_path, REALTOR_CHAMPION_BUNDLE=str(tmp_path / "bundle"), REALTOR_SERVICE_WORKERS="1"
     ) as older:

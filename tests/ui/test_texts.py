@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtor_assets.release.duel import CRITERIA
+from realtor_assets.release.promotion_decision import CRITERIA
 from realtor_model.estimators import CANDIDATES
 from realtor_model.features import FeatureEncoder
 from realtor_model.listing import INPUTS, STATUSES

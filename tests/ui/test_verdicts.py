@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from realtor_assets.release.duel import CRITERIA
+from realtor_assets.release.promotion_decision import CRITERIA
 from realtor_model.duel import DuelPolicy, duel, verdict
 from realtor_model.features import columns_from_frame
-from realtor_model.retraining import Evidence, RetrainDecision, RetrainPolicy
+from realtor_model.retraining.retrain_policy import Evidence, RetrainDecision, RetrainPolicy
 from realtor_ui import answers, verdicts
 from realtor_ui.texts import LANGUAGES, Texts, catalogue
 from tests.serving.running import listings, make_model

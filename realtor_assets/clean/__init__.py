@@ -1,0 +1,1 @@
+"""CLEAN: each batch is measured for drift and decided on; then features are built from RAW."""

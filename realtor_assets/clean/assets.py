@@ -1,0 +1,114 @@
+"""RAW → CLEAN: the encoding maps and the three feature tables, built together."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import dagster as dg
+import psycopg
+
+from realtor_assets.clean.clean_build import MAPS, SNAPSHOTS, current_build, source_of, write_build
+from realtor_assets.clean.column_lineage import column_lineage
+from realtor_assets.clean.load_decisions import decided_loads
+from realtor_assets.metadata import OWNERS
+from realtor_assets.metadata.table_schema import describe
+from realtor_assets.raw.raw_listings import read_listings
+from realtor_assets.raw.row_identity import SPLITS
+from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.schema import require_current
+from realtor_model.features import FEATURE_VERSION
+
+CLEAN_TABLES = {
+    "encoding_mappings": (
+        ["raw_train", "retrain_decision"],
+        "The encoder's category maps, fitted on the train split: code, listings, and the shrunken "
+        "log price (per square foot) of every state, zip, city and broker.",
+    ),
+    "preprocessing_statistics": (
+        ["raw_train", "retrain_decision"],
+        "The encoder's numbers: medians, modes, means, standard deviations, the reference date.",
+    ),
+    "zip_context": (
+        ["raw_train", "retrain_decision"],
+        "Of every zip, its first three digits, city and state: coordinates, census context "
+        "(American Community Survey 2018-2022), and what neighbours ask per square foot.",
+    ),
+    "clean_train": (
+        ["raw_train", *MAPS],
+        "Features of the train split; target statistics are out-of-fold, so no row sees its own "
+        "price.",
+    ),
+    "clean_validation": (["raw_validation", *MAPS], "Features of the validation split."),
+    "clean_test": (["raw_test", *MAPS], "Features of the test split."),
+}
+
+
+@dg.multi_asset(
+    name="build_clean_tables",
+    pool="pipeline",
+    specs=[
+        dg.AssetSpec(
+            name,
+            group_name="clean",
+            kinds={"postgres", "table"},
+            owners=OWNERS,
+            deps=deps,
+            description=description,
+            code_version=FEATURE_VERSION,
+        )
+        for name, (deps, description) in CLEAN_TABLES.items()
+    ],
+)
+def build_clean_tables(
+    context: dg.AssetExecutionContext,
+    store: ObjectStore,
+    raw_database: Database,
+    clean_database: Database,
+) -> Iterator[dg.MaterializeResult[None]]:
+    with clean_database.transaction() as connection:
+        require_current(connection, "clean")
+        last = current_build(connection)
+        decided = decided_loads(connection)
+    with raw_database.transaction() as connection:
+        source = source_of(connection, decided)
+    kept = last is not None and (last.data_version, last.loads) == (
+        source.data_version,
+        source.loads,
+    )
+    if kept and all(store.exists(source.snapshot_key(table)) for table in SNAPSHOTS):
+        context.log.info("nothing new in RAW since build %s: kept as it is", source.data_version)
+    else:
+        splits = {split: read_listings(raw_database, split, loads=source.loads) for split in SPLITS}
+        counts = {split: len(rows) for split, rows in splits.items()}
+        if min(counts.values()) == 0:
+            raise dg.Failure(
+                f"too few listings for a train, validation and test split: {counts}; "
+                "ingest a batch first",
+                allow_retries=False,
+            )
+        build = replace(
+            source,
+            rows_train=counts["train"],
+            rows_validation=counts["validation"],
+            rows_test=counts["test"],
+        )
+        write_build(build, splits, store, clean_database)
+    with clean_database.transaction() as connection:
+        for name in CLEAN_TABLES:
+            yield dg.MaterializeResult(
+                asset_key=name,
+                data_version=dg.DataVersion(source.data_version),
+                metadata=_described(connection, name)
+                | {
+                    "batches": str(source.batches),
+                    "as_of": str(source.as_of),
+                    "outside_domain": source.outside_domain,
+                },
+            )
+
+
+def _described(connection: psycopg.Connection, table: str) -> dict[str, dg.MetadataValue]:
+    told = describe(connection, table)
+    schema = told["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
+    lineage = column_lineage(table, [column.name for column in schema.columns])
+    return told | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}

@@ -1,0 +1,119 @@
+"""What became of every load of a batch: decided, held, admitted. RAW and CLEAN know it together."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import class_row
+
+from realtor_assets.resources import Database
+from realtor_assets.schema import require_current
+from realtor_assets.source.landing import FILES
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load of a batch, as `ingestion_summary` knows it.
+
+    inserted, to_learn_from: rows it brought to RAW, and to its train and validation split.
+    """
+
+    load_id: int
+    partition_key: str
+    group_number: int
+    batch_number: int | None
+    state: str
+    error: str | None
+    received: int
+    inserted: int
+    to_learn_from: int
+    loaded_at: dt.datetime
+
+    @property
+    def name(self) -> str:
+        """What people call the batch: the upstream's number, or the partition of a file."""
+        upstream = self.group_number != FILES and self.batch_number is not None
+        return str(self.batch_number) if upstream else self.partition_key
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided of a load last; `admitted`: after a person had admitted the batch."""
+
+    decision_id: int
+    load_id: int
+    partition_key: str
+    decision: str
+    admitted: bool
+
+
+def all_loads(raw: psycopg.Connection) -> list[Load]:
+    """Every load there was, in order of loading."""
+    with raw.cursor(row_factory=class_row(Load)) as cursor:
+        return cursor.execute(
+            "SELECT load_id, partition_key, group_number, batch_number, state, error, received,"
+            " loaded_at,"
+            " inserted_train + inserted_validation + inserted_test AS inserted,"
+            " inserted_train + inserted_validation AS to_learn_from"
+            " FROM ingestion_summary ORDER BY load_id"
+        ).fetchall()
+
+
+def decisions(clean: psycopg.Connection) -> dict[int, Decided]:
+    """The last decision of each load that has one."""
+    with clean.cursor(row_factory=class_row(Decided)) as cursor:
+        found = cursor.execute(
+            "SELECT decision_id, load_id, partition_key, decision, admitted FROM retrain_decisions"
+            " WHERE load_id IS NOT NULL ORDER BY decision_id"
+        ).fetchall()
+    return {each.load_id: each for each in found}
+
+
+def admitted_loads(clean: psycopg.Connection) -> set[int]:
+    """The loads that were held, and that a person has admitted."""
+    return {int(load) for (load,) in clean.execute("SELECT load_id FROM batch_admissions")}
+
+
+def held_loads(clean: psycopg.Connection) -> set[int]:
+    """The loads that are kept out of the clean tables until a person admits them."""
+    held = {load for load, each in decisions(clean).items() if each.decision == "hold"}
+    return held - admitted_loads(clean)
+
+
+def decided_loads(clean: psycopg.Connection) -> set[int]:
+    """The loads that may be learned from: decided on, and not held."""
+    return {load for load, each in decisions(clean).items() if each.decision != "hold"}
+
+
+def undecided(raw: psycopg.Connection, clean: psycopg.Connection) -> list[Load]:
+    """The loads that wait for a decision, in order of loading."""
+    decided, admitted = decisions(clean), admitted_loads(clean)
+
+    def waits(load: Load) -> bool:
+        last = decided.get(load.load_id)
+        return last is None or (last.decision == "hold" and load.load_id in admitted)
+
+    return [load for load in all_loads(raw) if waits(load)]
+
+
+class NotHeld(Exception):
+    """A batch that nobody has to admit."""
+
+
+def admit_batch(database: Database, partition: str, *, approver: str, rationale: str) -> None:
+    """Let a held batch into training. Raises `NotHeld`."""
+    with database.transaction() as connection:
+        require_current(connection, "clean")
+        held = held_loads(connection)
+        found = [
+            each.load_id
+            for each in decisions(connection).values()
+            if each.partition_key == partition and each.load_id in held
+        ]
+        if not found:
+            raise NotHeld(f"{partition} is not held: there is nothing to admit")
+        for load_id in found:
+            connection.execute(
+                "INSERT INTO batch_admissions (load_id, approver, rationale) VALUES (%s, %s, %s)",
+                [load_id, approver, rationale],
+            )

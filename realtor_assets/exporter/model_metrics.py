@@ -1,0 +1,70 @@
+"""The newest versions as the published history tells of them: no need to ask MLflow."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+
+from realtor_assets.exporter.families import gauge
+from realtor_assets.publish.published_history import HISTORY_KEY
+from realtor_assets.resources import ObjectStore
+
+NEWEST = 8
+
+
+class Models:
+    """Reads the published history in the object store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def __call__(self) -> Iterator[Metric]:
+        """One document. Nothing before the first is published."""
+        try:
+            with self._store.open(HISTORY_KEY) as file:
+                told: dict[str, Any] = json.load(file)
+        except FileNotFoundError:
+            return
+        newest = told["versions"][-NEWEST:]
+        versions = newest + [
+            each
+            for each in told["versions"]
+            if each["version"] == told["champion"] and each not in newest
+        ]
+        yield gauge(
+            "realtor_history_published_timestamp_seconds",
+            "When the history that the app shows was published.",
+            (),
+            [((), dt.datetime.fromisoformat(told["published_at"]))],
+        )
+        yield gauge(
+            "realtor_model_trained_timestamp_seconds",
+            "When a version was trained, of which candidate; its stage when this was published.",
+            ("version", "candidate", "stage"),
+            [
+                (
+                    (each["version"], each["candidate"] or "", each["stage"]),
+                    dt.datetime.fromisoformat(each["trained_at"]),
+                )
+                for each in versions
+            ],
+        )
+        yield gauge(
+            "realtor_model_train_rows",
+            "Rows that a version was trained on.",
+            ("version",),
+            [((each["version"],), each["train_rows"]) for each in versions],
+        )
+        yield gauge(
+            "realtor_model_test_figure",
+            "Figures of a version on the test split when it was judged; versions were judged on "
+            "different splits: who is better, the duel says.",
+            ("version", "figure"),
+            [
+                ((each["version"], name), value)
+                for each in versions
+                for name, value in each["test"].items()
+            ],
+        )

@@ -1,0 +1,1 @@
+"""How good the Production model is, and how it values the newest batch."""

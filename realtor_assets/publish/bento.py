@@ -1,0 +1,58 @@
+"""The Production model packaged with the service as a bento."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import dagster as dg
+
+from realtor_assets.metadata import OWNERS
+from realtor_assets.publish.withdrawal import withdrawn
+from realtor_assets.resources import Database
+from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT, Tracking
+from realtor_model.valuation.bundle import BrokenBundle, save_bundle
+
+
+@dg.asset(
+    group_name="publish",
+    kinds={"bentoml"},
+    owners=OWNERS,
+    deps=["production_model"],
+    pool="pipeline",
+    description="The Production model packaged with the service: a bento that values homes with "
+    "no registry, database or network. A version whose bundle is broken is rolled back.",
+)
+def bento(clean_database: Database, tracking: Tracking) -> dg.MaterializeResult[None]:
+    champion = tracking.production()
+    version = str(champion.version)
+    try:
+        model = tracking.load_bundle(champion)
+    except BrokenBundle as problem:
+        reason = f"The bundle of version {version} is broken: {problem}"
+        raise withdrawn(clean_database, tracking, version, reason) from problem
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / BUNDLE_ARTIFACT
+        save_bundle(model, bundle)
+        # A process of its own: packaging belongs to the serving package, which assets don't import.
+        packaged = subprocess.run(  # noqa: S603
+            [
+                sys.executable, "-m", "realtor_serving.packaging.bento_packager", str(bundle),
+                "--version", version, "--run-id", champion.run_id or "",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+    if packaged.returncode != 0:
+        raise dg.Failure(f"the bento could not be built:\n{packaged.stderr[-4000:]}")
+    built = json.loads(packaged.stdout.splitlines()[-1])
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(version),
+        metadata={
+            "tag": str(built["tag"]),
+            "path": dg.MetadataValue.path(str(built["path"])),
+            "model_version": version,
+        },
+    )

@@ -1,0 +1,91 @@
+"""Asset checks of the running service: same values, right version, seen lately."""
+
+import dagster as dg
+import httpx
+import numpy as np
+
+from realtor_assets.pipeline_settings import settings
+from realtor_assets.publish.running_service import (
+    FRESH_FOR,
+    ServiceDown,
+    is_fresh,
+    last_seen,
+    observe,
+    seen_in_words,
+)
+from realtor_assets.raw.raw_listings import plain, read_listings
+from realtor_assets.resources import Database
+from realtor_assets.resources.mlflow_tracking import Tracking
+from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.listing import (
+    INPUTS,
+    Property,
+)
+
+PARITY_ROWS = 50
+
+
+PARITY_DOLLARS = 0.01
+
+
+@dg.asset_check(
+    asset="served_model",
+    description="The service values test listings over HTTP as the Production model does offline.",
+)
+def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.AssetCheckResult:
+    model = tracking.load_bundle(tracking.production())
+    frame = read_listings(raw_database, "test").frame
+    # The service asks for a size; RAW also holds listings without one.
+    sized = frame[["house_size", "acre_lot", "bed"]].notna().any(axis=1)
+    rows = frame[sized].head(PARITY_ROWS)
+    records = [
+        {name: plain(value) for name, value in record.items() if name in INPUTS}
+        for record in rows.to_dict("records")
+    ]
+    answer = httpx.post(
+        f"{settings().service_url.rstrip('/')}/predict-batch",
+        json={"properties": records},
+        headers=settings().service_headers,
+        timeout=60,
+    ).raise_for_status()
+    results = answer.json()["results"]
+    served = np.array(
+        [item["valuation"]["price"] if item["valuation"] else np.nan for item in results]
+    )
+    columns = columns_from_properties([Property.model_validate(record) for record in records])
+    offline = model.value(as_sold(columns)).price
+    worst = float(np.max(np.abs(served - offline)))
+    return dg.AssetCheckResult(
+        passed=bool(worst <= PARITY_DOLLARS),
+        metadata={"rows": len(records), "largest_difference_dollars": worst},
+    )
+
+
+@dg.asset_check(
+    asset="served_model",
+    description="The service, asked now, serves the Production model.",
+)
+def serves_production(tracking: Tracking) -> dg.AssetCheckResult:
+    champion = tracking.production_version()
+    try:
+        served = str(observe(settings().service_url.rstrip("/"))["version"])
+    except ServiceDown as problem:
+        return dg.AssetCheckResult(passed=False, description=f"It does not answer: {problem}")
+    return dg.AssetCheckResult(
+        passed=served == champion,
+        metadata={"served": served, "production": champion or "none"},
+    )
+
+
+@dg.asset_check(
+    asset="served_model",
+    description="The service was seen to answer within the last "
+    f"{FRESH_FOR.total_seconds() / 60:.0f} minutes. The sensor observe_service looks every minute, "
+    "and evaluates this check when its outcome changes.",
+)
+def freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    seen = last_seen(context.instance)
+    return dg.AssetCheckResult(passed=is_fresh(seen), description=seen_in_words(seen))
+
+
+checks = [offline_equals_online, serves_production, freshness]

@@ -1,0 +1,1 @@
+"""RAW: landed payloads loaded into typed tables; broken rows go to the quarantine."""

@@ -1,0 +1,1 @@
+"""CLEAN → models: the candidates, the hyperparameter search, and the best candidate, registered."""

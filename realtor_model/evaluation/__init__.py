@@ -1,0 +1,1 @@
+"""How good a model is: errors, ratio studies, segments, leak canary, model card."""

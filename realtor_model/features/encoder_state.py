@@ -1,0 +1,124 @@
+"""The fitted state of the encoder, which is exactly three tables."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+
+from realtor_model.features.feature_names import NEIGHBOURS
+from realtor_model.features.measures import Numbers
+from realtor_model.features.place_context import CONTEXT
+from realtor_model.features.places import LEVELS, Level
+from realtor_model.features.price_levels import TARGETS, UNKNOWN, Means
+
+_MAPPING_COLUMNS = ("column_name", "category", "parent", "code", "listings", *TARGETS)
+
+
+class EncoderTables(NamedTuple):
+    """The fitted state, whole.
+
+    encoding_mappings: column_name (one of `LEVELS`), category, parent (text), code, listings
+        (int64), log_price, log_price_per_sqft (float64).
+    preprocessing_statistics: feature, statistic (text), value (float64).
+    zip_context: place (text), `CONTEXT` and neighbours' prices (float32).
+    """
+
+    encoding_mappings: pd.DataFrame
+    preprocessing_statistics: pd.DataFrame
+    zip_context: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class EncoderState:
+    """All that an encoder knows: its features, the categories, and what was fitted of each."""
+
+    feature_names: tuple[str, ...]
+    levels: dict[str, Level]
+    context: pd.DataFrame
+    means: Means
+    numbers: Numbers
+
+    def to_tables(self) -> EncoderTables:
+        """The fitted state, whole."""
+        mappings = pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "column_name": name,
+                        "category": list(level.codes),
+                        "parent": list(level.parents),
+                        "code": np.arange(len(level.codes)),
+                        "listings": self.means.levels[name][:-1, 0].astype(np.int64),
+                        **dict(zip(TARGETS, self.means.levels[name][:-1, 1:].T, strict=True)),
+                    }
+                ).astype({"column_name": object, "category": object, "parent": object})
+                for name, level in self.levels.items()
+            ],
+            ignore_index=True,
+        )
+        country = {
+            (target, "mean"): float(value)
+            for target, value in zip(TARGETS, self.means.country, strict=True)
+        }
+        positions = {(name, "position"): float(i) for i, name in enumerate(self.feature_names)}
+        statistics = pd.DataFrame(
+            [
+                (*key, value)
+                for key, value in (self.numbers.statistics | country | positions).items()
+            ],
+            columns=["feature", "statistic", "value"],
+        )
+        neighbours = pd.DataFrame(
+            self.means.neighbours.astype(np.float32), self.context.index, columns=NEIGHBOURS
+        )
+        zip_context = pd.concat([self.context, neighbours], axis=1)
+        return EncoderTables(mappings, statistics, zip_context.rename_axis("place").reset_index())
+
+    @classmethod
+    def from_tables(cls, tables: EncoderTables) -> Self:
+        """The state whose `to_tables` these are, rows in any order; bit for bit the same.
+
+        Raises:
+            ValueError: a column or a statistic is missing.
+        """
+        mappings, statistics, zip_context = tables
+        for table, frame, needed in (
+            ("encoding_mappings", mappings, _MAPPING_COLUMNS),
+            ("zip_context", zip_context, ("place", *CONTEXT, *NEIGHBOURS)),
+        ):
+            if absent := [name for name in needed if name not in frame.columns]:
+                raise ValueError(f"{table} lacks {', '.join(absent)}")
+        levels, means = {}, {}
+        for name in LEVELS:
+            rows = mappings[mappings["column_name"] == name].sort_values("code")
+            levels[name] = Level(
+                {str(category): code for code, category in enumerate(rows["category"])},
+                tuple(map(str, rows["parent"])),
+            )
+            known = rows[["listings", *TARGETS]].to_numpy(np.float64)
+            means[name] = np.vstack([known, UNKNOWN])
+        values = {
+            (str(feature), str(statistic)): float(value)
+            for feature, statistic, value in zip(
+                statistics["feature"], statistics["statistic"], statistics["value"], strict=True
+            )
+        }
+        positions = sorted(
+            (value, feature) for (feature, kind), value in values.items() if kind == "position"
+        )
+        fitted = {key: value for key, value in values.items() if key[1] != "position"}
+        places = zip_context.set_index("place")
+        context = places[list(CONTEXT)].astype(np.float32)
+        neighbours = places[list(NEIGHBOURS)].to_numpy(np.float64)
+        try:
+            country = np.array([fitted.pop((target, "mean")) for target in TARGETS])
+            return cls(
+                tuple(name for _, name in positions),
+                levels,
+                context,
+                Means(country, means, neighbours),
+                Numbers(fitted),
+            )
+        except KeyError as problem:
+            raise ValueError(f"preprocessing_statistics lacks {problem}") from problem

@@ -1,0 +1,324 @@
+"""Many homes read together, and tables of them valued: each row, or the reason why it has no value.
+
+Columns are read whole, as NumPy and Arrow do it; only rows in which something looks wrong are read
+one by one, by `Property` itself. So a row means here what it means in a request.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from realtor_model.features import as_sold, columns_from_properties, take
+from realtor_model.listing import (
+    FIRST_DATE,
+    INPUTS,
+    LAST_DATE,
+    NUMBERS,
+    RANGES,
+    STATUSES,
+    WHOLE_NUMBERS,
+    WHOLE_TOLERANCE,
+    Property,
+    parse_text,
+    without_frames,
+)
+from realtor_model.valuation.valuation_model import ValuationModel
+
+ESTIMATES = pa.schema(
+    [
+        ("estimated_price", pa.float64()),
+        ("estimated_low", pa.float64()),
+        ("estimated_high", pa.float64()),
+        ("confidence", pa.string()),
+        ("warnings", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+# Rows that are valued at a time: enough that few names are looked up more than once.
+CHUNK_ROWS = 32_768
+
+_MOST_REASONS = 20
+_KNOWN = frozenset(INPUTS)
+
+Mask = NDArray[np.bool_]
+
+
+class Homes(NamedTuple):
+    """n rows read: the 11 inputs as columns, meaningless where errors (n,) says why."""
+
+    columns: dict[str, NDArray[Any]]
+    errors: NDArray[np.object_]
+
+    @property
+    def valid(self) -> Mask:
+        """The rows (n,) that can be valued."""
+        return _missing(self.errors)
+
+
+def read_rows(
+    rows: Sequence[Any],
+) -> tuple[dict[str, NDArray[Any]], dict[int, ValidationError]]:
+    """n rows as JSON has them: the 11 inputs as columns (n,), and why a row is no home.
+
+    The columns are meaningless for the rows that have an error.
+    """
+    n = len(rows)
+    # What is no object is looked at for itself, as a home of which nothing is known.
+    objects = [row if isinstance(row, Mapping) else {} for row in rows]
+    suspect = np.fromiter((not row.keys() <= _KNOWN for row in objects), bool, n)
+    columns: dict[str, NDArray[Any]] = {}
+    for name in INPUTS:
+        values = [row.get(name) for row in objects]
+        usual = (int, float) if name in NUMBERS else (str,)
+        # By its very type: to Python, true is a number too.
+        if not set(map(type, values)) <= {*usual, type(None)}:
+            strange = [type(value) not in (*usual, type(None)) for value in values]
+            suspect |= np.array(strange)
+            values = [None if odd else value for value, odd in zip(values, strange, strict=True)]
+        if name in NUMBERS:
+            given = np.fromiter((value is not None for value in values), bool, n)
+            try:
+                numbers = np.array(values, np.float64)
+            except OverflowError:
+                numbers = np.array([_float(value) for value in values])
+            columns[name], odd = _possible(name, numbers, given)
+            suspect |= odd
+        else:
+            codes: dict[Any, int] = {}
+            at = [codes.setdefault(value, len(codes)) for value in values]
+            parsed, unreadable = _parsed(name, codes)
+            columns[name] = parsed[at]
+            suspect |= unreadable[at]
+    suspect |= _not_enough(columns)
+    at_fault = np.flatnonzero(suspect).tolist()
+    return columns, _read_one_by_one([(row, rows[row]) for row in at_fault], columns)
+
+
+def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
+    """The homes of a table with any of the 11 inputs as columns; other columns are left alone.
+
+    Numbers and dates may be typed or text; null, NaN and blank text are missing values.
+    """
+    n = table.num_rows
+    received = {name: _whole(table, name) for name in INPUTS if name in table.schema.names}
+    suspect = np.zeros(n, bool)
+    columns: dict[str, NDArray[Any]] = {}
+    for name in INPUTS:
+        values = received.get(name)
+        if name in NUMBERS:
+            columns[name], odd = _numbers(name, values, n)
+        elif name == "prev_sold_date" and values is not None and _is_day(values.type):
+            columns[name], odd = _days(values)
+        else:
+            columns[name], odd = _distinct(name, values, n)
+        suspect |= odd
+    suspect |= _not_enough(columns)
+    errors = np.full(n, None, object)
+    rows = np.flatnonzero(suspect)
+    if len(rows):
+        chosen = pa.array(rows)
+        taken = [listed(pc.take(each, chosen)) for each in received.values()]
+        entries = (dict(zip(received, row, strict=True)) for row in zip(*taken, strict=True))
+        chosen_rows = zip(rows.tolist(), entries, strict=True)
+        for row, error in _read_one_by_one(chosen_rows, columns).items():
+            errors[row] = reasons(error)
+    return Homes(columns, errors)
+
+
+def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
+    """`ESTIMATES` of the n rows of `table`, valued as sold, in dollars."""
+    homes = read_homes(table)
+    rows = np.flatnonzero(homes.valid)
+    columns = as_sold(take(homes.columns, rows))
+    values = model.value(columns)
+    n = table.num_rows
+    missing = ~homes.valid
+
+    def spread(answers: NDArray[Any], kind: pa.DataType) -> pa.Array:
+        whole = np.empty(n, answers.dtype)
+        whole[rows] = answers
+        return pa.array(whole, kind, mask=missing)
+
+    warnings = np.full(len(rows), None, object)
+    for row, texts in values.warnings.items():
+        warnings[row] = "; ".join(texts)
+    dollars = [np.round(each, 2) for each in (values.price, values.low, values.high)]
+    return pa.RecordBatch.from_arrays(
+        [
+            *(spread(each, pa.float64()) for each in dollars),
+            spread(values.confidence, pa.string()),
+            spread(warnings, pa.string()),
+            pa.array(homes.errors, pa.string()),
+        ],
+        schema=ESTIMATES,
+    )
+
+
+def reasons(error: ValidationError) -> str:
+    """Why a row is no `Property`, in one line."""
+    told = []
+    for each in error.errors(include_url=False, include_context=False)[:_MOST_REASONS]:
+        where, text = ".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")
+        # The contract's own messages begin with the field.
+        told.append(text if text.startswith(where) else f"{where}: {text}")
+    return "; ".join(told)
+
+
+def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """`column` in one piece, each value for itself: no dictionary, runs or views of text."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
+    if pa.types.is_string_view(column.type):
+        column = pc.cast(column, pa.string())
+    return column
+
+
+def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
+    """A column, decoded; NaN is how some writers say that there is nothing."""
+    column = decoded(table.column(name))
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    return column
+
+
+def listed(column: pa.Array) -> list[Any]:
+    """The values as Python has them; in place of a date that it has not, what is wrong with it."""
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        return [_alone(each) for each in column]
+
+
+def _alone(entry: pa.Scalar) -> Any:
+    try:
+        return entry.as_py()
+    except (OverflowError, ValueError) as problem:
+        # Anew, without the frames that hold the table.
+        return type(problem)(*problem.args)
+
+
+def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.float64], Mask]:
+    """The values, NaN where there is none, and which have to be looked at one by one."""
+    if received is None:
+        return np.full(n, np.nan), np.zeros(n, bool)
+    if _is_text(received.type):
+        blank = pc.equal(pc.utf8_trim_whitespace(received), "")
+        received = pc.if_else(blank, None, received)
+    given = received.is_valid().to_numpy(zero_copy_only=False)
+    if pa.types.is_boolean(received.type):
+        return np.full(n, np.nan), given
+    try:
+        numbers = pc.cast(received, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        numbers = np.array([_float(value) for value in listed(received)], np.float64)
+    return _possible(name, np.where(given, numbers, np.nan), given)
+
+
+def _possible(
+    name: str, numbers: NDArray[np.float64], given: Mask
+) -> tuple[NDArray[np.float64], Mask]:
+    """The values, and which of those that were given are none of the column `name`."""
+    limits = RANGES[name]
+    fine = (limits.low <= numbers) & (numbers <= limits.high)
+    if name in WHOLE_NUMBERS:
+        numbers = np.where(fine, numbers, np.nan)
+        rounded = np.rint(numbers)
+        fine &= np.abs(numbers - rounded) <= WHOLE_TOLERANCE
+        numbers = rounded
+    return numbers, given & ~fine
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
+
+
+def _days(received: pa.Array) -> tuple[NDArray[Any], Mask]:
+    """Dates, NaT where there is none, and which are none that a home can have."""
+    days = received.to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    odd: Mask = (days < np.datetime64(FIRST_DATE)) | (days > np.datetime64(LAST_DATE))
+    return days, odd
+
+
+def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any], Mask]:
+    """Texts and dates: each distinct value is read once."""
+    nothing, fine = _parsed(name, [None])
+    if received is None:
+        return nothing.repeat(n), fine.repeat(n)
+    try:
+        encoded = pc.dictionary_encode(received)
+    except pa.ArrowNotImplementedError:
+        return nothing.repeat(n), received.is_valid().to_numpy(zero_copy_only=False)
+    values = [*listed(encoded.dictionary), None]
+    codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
+    parsed, odd = _parsed(name, values)
+    return parsed[codes], odd[codes]
+
+
+def _parsed(name: str, values: Collection[object]) -> tuple[NDArray[Any], Mask]:
+    """Received texts or dates (k,) of the column `name` as they are kept, and which cannot be."""
+    absent = "for_sale" if name == "status" else None
+    parsed = np.full(len(values), absent, "datetime64[D]" if name == "prev_sold_date" else object)
+    odd = np.zeros(len(values), bool)
+    for code, value in enumerate(values):
+        try:
+            found = parse_text(name, value)
+        except ValueError:
+            odd[code] = True
+            continue
+        parsed[code] = absent if found is None else found
+        odd[code] = name == "status" and parsed[code] not in STATUSES
+    return parsed, odd
+
+
+def _not_enough(columns: Mapping[str, NDArray[Any]]) -> Mask:
+    """Without a place, or without a size, there is no value."""
+    nowhere = _missing(columns["state"]) & _missing(columns["zip_code"])
+    sizes = [np.isnan(columns[name]) for name in ("house_size", "acre_lot", "bed")]
+    missing: Mask = nowhere | np.logical_and.reduce(sizes)
+    return missing
+
+
+def _read_one_by_one(
+    rows: Iterable[tuple[int, Any]], columns: dict[str, NDArray[Any]]
+) -> dict[int, ValidationError]:
+    """Put what `Property` makes of rows, by position, into `columns`; why it refuses others."""
+    passed: list[Property] = []
+    at: list[int] = []
+    errors: dict[int, ValidationError] = {}
+    for row, entries in rows:
+        try:
+            passed.append(Property.model_validate(entries))
+        except ValidationError as error:
+            errors[row] = without_frames(error)
+        else:
+            at.append(row)
+    for name, read in columns_from_properties(passed).items():
+        columns[name][at] = read
+    return errors
+
+
+def _missing(values: NDArray[np.object_]) -> Mask:
+    missing: Mask = pd.isna(values)
+    return missing
+
+
+def _is_day(kind: pa.DataType) -> bool:
+    """Dates and times that name a day, wherever one is."""
+    return bool(pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -1,0 +1,326 @@
+"""The model being served: found in MLflow, kept on disk, watched, and swapped while serving.
+
+Every worker follows the cache's `current.json`; one of them, the leader, asks the registry and
+rewrites it. Whatever fails on the way, the model in memory keeps answering.
+"""
+
+import gc
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.listing import Property
+from realtor_model.valuation.bundle import load_bundle
+from realtor_model.valuation.valuation_model import ValuationModel
+from realtor_serving.champion.champion_cache import (
+    ChampionCache,
+    Pointer,
+    Worker,
+    WorkerFile,
+    living_workers,
+)
+from realtor_serving.champion.model_registry import NoBundle, Registry, RegistryUnavailable, Release
+
+FOLLOW_SECONDS = 0.25
+# A worker reads and tries out a bundle in a second or two, on a busy machine in some more.
+WORKERS_SECONDS = 45.0
+COMPLAIN_SECONDS = 60.0
+ADDITIVITY_TOLERANCE = 1e-4
+# The sale of an ordinary house: what a new model has to value before it serves anybody.
+WARM_UP = Property(state="Texas", city="Houston", zip_code="77002", bed=3, bath=2, house_size=1800)
+
+logger = logging.getLogger(__name__)
+
+
+class RefusedModel(Exception):
+    """A new version that cannot serve; the text says why."""
+
+
+class NotEverywhere(Exception):
+    """Some workers do not serve the version in production (yet); the text says which."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A model that serves, and where it comes from. Immutable: one request reads it once."""
+
+    model: ValuationModel
+    release: Release
+    stage: str
+    loaded_at: datetime
+    bundle_sha256: str
+
+
+def load_champion(path: Path, release: Release, stage: str, loaded_at: datetime) -> Champion:
+    """Load, verify and try out the bundle at `path`.
+
+    Raises `RefusedModel`; what is the machine's fault and not the model's (out of file handles,
+    memory or disk) is raised as it is, and tried again.
+    """
+    try:
+        model = load_bundle(path)
+        columns = as_sold(columns_from_properties([WARM_UP]))
+        price = float(model.value(columns).price[0])
+        explanation = model.explain(columns)
+        if model.sold_homes is not None:
+            model.compare(columns)
+    except (OSError, MemoryError):
+        raise
+    except Exception as problem:
+        raise RefusedModel(f"{type(problem).__name__}: {problem}") from problem
+    if not (np.isfinite(price) and price > 0):
+        raise RefusedModel(f"it values an ordinary house at {price}")
+    gap = float(explanation.additivity_error[0])
+    if not gap <= ADDITIVITY_TOLERANCE:
+        raise RefusedModel(f"its explanation misses its valuation by {gap} in log price")
+    digest = hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest()
+    return Champion(model, release, stage, loaded_at, digest)
+
+
+@dataclass(frozen=True)
+class Reload:
+    """What a look at the registry changed: the version before and after, None for no model."""
+
+    before: str | None
+    after: str | None
+
+
+class ChampionWatcher:
+    """Holds the champion of one worker and keeps it current from a thread of its own.
+
+    `packaged` is the bundle to serve, with its release, while the cache is empty. `observe` is
+    told the outcome of each change: "loaded", "refused" or "unavailable", and the champion.
+    """
+
+    def __init__(
+        self,
+        cache: ChampionCache,
+        registry: Registry | None,
+        *,
+        packaged: tuple[Path, Release] | None = None,
+        poll_seconds: float = 5.0,
+        observe: Callable[[str, Champion | None], None] = lambda outcome, champion: None,
+    ) -> None:
+        self._cache = cache
+        self._registry = registry
+        self._packaged = packaged
+        self._poll_seconds = poll_seconds
+        self._observe = observe
+        self._champion: Champion | None = None
+        self._followed: Pointer | None = None
+        self._changing = threading.Lock()
+        self._stopping = threading.Event()
+        self._leadership: IO[bytes] | None = None
+        self._complained_at = -COMPLAIN_SECONDS
+        self._said = WorkerFile(cache)
+        self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
+
+    @property
+    def champion(self) -> Champion | None:
+        """The champion now, or None. Read it once per request."""
+        return self._champion
+
+    def start(self) -> None:
+        """Load what is on disk, then watch."""
+        with self._changing:
+            try:
+                self._follow()
+            except (OSError, MemoryError):
+                logger.exception("The cached model cannot be loaded now; the watch tries again")
+            if self._champion is None and self._packaged is not None:
+                path, release = self._packaged
+                try:
+                    self._swap(load_champion(path, release, "Packaged", datetime.now(UTC)))
+                except RefusedModel as problem:
+                    self._refused(release, problem)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watching; the champion stays readable."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+        if self._leadership is not None:
+            self._leadership.close()
+        self._said.close()
+
+    def reload(self) -> Reload:
+        """Look now, also at a version that was refused before, and wait until all workers serve
+        what is in production.
+
+        Raises `RegistryUnavailable`, `RefusedModel`, where the champion stays as it was, or
+        `NotEverywhere`.
+        """
+        before = self._champion
+        if reason := self._check(again=True):
+            raise RefusedModel(reason)
+        with self._changing:
+            self._follow()
+        self._await_workers()
+        after = self._champion
+        return Reload(
+            before.release.version if before else None, after.release.version if after else None
+        )
+
+    def _await_workers(self) -> None:
+        """Wait until every worker has followed `current.json`. Raises `NotEverywhere`."""
+        deadline = time.monotonic() + WORKERS_SECONDS
+        while (pointer := self._cache.current()) is not None:
+            workers = living_workers(self._cache)
+            behind = [each for each in workers if each.followed != pointer.key or each.problem]
+            if not behind:
+                return
+            settled = all(each.followed == pointer.key for each in workers)
+            if settled or time.monotonic() > deadline:
+                raise NotEverywhere(
+                    f"version {pointer.release.version} is served by "
+                    f"{len(workers) - len(behind)} of {len(workers)} workers, but not by "
+                    + "; ".join(map(_in_words, behind))
+                )
+            time.sleep(0.05)
+
+    def _watch(self) -> None:
+        next_check = 0.0
+        while True:
+            try:
+                with self._changing:
+                    self._follow()
+                if time.monotonic() >= next_check and (self._leads() or self._lags()):
+                    next_check = time.monotonic() + self._poll_seconds
+                    self._check(again=False)
+            except RegistryUnavailable as problem:
+                self._observe("unavailable", self._champion)
+                self._complain(f"{problem}. Serving on with {self._served()}.")
+            except Exception:
+                logger.exception("The watch over the champion failed; it goes on")
+            if self._stopping.wait(FOLLOW_SECONDS):
+                return
+
+    def _leads(self) -> bool:
+        """Whether this worker is the one that asks the registry; the lock dies with its holder."""
+        if self._leadership is None:
+            self._leadership = self._cache.try_lock("leader")
+        return self._leadership is not None
+
+    def _lags(self) -> bool:
+        """Whether this worker could not load what `current.json` names."""
+        champion, pointer = self._champion, self._followed
+        return pointer is not None and (champion is None or champion.release != pointer.release)
+
+    def _follow(self) -> None:
+        """Serve what `current.json` names."""
+        pointer = self._cache.current()
+        if pointer is None or pointer == self._followed:
+            return
+        try:
+            champion = load_champion(pointer.path, pointer.release, "Production", pointer.loaded_at)
+        except RefusedModel as problem:
+            self._refused(pointer.release, problem)
+            self._follows(pointer, str(problem))
+        else:
+            self._swap(champion)
+            self._follows(pointer)
+
+    def _follows(self, pointer: Pointer, problem: str | None = None) -> None:
+        self._followed = pointer
+        champion = self._champion
+        self._said.tell(pointer, champion.release.version if champion else None, problem)
+
+    def _check(self, *, again: bool) -> str | None:
+        """Ask the registry, and make its production model the current one everywhere.
+
+        Returns why that model was refused, None when it was not; a version that was refused
+        before is only tried `again` when asked to. Raises `RegistryUnavailable`.
+        """
+        if self._registry is None:
+            return None
+        with self._cache.lock("check"):
+            release = self._registry.production()
+            if release is None or self._serves(release):
+                return None
+            # With nothing to serve, even a model that was refused once is worth another try.
+            remembered = None if again or self._champion is None else self._cache.refusal(release)
+            if remembered is not None:
+                return remembered
+            loaded_at = datetime.now(UTC)
+            try:
+                path, champion = self._obtain(release, self._registry, loaded_at)
+            except (RefusedModel, NoBundle) as problem:
+                self._cache.refuse(release, str(problem))
+                self._refused(release, problem)
+                return f"version {release.version} was refused: {problem}"
+            os.utime(path)
+            pointer = Pointer(release, path, loaded_at)
+            with self._changing:
+                self._cache.point_at(pointer)
+                self._swap(champion)
+                self._follows(pointer)
+            self._cache.prune()
+            return None
+
+    def _serves(self, release: Release) -> bool:
+        """Whether this worker and `current.json` are both at `release`."""
+        champion, pointer = self._champion, self._cache.current()
+        return (
+            champion is not None
+            and champion.stage == "Production"
+            and champion.release == release
+            and pointer is not None
+            and pointer.release == release
+        )
+
+    def _obtain(
+        self, release: Release, registry: Registry, loaded_at: datetime
+    ) -> tuple[Path, Champion]:
+        cached = self._cache.path(release)
+        if cached.is_dir():
+            try:
+                return cached, load_champion(cached, release, "Production", loaded_at)
+            except RefusedModel as problem:
+                logger.warning("The cached version %s is fetched again: %s", release.key, problem)
+        path = self._cache.fetch(release, registry.download)
+        return path, load_champion(path, release, "Production", loaded_at)
+
+    def _swap(self, champion: Champion) -> None:
+        self._champion = champion
+        # A model is thousands of long-lived objects: the collector need not walk them again.
+        gc.collect()
+        gc.freeze()
+        logger.info("Serving %s", self._served())
+        self._observe("loaded", champion)
+
+    def _refused(self, release: Release, problem: Exception) -> None:
+        logger.error(
+            "Version %s is refused: %s. Serving on with %s.",
+            release.version,
+            problem,
+            self._served(),
+        )
+        self._observe("refused", self._champion)
+
+    def _served(self) -> str:
+        champion = self._champion
+        if champion is None:
+            return "no model"
+        return f"version {champion.release.version} ({champion.model.candidate})"
+
+    def _complain(self, text: str) -> None:
+        if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:
+            self._complained_at = time.monotonic()
+            logger.warning(text)
+
+
+def _in_words(worker: Worker) -> str:
+    serving = f"serves {worker.version or 'no model'}"
+    return f"worker {worker.pid}, which {serving}" + (
+        f": {worker.problem}" if worker.problem else ""
+    )

@@ -1,0 +1,1 @@
+"""The HTTP contract: what the service accepts and answers."""

@@ -1,0 +1,1 @@
+"""The service on the network: limits, keys, logs, metrics, pages and bodies."""

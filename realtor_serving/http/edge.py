@@ -1,0 +1,104 @@
+"""The service as it meets the network: BentoML's application inside our own ASGI layers.
+
+Telemetry (ids, metrics, log) → CORS, where it is on → Gate (what may come in) → the endpoints.
+BentoML would put middleware inside its own, whose refusals have another format and no id, and
+whose time limit leaves a timer of a minute behind every request.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import bentoml
+from bentoml import get_current_service
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from realtor_serving.http import connections, json_logs, service_metrics
+from realtor_serving.http.api_keys import ApiKeys
+from realtor_serving.http.gate import Gate, RouteRule
+from realtor_serving.http.telemetry import Telemetry
+from realtor_serving.service_settings import ServiceSettings
+
+
+class EdgeService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types
+    """A BentoML service inside our layers; its three attributes are set where it is defined.
+
+    pages: the GET routes. rules: what each route takes; there are no other routes.
+    """
+
+    settings: ServiceSettings
+    pages: Starlette
+    rules: Mapping[str, RouteRule]
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The whole application of one worker."""
+        json_logs.configure()
+        connections.install()
+        endpoints = Endpoints(super().to_asgi(is_main), self.apis.values(), self.pages)
+        return wrap(endpoints, self.settings, self.rules)
+
+
+def wrap(app: ASGIApp, settings: ServiceSettings, rules: Mapping[str, RouteRule]) -> ASGIApp:
+    """`app` behind the layers that `settings` ask for."""
+    origins = listed(settings.cors_origins)
+    app = Gate(
+        app,
+        routes=rules,
+        allowed_hosts=frozenset(host.lower() for host in listed(settings.allowed_hosts)),
+        allowed_origins=frozenset(origins),
+        keys=ApiKeys.read(settings.api_keys),
+        keys_for=settings.keys_for,
+        trust_loopback=settings.trust_loopback,
+        max_concurrency=math.ceil(settings.max_concurrency / settings.workers),
+    )
+    if origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    service_metrics.expect({path: rule.methods for path, rule in rules.items()})
+    return Telemetry(app, routes=rules, log=settings.log_requests)
+
+
+def listed(told: str) -> list[str]:
+    """The parts of a setting that commas separate."""
+    return [part.strip() for part in told.split(",") if part.strip()]
+
+
+class Endpoints:
+    """Calls the pages and the endpoints of `@bentoml.api`; all else (its start and end, its
+    schema) is BentoML's.
+
+    BentoML's way to an endpoint costs more than the rest of a request's way through HTTP
+    (`benchmarks/serving.py`) and would add nothing: each endpoint reads its body and makes its
+    answer itself.
+    """
+
+    def __init__(self, app: ASGIApp, apis: Iterable[Any], pages: Starlette) -> None:
+        self._app = app
+        self._apis = {api.route: api for api in apis}
+        self._pages = pages
+        self._paths = {route.path for route in pages.routes if isinstance(route, Route)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path = scope.get("path")
+        if api := self._apis.get(path):
+            request = Request(scope, receive)
+            takes_body = bool(api.input_spec.model_fields)
+            arguments = (
+                [await api.input_spec.from_http_request(request, None)] if takes_body else []
+            )
+            response = await api.func(get_current_service(), *arguments)
+            await response(scope, receive, send)
+        elif path in self._paths:
+            await self._pages(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -1,0 +1,235 @@
+"""What may come in: ASGI middleware that refuses a request before anything is done for it.
+
+Every refusal is the same JSON (`schemas.Refusal`), says what to do, and costs next to nothing.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from realtor_serving.http.api_keys import ApiKeys, is_local
+from realtor_serving.http.requests import refuse
+
+# A property with every text at its longest, each character escaped, is under 5 kB.
+PROPERTY_BYTES = 8 * 1024
+RETRY_SECONDS = 1
+# Bodies of requests that are not answered yet, as a multiple of the largest one.
+BUFFERED_BODIES = 8
+# Probes come from outside and carry no key.
+OPEN_PATHS = frozenset({"/livez", "/readyz"})
+# Not busy work, and what a person looks at when the service is.
+UNCOUNTED_PATHS = OPEN_PATHS | {"/health", "/metrics"}
+_READS = ("GET", "HEAD", "OPTIONS")
+_PICKLE = "application/vnd.bentoml+pickle"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may cost: body, seconds in which it arrives, seconds to answer it."""
+
+    body_bytes: int = PROPERTY_BYTES
+    receive_seconds: float = 10.0
+    answer_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class RouteRule:
+    """A route's methods, whether it changes the service, and its limits."""
+
+    methods: frozenset[str]
+    writes: bool = False
+    limits: Limits = Limits()
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, error: str, **headers: str) -> None:
+        self.response = refuse(status, error)
+        self.response.headers.update(
+            {name.replace("_", "-"): value for name, value in headers.items()}
+        )
+
+
+class Gate:
+    """Refuses foreign hosts, other sites' pages, unknown routes, missing keys, and excess.
+
+    `allowed_hosts` keeps a web page from reaching a service on loopback through a host name that
+    it points there (DNS rebinding); "*" allows any. Pages of `allowed_origins` may ask. A request
+    from outside this machine needs one of `keys` for what `keys_for` names. At most
+    `max_concurrency` requests are worked on at a time.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        routes: Mapping[str, RouteRule],
+        allowed_hosts: frozenset[str],
+        allowed_origins: frozenset[str],
+        keys: ApiKeys,
+        keys_for: Literal["writes", "all"],
+        trust_loopback: bool,
+        max_concurrency: int,
+    ) -> None:
+        self._app = app
+        self._routes = routes
+        self._allowed_hosts = allowed_hosts
+        self._allowed_origins = allowed_origins
+        self._keys = keys
+        self._keys_for = keys_for
+        self._trust_loopback = trust_loopback
+        self._max_concurrency = max_concurrency
+        self._working = 0
+        self._buffered = 0
+        self._most_buffered = BUFFERED_BODIES * max(
+            rule.limits.body_bytes for rule in routes.values()
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer what is wrong with it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            headers = Headers(scope=scope)
+            rule = self._admit(scope, headers)
+            seconds = rule.limits.answer_seconds
+            if scope["method"] in _READS:
+                await self._work(scope, receive, send, seconds)
+                return
+            body = await self._read(headers, receive, rule.limits)
+            try:
+                await self._work(scope, _replay(body, receive), send, seconds)
+            finally:
+                self._buffered -= len(body)
+        except _Refused as refused:
+            await refused.response(scope, receive, send)
+
+    def _admit(self, scope: Scope, headers: Headers) -> RouteRule:
+        """The rule of the request's route. Raises `_Refused`."""
+        host = _without_port(headers.get("host", ""))
+        if "*" not in self._allowed_hosts and host not in self._allowed_hosts:
+            raise _Refused(
+                400,
+                f"this service does not answer to the host name {host[:100]!r}; "
+                "REALTOR_SERVICE_ALLOWED_HOSTS names the ones it does",
+            )
+        if (
+            headers.get("sec-fetch-site") == "cross-site"
+            and headers.get("origin") not in self._allowed_origins
+        ):
+            raise _Refused(403, "this service does not answer to other sites' pages")
+        rule = self._routes.get(scope["path"])
+        if rule is None:
+            raise _Refused(404, "there is nothing here; GET / lists the endpoints")
+        if scope["method"] not in rule.methods:
+            allowed = ", ".join(sorted(rule.methods))
+            raise _Refused(405, f"{scope['path']} takes {allowed}", Allow=allowed)
+        self._authorize(scope, headers, rule)
+        if headers.get("content-type", "").startswith(_PICKLE):
+            raise _Refused(415, "a pickle is not read: it could run code of its own")
+        return rule
+
+    def _authorize(self, scope: Scope, headers: Headers, rule: RouteRule) -> None:
+        if scope["path"] in OPEN_PATHS or not (rule.writes or self._keys_for == "all"):
+            return
+        if self._trust_loopback and is_local(scope, headers):
+            return
+        if not self._keys.hashes:
+            raise _Refused(
+                403,
+                "from outside this machine this needs an API key, and the service knows none: "
+                "`python -m realtor_serving.http.api_keys` makes one",
+            )
+        if not self._keys.allow(headers.get("authorization", "")):
+            raise _Refused(
+                401,
+                "this needs an API key: Authorization: Bearer …",
+                WWW_Authenticate="Bearer",
+            )
+
+    async def _read(self, headers: Headers, receive: Receive, limits: Limits) -> bytes:
+        """The whole body, which counts as buffered from then on. Raises `_Refused`."""
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limits.body_bytes:
+            raise _too_large(limits)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(limits.receive_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Refused(400, "the body broke off")
+                    chunk = message.get("body", b"")
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    self._buffered += len(chunk)
+                    if size > limits.body_bytes:
+                        raise _too_large(limits)
+                    # One home is always let in: a thousand of them take less than one batch.
+                    if size > PROPERTY_BYTES and self._buffered > self._most_buffered:
+                        raise _busy(503, close=True)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except BaseException as problem:
+            self._buffered -= size
+            if isinstance(problem, TimeoutError):
+                raise _Refused(
+                    408,
+                    f"the body did not arrive within {limits.receive_seconds:g} seconds",
+                    Connection="close",
+                ) from None
+            raise
+
+    async def _work(self, scope: Scope, receive: Receive, send: Send, seconds: float) -> None:
+        """Have it answered in time, if there are not too many already."""
+        if scope["path"] in UNCOUNTED_PATHS:
+            await self._app(scope, receive, send)
+            return
+        if self._working >= self._max_concurrency:
+            raise _busy(429)
+        self._working += 1
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await self._app(scope, receive, send)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise _Refused(504, f"it could not be answered within {seconds:g} seconds") from None
+        finally:
+            self._working -= 1
+
+
+def _too_large(limits: Limits) -> _Refused:
+    return _Refused(413, f"the body is larger than {limits.body_bytes:,} bytes", Connection="close")
+
+
+def _busy(status: int, *, close: bool = False) -> _Refused:
+    refused = _Refused(
+        status, "the service has all the work it can do; ask again", Retry_After=str(RETRY_SECONDS)
+    )
+    if close:
+        refused.response.headers["Connection"] = "close"
+    return refused
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _without_port(host: str) -> str:
+    name, _, port = host.rpartition(":")
+    return (name if name and port.isdecimal() else host).lower()

@@ -1,0 +1,135 @@
+"""What is only read: the model, its market and its history, and how the service does."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from realtor_serving.champion.history_document import HistoryNotPublished, HistoryUnavailable
+from realtor_serving.champion.served_champion import Champion
+from realtor_serving.contract.schemas import (
+    Health,
+    HealthModel,
+    Market,
+    MarketQuery,
+    ModelInfo,
+    NoQuery,
+    Places,
+    PlacesQuery,
+)
+from realtor_serving.http import service_metrics
+from realtor_serving.http.refusals import from_before, no_model
+from realtor_serving.http.requests import InvalidBody, json_response, read_query, refuse
+from realtor_serving.http.worker_runtime import Runtime, in_thread
+from realtor_serving.valuation import answers
+from realtor_serving.valuation.coordinates import Coordinates, coordinates
+
+_Query = TypeVar("_Query", bound=BaseModel)
+
+
+async def _health(request: Request) -> Response:
+    """Whether a model is loaded, and which."""
+    champion = _runtime(request).champion
+    if champion is None:
+        return no_model()
+    model = answers.model_ref(champion).model_dump()
+    trained_at = champion.model.metadata["trained_at"]
+    return json_response(Health(status="ok", model=HealthModel(**model, trained_at=trained_at)))
+
+
+async def _model_info(request: Request) -> Response:
+    """The model: version, metrics, training data, features, allowed inputs."""
+    champion = _runtime(request).champion
+    if champion is None:
+        return no_model()
+    return json_response(answers.model_info(champion, _runtime(request).history_url))
+
+
+async def _market(request: Request) -> Response:
+    """Listings and prices by state, city or zip: ?by=city&state=Texas&limit=20."""
+    return _of_the_market(request, MarketQuery, answers.market)
+
+
+async def _places(request: Request) -> Response:
+    """States, cities and zips that the model knows and that begin with ?q=; also state=, city=."""
+    return _of_the_market(request, PlacesQuery, answers.places)
+
+
+async def _coordinates(request: Request) -> Response:
+    """Where the zips are that the model learned from, with their medians: for a map."""
+    return await in_thread(
+        _runtime(request).reads,
+        _of_the_market,
+        request,
+        NoQuery,
+        lambda champion, query: coordinates(champion),
+    )
+
+
+async def _history(request: Request) -> Response:
+    """Why models were trained, promoted or rejected, and how good each was; as published."""
+    published = _runtime(request).history
+    if published is None:
+        return refuse(404, "REALTOR_HISTORY_URL is not set: this service has no history to show")
+    try:
+        document = await in_thread(_runtime(request).reads, published.document)
+    except HistoryNotPublished as problem:
+        return refuse(404, f"{problem}. The jobs clean, train and serve publish it")
+    except HistoryUnavailable as problem:
+        return refuse(503, str(problem))
+    return Response(document, media_type="application/json")
+
+
+def _of_the_market(
+    request: Request,
+    kind: type[_Query],
+    answer: Callable[[Champion, _Query], BaseModel | None],
+) -> Response:
+    query = read_query(request, kind)
+    if isinstance(query, InvalidBody):
+        return query.response
+    champion = _runtime(request).champion
+    if champion is None:
+        return no_model()
+    told = answer(champion, query)
+    if told is None:
+        return from_before(champion)
+    return json_response(told)
+
+
+async def _livez(request: Request) -> Response:
+    """Whether the process answers: restart it when not."""
+    return PlainTextResponse("alive")
+
+
+async def _readyz(request: Request) -> Response:
+    """Whether there is a model to answer with: send no requests before."""
+    return no_model() if _runtime(request).champion is None else PlainTextResponse("ready")
+
+
+def _metrics(request: Request) -> Response:
+    """Prometheus metrics of all workers."""
+    return Response(service_metrics.latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+_TEXT = "text/plain"
+# By path: the endpoint, and the model of its answer or its media type.
+PAGES: dict[str, tuple[Callable[[Request], Any], type[BaseModel] | str]] = {
+    "/health": (_health, Health),
+    "/model-info": (_model_info, ModelInfo),
+    "/market": (_market, Market),
+    "/places": (_places, Places),
+    "/coordinates": (_coordinates, Coordinates),
+    "/history": (_history, "application/json"),
+    "/livez": (_livez, _TEXT),
+    "/readyz": (_readyz, _TEXT),
+    "/metrics": (_metrics, _TEXT),
+}

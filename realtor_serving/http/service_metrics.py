@@ -1,0 +1,169 @@
+"""Prometheus metrics of the service, served on /metrics.
+
+Counters and histograms are summed over the workers, dead ones included; each gauge says what it
+does with theirs. Labels take few values: a path that is no route counts as "other".
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from realtor_model.listing import REGISTERED_MODEL
+from realtor_serving.champion.served_champion import Champion
+from realtor_serving.valuation.answers import Valued
+
+Floats = NDArray[np.float64]
+
+OTHER = "other"
+PLACES = ("state", "city", "zip_code")
+
+REQUESTS = Counter(
+    "api_requests", "Requests answered, by endpoint, method and status.",
+    ["endpoint", "method", "status"],
+)  # fmt: skip
+DURATION = Histogram(
+    "api_request_duration_seconds",
+    "From the head of a request to the last byte of its answer, seconds.",
+    ["endpoint"],
+    buckets=[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60],
+)
+IN_PROGRESS = Gauge(
+    "api_requests_in_progress", "Requests being answered.", multiprocess_mode="livesum"
+)
+PREDICTIONS = Counter(
+    "predictions", "Homes valued, by endpoint and model version.", ["endpoint", "version"]
+)
+PRICE = Histogram(
+    "prediction_price_dollars",
+    "Estimated prices, dollars.",
+    buckets=[25e3, 50e3, 100e3, 150e3, 200e3, 300e3, 400e3, 600e3, 800e3, 1.2e6, 2e6, 4e6],
+)
+INTERVAL = Histogram(
+    "prediction_interval_width_ratio",
+    "Width of the range, relative to the price.",
+    buckets=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 4.0],
+)
+UNKNOWN = Counter(
+    "predictions_unknown_category",
+    "Homes valued whose state, city or zip code the model never saw; over predictions_total it is "
+    "the rate.",
+    ["input"],
+)
+MODEL = Gauge(
+    "model_version",
+    "1 for the model being served, 0 for those that were.",
+    ["name", "version", "stage", "candidate"],
+    multiprocess_mode="livemax",
+)
+RELOADS = Counter(
+    "model_reloads",
+    "Changes of the model in a worker: loaded, refused, unavailable (the registry).",
+    ["result"],
+)
+LOGGED = Counter(
+    "inference_log_rows",
+    "Rows for inference_log: written, dropped for good, or failed in an attempt that is repeated.",
+    ["result"],
+)
+LOG_QUEUE = Gauge(
+    "inference_log_queue_rows", "Rows that wait to be written.", multiprocess_mode="livesum"
+)
+# A counter that appears with its first failure never rises, for Prometheus: it rises from 0.
+FAILURES = ("429", "500", "503", "504")
+for _result in ("loaded", "refused", "unavailable"):
+    RELOADS.labels(_result)
+for _result in ("written", "dropped", "failed"):
+    LOGGED.labels(_result)
+for _input in PLACES:
+    UNKNOWN.labels(_input)
+
+
+def expect(methods: Mapping[str, Iterable[str]]) -> None:
+    """Show what can fail, at 0: of each endpoint its `methods`, in every status of `FAILURES`."""
+    for endpoint, each in methods.items():
+        for method in each:
+            for status in FAILURES:
+                REQUESTS.labels(endpoint, method, status)
+
+
+def latest() -> bytes:
+    """Everything that all workers counted, as Prometheus reads it."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return generate_latest()
+    # A worker that was killed could not take its gauges along.
+    for file in Path(folder).glob("gauge_live*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        if not _is_alive(pid):
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def observe_all(histogram: Histogram, values: Floats) -> None:
+    """`histogram.observe` of each of `values` (n,), for a batch at the price of a few."""
+    edges = np.asarray(histogram._upper_bounds[:-1], np.float64)
+    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    for bucket, count in zip(histogram._buckets, counts.tolist(), strict=True):
+        if count:
+            bucket.inc(count)
+    histogram._sum.inc(float(values.sum()))
+
+
+def count_valuations(endpoint: str, valued: Valued) -> None:
+    """Count n answers: how many, how dear, how sure, and of how many unknown places."""
+    PREDICTIONS.labels(endpoint, valued.champion.release.version).inc(len(valued))
+    if len(valued) == 1:
+        ((price, low, high),) = zip(valued.price, valued.low, valued.high, strict=True)
+        PRICE.observe(price)
+        INTERVAL.observe((high - low) / price)
+    else:
+        prices, lows, highs = map(np.array, (valued.price, valued.low, valued.high))
+        observe_all(PRICE, prices)
+        observe_all(INTERVAL, (highs - lows) / prices)
+    for name, count in valued.unknown.items():
+        if count:
+            UNKNOWN.labels(name).inc(count)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class ModelMetrics:
+    """Keeps the gauge of the served model true when the model changes."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[str, str, str, str] | None = None
+
+    def observe(self, outcome: str, champion: Champion | None) -> None:
+        """Count a change of the model; `champion` is what serves after it."""
+        RELOADS.labels(outcome).inc()
+        if champion is None:
+            return
+        shown = (
+            REGISTERED_MODEL,
+            champion.release.version,
+            champion.stage,
+            champion.model.candidate,
+        )
+        if self._shown is not None and self._shown != shown:
+            MODEL.labels(*self._shown).set(0)
+        MODEL.labels(*shown).set(1)
+        self._shown = shown

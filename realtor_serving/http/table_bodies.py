@@ -1,0 +1,189 @@
+"""Batches as tables: CSV, Parquet and Arrow bodies read within limits, and answers in kind."""
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from realtor_model.listing import INPUTS
+from realtor_model.valuation.home_tables import ESTIMATES, decoded, listed
+from realtor_serving.contract.problems import in_words
+from realtor_serving.contract.schemas import MAX_BATCH
+from realtor_serving.valuation.answers import ValuedBatch
+
+JSON = "application/json"
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
+ARROW = "application/vnd.apache.arrow.stream"
+TABLES = (CSV, PARQUET, ARROW)
+
+# What a table may take in memory: a body of bytes can unpack to gigabytes.
+MAX_TABLE_BYTES = 128 * 1024**2
+# What it claims to take may be a lie, and is told only once it is unpacked: the pool that Arrow
+# allocates from holds so much and no more in each worker. pyarrow reads these when it is loaded.
+ARROW_LIMIT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "mimalloc",
+    "MIMALLOC_RESERVE_OS_MEMORY": "384MiB",
+    "MIMALLOC_DISALLOW_OS_ALLOC": "1",
+}
+_ROWS_AT_A_TIME = 256
+# Whose values take in Python what they take in Arrow; a list may be empty there and huge here.
+_PLAIN = (
+    pa.types.is_primitive,
+    pa.types.is_decimal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_null,
+)
+
+
+class UnreadableTable(Exception):
+    """A body that is no table of homes, or too large a one; the text says why."""
+
+
+def media_type(header: str) -> str:
+    """The media type of a Content-Type header, without its parameters."""
+    return header.partition(";")[0].strip().lower()
+
+
+def answer_type(accept: str, sent: str) -> str:
+    """In what to answer: the first type in the Accept header that is known, else as was sent."""
+    wanted = (media_type(each) for each in accept.split(","))
+    return next((each for each in wanted if each in (JSON, *TABLES)), sent)
+
+
+def read_table(body: bytes, kind: str) -> pa.Table:
+    """The table in `body`, of at most `MAX_BATCH` rows; a CSV's columns are all text.
+
+    Raises `UnreadableTable`.
+    """
+    try:
+        table = _gathered(_batches(body, kind))
+    except pa.ArrowMemoryError as problem:
+        raise _too_large() from problem
+    except (pa.ArrowException, OSError, ValueError) as problem:
+        raise UnreadableTable(f"the body is no {kind} that can be read: {problem}") from problem
+    if not table.num_rows:
+        raise UnreadableTable(f"the table has no rows; from 1 to {MAX_BATCH:,} can be valued")
+    if not set(table.column_names) & set(INPUTS):
+        raise UnreadableTable(
+            f"none of the table's columns is one of {', '.join(INPUTS)}; it has "
+            f"{', '.join(table.column_names)[:200]}"
+        )
+    return table
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The inputs of each row; NaN is how some writers say that there is nothing.
+
+    Raises `UnreadableTable`.
+    """
+    known = [name for name in INPUTS if name in table.column_names]
+    rows = zip(*(_values(table.column(name)) for name in known), strict=True)
+    return [
+        {name: None if value != value else value for name, value in zip(known, row, strict=True)}
+        for row in rows
+    ]
+
+
+def answer_table(sent: pa.Table | None, batch: ValuedBatch) -> pa.Table:
+    """The table that was sent, with `ESTIMATES` beside each row."""
+    told: dict[int, dict[str, Any]] = {
+        row: {"error": "; ".join(map(in_words, found))} for row, found in batch.errors.items()
+    }
+    for row, value in zip(batch.positions, batch.valued.rows(), strict=True):
+        told[row] = {
+            "estimated_price": value["price"],
+            "estimated_low": value["low"],
+            "estimated_high": value["high"],
+            "confidence": value["confidence"],
+            "warnings": "; ".join(value["warnings"]) or None,
+        }
+    answers = pa.Table.from_pylist([told[row] for row in range(len(told))], ESTIMATES)
+    if sent is None:
+        return answers
+    kept = [name for name in sent.column_names if name not in ESTIMATES.names]
+    columns = [*(sent.column(name) for name in kept), *answers.columns]
+    return pa.table(columns, names=[*kept, *ESTIMATES.names])
+
+
+def write_table(table: pa.Table, kind: str) -> bytes:
+    """`table` as a body. Raises `UnreadableTable` for what a body of this kind cannot hold."""
+    sink = pa.BufferOutputStream()
+    try:
+        if kind == PARQUET:
+            pa.parquet.write_table(table, sink)
+        elif kind == ARROW:
+            with pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table)
+        else:
+            pa.csv.write_csv(table, sink, pa.csv.WriteOptions(quoting_style="needed"))
+    except pa.ArrowMemoryError as problem:
+        raise _too_large() from problem
+    except pa.ArrowException as problem:
+        raise UnreadableTable(f"the answer cannot be {kind}: {problem}") from problem
+    return bytes(sink.getvalue())
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values as Python has them; in place of one that no input can be, its type."""
+    try:
+        plain = decoded(column)
+    except pa.ArrowMemoryError as problem:
+        raise _too_large() from problem
+    except pa.ArrowException as problem:
+        raise UnreadableTable(f"a column of {column.type} cannot be read: {problem}") from problem
+    _bounded(0, plain.nbytes)
+    if any(is_kind(plain.type) for is_kind in _PLAIN):
+        return listed(plain)
+    return [[str(plain.type)] if valid else None for valid in plain.is_valid().to_pylist()]
+
+
+def _batches(body: bytes, kind: str) -> Iterator[pa.RecordBatch]:
+    if kind == CSV:
+        with pa.csv.open_csv(io.BytesIO(body)) as header:
+            names = header.schema.names
+        yield from pa.csv.open_csv(
+            io.BytesIO(body),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+    elif kind == PARQUET:
+        file = pa.parquet.ParquetFile(io.BytesIO(body))
+        groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
+        _bounded(file.metadata.num_rows, sum(group.total_byte_size for group in groups))
+        yield from file.iter_batches(batch_size=_ROWS_AT_A_TIME)
+    else:
+        yield from pa.ipc.open_stream(body)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    kept: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        _bounded(rows, size)
+        kept.append(batch)
+    if not kept:
+        return pa.table({})
+    # A repeated name would be found by none of the columns that have it.
+    if len(set(kept[0].schema.names)) < len(kept[0].schema.names):
+        raise UnreadableTable("the table has two columns of one name")
+    return pa.Table.from_batches(kept)
+
+
+def _bounded(rows: int, size: int) -> None:
+    if rows > MAX_BATCH:
+        raise UnreadableTable(f"the table has more than {MAX_BATCH:,} rows, the most of a batch")
+    if size > MAX_TABLE_BYTES:
+        raise _too_large()
+
+
+def _too_large() -> UnreadableTable:
+    return UnreadableTable(f"the table takes more than {MAX_TABLE_BYTES:,} bytes of memory")

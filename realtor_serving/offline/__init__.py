@@ -1,0 +1,1 @@
+"""Files and tables valued without the service."""

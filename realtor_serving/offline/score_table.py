@@ -1,0 +1,359 @@
+"""Offline valuation of a table, through the same model code as the service, without it.
+
+`python -m realtor_serving.offline.score_table homes.parquet valued.csv`: every row of the input
+comes out, in its order, with its own columns and the estimate, or the reason why there is none.
+A killed job leaves the rows it has valued beside the output; the same command goes on from there.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from realtor_model.listing import INPUTS
+from realtor_model.valuation.bundle import BrokenBundle, load_bundle
+from realtor_model.valuation.home_tables import CHUNK_ROWS, ESTIMATES, estimate
+from realtor_model.valuation.valuation_model import ValuationModel
+from realtor_serving.champion.champion_cache import ChampionCache
+from realtor_serving.service_settings import settings
+
+SUFFIXES = (".csv", ".parquet")
+CSV_BLOCK_BYTES = 8 * 1024 * 1024
+# What a kill can cost.
+CHUNKS_IN_PART = 4
+
+
+class UnusableFile(Exception):
+    """A table that cannot be scored; the text names it and says why."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table to score.
+
+    name: for people. identity: what changes when the rows do. batches(skip) yields all rows but
+    the first `skip`, always in the same order.
+    """
+
+    name: str
+    identity: str
+    schema: pa.Schema
+    batches: Callable[[int], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What became of the rows: rows = valued + failed; `resumed` of them were valued before."""
+
+    rows: int
+    valued: int
+    failed: int
+    resumed: int
+    seconds: float
+
+
+def score_file(
+    input: Path,  # noqa: A002  # what it is
+    output: Path,
+    model: ValuationModel,
+    *,
+    progress: Callable[[int], None] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> ScoreReport:
+    """`score` the CSV or Parquet file `input`, by suffix."""
+    return score(file_source(input), output, model, progress=progress, chunk_rows=chunk_rows)
+
+
+def score(
+    source: Source,
+    output: Path,
+    model: ValuationModel,
+    *,
+    progress: Callable[[int], None] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> ScoreReport:
+    """Value every row of `source` as sold; `output` appears whole when all is done.
+
+    Columns named as the 11 inputs are read, all columns are kept, and those of `ESTIMATES` are
+    added: dollars, confidence, warnings, and `error`, which says why a row has no estimate. Columns
+    of these names that the source has are left out.
+    `progress` is told the number of rows done so far. Chunks are valued on all cores; memory is
+    bounded by `chunk_rows`. Parts that are done are kept in a folder beside `output` until all is;
+    when the same source is scored with the same model again, they are not valued again.
+
+    Raises `UnusableFile` when the source cannot be read, has none of the inputs as columns or two
+    columns of one name, and when `output` cannot be written or another run is writing it.
+    """
+    _format_of(output)
+    started = time.monotonic()
+    known = [name for name in INPUTS if name in source.schema.names]
+    if not known:
+        raise UnusableFile(
+            f"{source.name}: none of its columns is one of {', '.join(INPUTS)}; it has "
+            f"{', '.join(source.schema.names)}"
+        )
+    if len(set(source.schema.names)) < len(source.schema.names):
+        raise UnusableFile(f"{source.name}: it has two columns of one name")
+    kept = pa.schema([field for field in source.schema if field.name not in ESTIMATES.names])
+    schema = pa.schema([*kept, *ESTIMATES])
+    rows = valued = resumed = 0
+
+    def valued_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = [batch.column(name) for name in kept.names]
+        return pa.RecordBatch.from_arrays(
+            [*columns, *estimate(model, batch).columns], schema=schema
+        )
+
+    job = f"{source.identity}|{_identity_of(model)}"
+    try:
+        with _parts(output, job) as parts, _writer(output, schema) as write:
+            for part in parts.done():
+                for batch in part:
+                    write(batch)
+                    rows += batch.num_rows
+                    valued += batch.num_rows - batch.column("estimated_price").null_count
+            resumed = rows
+            if progress is not None and resumed:
+                progress(rows)
+            chunks = _sliced(source.batches(resumed), chunk_rows)
+            waiting: list[pa.RecordBatch] = []
+            for batch in _in_order(valued_rows, chunks):
+                waiting.append(batch)
+                if len(waiting) == CHUNKS_IN_PART:
+                    parts.add(waiting)
+                    waiting = []
+                write(batch)
+                rows += batch.num_rows
+                valued += batch.num_rows - batch.column("estimated_price").null_count
+                if progress is not None:
+                    progress(rows)
+    except pa.ArrowInvalid as problem:
+        raise UnusableFile(f"{source.name}: {problem}") from problem
+    except OSError as problem:
+        raise UnusableFile(f"{source.name} into {output}: {problem}") from problem
+    return ScoreReport(rows, valued, rows - valued, resumed, time.monotonic() - started)
+
+
+def file_source(path: Path) -> Source:
+    """The CSV or Parquet file `path`, read in blocks.
+
+    Raises `UnusableFile` when it is neither, or cannot be opened.
+    """
+    try:
+        if _format_of(path) == ".parquet":
+            schema = pa.parquet.read_schema(path)
+        else:
+            # As text: what a column means is for the contract, and it comes out as it came in.
+            with pa.csv.open_csv(path) as header:
+                schema = pa.schema([(name, pa.string()) for name in header.schema.names])
+        told = path.stat()
+    # Names that are no UTF-8 are a ValueError as ArrowInvalid is.
+    except (ValueError, OSError) as problem:
+        raise UnusableFile(f"{path}: {problem}") from problem
+
+    def batches(skip: int) -> Iterator[pa.RecordBatch]:
+        if _format_of(path) == ".parquet":
+            read = pa.parquet.ParquetFile(path).iter_batches(batch_size=4 * CHUNK_ROWS)
+        else:
+            read = pa.csv.open_csv(
+                path,
+                pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
+                pa.csv.ParseOptions(newlines_in_values=True),
+                pa.csv.ConvertOptions(
+                    column_types=dict(zip(schema.names, schema.types, strict=True))
+                ),
+            )
+        return skipping(read, skip)
+
+    identity = f"{path.resolve()}|{told.st_size}|{told.st_mtime_ns}"
+    return Source(str(path), identity, schema, batches)
+
+
+def skipping(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """`batches` without their first `rows` rows."""
+    for batch in batches:
+        left = batch.slice(min(rows, batch.num_rows))
+        rows -= batch.num_rows - left.num_rows
+        if left.num_rows:
+            yield left
+
+
+def _format_of(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UnusableFile(f"{path}: the name must end in {' or '.join(SUFFIXES)}")
+    return suffix
+
+
+def _identity_of(model: ValuationModel) -> str:
+    """What no two trainings share: the model's papers."""
+    papers = json.dumps([model.candidate, model.metadata], sort_keys=True)
+    return hashlib.sha256(papers.encode()).hexdigest()
+
+
+def _sliced(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, rows)
+
+
+def _in_order(
+    work: Callable[[pa.RecordBatch], pa.RecordBatch], chunks: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """`work` on every chunk, on all cores; no more than two chunks a core are in memory."""
+    cores = os.cpu_count() or 1
+    pending: deque[Future[pa.RecordBatch]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            for chunk in chunks:
+                pending.append(pool.submit(work, chunk))
+                if len(pending) >= 2 * cores:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+class _Parts:
+    """What a job has valued so far, in files that appear whole, in order."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def done(self) -> Iterator[list[pa.RecordBatch]]:
+        """The parts of an earlier run of the same job."""
+        while (path := self._path()).is_file():
+            with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+                yield [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            self._count += 1
+
+    def add(self, batches: Sequence[pa.RecordBatch]) -> None:
+        """Keep one part more."""
+        temporary = self._folder / "next"
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_file(temporary, batches[0].schema, options=options) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        temporary.replace(self._path())
+        self._count += 1
+
+    def _path(self) -> Path:
+        return self._folder / f"{self._count:06d}.arrow"
+
+
+@contextmanager
+def _parts(output: Path, job: str) -> Iterator[_Parts]:
+    """The parts of `job`, in a folder beside `output` that goes when all is done.
+
+    A job that is killed or fails leaves them for the next run of the same job.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = output.parent / f".{output.name}.parts"
+    folder.mkdir(exist_ok=True)
+    with (folder / "job").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnusableFile(f"{output}: another run is writing it") from None
+        file.seek(0)
+        if file.read() != job:
+            for path in folder.glob("*.arrow"):
+                path.unlink()
+            file.truncate(0)
+            file.write(job)
+            file.flush()
+        finished = False
+        try:
+            yield _Parts(folder)
+            finished = True
+        finally:
+            if finished or not list(folder.glob("*.arrow")):
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def _writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """Writes to a file beside `path`, which takes its place at the end; on an error it goes."""
+    temporary = path.parent / f".{path.name}.parts" / "output"
+    try:
+        if _format_of(path) == ".parquet":
+            # Hardly a number comes twice: a dictionary of them makes the file slower and larger.
+            named = [field.name for field in schema if not _is_number(field.type)]
+            with pa.parquet.ParquetWriter(temporary, schema, use_dictionary=named) as parquet:
+                yield parquet.write_batch
+        else:
+            options = pa.csv.WriteOptions(quoting_style="needed")
+            with pa.csv.CSVWriter(temporary, schema, write_options=options) as csv:
+                yield csv.write_batch
+        temporary.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns 0, or 1 when the file or the model cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m realtor_serving.offline.score_table",
+        description=(__doc__ or "").partition("\n")[0],
+    )
+    parser.add_argument("input", type=Path, help="CSV or Parquet with any of the 11 inputs")
+    parser.add_argument("output", type=Path, help="CSV or Parquet to write")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        help="the model's bundle; by default the one that the service on this machine serves",
+    )
+    chosen = parser.parse_args(arguments)
+    bundle: Path | None = chosen.bundle
+    if bundle is None:
+        current = ChampionCache(settings().cache).current()
+        if current is None:
+            print(
+                f"There is no model in {settings().cache}: start the service once, or name a "
+                "--bundle.",
+                file=sys.stderr,
+            )
+            return 1
+        bundle = current.path
+    try:
+        report = score_file(
+            chosen.input,
+            chosen.output,
+            load_bundle(bundle),
+            progress=lambda rows: print(f"\r{rows:,} rows", end="", file=sys.stderr, flush=True),
+        )
+    except (UnusableFile, BrokenBundle) as problem:
+        print(f"\n{problem}", file=sys.stderr)
+        return 1
+    print(
+        f"\r{chosen.output}: {report.valued:,} of {report.rows:,} homes valued in "
+        f"{report.seconds:.1f} s; the column `error` says why {report.failed:,} were not."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

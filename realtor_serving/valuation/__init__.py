@@ -1,0 +1,1 @@
+"""From checked homes to answers: valued together, and logged."""

@@ -1,0 +1,91 @@
+"""Decisions that no figure of the model is asked for."""
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from realtor_assets.clean.load_decisions import Load, all_loads
+from realtor_assets.clean.retrain_decision import decide
+from realtor_assets.raw.loading import load_payload
+from realtor_assets.resources import Database, ObjectStore
+from tests.assets.conftest import land, listing
+from tests.serving.running import make_model
+
+LOAD = Load(
+    load_id=7,
+    partition_key="group-1-batch-004-0123abcd",
+    group_number=1,
+    batch_number=4,
+    state="loaded",
+    error=None,
+    received=100,
+    inserted=80,
+    to_learn_from=70,
+    loaded_at=dt.datetime(2026, 11, 24, tzinfo=dt.UTC),
+)
+NO_DATABASE = Database(url="postgresql://nowhere")
+
+
+def test_the_first_batch_trains_the_first_model() -> None:
+    decision = decide(LOAD, None, [LOAD], NO_DATABASE, admitted=False)
+
+    assert (decision.decision, decision.rule) == ("train", "first model")
+    assert "batch 4" in decision.reason
+
+
+@pytest.mark.parametrize("has_champion", [False, True])
+@pytest.mark.parametrize(
+    ("change", "rule", "words"),
+    [
+        ({"inserted": 0}, "nothing new", "Batch 4 brought nothing new: each of its 100 rows"),
+        (
+            {"state": "refused", "error": "columns are missing: price", "inserted": 0},
+            "refused",
+            "is not in RAW: columns are missing: price",
+        ),
+    ],
+)
+def test_what_brings_nothing_trains_nothing(
+    has_champion: bool, change: dict[str, object], rule: str, words: str
+) -> None:
+    model = make_model() if has_champion else None
+    load = replace(LOAD, **change)  # type: ignore[arg-type]
+
+    decision = decide(load, model, [load], NO_DATABASE, admitted=False)
+
+    assert (decision.decision, decision.rule) == ("skip", rule)
+    assert words in decision.reason
+
+
+def test_what_the_champion_has_learned_already_trains_nothing() -> None:
+    model = make_model()
+    model = replace(model, metadata=model.metadata | {"loads": [6, 7]})
+
+    decision = decide(LOAD, model, [LOAD], NO_DATABASE, admitted=False)
+
+    assert (decision.decision, decision.rule) == ("skip", "known to the champion")
+
+
+def test_files_are_called_by_their_partition() -> None:
+    assert LOAD.name == "4"
+    assert replace(LOAD, group_number=0, partition_key="file-000-ab").name == "file-000-ab"
+    assert replace(LOAD, batch_number=None).name == LOAD.partition_key
+
+
+def test_a_batch_of_prices_that_no_home_has_trains_nothing(
+    store: ObjectStore, raw_database: Database
+) -> None:
+    rents = [listing(street=float(i), price=1_200.0 + i) for i in range(40)]
+    payload = land(store, raw_database, rents, batch=4)
+    with raw_database.transaction() as connection:
+        load_payload(store, connection, payload, max_broken_share=0.2, progress=lambda _: None)
+        (load,) = all_loads(connection)
+    model = make_model()
+    papers = {"loads": [], "trained_at": "2026-11-24T00:00:00+00:00"}
+    model = replace(model, metadata=model.metadata | papers)
+
+    decision = decide(load, model, [], raw_database, admitted=False)
+
+    assert (decision.decision, decision.rule) == ("skip", "outside the domain")
+    assert "none of its 40 new rows has a price from $10,000 to $10,000,000." in decision.reason

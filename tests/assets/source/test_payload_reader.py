@@ -1,0 +1,203 @@
+"""Reading payloads in pieces: the same rows as a whole parser, or an error that says where."""
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from realtor_assets.resources import ObjectStore
+from realtor_assets.source import payload_reader
+from realtor_assets.source.payload_reader import PayloadUnreadable, read_batch_number, read_pieces
+from realtor_model.listing import COLUMNS, SchemaChanged, check
+from tests.assets.conftest import listing
+
+TEXT = st.text(max_size=12) | st.sampled_from(
+    ['},{"', '"}]}', "\\", ']},"data":[', "é\x00", "\ud800"]
+)
+VALUE = st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.lists(TEXT, max_size=2)
+ROW = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys((*COLUMNS, "extra"), VALUE)
+).map(lambda broken: listing() | broken)  # fmt: skip
+
+
+def write(store: ObjectStore, body: bytes, suffix: str = "json") -> str:
+    key = f"payloads/x.{suffix}.zst"
+    with store.create(key) as file:
+        file.write(zstandard.compress(body))
+    return key
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload_reader, "PIECE_BYTES", 700)
+    monkeypatch.setattr(payload_reader, "_HEAD_BYTES", 64)
+
+
+def records(store: ObjectStore, key: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for piece in read_pieces(store, key):
+        assert piece.first == len(rows)
+        rows += piece.rows.to_dict("records")
+    return rows
+
+
+def is_json(value: object) -> bool:
+    """Whether JSON has it: no NaN, no infinity, no half of a surrogate pair."""
+    if isinstance(value, list):
+        return all(map(is_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return "\ud800" not in value if isinstance(value, str) else True
+
+
+def same(left: object, right: object) -> bool:
+    missing = [
+        value is None or (isinstance(value, float) and math.isnan(value)) for value in (left, right)
+    ]
+    return all(missing) if any(missing) else left == right
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    rows=st.lists(ROW, max_size=12),
+    layout=st.sampled_from([{}, {"indent": 1}, {"separators": (",", ":")}]),
+    rows_first=st.booleans(),
+)
+@example(rows=[listing(city="},{")] * 12, layout={"separators": (",", ":")}, rows_first=False)
+@example(rows=[listing(city=None)] * 12, layout={"separators": (",", ":")}, rows_first=False)
+@pytest.mark.usefixtures("small_pieces")
+def test_pieces_are_the_document_or_an_error(
+    store: ObjectStore, rows: list[dict[str, Any]], layout: dict[str, Any], rows_first: bool
+) -> None:
+    head = {"group_number": 1, "batch_number": 7}
+    document = {"data": rows} | head if rows_first else head | {"data": rows}
+    body = json.dumps(document, **layout).encode()
+    key = write(store, body)
+    if not all(is_json(value) for row in rows for value in row.values()):
+        with pytest.raises(PayloadUnreadable, match="not whole JSON"):
+            records(store, key)
+        return
+
+    read = records(store, key)
+
+    assert read_batch_number(store, key) == 7
+    assert len(read) == len(rows)
+    for found, row in zip(read, rows, strict=True):
+        for name in COLUMNS:
+            expected = row[name]
+            if type(expected) is int and abs(expected) > 2**53:
+                continue  # JSON promises no more than that of a number
+            assert same(found[name], expected), name
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rows=st.lists(ROW, min_size=1, max_size=12), share=st.floats(0, 1, exclude_max=True))
+@pytest.mark.usefixtures("small_pieces")
+def test_a_cut_off_document_is_never_taken_for_a_whole_one(
+    store: ObjectStore, rows: list[dict[str, Any]], share: float
+) -> None:
+    body = json.dumps({"batch_number": 0, "data": rows}).encode()
+    key = write(store, body[: int(share * len(body))])
+
+    with pytest.raises(PayloadUnreadable, match=r"not whole JSON|no array"):
+        records(store, key)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(ROW, min_size=1, max_size=20))
+def test_every_row_is_valid_or_quarantined_with_a_reason(rows: list[dict[str, Any]]) -> None:
+    import pandas as pd
+
+    valid, broken = check(pd.DataFrame.from_records(rows))
+
+    assert len(valid) + len(broken) == len(rows)
+    assert broken["row"].is_unique
+    assert broken["rule"].str.len().gt(0).all()
+    for record in broken["record"]:
+        json.loads(record)
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [(b'{"batch_number": 3.0, "data": []}', 3), (b'{"data": [], "batch_number": 2}', 2)],
+)
+def test_a_batch_number_is_found_before_or_behind_the_rows(
+    store: ObjectStore, body: bytes, number: int
+) -> None:
+    assert read_batch_number(store, write(store, body)) == number
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        listing(price="a lot"), listing(city=None), listing(extra=1), listing(zip_code="06016"),
+        listing(city="},{"),
+        {name: value for name, value in listing().items() if name != "bed"},
+    ],
+)  # fmt: skip
+def test_both_parsers_read_the_same(changed: dict[str, Any]) -> None:
+    """What the fast one takes, it reads as the other does; what it does not, is the other's."""
+    usual = [listing(), listing(bath=None, city="Cañón")]
+    fast = payload_reader._documented_rows(bytearray(compact(usual)[1:-1]))
+
+    assert fast is not None
+    for found, row in zip(fast.to_dict("records"), usual, strict=True):
+        assert all(same(found[name], row[name]) for name in COLUMNS)
+    assert payload_reader._documented_rows(bytearray(compact([changed])[1:-1])) is None
+
+
+def compact(rows: list[dict[str, Any]]) -> bytes:
+    return json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("number", ["true", "-1", "1.5", "null", '"2"', "99999999999"])
+def test_what_counts_no_batches_is_no_batch_number(store: ObjectStore, number: str) -> None:
+    key = write(store, f'{{"batch_number": {number}, "data": []}}'.encode())
+    with pytest.raises(PayloadUnreadable, match="batch_number"):
+        read_batch_number(store, key)
+
+
+def test_a_csv_is_read_in_pieces_as_text(store: ObjectStore, small_pieces: None) -> None:
+    line = "6016,for_sale,239800.0,3,2,0.28,1693508,Graham,North Carolina,06016,1605,2021-10-22"
+    body = "\n".join([",".join(COLUMNS), *[line] * 30, ""]).encode()
+
+    rows = records(store, write(store, body, "csv"))
+
+    assert len(rows) == 30
+    assert rows[29]["zip_code"] == "06016"
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "says"),
+    [
+        (b"price,bed\n1,2\n", SchemaChanged, "columns are missing: brokered_by"),
+        (",".join(COLUMNS).encode() + b"\n1,2\n", PayloadUnreadable, "Expected 12 columns"),
+        (b"", PayloadUnreadable, "Empty CSV"),
+    ],
+)
+def test_a_csv_of_another_kind_is_refused(
+    store: ObjectStore, body: bytes, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        records(store, write(store, body, "csv"))
+
+
+def test_bytes_that_are_damaged_are_no_payload(store: ObjectStore, tmp_path: Path) -> None:
+    body = bytearray(zstandard.compress(json.dumps({"batch_number": 0, "data": []}).encode() * 9))
+    with store.create("payloads/x.json.zst") as file:
+        file.write(bytes(body[:-9]) + io.BytesIO(b"garbage!!").read())
+
+    with pytest.raises(PayloadUnreadable):
+        records(store, "payloads/x.json.zst")

@@ -1,0 +1,215 @@
+"""A row of a table means what it means in a request: property-based, against `Property` itself."""
+
+import datetime as dt
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from realtor_model.features import as_sold, columns_from_properties, properties_from_columns, take
+from realtor_model.listing import INPUTS, NUMBERS, Property
+from realtor_model.valuation.home_tables import ESTIMATES, estimate, read_homes, read_rows, reasons
+from realtor_model.valuation.valuation_model import ValuationModel
+
+ModelOf = Callable[[str], ValuationModel]
+
+WORDS = ["", " ", "3", " 3 ", "3.0", "2.5", "1e3", "+4", "-1", "nan", "inf", "0x10", "1_000", "two",
+         "1500", "0.25", "99999999999", "Texas", "texas ", "sold", "leased", "06114", "6114",
+         "6114.0", "06114-1234", "0", "2020-02-30", "2020-02-03", "2020-02-03T10:00", "a\nb",
+         "0.1000000000000000055511151231257827"]  # fmt: skip
+TEXT = st.none() | st.sampled_from(WORDS) | st.text(max_size=6)
+TYPED: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(NUMBERS, st.none() | st.floats() | st.sampled_from([1.0, 3.0, 2.5, 1500.0])),
+    **dict.fromkeys(("status", "city", "state"), TEXT),
+    "zip_code": st.none() | st.integers(-5, 100_010),
+    "prev_sold_date": st.none() | st.dates(dt.date(1890, 1, 1), dt.date(2110, 1, 1)),
+}
+
+
+def by_itself(row: dict[str, Any]) -> Property | str:
+    nothing = {name: None for name, value in row.items() if value != value}
+    try:
+        return Property.model_validate(row | nothing)
+    except ValidationError as error:
+        return reasons(error)
+
+
+def assert_read_alike(rows: list[dict[str, Any]], table: pa.Table) -> None:
+    expected = [by_itself(row) for row in rows]
+    homes = read_homes(table)
+    assert [each if isinstance(each, str) else None for each in expected] == list(homes.errors)
+    passed = [each for each in expected if isinstance(each, Property)]
+    for name, values in columns_from_properties(passed).items():
+        read = homes.columns[name][homes.valid]
+        assert read.dtype == values.dtype
+        np.testing.assert_array_equal(read, values, err_msg=name)
+
+
+VALUES = (
+    TEXT | st.booleans() | st.integers() | st.floats() | st.sampled_from([1, 3, 6114.0, 10**400])
+    | st.lists(st.integers(), max_size=1) | st.dictionaries(st.text(max_size=2), st.none())
+)  # fmt: skip
+HOME = {"state": "Texas", "zip_code": "77008", "bed": 3, "prev_sold_date": "2020-02-03"}
+
+
+@settings(deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from([*INPUTS, "extra"]), VALUES), max_size=8))
+def test_rows_of_json_are_read_as_a_request_reads_them(changes: list[dict[str, Any]]) -> None:
+    rows = [HOME | change for change in changes] + changes + [None, 3, [HOME]]
+    columns, errors = read_rows(rows)
+    expected: dict[int, str] = {}
+    passed: dict[int, Property] = {}
+    for position, row in enumerate(rows):
+        try:
+            passed[position] = Property.model_validate(row)
+        except ValidationError as error:
+            expected[position] = reasons(error)
+    assert {position: reasons(error) for position, error in errors.items()} == expected
+    read = take(columns, np.array([*passed], np.intp))
+    assert [each.model_dump_json() for each in properties_from_columns(read)] == [
+        each.model_dump_json() for each in passed.values()
+    ]
+    for name, values in columns_from_properties([*passed.values()]).items():
+        assert read[name].dtype == values.dtype
+        np.testing.assert_array_equal(read[name], values, err_msg=name)
+
+
+@settings(deadline=None)
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys(INPUTS, TEXT)), min_size=1, max_size=8))
+def test_texts_are_read_as_a_request_reads_them(rows: list[dict[str, Any]]) -> None:
+    schema = pa.schema([(name, pa.string()) for name in INPUTS])
+    clean = [
+        {
+            name: None if text is None else text.encode("utf-8", "replace").decode()
+            for name, text in row.items()
+        }
+        for row in rows
+    ]
+    assert_read_alike(clean, pa.Table.from_pylist(clean, schema))
+
+
+@settings(deadline=None)
+@given(st.lists(st.fixed_dictionaries(TYPED), min_size=1, max_size=8))
+def test_typed_columns_are_read_as_a_request_reads_them(rows: list[dict[str, Any]]) -> None:
+    kinds = {**dict.fromkeys(NUMBERS, pa.float64()), "zip_code": pa.int64(),
+             "prev_sold_date": pa.date32()}  # fmt: skip
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in INPUTS])
+    assert_read_alike(rows, pa.Table.from_pylist(rows, schema))
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (pa.array([True, None]), "bed is True; it must be a number"),
+        (pa.array([[3], None]), "bed is [3]; it must be a number"),
+        (pa.array(["3", None]).dictionary_encode(), None),
+        (pa.array(["3", None], pa.string_view()), None),
+        (pa.array(["x", None], pa.string_view()), "bed is 'x'; it must be a number"),
+        (pa.RunEndEncodedArray.from_arrays([1, 2], [3, None]), None),
+        (
+            pa.array([[(1, 2)], None], pa.map_(pa.int8(), pa.int8())),
+            "bed is [(1, 2)]; it must be a number",
+        ),
+        (pa.array([3, None], pa.int8()), None),
+        (pa.chunked_array([pa.array([3.0]), pa.array([None], pa.float64())]), None),
+    ],
+)
+def test_odd_types(column: Any, words: str | None) -> None:
+    table = pa.table({"state": ["Ohio", "Ohio"], "house_size": [900, 900], "bed": column})
+    homes = read_homes(table)
+
+    assert list(homes.errors) == [words, None]
+    if words is None:
+        assert homes.columns["bed"][0] == 3.0
+    assert np.isnan(homes.columns["bed"][1])
+
+
+@pytest.mark.parametrize(
+    "kind", ["date32", "date64", "timestamp[s]", "timestamp[us]", "timestamp[ns]",
+             "timestamp[s, tz=UTC]", "duration[s]"]
+)  # fmt: skip
+def test_a_date_beyond_all_calendars_spoils_no_other(kind: str) -> None:
+    zone = pa.timestamp("s", "UTC") if "tz" in kind else None
+    far = 2**30 if kind == "date32" else 2**62
+    column = pa.array([far, None, 0], zone or pa.type_for_alias(kind))
+    table = pa.table({"state": ["Ohio"] * 3, "bed": [3] * 3, "prev_sold_date": column})
+
+    homes = read_homes(table)
+
+    assert "must be a date YYYY-MM-DD" in homes.errors[0]
+    assert homes.errors[1] is None
+    assert np.isnat(homes.columns["prev_sold_date"][1])
+    assert homes.valid[2] == (kind != "duration[s]")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_day_of_a_time(unit: str) -> None:
+    times = [dt.datetime(1969, 12, 31, 23, 59), dt.datetime(2020, 2, 3, 10, 0), None]
+    column = pa.array(times, pa.timestamp(unit))
+    homes = read_homes(pa.table({"state": ["Ohio"] * 3, "bed": [3] * 3, "prev_sold_date": column}))
+
+    assert homes.valid.all()
+    assert homes.columns["prev_sold_date"].tolist() == [
+        dt.date(1969, 12, 31), dt.date(2020, 2, 3), None,
+    ]  # fmt: skip
+
+
+def test_estimates_are_those_of_a_request_row_by_row(model_of: ModelOf) -> None:
+    model = model_of("xgboost")
+    rows: list[dict[str, Any]] = [
+        {"state": "Ohio", "zip_code": "44101", "house_size": 1500},
+        {"state": "Ohio", "bed": 0},
+        {"zip_code": "99999", "city": "Atlantis", "acre_lot": 3.5},
+        {"bed": 2},
+    ]
+    told = estimate(model, pa.Table.from_pylist(rows, pa.schema([
+        ("state", pa.string()), ("zip_code", pa.string()), ("city", pa.string()),
+        ("house_size", pa.int32()), ("acre_lot", pa.float32()), ("bed", pa.int64()),
+    ])))  # fmt: skip
+
+    assert told.schema == ESTIMATES
+    answers = told.to_pylist()
+    for row in (0, 2):
+        columns = as_sold(columns_from_properties([Property.model_validate(rows[row])]))
+        alone = model.value(columns)
+        assert answers[row]["estimated_price"] == round(float(alone.price[0]), 2)
+        assert answers[row]["estimated_low"] == round(float(alone.low[0]), 2)
+        assert answers[row]["confidence"] == alone.confidence[0]
+        assert answers[row]["error"] is None
+        assert answers[row]["warnings"] == ("; ".join(alone.warnings.get(0, [])) or None)
+    assert "bed is 0; it must be from 1 to 100 bedrooms" in answers[1]["error"]
+    assert answers[3]["error"].startswith("state or zip_code is required")
+    assert answers[1]["estimated_price"] is answers[3]["confidence"] is None
+
+
+def test_a_table_of_none_but_bad_rows(model_of: ModelOf) -> None:
+    told = estimate(model_of("gradient_boosting"), pa.table({"state": [None, "Ohio"]}))
+
+    assert told.column("estimated_price").null_count == told.num_rows == 2
+    assert told.column("error").null_count == 0
+
+
+def test_a_row_that_is_no_home_holds_no_memory() -> None:
+    table = pa.table({"state": ["Texas", "Ohio"], "bed": [3.0, None]})
+
+    homes = read_homes(table)
+
+    assert list(homes.valid) == [True, False]
+    columns = weakref.ref(homes.columns["bed"])
+    del homes
+    assert columns() is None
+
+
+def test_an_error_that_is_kept_holds_no_memory() -> None:
+    columns, errors = read_rows([{"state": "Ohio"}])
+
+    beds = weakref.ref(columns["bed"])
+    del columns
+    assert beds() is None
+    assert "one of house_size, acre_lot and bed is required" in str(errors[0])

@@ -1,0 +1,277 @@
+"""Batches as CSV, Parquet and Arrow: the same answers as JSON, within the same limits."""
+
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from realtor_serving.http.table_bodies import (
+    ARROW,
+    CSV,
+    JSON,
+    PARQUET,
+    TABLES,
+    UnreadableTable,
+    answer_type,
+    read_table,
+    rows_of,
+    write_table,
+)
+from tests.serving.running import HOUSE, Server
+
+ROWS: list[dict[str, Any]] = [
+    {"id": "a", **HOUSE},
+    {"id": "b", **HOUSE, "bed": 300},
+    {"id": "c", "state": "Texas", "house_size": 1500},
+    {"id": "d"},
+]
+
+
+def table() -> pa.Table:
+    return pa.Table.from_pylist(ROWS, pa.schema([
+        ("id", pa.string()), ("bed", pa.float64()), ("bath", pa.int32()),
+        ("house_size", pa.int64()), ("acre_lot", pa.float64()), ("city", pa.string()),
+        ("state", pa.string()), ("zip_code", pa.string()),
+    ]))  # fmt: skip
+
+
+def read(content: bytes, kind: str) -> pd.DataFrame:
+    if kind == CSV:
+        return pd.read_csv(io.BytesIO(content), dtype={"zip_code": str})
+    return read_table(content, kind).to_pandas()
+
+
+def ask(service: Server, content: bytes, kind: str, **headers: str) -> httpx.Response:
+    return httpx.post(
+        f"{service.url}/predict-batch", content=content, timeout=60,
+        headers={"Content-Type": kind, **headers},
+    )  # fmt: skip
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_comes_back_with_estimates(service: Server, kind: str) -> None:
+    answer = ask(service, write_table(table(), kind), f"{kind}; charset=utf-8")
+
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith(kind)
+    assert answer.headers["x-model-version"] == "packaged"
+    told = read(answer.content, kind)
+    assert list(told["id"]) == ["a", "b", "c", "d"]
+    single = service.post("/predict", HOUSE).json()
+    assert told.loc[0, "estimated_price"] == single["price"]
+    assert told.loc[0, "confidence"] == single["confidence"]
+    assert told.loc[[1, 3], "estimated_price"].isna().all()
+    assert "bed is 300.0; it must be from 1 to 100" in told.loc[1, "error"].replace("'", "") or (
+        kind == CSV and "bed is '300'" in told.loc[1, "error"]
+    )
+    assert "required" in told.loc[3, "error"]
+    assert told.loc[[0, 2], "error"].isna().all()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", [PARQUET, ARROW])
+def test_a_date_beyond_all_calendars_spoils_no_other(service: Server, kind: str) -> None:
+    dates = pa.array([2**30, 0], pa.date32())
+    sent = pa.Table.from_pylist([HOUSE, HOUSE]).append_column("prev_sold_date", dates)
+
+    answer = ask(service, write_table(sent, kind), kind, Accept=JSON)
+
+    assert answer.status_code == 200, answer.text
+    bad, good = answer.json()["results"]
+    assert "must be a date YYYY-MM-DD" in bad["error"]["detail"][0]["msg"]
+    assert good["valuation"]["price"] > 0
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[(1, 2)], None], pa.map_(pa.int8(), pa.int8())),
+        pa.array([{"size": 3}, None]),
+        pa.array([b"\xff\x00", None]),
+    ],
+)
+@pytest.mark.parametrize("name", ["bath", "city", "prev_sold_date"])
+def test_what_no_input_can_be_is_named(service: Server, name: str, column: pa.Array) -> None:
+    sent = pa.Table.from_pylist([HOUSE, HOUSE])
+    at = sent.schema.get_field_index(name)
+    sent = (sent if at < 0 else sent.remove_column(at)).append_column(name, column)
+
+    answer = ask(service, write_table(sent, ARROW), ARROW, Accept=JSON)
+
+    assert answer.status_code == 200, answer.text
+    bad, good = answer.json()["results"]
+    assert bad["error"]["detail"][0]["loc"] == [name]
+    assert good["error"] is None
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("claimed", ["application/x-www-form-urlencoded", "application/x-parquet"])
+def test_a_table_by_another_name_is_told_the_names(service: Server, claimed: str) -> None:
+    answer = ask(service, write_table(table(), PARQUET), claimed)
+
+    assert answer.status_code == 400
+    assert all(kind in answer.json()["error"] for kind in TABLES)
+
+
+@pytest.mark.integration
+def test_the_answers_format_can_be_asked_for(service: Server) -> None:
+    as_json = ask(service, write_table(table(), PARQUET), PARQUET, Accept=JSON).json()
+    assert (as_json["valued"], as_json["failed"]) == (2, 2)
+    assert as_json["results"][1]["error"]["detail"][0]["loc"] == ["bed"]
+
+    as_table = service.post("/predict-batch", {"properties": [HOUSE]}, headers={"Accept": ARROW})
+    told = pa.ipc.open_stream(as_table.content).read_pandas()
+    assert told.loc[0, "estimated_price"] == as_json["results"][0]["valuation"]["price"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_batch_of_the_largest_size_and_one_row_more(service: Server, kind: str) -> None:
+    most = pa.Table.from_pylist([HOUSE]).take(pa.array([0] * 10_000))
+    answer = ask(service, write_table(most, kind), kind)
+    assert answer.status_code == 200
+    assert read(answer.content, kind)["estimated_price"].notna().sum() == 10_000
+
+    more = pa.concat_tables([most, most.slice(0, 1)])
+    refused = ask(service, write_table(more, kind), kind)
+    assert refused.status_code == 400
+    assert "10,000 rows" in refused.json()["error"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize(("content", "words"), [(b"", ""), (b"\x00garbage", "")])
+def test_what_is_no_table_is_refused(
+    service: Server, kind: str, content: bytes, words: str
+) -> None:
+    answer = ask(service, content, kind)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+LONG = pa.array(["x" * 2_000_000])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), LONG),
+        pa.RunEndEncodedArray.from_arrays(pa.array([100], pa.int32()), LONG),
+        pa.StringViewArray.from_buffers(
+            pa.string_view(),
+            100,
+            [
+                None,
+                pa.py_buffer(np.array([[2_000_000, 0x78787878, 0, 0]] * 100, np.int32).tobytes()),
+                LONG.buffers()[2],
+            ],
+        ),
+    ],
+    ids=["dictionary", "runs", "views"],
+)
+def test_one_long_text_many_times_is_refused(column: pa.Array) -> None:
+    sent = read_table(write_table(pa.table({"state": column}), ARROW), ARROW)
+
+    with pytest.raises(UnreadableTable, match="bytes of memory"):
+        rows_of(sent)
+
+
+def test_a_long_list_of_nothing_is_not_unrolled() -> None:
+    kind = pa.list_(pa.null(), 20_000_000)
+    lists = pa.FixedSizeListArray.from_buffers(kind, 1, [None], children=[pa.nulls(20_000_000)])
+    body = write_table(pa.table({"state": lists}), ARROW)
+    assert len(body) < 500
+
+    assert rows_of(read_table(body, ARROW)) == [{"state": [str(kind)]}]
+
+
+@pytest.mark.integration
+def test_a_worker_takes_no_more_memory_than_its_limit(service: Server) -> None:
+    """A column that is only carried along, of 448 bytes as it comes; gigabytes as Parquet."""
+    kind = pa.list_(pa.null(), 500_000_000)
+    lists = pa.FixedSizeListArray.from_buffers(kind, 1, [None], children=[pa.nulls(500_000_000)])
+    body = write_table(pa.table({"state": ["Texas"], "bed": [3], "lists": lists}), ARROW)
+
+    refused = ask(service, body, ARROW, Accept=PARQUET)
+
+    assert refused.status_code == 400
+    assert "bytes of memory" in refused.json()["error"]
+    assert ask(service, body, ARROW, Accept=JSON).json()["valued"] == 1
+
+
+def test_a_table_of_runs_of_a_dictionary_is_told_apart_from_a_fault() -> None:
+    names = pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), pa.array(["Texas"]))
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([100], pa.int32()), names)
+
+    with pytest.raises(UnreadableTable, match="run_end_encoded"):
+        rows_of(pa.table({"state": runs}))
+
+
+def test_numbers_that_look_compressed_are_read() -> None:
+    numbers = [10**15, 0xFD2FB528] * 5
+    sent = pa.table({"state": ["Texas"] * 10, "id": numbers})
+
+    assert read_table(write_table(sent, ARROW), ARROW).equals(sent)
+
+
+def test_a_table_that_unpacks_to_gigabytes_is_refused() -> None:
+    large = pa.table({"state": pa.array(["x" * 1_000_000] * 400)})
+    sink = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, large.schema, options=options) as writer:
+        writer.write_table(large)
+    assert len(sink.getvalue()) < 1_000_000
+    with pytest.raises(UnreadableTable, match="bytes of memory"):
+        read_table(sink.getvalue(), ARROW)
+
+    parquet = io.BytesIO()
+    pa.parquet.write_table(large, parquet, compression="zstd", use_dictionary=True)
+    assert len(parquet.getvalue()) < 2_000_000
+    with pytest.raises(UnreadableTable, match="bytes of memory"):
+        read_table(parquet.getvalue(), PARQUET)
+
+
+def test_compressed_tables_of_a_fair_size_are_read() -> None:
+    for compression in ("lz4", "zstd"):
+        sink = io.BytesIO()
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        homes = table().take(pa.array([0, 2] * 2_000))
+        with pa.ipc.new_stream(sink, homes.schema, options=options) as writer:
+            writer.write_table(homes)
+        assert read_table(sink.getvalue(), ARROW).equals(homes)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"a": [1]}, "none of the table's columns"),
+        ({"state": pa.array([], pa.string())}, "no rows"),
+    ],
+)
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_without_homes_is_refused(kind: str, columns: Any, words: str) -> None:
+    with pytest.raises(UnreadableTable, match=words):
+        read_table(write_table(pa.table(columns), kind), kind)
+
+
+@pytest.mark.parametrize(
+    ("accept", "sent", "expected"),
+    [
+        ("", CSV, CSV),
+        ("*/*", PARQUET, PARQUET),
+        ("text/html, application/json;q=0.9, */*", CSV, JSON),
+        (f"{ARROW}, {JSON}", JSON, ARROW),
+        ("image/png", JSON, JSON),
+    ],
+)
+def test_the_first_known_type_is_answered(accept: str, sent: str, expected: str) -> None:
+    assert answer_type(accept, sent) == expected

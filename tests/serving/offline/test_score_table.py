@@ -1,0 +1,212 @@
+"""Files are valued by the model the service serves, row by row, whole or not at all."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from realtor_model.features import as_sold, columns_from_frame
+from realtor_model.valuation.bundle import load_bundle
+from realtor_model.valuation.valuation_model import ValuationModel
+from realtor_serving.offline.score_table import ESTIMATES, UnusableFile, score_file
+from tests.serving.running import listings
+
+
+@pytest.fixture
+def homes() -> pd.DataFrame:
+    frame = listings(500, seed=9).assign(note='a "quoted", text\nof two lines')
+    frame.loc[3, "bed"] = 0
+    frame.loc[5, ["state", "zip_code"]] = None
+    return frame
+
+
+def read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, dtype={"zip_code": str}, low_memory=False)
+
+
+@pytest.mark.parametrize("source", ["in.csv", "in.parquet"])
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
+def test_every_row_comes_out_with_an_estimate_or_a_reason(
+    tmp_path: Path, homes: pd.DataFrame, model: ValuationModel, source: str, target: str
+) -> None:
+    if source.endswith("csv"):
+        homes.to_csv(tmp_path / source, index=False)
+    else:
+        homes.to_parquet(tmp_path / source)
+    seen: list[int] = []
+
+    report = score_file(
+        tmp_path / source, tmp_path / target, model, progress=seen.append, chunk_rows=150
+    )
+
+    assert (report.rows, report.valued, report.failed) == (500, 498, 2)
+    assert seen == [150, 300, 450, 500]
+    out = read(tmp_path / target)
+    assert list(out["note"]) == list(homes["note"])
+    assert list(out["zip_code"].fillna("")) == list(homes["zip_code"].fillna(""))
+    assert out.loc[[3, 5], "estimated_price"].isna().all()
+    assert "bed is" in out.loc[3, "error"]
+    assert "state or zip_code is required" in out.loc[5, "error"]
+    valued = ~homes.index.isin([3, 5])
+    assert out.loc[valued, "error"].isna().all()
+    expected = model.value(as_sold(columns_from_frame(homes[valued])))
+    np.testing.assert_allclose(out.loc[valued, "estimated_price"], expected.price, atol=0.01)
+    np.testing.assert_allclose(out.loc[valued, "estimated_high"], expected.high, atol=0.01)
+    assert list(out.loc[valued, "confidence"]) == list(expected.confidence)
+
+
+def test_nan_is_nothing_and_old_estimates_are_replaced(
+    tmp_path: Path, model: ValuationModel
+) -> None:
+    frame = pd.DataFrame(
+        {"state": ["Texas"], "house_size": [1500.0], "bed": [np.nan], "error": ["old"]}
+    )
+    frame.to_parquet(tmp_path / "in.parquet")
+
+    score_file(tmp_path / "in.parquet", tmp_path / "out.parquet", model)
+
+    out = read(tmp_path / "out.parquet")
+    assert list(out.columns) == ["state", "house_size", "bed", *ESTIMATES.names]
+    assert out.loc[0, "error"] is None
+    assert out.loc[0, "estimated_price"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("homes.csv", "state,bed,a\xf1o\nTexas,3,1\n", r"homes\.csv: .*can't decode"),
+        ("homes.xlsx", "", "must end in .csv or .parquet"),
+        ("homes.csv", "a,b\n1,2\n", "none of its columns"),
+        ("homes.csv", "state,bed\nTexas,3\nTexas\n", "Expected 2 columns"),
+        ("homes.csv", "state,bed,bed\nTexas,3,3\n", "two columns of one name"),
+        ("homes.parquet", "no parquet", "homes.parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_scored_leaves_nothing(
+    tmp_path: Path, model: ValuationModel, name: str, text: str, words: str
+) -> None:
+    (tmp_path / name).write_text(text, "latin-1")
+
+    with pytest.raises(UnusableFile, match=words):
+        score_file(tmp_path / name, tmp_path / "out.csv", model)
+
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, model: ValuationModel) -> None:
+    (tmp_path / "in.csv").write_text("state,bed\nTexas,3\n")
+    (tmp_path / "out.csv").mkdir()
+
+    with pytest.raises(UnusableFile, match=r"in\.csv into .*out\.csv: "):
+        score_file(tmp_path / "in.csv", tmp_path / "out.csv", model)
+
+
+def test_a_missing_file_is_named(tmp_path: Path, model: ValuationModel) -> None:
+    with pytest.raises(UnusableFile, match=r"nowhere\.csv"):
+        score_file(tmp_path / "nowhere.csv", tmp_path / "out.csv", model)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from realtor_model.valuation.bundle import load_bundle
+from realtor_serving.offline.score_table import score_file
+
+def killed(rows):
+    if rows >= 380:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+source, target, bundle = map(Path, sys.argv[1:])
+score_file(source, target, load_bundle(bundle), progress=killed, chunk_rows=40)
+"""
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_killed_run_goes_on_where_it_was(
+    tmp_path: Path, homes: pd.DataFrame, bundle: Path, suffix: str
+) -> None:
+    source, target, whole = (tmp_path / f"{name}.{suffix}" for name in ("in", "out", "whole"))
+    homes.to_csv(source, index=False) if suffix == "csv" else homes.to_parquet(source)
+    command = [sys.executable, "-c", KILLED, source, target, bundle]
+    killed = subprocess.run(command, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not target.exists()
+
+    model = load_bundle(bundle)
+    report = score_file(source, target, model, chunk_rows=40)
+    unbroken = score_file(source, whole, model, chunk_rows=40)
+
+    # Two parts of four chunks are whole by then.
+    assert (report.resumed, unbroken.resumed) == (320, 0)
+    assert (report.rows, report.valued, report.failed) == (500, 498, 2)
+    pd.testing.assert_frame_equal(read(target), read(whole))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in (source, target, whole)
+    )
+
+
+def test_other_rows_or_another_model_start_anew(
+    tmp_path: Path, homes: pd.DataFrame, model: ValuationModel
+) -> None:
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    homes.to_parquet(source)
+
+    class Stopped(Exception): ...
+
+    def stop(rows: int) -> None:
+        if rows >= 380:
+            raise Stopped
+
+    other = replace(model, metadata=model.metadata | {"trained_at": "2026-03-01T00:00:00+00:00"})
+    for change in ("model", "rows", "nothing"):
+        with pytest.raises(Stopped):
+            score_file(source, target, model, progress=stop, chunk_rows=40)
+        if change == "rows":
+            homes[::-1].to_parquet(source)
+        again = score_file(source, target, other if change == "model" else model, chunk_rows=40)
+        assert again.resumed == (320 if change == "nothing" else 0)
+        assert again.rows == 500
+
+
+def test_two_runs_do_not_write_one_file(
+    tmp_path: Path, homes: pd.DataFrame, model: ValuationModel
+) -> None:
+    source, target = tmp_path / "in.parquet", tmp_path / "out.csv"
+    homes.to_parquet(source)
+    told: list[str] = []
+
+    def another(rows: int) -> None:
+        with pytest.raises(UnusableFile, match="another run is writing it") as refused:
+            score_file(source, target, model)
+        told.append(str(refused.value))
+
+    assert score_file(source, target, model, progress=another).rows == 500
+    assert told
+
+
+def test_the_command_line(tmp_path: Path, bundle: Path) -> None:
+    (tmp_path / "in.csv").write_text("state,house_size\nTexas,1500\n")
+    command = [
+        sys.executable,
+        "-m",
+        "realtor_serving.offline.score_table",
+        "in.csv",
+        "out.csv",
+        "--bundle",
+    ]
+
+    good = subprocess.run([*command, bundle], cwd=tmp_path, capture_output=True, text=True)
+    bad = subprocess.run([*command, "nowhere"], cwd=tmp_path, capture_output=True, text=True)
+
+    assert good.returncode == 0, good.stderr
+    assert "1 of 1 homes valued" in good.stdout
+    assert read(tmp_path / "out.csv")["estimated_price"].iloc[0] > 0
+    assert bad.returncode == 1
+    assert "manifest.json" in bad.stderr

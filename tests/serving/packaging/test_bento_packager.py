@@ -1,0 +1,64 @@
+"""A bento serves its model with no registry, and exactly as the bundle in it values."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from realtor_serving.champion.model_registry import Release
+from realtor_serving.champion.packaged_bundle import packaged_release
+from realtor_serving.packaging.bento_packager import BrokenBento, verify_bento
+from tests.serving.running import HOUSE, run_service
+
+
+@pytest.mark.integration
+def test_a_built_bento_serves_without_a_registry(tmp_path: Path, bundle: Path) -> None:
+    environment = os.environ | {
+        "BENTOML_HOME": str(tmp_path / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    built = subprocess.run(
+        [
+            sys.executable, "-m", "realtor_serving.packaging.bento_packager", str(bundle),
+            "--version", "7", "--run-id", "abc", "--verify",
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+
+    assert built.returncode == 0, built.stderr
+    told = json.loads(built.stdout.splitlines()[-1])
+    path = Path(told["path"])
+    assert told["tag"].startswith("realtor:")
+    assert packaged_release(path / "src" / "champion_bundle") == Release("7", "abc")
+    assert not list((path / "src").rglob("realtor_assets"))
+    assert "bentoml==" in (path / "env" / "python" / "requirements.txt").read_text()
+    with run_service(tmp_path / "service", source=str(path)) as service:
+        answer = service.post("/predict", HOUSE).json()
+        assert (answer["model"]["version"], answer["model"]["stage"]) == ("7", "Packaged")
+
+    (path / "src" / "realtor_serving" / "valuation.py").write_text("raise SystemExit('broken')")
+    with pytest.raises(BrokenBento, match="does not serve"):
+        verify_bento(path)
+
+
+def test_a_broken_bundle_is_not_packaged(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "realtor_serving.packaging.bento_packager",
+            str(tmp_path),
+            "--version",
+            "1",
+        ],
+        capture_output=True,
+        text=True,
+    )
+
+    assert refused.returncode == 1
+    assert "manifest.json" in refused.stderr
