@@ -48,7 +48,7 @@ def test_glossary_has_every_term_of_the_app() -> None:
 def test_reference_has_a_page_for_every_public_module_with_docstrings() -> None:
     pages = reference.pages()
     modules = set(re.findall(r"^::: (.*)$", "\n".join(pages.values()), re.M))
-    assert {"realtor_model.bundle", "realtor_model.listing.contract"} <= modules
+    assert {"realtor_model.valuation.bundle", "realtor_model.listing.contract"} <= modules
     assert not [name for name in modules if "._" in name or ".0001" in name]
     assert all(path.startswith("reference/realtor_") for path in pages)
 

@@ -15,12 +15,13 @@ from unittest import mock
 import pandas as pd
 import psycopg
 
-from realtor_assets.clean import CLEAN_TABLES, CleanBuild, write_build
-from realtor_assets.identity import SPLITS
-from realtor_assets.listings import Listings
+from realtor_assets.clean.assets import CLEAN_TABLES
+from realtor_assets.clean.clean_build import CleanBuild, write_build
+from realtor_assets.pipeline_settings import settings
+from realtor_assets.raw.raw_listings import Listings
+from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
-from realtor_assets.settings import settings
 from realtor_local.market import generate
 from realtor_local.postgres import temporary_postgres
 from realtor_model.features import FEATURE_GROUPS, FEATURE_VERSION, INPUTS_OF, MONOTONE
