@@ -1,4 +1,4 @@
-"""The monitoring: dashboards, rules and runbook agree, and the exporter tells what is true."""
+"""Dashboards, rules and runbook match each other, and the exporter exports the right figures."""
 
 import datetime as dt
 import hashlib
@@ -58,35 +58,25 @@ from tests.serving.running import wait_for
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "RUNBOOK.md"
-# What Prometheus and the standard exporters expose; make observability-test asks the real ones.
+# Prefixes of the metrics of Prometheus and the standard exporters. `make observability-test` checks
+# these against the real programs.
 STANDARD = ("node_", "pg_", "prometheus_", "alertmanager_")
 PROMETHEUS_OWN = {"up", "ALERTS"}
-_WORDS = frozenset(
-    [
-        "and",
-        "or",
-        "unless",
-        "by",
-        "on",
-        "ignoring",
-        "group_left",
-        "group_right",
-        "without",
-        "bool",
-        "offset",
-    ]
-)
+_KEYWORDS = {
+    "and", "or", "unless", "by", "on", "ignoring", "group_left", "group_right", "without", "bool",
+    "offset",
+}  # fmt: skip
 
-Told = dict[str, dict[tuple[tuple[str, str], ...], float]]
+Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
 
-def test_the_dashboards_are_what_their_code_makes() -> None:
+def test_committed_dashboards_equal_the_generated_ones() -> None:
     committed = {path.name: path.read_text() for path in DASHBOARDS.iterdir()}
 
-    assert committed == documents(), "make dashboards"
+    assert committed == documents(), "run `make dashboards`"
 
 
-def test_panels_have_places_of_their_own() -> None:
+def test_panels_do_not_overlap() -> None:
     for path in DASHBOARDS.iterdir():
         panels = json.loads(path.read_text())["panels"]
         assert len({panel["id"] for panel in panels}) == len(panels)
@@ -102,30 +92,30 @@ def test_panels_have_places_of_their_own() -> None:
             taken |= cells
 
 
-def names_in(expr: str) -> set[str]:
-    """The metrics that PromQL asks for."""
+def metric_names(expr: str) -> set[str]:
+    """The names of the metrics in a PromQL expression."""
     for noise in (r'"[^"]*"', r"\{[^}]*\}", r"\[[^\]]*\]",
                   r"\b(by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)"):  # fmt: skip
         expr = re.sub(noise, " ", expr)
-    return set(re.findall(r"(?<![\w:])[a-zA-Z_:][\w:]*\b(?!\s*\()", expr)) - _WORDS
+    return set(re.findall(r"(?<![\w:])[a-zA-Z_:][\w:]*\b(?!\s*\()", expr)) - _KEYWORDS
 
 
-def test_names_are_found_in_promql() -> None:
+def test_metric_names_finds_the_metrics_of_an_expression() -> None:
     expr = 'sum by (le) (rate(a_bucket{x="y_z"}[5m])) / on (b) group_left (c) clamp_min(d:e, 1e-9)'
 
-    assert names_in(expr) == {"a_bucket", "d:e"}
+    assert metric_names(expr) == {"a_bucket", "d:e"}
 
 
-def test_every_metric_that_is_asked_for_exists(exported: Told) -> None:
+def test_every_queried_metric_exists(exported: Samples) -> None:
     recorded = {rule["record"] for rule in queries.rules() if "record" in rule}
     known = recorded | declared(service_metrics) | exported.keys() | PROMETHEUS_OWN
-    asked = [each.expr for each in queries.of_dashboards()]
-    asked += [rule["expr"] for rule in queries.rules()]
+    expressions = [query.expr for query in queries.dashboard_queries()]
+    expressions += [rule["expr"] for rule in queries.rules()]
 
     unknown = {
         name
-        for expr in asked
-        for name in names_in(expr)
+        for expr in expressions
+        for name in metric_names(expr)
         if name not in known and not name.startswith(STANDARD)
     }
 
@@ -133,22 +123,22 @@ def test_every_metric_that_is_asked_for_exists(exported: Told) -> None:
 
 
 def declared(module: Any) -> set[str]:
-    """The names of the samples of every metric that a module declares."""
+    """The sample names of every metric that a module declares."""
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
     return {
-        f"{each._name}{suffix}"
-        for each in vars(module).values()
-        if isinstance(each, MetricWrapperBase)
-        for suffix in suffixes[each._type]
+        f"{metric._name}{suffix}"
+        for metric in vars(module).values()
+        if isinstance(metric, MetricWrapperBase)
+        for suffix in suffixes[metric._type]
     }
 
 
 ALERTS = [rule for rule in queries.rules() if "alert" in rule]
 
 
-def test_every_alert_has_its_chapter_and_every_chapter_its_alert() -> None:
+def test_every_alert_has_a_runbook_chapter_and_every_chapter_an_alert() -> None:
     text = RUNBOOK.read_text()
-    alerts, tasks = text.split("# What comes up now and then")
+    alerts, tasks = text.split("# Routine tasks")
     chapters = re.findall(r"^## (\w+)$", alerts, re.M)
 
     assert sorted(chapters) == sorted(rule["alert"] for rule in ALERTS)
@@ -166,8 +156,22 @@ def test_every_alert_has_its_chapter_and_every_chapter_its_alert() -> None:
     assert tasks
 
 
+def test_the_runbook_names_panels_that_exist() -> None:
+    titles = {
+        path.stem: {panel["title"] for panel in json.loads(path.read_text())["panels"]}
+        for path in DASHBOARDS.iterdir()
+    }
+
+    named = re.findall(r"\*(service|models|pipeline) → ([^*]+)\*", RUNBOOK.read_text())
+
+    assert named
+    assert [f"{board} → {title}" for board, title in named if title not in titles[board]] == []
+
+
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_every_alert_is_tested_to_fire_and_not_to(rule: dict[str, Any]) -> None:
+def test_every_alert_has_a_test_that_it_fires_and_one_that_it_does_not(
+    rule: dict[str, Any],
+) -> None:
     expected = [
         case["exp_samples"]
         for path in (PROMETHEUS / "tests").glob("*.yml")
@@ -184,7 +188,7 @@ def test_the_rules_and_their_tests_pass() -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not on PATH (Debian: prometheus)")
     for arguments in (
-        # The key that it names is on the machine that scrapes.
+        # --syntax-only: the credentials file exists only on the machine that scrapes.
         ["check", "config", "--syntax-only", str(PROMETHEUS / "prometheus.yml")],
         ["check", "rules", *map(str, RULES.glob("*.yml"))],
         ["test", "rules", *map(str, (PROMETHEUS / "tests").glob("*.yml"))],
@@ -193,7 +197,7 @@ def test_the_rules_and_their_tests_pass() -> None:
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_a_query_without_data_is_told_of(tmp_path: Path) -> None:
+def test_problem_says_why_a_query_has_no_data(tmp_path: Path) -> None:
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not on PATH (Debian: prometheus)")
     (tmp_path / "prometheus.yml").write_text("{}")
@@ -203,19 +207,19 @@ def test_a_query_without_data_is_told_of(tmp_path: Path) -> None:
         f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb",
     ]  # fmt: skip
     with running(command, f"{url}/-/ready", tmp_path / "log"):
-        told = [
-            queries.problem(url, queries.Asked("panel", expr))
+        problems = [
+            queries.problem(url, queries.LocatedQuery("panel", expr))
             for expr in ("vector(0)", "nothing_here", "vector(0) / 0", "sum(")
         ]
 
-    assert told[0] is None
-    assert told[1] == "panel: no series: nothing_here"
-    assert told[2] == "panel: NaN only: vector(0) / 0"
-    assert told[3]
-    assert "parse error" in told[3]
+    assert problems[0] is None
+    assert problems[1] == "panel: no series: nothing_here"
+    assert problems[2] == "panel: NaN only: vector(0) / 0"
+    assert problems[3]
+    assert "parse error" in problems[3]
 
 
-def test_the_key_is_where_prometheus_looks_for_it() -> None:
+def test_compose_writes_the_key_to_the_file_that_prometheus_reads() -> None:
     jobs = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
     [file] = [job["authorization"]["credentials_file"] for job in jobs if "authorization" in job]
     script = (ROOT / "deploy/compose/prometheus.sh").read_text()
@@ -226,12 +230,12 @@ def test_the_key_is_where_prometheus_looks_for_it() -> None:
     assert "${PROMETHEUS_API_KEY_SHA256:?}" in known.split(",")
 
 
-def test_prometheus_has_a_key_and_sees_the_first_failure(tmp_path: Path) -> None:
-    """The committed configuration, against the service's own gate, which asks all for a key."""
+def test_prometheus_authenticates_and_records_the_first_failure(tmp_path: Path) -> None:
+    """Uses the committed configuration and the service's own gate, which requires a key."""
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not on PATH (Debian: prometheus)")
     key = tmp_path / "key"
-    key.write_text("a key of Prometheus'")
+    key.write_text("the key of Prometheus")
     settings = ServiceSettings.model_validate(
         {
             "REALTOR_SERVICE_KEYS_FOR": "all",
@@ -261,7 +265,7 @@ def test_prometheus_has_a_key_and_sees_the_first_failure(tmp_path: Path) -> None
             wait_for(lambda: _value(at, failed) == 0, "two scrapes without a failure")
             mine = {"Authorization": f"Bearer {key.read_text()}"}
             assert httpx.get(f"{url}/fails", headers=mine).status_code == 500
-            wait_for(lambda: _value(at, failed) > 0, "the first failure to be seen")
+            wait_for(lambda: _value(at, failed) > 0, "the first failure in Prometheus")
 
 
 async def _latest(request: Request) -> Response:
@@ -269,16 +273,16 @@ async def _latest(request: Request) -> Response:
 
 
 async def _fails(request: Request) -> Response:
-    raise RuntimeError("on purpose")
+    raise RuntimeError("raised by the test")
 
 
 def _value(prometheus: str, query: str) -> float:
-    """The one value; NaN before there is one."""
-    told = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}).json()
-    return float(next((each["value"][1] for each in told["data"]["result"]), "nan"))
+    """The value of the only series; NaN when there is no series."""
+    answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}).json()
+    return float(next((series["value"][1] for series in answer["data"]["result"]), "nan"))
 
 
-def test_a_run_on_one_machine_changes_addresses_only() -> None:
+def test_configuration_for_one_machine_differs_in_addresses_only() -> None:
     committed = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     jobs = [job["job_name"] for job in committed["scrape_configs"]]
     key = Path("/a/key")
@@ -299,13 +303,13 @@ def test_inhibitions_name_alerts_that_exist() -> None:
     known = {rule["alert"] for rule in ALERTS}
     for rule in yaml.safe_load(ALERTMANAGER.read_text())["inhibit_rules"]:
         for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
-            found = re.fullmatch(r'alertname=~?"(.+)"', matcher)
-            assert found
-            for pattern in found[1].split("|"):
+            match = re.fullmatch(r'alertname=~?"(.+)"', matcher)
+            assert match
+            for pattern in match[1].split("|"):
                 assert any(re.fullmatch(pattern, name) for name in known), pattern
 
 
-def test_grafana_finds_what_is_provisioned() -> None:
+def test_dashboards_use_the_provisioned_data_source() -> None:
     source = yaml.safe_load(
         (FOLDER / "grafana/provisioning/datasources/prometheus.yml").read_text()
     )["datasources"][0]
@@ -317,8 +321,8 @@ def test_grafana_finds_what_is_provisioned() -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    """What the program itself answers, over databases with two batches, one held."""
+def exported(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
+    """The samples that the running exporter serves, for databases with two batches, one held."""
     folder = tmp_path_factory.mktemp("exporter")
     store = ObjectStore(url=f"file://{folder}/store")
     with empty_databases(postgres) as make:
@@ -336,7 +340,7 @@ def exported(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "DAGSTER_HOME": str(folder),
             "REALTOR_METRICS_PORT": str(port),
         }
-        # The tables of a new instance are made by whoever comes first, and that may write.
+        # The first process with an instance creates its tables. The exporter cannot: it only reads.
         subprocess.run(
             [sys.executable, "-c", "import dagster as dg; dg.DagsterInstance.get().dispose()"],
             env=os.environ | environment, check=True,
@@ -344,21 +348,21 @@ def exported(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         url = f"http://127.0.0.1:{port}/metrics"
         command = [sys.executable, "-m", "realtor_assets.exporter"]
         with running(command, url, folder / "exporter.log", environment=environment):
-            yield told(httpx.get(url).text)
+            yield parse_samples(httpx.get(url).text)
 
 
-def told(text: str) -> Told:
-    """Name → labels → value of everything exposed; a family without samples has its name."""
-    found: Told = {}
+def parse_samples(text: str) -> Samples:
+    """Name → labels → value of every sample; a family without samples maps to an empty dict."""
+    samples: Samples = {}
     for family in text_string_to_metric_families(text):
-        found.setdefault(family.name, {})
+        samples.setdefault(family.name, {})
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
-    return found
+            samples.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+    return samples
 
 
-def of(samples: Told, name: str, **labels: str) -> float:
-    """The one value of `name` with these labels."""
+def of(samples: Samples, name: str, **labels: str) -> float:
+    """The value of the sample `name` with these labels."""
     return samples[name][tuple(sorted(labels.items()))]
 
 
@@ -412,7 +416,7 @@ def _fill(store: ObjectStore, raw: Database, clean: Database) -> None:
         file.write(json.dumps(document).encode())
 
 
-def test_the_exporter_tells_of_batches_and_decisions(exported: Told) -> None:
+def test_exporter_exports_batches_and_decisions(exported: Samples) -> None:
     assert set(exported["realtor_exporter_source_up"].values()) == {1.0}
     states = {dict(labels)["state"]: n for labels, n in exported["realtor_batches"].items()}
     assert states == {
@@ -432,42 +436,42 @@ def test_the_exporter_tells_of_batches_and_decisions(exported: Told) -> None:
     assert of(exported, "realtor_batch_first_timestamp_seconds") < (
         of(exported, "realtor_batch_newest_timestamp_seconds")
     )
-    # Of the champion that the decision is about, and of no earlier one.
+    # Only the figures of the current champion, not those of an earlier one.
     assert list(exported["realtor_drift_psi"].values()) == [0.4]
     assert list(exported["realtor_batch_median_error_ratio"].values()) == [0.3]
 
 
-def test_the_exporter_knows_every_job_before_it_ever_ran(exported: Told) -> None:
+def test_exporter_exports_every_job_before_its_first_run(exported: Samples) -> None:
     jobs = {dict(labels)["job"] for labels in exported["dagster_runs_total"]}
 
     assert {"ingest", "load", "clean", "train", "serve"} <= jobs
     assert set(exported["dagster_runs_total"].values()) == {0.0}
 
 
-def test_its_sessions_write_nothing_and_wait_for_nothing(
+def test_exporter_sessions_are_read_only_and_do_not_wait_for_locks(
     databases: Callable[[], Database],
 ) -> None:
     database = databases()
     with database.transaction() as connection:
-        connection.execute("CREATE TABLE kept (x int)")
+        connection.execute("CREATE TABLE example (x int)")
 
     with (
         pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
         reading(database.url).transaction() as connection,
     ):
-        connection.execute("INSERT INTO kept VALUES (1)")
+        connection.execute("INSERT INTO example VALUES (1)")
     with database.transaction() as holder:
-        holder.execute("LOCK TABLE kept")
+        holder.execute("LOCK TABLE example")
         with (
             pytest.raises(psycopg.errors.LockNotAvailable),
             reading(database.url).transaction() as connection,
         ):
-            connection.execute("SELECT * FROM kept")
+            connection.execute("SELECT * FROM example")
     with reading(database.url).transaction() as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("5s",)
 
 
-def test_runs_and_checks_are_told_as_they_ended() -> None:
+def test_exporter_exports_the_outcome_of_runs_and_checks() -> None:
     @dg.asset
     def table() -> None:
         pass
@@ -478,7 +482,7 @@ def test_runs_and_checks_are_told_as_they_ended() -> None:
 
     @dg.op
     def breaks() -> None:
-        raise ValueError("on purpose")
+        raise ValueError("raised by the test")
 
     @dg.job
     def broken() -> None:
@@ -488,34 +492,34 @@ def test_runs_and_checks_are_told_as_they_ended() -> None:
         dg.materialize([table, holds], instance=instance)
         broken.execute_in_process(instance=instance, raise_on_error=False)
         source = Dagster(instance, ["broken"], [dg.AssetCheckKey(dg.AssetKey("table"), "holds")])
-        found = _collected({"dagster": source})
+        samples = _collected({"dagster": source})
 
-    assert of(found, "dagster_runs_total", job="broken", status="FAILURE") == 1
-    assert of(found, "dagster_runs_total", job="broken", status="SUCCESS") == 0
-    assert of(found, "dagster_asset_check_passed",
+    assert of(samples, "dagster_runs_total", job="broken", status="FAILURE") == 1
+    assert of(samples, "dagster_runs_total", job="broken", status="SUCCESS") == 0
+    assert of(samples, "dagster_asset_check_passed",
               asset="table", check="holds", severity="ERROR") == 0  # fmt: skip
 
 
-def test_a_source_that_fails_is_told_of_and_leaves_nothing_behind(store: ObjectStore) -> None:
+def test_a_failing_source_is_exported_as_down_without_its_metrics(store: ObjectStore) -> None:
     def fails() -> Iterator[Any]:
-        yield gauge("half_told", "", (), [((), 1)])
+        yield gauge("partly_read", "", (), [((), 1)])
         raise OSError("gone")
 
-    found = _collected({"fails": fails, "history": Models(store)})
+    samples = _collected({"fails": fails, "history": Models(store)})
 
-    assert of(found, "realtor_exporter_source_up", source="fails") == 0
-    assert of(found, "realtor_exporter_source_up", source="history") == 1
-    assert "half_told" not in found
+    assert of(samples, "realtor_exporter_source_up", source="fails") == 0
+    assert of(samples, "realtor_exporter_source_up", source="history") == 1
+    assert "partly_read" not in samples
 
 
-def test_scraping_often_does_not_ask_often() -> None:
-    asked: list[int] = []
-    sources = Sources({"one": lambda: asked.append(1) or []}, seconds=60)
+def test_frequent_scrapes_read_the_sources_only_once() -> None:
+    reads: list[int] = []
+    sources = Sources({"one": lambda: reads.append(1) or []}, seconds=60)
 
     for _ in range(5):
         list(sources.collect())
 
-    assert len(asked) == 1
+    assert len(reads) == 1
 
 
 @pytest.fixture
@@ -523,7 +527,7 @@ def store(tmp_path: Path) -> ObjectStore:
     return ObjectStore(url=f"file://{tmp_path}/store")
 
 
-def _collected(sources: dict[str, Any]) -> Told:
+def _collected(sources: dict[str, Any]) -> Samples:
     registry = CollectorRegistry()
     registry.register(Sources(sources))
-    return told(generate_latest(registry).decode())
+    return parse_samples(generate_latest(registry).decode())

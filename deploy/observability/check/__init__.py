@@ -1,1 +1,1 @@
-"""Holds the monitoring to a real run: `make observability-test`."""
+"""Tests the monitoring against a running platform: `make observability-test`."""

@@ -1,4 +1,4 @@
-"""Run the platform, watch it, and fail for every query without data and every silent alert."""
+"""Runs and monitors a platform; fails if a query has no data or the alert does not arrive."""
 
 import subprocess
 import sys
@@ -24,16 +24,16 @@ from deploy.observability.check.rig import (
 from realtor_local.home import Home
 from realtor_local.supervisor import Supervisor
 
-# Rates over a minute need scrapes from all of it.
+# Rates over one minute need scrapes from the whole minute.
 WATCHED_SECONDS = 90.0
-# ServiceDown: its `for`, two evaluations and the group's wait.
+# Covers the `for` of ServiceDown, two evaluations and the group wait.
 ALERT_SECONDS = 240.0
 HOME = {"state": "Texas", "city": "Houston", "zip_code": "77008", "house_size": 1_800, "bed": 3}
 NOWHERE = {"state": "Texas", "city": "Nowhere", "zip_code": "00001", "house_size": 900}
 
 
 def main() -> int:
-    """The exit status: 0 when everything has data and the alert arrives."""
+    """Returns the exit status: 0 when every query has data and the alert arrives."""
     if missing := missing_programs():
         print(
             f"Not on PATH: {', '.join(missing)}. In Debian: prometheus prometheus-alertmanager "
@@ -42,7 +42,7 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="realtor-observability-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # PostgreSQL's own user has to reach its data
+        folder.chmod(0o711)  # PostgreSQL's user needs access to its data
         check_files(folder)
         print("Starting the platform: two batches, two trainings", flush=True)
         try:
@@ -54,12 +54,12 @@ def main() -> int:
 
 
 def check_files(folder: Path) -> None:
-    """promtool and amtool on what is committed. Raises CalledProcessError."""
+    """Checks the committed files with promtool and amtool. Raises CalledProcessError."""
     (folder / "checked.yml").write_text(alertmanager_config("http://127.0.0.1:9/"))
     files = [str(path) for path in sorted(RULES.glob("*.yml"))]
     tests = [str(path) for path in sorted((PROMETHEUS / "tests").glob("*.yml"))]
     for command in (
-        # The key that it names is on the machine that scrapes.
+        # --syntax-only: the credentials file exists only on the machine that scrapes.
         ["promtool", "check", "config", "--syntax-only", str(PROMETHEUS / "prometheus.yml")],
         ["promtool", "check", "rules", *files],
         ["promtool", "test", "rules", *tests],
@@ -70,35 +70,36 @@ def check_files(folder: Path) -> None:
 
 
 def watch(running: Platform, folder: Path) -> int:
-    """Scrape a loaded platform, ask everything, then end its service and wait for the alert."""
+    """Checks every query under load, then stops the service and waits for the alert."""
     with Receiver() as receiver, monitoring(running, folder, receiver.url) as prometheus:
-        print(f"Watching {WATCHED_SECONDS:.0f} s of load", flush=True)
+        print(f"Scraping under load for {WATCHED_SECONDS:.0f} s", flush=True)
         with load(running.service):
             time.sleep(WATCHED_SECONDS)
-            problems = look(prometheus)
-        for each in problems:
-            print(f"MISSED: {each}")
+            problems = find_problems(prometheus)
+        for problem in problems:
+            print(f"MISSED: {problem}")
         print(
-            f"Ending the service: ServiceDown has to arrive within {ALERT_SECONDS:.0f} s",
+            f"Stopping the service: ServiceDown has to arrive within {ALERT_SECONDS:.0f} s",
             flush=True,
         )
-        began = time.monotonic()
+        start_time = time.monotonic()
         Supervisor(Home(running.home)).stop_program("service")
         alert = receiver.wait_for("ServiceDown", ALERT_SECONDS)
-        print(f"Arrived after {time.monotonic() - began:.0f} s: {alert['annotations']['summary']}")
+        seconds = time.monotonic() - start_time
+        print(f"Arrived after {seconds:.0f} s: {alert['annotations']['summary']}")
     return 1 if problems else 0
 
 
-def look(prometheus: str) -> list[str]:
-    """What is wrong: targets down, queries without data, rules that cannot be evaluated."""
+def find_problems(prometheus: str) -> list[str]:
+    """Returns the targets that are down, queries without data and rules that fail to evaluate."""
     targets = httpx.get(f"{prometheus}/api/v1/targets", timeout=30).json()["data"]["activeTargets"]
     problems = [
-        f"target {each['labels']['job']}: {each['lastError']}"
-        for each in targets
-        if each["health"] != "up"
+        f"target {target['labels']['job']}: {target['lastError']}"
+        for target in targets
+        if target["health"] != "up"
     ]
-    asked = [*queries.of_dashboards(), *queries.of_recordings()]
-    problems += filter(None, (queries.problem(prometheus, each) for each in asked))
+    all_queries = [*queries.dashboard_queries(), *queries.recording_rule_queries()]
+    problems += filter(None, (queries.problem(prometheus, query) for query in all_queries))
     groups = httpx.get(f"{prometheus}/api/v1/rules", timeout=30).json()["data"]["groups"]
     evaluated = [rule for group in groups for rule in group["rules"]]
     problems += [
@@ -107,10 +108,10 @@ def look(prometheus: str) -> list[str]:
         if rule["health"] != "ok"
     ]
     if len(evaluated) != len(queries.rules()):
-        problems.append(f"Prometheus runs {len(evaluated)} rules of {len(queries.rules())}")
+        problems.append(f"Prometheus evaluates {len(evaluated)} of {len(queries.rules())} rules")
     firing = sorted({rule["name"] for rule in evaluated if rule.get("state") == "firing"})
     print(
-        f"{len(targets)} targets, {len(asked)} queries, {len(evaluated)} rules: "
+        f"{len(targets)} targets, {len(all_queries)} queries, {len(evaluated)} rules: "
         f"{len(problems)} problems; firing: {', '.join(firing) or 'nothing'}"
     )
     return problems
@@ -118,10 +119,10 @@ def look(prometheus: str) -> list[str]:
 
 @contextmanager
 def load(service: str) -> Iterator[None]:
-    """Asks the service all the time: homes, batches, reasons, unknown places, and mistakes."""
+    """Sends requests all the time: homes, batches, explanations, unknown places and errors."""
     stopped = threading.Event()
 
-    def ask() -> None:
+    def send_requests() -> None:
         with httpx.Client(base_url=service, timeout=30) as client:
             while not stopped.wait(0.1):
                 client.post("/predict", json=HOME)
@@ -131,7 +132,7 @@ def load(service: str) -> Iterator[None]:
                 client.post("/predict", json={"house_size": -1})
                 client.get("/nothing-here")
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=send_requests)
     thread.start()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Where the committed files are, and what a run on one machine changes in them."""
+"""Paths of the committed files, and the changes that a run on one machine needs in them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,31 +13,37 @@ ALERTMANAGER = FOLDER / "alertmanager" / "alertmanager.yml"
 
 
 def prometheus_config(targets: Mapping[str, str], service_key: Path) -> str:
-    """The committed configuration with other addresses, job → host:port, and another file with
-    the key of the service. All else stays.
+    """The committed configuration with other targets and another credentials file.
+
+    Args:
+        targets: host:port of each job.
+        service_key: file with the API key of the service.
+
+    Raises:
+        ValueError: `targets` and the configuration name different jobs.
     """
-    told = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-    told["rule_files"] = [str(PROMETHEUS / pattern) for pattern in told["rule_files"]]
-    jobs = {job["job_name"]: job for job in told["scrape_configs"]}
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    config["rule_files"] = [str(PROMETHEUS / pattern) for pattern in config["rule_files"]]
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     if missing := jobs.keys() ^ targets.keys():
-        raise ValueError(f"jobs without an address, or the other way about: {sorted(missing)}")
+        raise ValueError(f"jobs without a target, or targets without a job: {sorted(missing)}")
     for name, job in jobs.items():
         job.pop("dns_sd_configs", None)
         job["static_configs"] = [{"targets": [targets[name]]}]
     jobs["service"]["authorization"]["credentials_file"] = str(service_key)
     managers = [{"static_configs": [{"targets": [targets["alertmanager"]]}]}]
-    told["alerting"]["alertmanagers"] = managers
-    return str(yaml.safe_dump(told))
+    config["alerting"]["alertmanagers"] = managers
+    return str(yaml.safe_dump(config))
 
 
 def alertmanager_config(webhook: str) -> str:
-    """The committed configuration with the webhook's URL in it.
+    """The committed configuration with the URL `webhook` instead of a file that contains it.
 
-    Debian's Alertmanager is older than `url_file`.
+    Debian's Alertmanager does not know `url_file` yet.
     """
-    told = yaml.safe_load(ALERTMANAGER.read_text())
-    for receiver in told["receivers"]:
-        for each in receiver["webhook_configs"]:
-            del each["url_file"]
-            each["url"] = webhook
-    return str(yaml.safe_dump(told))
+    config = yaml.safe_load(ALERTMANAGER.read_text())
+    for receiver in config["receivers"]:
+        for webhook_config in receiver["webhook_configs"]:
+            del webhook_config["url_file"]
+            webhook_config["url"] = webhook
+    return str(yaml.safe_dump(config))

@@ -1,4 +1,4 @@
-"""The real thing on one machine: platform, exporters, Prometheus, Alertmanager, a receiver."""
+"""Starts a platform, exporters, Prometheus, Alertmanager and a receiver on this machine."""
 
 import http.server
 import json
@@ -34,16 +34,16 @@ START_SECONDS = 120.0
 
 
 class RigError(Exception):
-    """Something does not start; the text says what, and how it ended."""
+    """A program does not start or fails, or an alert does not arrive."""
 
 
 def missing_programs() -> list[str]:
-    """Those of PROGRAMS that are not on PATH."""
+    """Names of the PROGRAMS that are not on PATH."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 class Platform:
-    """The embedded platform in a folder of its own, without the app."""
+    """The embedded platform, without the app, in the folder `home`."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -59,7 +59,7 @@ class Platform:
         }
 
     def run(self, *arguments: str) -> None:
-        """`realtor …`. Raises RigError."""
+        """Runs `realtor …`. Raises RigError when it fails."""
         command = [str(Path(sys.executable).with_name("realtor")), *arguments]
         done = subprocess.run(
             command, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
@@ -69,37 +69,37 @@ class Platform:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its programs are given."""
-        found = dotenv_values(self.home / "platform.env", interpolate=False)
-        return {name: value for name, value in found.items() if value is not None}
+        """The environment variables of its programs."""
+        variables = dotenv_values(self.home / "platform.env", interpolate=False)
+        return {name: value for name, value in variables.items() if value is not None}
 
     @property
     def service(self) -> str:
-        """The service's URL."""
+        """URL of the service."""
         return self.environment["REALTOR_SERVICE_URL"]
 
     @property
     def postgres_url(self) -> str:
-        """Its PostgreSQL, as the superuser."""
+        """URL of its PostgreSQL, as the superuser."""
         return EmbeddedPostgres(self.home / "postgres").admin_url
 
 
 @contextmanager
 def platform(home: Path) -> Iterator[Platform]:
-    """A platform whose second batch met the champion of the first: drift, duel and all."""
-    made = Platform(home)
+    """A running platform with two batches, two trainings, a drift report, a duel and a backup."""
+    running = Platform(home)
     try:
-        made.run("up", "--detach")
-        made.run("ingest")
-        made.run("train")
-        made.run("backup", str(home.with_name("backup")))
-        yield made
+        running.run("up", "--detach")
+        running.run("ingest")
+        running.run("train")
+        running.run("backup", str(home.with_name("backup")))
+        yield running
     finally:
-        made.run("down", "--purge")
+        running.run("down", "--purge")
 
 
 class Receiver:
-    """Takes what Alertmanager posts."""
+    """An HTTP server that collects the alerts that Alertmanager posts."""
 
     def __init__(self) -> None:
         self.alerts: list[dict[str, Any]] = []
@@ -113,7 +113,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Nothing: what arrives is told in the end."""
+                """Logs nothing: the caller reports the alerts."""
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -132,7 +132,7 @@ class Receiver:
         self._thread.join()
 
     def wait_for(self, name: str, seconds: float) -> dict[str, Any]:
-        """The alert `name`, firing. Raises RigError when it does not come in time."""
+        """Returns the firing alert `name`. Raises RigError when it does not arrive in time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for alert in self.alerts:
@@ -145,16 +145,16 @@ class Receiver:
 
 @contextmanager
 def monitoring(of: Platform, folder: Path, webhook: str) -> Iterator[str]:
-    """Exporters, Prometheus and Alertmanager with the committed files; yields Prometheus' URL."""
+    """Runs exporters, Alertmanager and Prometheus on the committed files; yields its URL."""
     jobs = ("dagster-metrics", "postgres", "node", "prometheus", "alertmanager")
     targets: dict[str, str] = {}
     for job in jobs:
         taken = frozenset(int(target.rpartition(":")[2]) for target in targets.values())
         targets[job] = f"127.0.0.1:{free_port(avoid=taken)}"
     targets["service"] = of.service.removeprefix("http://")
-    # Over loopback the service asks for no key, but Prometheus wants the file.
+    # The service needs no key over loopback, but Prometheus needs the file to exist.
     key = folder / "service-key"
-    key.write_text("not asked for")
+    key.write_text("not required")
     (folder / "prometheus.yml").write_text(prometheus_config(targets, key))
     (folder / "alertmanager.yml").write_text(alertmanager_config(webhook))
     host, port = targets["dagster-metrics"].split(":")
@@ -194,7 +194,7 @@ def monitoring(of: Platform, folder: Path, webhook: str) -> Iterator[str]:
 def started(
     command: Sequence[str], url: str, log: Path, environment: Mapping[str, str]
 ) -> Iterator[None]:
-    """A program that answers at `url`, ended afterwards. Raises RigError."""
+    """Runs a program until the block ends; enters when it answers at `url`. Raises RigError."""
     with log.open("w") as file:
         process = subprocess.Popen(
             command, env=os.environ | environment, stdout=file, stderr=subprocess.STDOUT

@@ -1,1 +1,1 @@
-"""Grafana's dashboards as code: `make dashboards` writes ../grafana/dashboards/*.json."""
+"""Grafana dashboards as code: `make dashboards` writes ../grafana/dashboards/*.json."""

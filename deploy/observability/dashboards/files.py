@@ -1,4 +1,4 @@
-"""The dashboards as the files that Grafana reads."""
+"""The dashboards as JSON files for Grafana."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ FOLDER = Path(__file__).parents[1] / "grafana" / "dashboards"
 
 
 def documents() -> dict[str, str]:
-    """File name → JSON of every dashboard."""
-    made = {"service.json": service(), "models.json": models(), "pipeline.json": pipeline()}
-    return {name: _text(each.build()) for name, each in made.items()}
+    """The JSON text of every dashboard, by file name."""
+    builders = {"service.json": service(), "models.json": models(), "pipeline.json": pipeline()}
+    return {name: _to_json(builder.build()) for name, builder in builders.items()}
 
 
-def _text(made: Dashboard) -> str:
-    for number, panel in enumerate(made.panels or [], 1):
-        panel.id_val = number
-    return json.dumps(made, cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
+def _to_json(dashboard: Dashboard) -> str:
+    for panel_id, panel in enumerate(dashboard.panels or [], 1):
+        panel.id_val = panel_id
+    return json.dumps(dashboard, cls=JSONEncoder, indent=1, sort_keys=True) + "\n"

@@ -1,4 +1,4 @@
-"""The models: what is in production, how batches drift, and what was decided and why."""
+"""Dashboard of the models: the production version, drift of the batches, and decisions."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -15,87 +15,94 @@ from deploy.observability.dashboards.parts import (
 
 _IN_PRODUCTION = "and on (version) realtor_production_model"
 _OF_NEWEST = "and on (batch) topk(1, realtor_batch_loaded_timestamp_seconds)"
-# City and zip have thousands of thin categories, in which PSI measures the size of the sample.
+# City and zip have thousands of rare categories, so their PSI mostly reflects the sample size.
 _DRIFTING = 'realtor_drift_psi{feature!~"city|zip_code"}'
 
 
-def _test(figure: str) -> str:
+def _test_figure(figure: str) -> str:
     return f'max(realtor_model_test_figure{{figure="{figure}"}} {_IN_PRODUCTION})'
 
 
 def models() -> Dashboard:
-    """Model quality, drift and decisions."""
-    made = dashboard(
+    """Builds the dashboard of model quality, drift and decisions."""
+    board = dashboard(
         "realtor-models",
         "Realtor: models and drift",
-        "Does the model still fit what arrives, and what was done about it?",
+        "Does the model still fit the incoming batches, and what was decided about them?",
         since="now-7d",
     )
     section(
-        made,
+        board,
         "In production",
         number(
             "Version",
             Query("realtor_production_model", "{{version}}"),
-            "As the alias `production` says.",
+            "The version that has the alias `production`.",
             name=True,
         ),
         number(
             "Age",
             f"max(time() - realtor_model_trained_timestamp_seconds {_IN_PRODUCTION})",
-            "Since it was trained; from 90 days on every batch is a reason to train.",
+            "Time since the training. From 90 days on every batch starts a training.",
             unit="s",
             bad_from=90 * 86_400,
         ),
         number(
             "Median error",
-            _test("mdape"),
-            "Median absolute percentage error on the test split when it was judged.",
+            _test_figure("mdape"),
+            "Median absolute percentage error on the test split, measured at the duel.",
             unit="percentunit",
         ),
-        number("Within 20 %", _test("within_20"), "Share of the test split.", unit="percentunit"),
+        number(
+            "Within 20 %",
+            _test_figure("within_20"),
+            "Share of the test split within 20 % of the price.",
+            unit="percentunit",
+        ),
         number(
             "Coverage",
-            _test("coverage"),
-            "Share of the prices inside their range; 80 % are promised.",
+            _test_figure("coverage"),
+            "Share of test prices inside their range; the target is 80 %.",
             unit="percentunit",
         ),
-        number("Trained on", "max(realtor_model_train_rows " + _IN_PRODUCTION + ")", "Rows."),
+        number(
+            "Trained on", "max(realtor_model_train_rows " + _IN_PRODUCTION + ")", "Number of rows."
+        ),
         rows(
             "Versions",
             'realtor_model_test_figure{figure=~"mdape|mape|mae|r2|within_20|coverage|cod|prd"}',
-            "Test figures of the newest versions, each on the test split of its time: who is "
-            "better on the same homes, the duel says.",
+            "Test figures of the newest versions. Each version has its own test split; only the "
+            "duel compares two versions on the same homes.",
             columns=["version"],
             across="figure",
         ),
         rows(
             "The newest duel",
             "realtor_duel_criterion_passed",
-            "1: the challenger passed the criterion. `realtor history` has the words.",
+            "1: the challenger passed the criterion. `realtor history` explains the decision.",
             columns=["version", "criterion"],
         ),
     )
     section(
-        made,
+        board,
         "Drift",
         bars(
             "PSI of the newest batch",
             Query(f"sort_desc(max by (feature) (realtor_drift_psi {_OF_NEWEST}))", "{{feature}}"),
-            "Against what the champion was trained on; .10 is worth a look, .25 worth acting. City "
-            "and zip always look drifted in small batches.",
+            "PSI against the champion's training data: look into it from 0.10 on, act from 0.25. "
+            "City and zip always have a high PSI in small batches.",
             limit=0.25,
         ),
         bars(
             "Worst PSI by batch",
             Query(f"max by (batch) ({_DRIFTING})", "{{batch}}"),
-            "Without city and zip; none of batches that no champion met.",
+            "Without city and zip. Batches that arrived before the first champion have no PSI.",
             limit=0.25,
         ),
         rows(
             "PSI by batch and input",
             "realtor_drift_psi",
-            "The newest twelve batches.",
+            "PSI of the newest twelve batches.",
             columns=["batch"],
             across="feature",
             span=8,
@@ -106,8 +113,8 @@ def models() -> Dashboard:
                 Query("realtor_batch_median_error_ratio", "{{batch}}"),
                 Query("max(realtor_batch_expected_error_ratio)", "expected"),
             ],
-            "Median error of the champion on a batch that it had not seen; expected: on its own "
-            "test split.",
+            "Median error of the champion on a batch before it was trained on it; expected: its "
+            "median error on its own test split.",
             unit="percentunit",
         ),
         bars(
@@ -116,7 +123,7 @@ def models() -> Dashboard:
                 'realtor_drift_unseen_ratio{feature=~"state|city|zip_code"}',
                 "{{batch}} {{feature}}",
             ),
-            "Share of the known values that training never had.",
+            "Share of the values (missing ones excluded) that did not occur in the training data.",
             unit="percentunit",
         ),
         bars(
@@ -124,44 +131,44 @@ def models() -> Dashboard:
             Query(
                 f"sort_desc(abs(realtor_drift_null_rate_change_ratio {_OF_NEWEST}))", "{{feature}}"
             ),
-            "Change of the share of missing values, either way; limit 10 points.",
+            "Absolute change of the share of missing values; the limit is 10 percentage points.",
             unit="percentunit",
             limit=0.1,
         ),
     )
     section(
-        made,
+        board,
         "Decisions",
         rows(
-            "What was decided of the newest batches",
+            "Decisions on the newest batches",
             "realtor_batch_decision",
-            "Train, skip or hold, and by which rule.",
+            "Train, skip or hold, and the rule that decided.",
             columns=["batch", "decision", "rule"],
         ),
         rows(
             "Figures of the newest duel",
             "realtor_duel_figure",
-            "Challenger and champion on the same homes.",
+            "Figures of challenger and champion on the same homes.",
             columns=["criterion", "figure"],
         ),
         graph(
             "Retrain decisions",
             Query("sum by (decision) (realtor_retrain_decisions_total)", "{{decision}}"),
-            "Of all batches so far.",
+            "Number of decisions on batches so far.",
         ),
         graph(
             "Promotion decisions",
             Query("sum by (decision) (realtor_promotion_decisions_total)", "{{decision}}"),
-            "Of all challengers so far.",
+            "Number of decisions on challengers so far.",
         ),
         graph(
             "Releases",
             Query("sum by (decision) (realtor_releases_total)", "{{decision}}"),
-            "Moves of the alias `production`; found: past the platform, in MLflow.",
+            "Moves of the alias `production`. found: somebody moved it in MLflow by hand.",
         ),
     )
     section(
-        made,
+        board,
         "In service",
         graph(
             "Interval width",
@@ -170,7 +177,7 @@ def models() -> Dashboard:
                 "prediction_interval_width_ratio_bucket[$__rate_interval])))",
                 "median",
             ),
-            "Of what people ask for, relative to the price.",
+            "Width of the range relative to the price, over all valuations served.",
             unit="percentunit",
             span=HALF,
         ),
@@ -181,9 +188,9 @@ def models() -> Dashboard:
                 " / clamp_min(sum(rate(predictions_total[$__rate_interval])), 1e-9)",
                 "share",
             ),
-            "Share of the homes whose zip the model never saw.",
+            "Share of the homes whose zip did not occur in the training data.",
             unit="percentunit",
             span=HALF,
         ),
     )
-    return made
+    return board

@@ -1,4 +1,4 @@
-"""What the dashboards are made of: panels over Prometheus, in this house's defaults."""
+"""Building blocks of the dashboards: panels over Prometheus with common defaults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="prometheus")
-# Of a dashboard's 24 columns.
+# Widths in columns; a dashboard has 24.
 FULL, HALF, THIRD, SIXTH = 24, 12, 8, 4
 GRAPH_ROWS, NUMBER_ROWS = 8, 4
 
@@ -22,7 +22,7 @@ Panel = Builder[model.Panel]
 
 @dataclass(frozen=True)
 class Query:
-    """PromQL, and what its series are called: {{label}} stands for a label's value."""
+    """A PromQL expression and the legend of its series; {{label}} inserts the value of a label."""
 
     expr: str
     legend: str = "__auto"
@@ -38,7 +38,7 @@ def graph(
     stacked: bool = False,
     limit: float | None = None,
 ) -> Panel:
-    """Curves over time; `limit` is drawn as a red line."""
+    """A panel of curves over time, with a red line at `limit`."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -86,7 +86,11 @@ def number(
     bad_below: float | None = None,
     name: bool = False,
 ) -> Panel:
-    """One figure, as it is now, red where it is bad; `name`: the legend is shown, not the value."""
+    """A panel with the current value of one figure.
+
+    It is red from `bad_from` on, or below `bad_below`. With `name` it shows the legend, not
+    the value.
+    """
     panel = (
         stat.Panel()
         .title(title)
@@ -120,7 +124,7 @@ def bars(
     span: int = THIRD,
     limit: float | None = None,
 ) -> Panel:
-    """A bar for each series, as it is now; red from `limit` on."""
+    """A panel with a bar for the current value of each series, red from `limit` on."""
     red = [] if limit is None else [("red", limit)]
     return (
         bargauge.Panel()
@@ -149,7 +153,7 @@ def rows(
     span: int = HALF,
     across: str | None = None,
 ) -> Panel:
-    """A table of labels and values; `across`: the label whose values are the columns."""
+    """A panel with a table of labels and values; each value of the label `across` is a column."""
     panel = (
         table.Panel()
         .title(title)
@@ -165,12 +169,12 @@ def rows(
         (row,) = columns
         matrix = {"columnField": across, "rowField": row, "valueField": "Value"}
         return panel.with_transformation(_transformation("groupingToMatrix", matrix))
-    kept = {"include": {"names": [*columns, "Value"]}}
-    return panel.with_transformation(_transformation("filterFieldsByName", kept))
+    shown = {"include": {"names": [*columns, "Value"]}}
+    return panel.with_transformation(_transformation("filterFieldsByName", shown))
 
 
 def label_variable(name: str, metric: str) -> board.QueryVariable:
-    """Lets a person choose among the values of the label `name` of `metric`; all at first."""
+    """A dashboard variable with the values of the label `name` of `metric`; default: all."""
     return (
         board.QueryVariable(name)
         .datasource(SOURCE)
@@ -184,7 +188,7 @@ def label_variable(name: str, metric: str) -> board.QueryVariable:
 
 
 def dashboard(uid: str, title: str, text: str, *, since: str) -> board.Dashboard:
-    """An empty dashboard that shows the time from `since` on, and links to its neighbours."""
+    """An empty dashboard of the time from `since` to now, with links to the other dashboards."""
     return (
         board.Dashboard(title)
         .uid(uid)
@@ -205,7 +209,7 @@ def dashboard(uid: str, title: str, text: str, *, since: str) -> board.Dashboard
 
 
 def section(to: board.Dashboard, title: str, *panels: Panel) -> None:
-    """Add a headline and the panels under it."""
+    """Adds a row with a title, and its panels, to the dashboard `to`."""
     to.with_row(board.Row(title))
     for panel in panels:
         to.with_panel(panel)

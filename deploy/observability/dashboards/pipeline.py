@@ -1,4 +1,4 @@
-"""The pipeline and what it stands on: Dagster, batches, PostgreSQL, the machine."""
+"""Dashboard of the pipeline and its infrastructure: Dagster, batches, PostgreSQL, the machine."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -17,20 +17,20 @@ _DATABASES = 'datname!~"template.*|"'
 
 
 def pipeline() -> Dashboard:
-    """Dagster's runs, the batches, PostgreSQL and the host."""
-    made = dashboard(
+    """Builds the dashboard of Dagster's runs, the batches, PostgreSQL and the host."""
+    board = dashboard(
         "realtor-pipeline",
         "Realtor: pipeline",
-        "Do batches come through, and does what they stand on hold?",
+        "Do batches get through the pipeline, and is its infrastructure healthy?",
         since="now-24h",
     )
     section(
-        made,
+        board,
         "Batches",
         number(
             "Newest batch",
             "max(time() - realtor_batch_newest_timestamp_seconds)",
-            "Since new rows came.",
+            "Time since new rows arrived.",
             unit="s",
         ),
         number(
@@ -39,37 +39,37 @@ def pipeline() -> Dashboard:
                 "max by (outcome) (time() - realtor_upstream_last_call_timestamp_seconds)",
                 "{{outcome}}",
             ),
-            "Since the upstream was asked, and what came of it.",
+            "Time since the last call, by its outcome.",
             unit="s",
         ),
         number(
-            "On their way",
+            "Batches in progress",
             'sum(realtor_batches{state=~"landed|undecided|untrained"})',
-            "Batches that wait to be loaded, decided on, or trained with.",
+            "Batches that wait to be loaded, decided on, or trained on.",
         ),
         number(
-            "Held",
+            "Held batches",
             'max(realtor_batches{state="held"})',
-            "Look broken, and wait for a person: `realtor admit`.",
+            "Batches that look corrupt and wait for a person: `realtor admit`.",
             bad_from=1,
         ),
         number(
             "Failed checks",
             'count(dagster_asset_check_passed{severity="ERROR"} == 0) or vector(0)',
-            "Asset checks whose latest evaluation failed.",
+            "Asset checks whose newest evaluation failed.",
             bad_from=1,
         ),
         number(
             "Daemons",
             "max(time() - dagster_daemon_heartbeat_timestamp_seconds)",
-            "Since the quietest of Dagster's daemons was alive.",
+            "Age of the oldest last heartbeat of Dagster's daemons.",
             unit="s",
             bad_from=300,
         ),
         graph(
             "Batches by state",
             Query("max by (state) (realtor_batches)", "{{state}}"),
-            "Loaded and refused count all there were.",
+            "Loaded and refused are totals over all time.",
         ),
         graph(
             "Rows",
@@ -77,51 +77,51 @@ def pipeline() -> Dashboard:
                 Query("max(realtor_rows_received_total)", "received"),
                 Query("max(realtor_rows_inserted_total)", "new"),
             ],
-            "Received over all loads, and of them new to RAW.",
+            "Rows received over all loads, and those of them that were new to RAW.",
         ),
         rows(
             "The newest batches",
             "realtor_batch_rows",
-            "Rows received, and of them new to RAW.",
+            "Rows received, and those of them that were new to RAW.",
             columns=["batch"],
             across="rows",
             span=8,
         ),
     )
     section(
-        made,
+        board,
         "Dagster",
         graph(
-            "Runs that ended",
+            "Finished runs",
             Query(
                 "sum by (job, status) (increase(dagster_runs_total[1h])) > 0 or on () vector(0)",
                 "{{job}} {{status}}",
             ),
-            "In the hour before.",
+            "Runs that ended in the last hour.",
             stacked=True,
         ),
         graph(
-            "Runs under way",
+            "Active runs",
             Query("sum by (status) (dagster_runs_active)", "{{status}}"),
             "Queued runs wait for their pool: one ingest, one load, one of clean, train and serve.",
             stacked=True,
         ),
         bars(
-            "Since the last success",
+            "Time since the last success",
             Query('time() - dagster_run_last_ended_timestamp_seconds{status="SUCCESS"}', "{{job}}"),
-            "By job; a job that never succeeded is missing.",
+            "By job. A job that never succeeded is not shown.",
             unit="s",
         ),
         graph(
             "Duration",
             Query("max by (job) (dagster_run_last_duration_seconds)", "{{job}}"),
-            "Of the newest successful run.",
+            "Duration of the newest successful run.",
             unit="s",
         ),
         rows(
             "Asset checks",
             "sort(dagster_asset_check_passed)",
-            "The latest evaluation: 1 passed. WARN: the criteria of the newest duel.",
+            "The newest evaluation; 1: passed. Severity WARN: the criteria of the newest duel.",
             columns=["asset", "check", "severity"],
             span=8,
         ),
@@ -131,24 +131,24 @@ def pipeline() -> Dashboard:
                 Query("realtor_exporter_read_seconds", "{{source}}, seconds"),
                 Query("realtor_exporter_source_up", "{{source}}, up"),
             ],
-            "How long dagster-metrics takes to read its sources, and whether it can.",
+            "How long dagster-metrics takes to read each source, and whether it succeeds.",
         ),
     )
     section(
-        made,
+        board,
         "PostgreSQL",
-        number("Up", "min(pg_up)", "It answers its exporter.", bad_below=1),
+        number("Up", "min(pg_up)", "1: PostgreSQL answers its exporter.", bad_below=1),
         number(
             "Connections",
             "sum(pg_stat_activity_count) / max(pg_settings_max_connections)",
-            "Share of max_connections.",
+            "Share of max_connections in use.",
             unit="percentunit",
             bad_from=0.9,
         ),
         number(
             "Longest transaction",
             "max(pg_stat_activity_max_tx_duration)",
-            "Under way now.",
+            "Age of the oldest open transaction.",
             unit="s",
         ),
         number(
@@ -156,20 +156,20 @@ def pipeline() -> Dashboard:
             "sum(rate(pg_stat_database_blks_hit[$__rate_interval])) / clamp_min("
             "sum(rate(pg_stat_database_blks_hit[$__rate_interval]))"
             " + sum(rate(pg_stat_database_blks_read[$__rate_interval])), 1e-9)",
-            "Share of the blocks that were in memory.",
+            "Share of the blocks read that were in memory.",
             unit="percentunit",
         ),
         number(
             "Deadlocks",
             "sum(increase(pg_stat_database_deadlocks[1h]))",
-            "In the hour before.",
+            "Deadlocks in the last hour.",
             bad_from=1,
         ),
-        number("Size", "sum(pg_database_size_bytes)", "All databases.", unit="bytes"),
+        number("Size", "sum(pg_database_size_bytes)", "Size of all databases.", unit="bytes"),
         graph(
             "Connections by database",
             Query(f"sum by (datname) (pg_stat_activity_count{{{_DATABASES}}})", "{{datname}}"),
-            "Of all states.",
+            "Connections in any state.",
             stacked=True,
         ),
         graph(
@@ -179,19 +179,19 @@ def pipeline() -> Dashboard:
                 f"{{{_DATABASES}}}[$__rate_interval]))",
                 "{{datname}}",
             ),
-            "Committed in a second.",
+            "Commits per second.",
             unit="ops",
         ),
         graph(
             "Size by database",
             Query(f"max by (datname) (pg_database_size_bytes{{{_DATABASES}}})", "{{datname}}"),
-            "On disk.",
+            "Size on disk.",
             unit="bytes",
             stacked=True,
         ),
     )
     section(
-        made,
+        board,
         "Machine and backups",
         graph(
             "CPU",
@@ -200,7 +200,7 @@ def pipeline() -> Dashboard:
                 "[$__rate_interval]))",
                 "{{instance}}",
             ),
-            "Share of all cores.",
+            "Share of all cores in use.",
             unit="percentunit",
         ),
         graph(
@@ -208,7 +208,7 @@ def pipeline() -> Dashboard:
             Query(
                 "1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes", "{{instance}}"
             ),
-            "Share that is not available.",
+            "Share of the memory that is not available.",
             unit="percentunit",
             limit=0.95,
         ),
@@ -218,7 +218,7 @@ def pipeline() -> Dashboard:
                 f"1 - node_filesystem_avail_bytes{{{_DISKS}}} / node_filesystem_size_bytes",
                 "{{instance}} {{mountpoint}}",
             ),
-            "Share that is used.",
+            "Share of the disk in use.",
             unit="percentunit",
             limit=0.9,
         ),
@@ -228,7 +228,7 @@ def pipeline() -> Dashboard:
                 Query("sum(rate(node_disk_read_bytes_total[$__rate_interval]))", "read"),
                 Query("sum(rate(node_disk_written_bytes_total[$__rate_interval]))", "written"),
             ],
-            "Over all disks.",
+            "Sum over all disks.",
             unit="Bps",
         ),
         graph(
@@ -243,15 +243,15 @@ def pipeline() -> Dashboard:
                     "out",
                 ),
             ],
-            "Over all devices but loopback.",
+            "Sum over all devices except loopback.",
             unit="Bps",
         ),
         graph(
             "Newest backup",
             Query("max(time() - realtor_backup_newest_timestamp_seconds)", "age"),
-            "Since the newest whole backup was begun.",
+            "Time since the newest complete backup began.",
             unit="s",
             limit=36 * 3600,
         ),
     )
-    return made
+    return board

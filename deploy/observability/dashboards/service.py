@@ -1,4 +1,4 @@
-"""The service: rate, errors, duration, what it predicts, and which model it serves."""
+"""Dashboard of the service: rate, errors, duration, predictions and the model it serves."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -25,54 +25,60 @@ def _percentiles(metric: str, labels: str = "") -> list[Query]:
 
 
 def service() -> Dashboard:
-    """The valuation service."""
-    made = dashboard(
+    """Builds the dashboard of the valuation service."""
+    board = dashboard(
         "realtor-service",
         "Realtor: service",
-        "Is the valuation service up, right and quick?",
+        "Is the valuation service up, and does it answer correctly and fast?",
         since="now-3h",
     ).with_variable(label_variable("endpoint", "api_requests_total"))
     section(
-        made,
+        board,
         "Now",
-        number("Replicas up", 'sum(up{job="service"})', "That answer Prometheus.", bad_below=1),
+        number(
+            "Replicas up",
+            'sum(up{job="service"})',
+            "Replicas that answer Prometheus.",
+            bad_below=1,
+        ),
         number(
             "Version served",
             Query(
                 "max by (version, candidate) (model_version) == 1", "{{version}} ({{candidate}})"
             ),
-            "More than one while replicas change over.",
+            "During a change of version replicas can serve two versions.",
             name=True,
         ),
         number(
             "Requests",
             "sum(rate(api_requests_total[$__rate_interval]))",
-            "Answered in a second, over all endpoints and replicas.",
+            "Requests per second, over all endpoints and replicas.",
             unit="reqps",
         ),
         number(
             "Errors",
             "service:errors:ratio5m",
-            "Share of the valuations asked for in five minutes that ended in 5xx; objective 0.5 %.",
+            "Share of valuations that failed with 5xx in the last five minutes; the objective is "
+            "less than 0.5 %.",
             unit="percentunit",
             bad_from=0.005,
         ),
         number(
             "P95 of /predict",
             _quantile(0.95, "api_request_duration_seconds", '{endpoint="/predict"}'),
-            "Objective: 99 % within 200 ms.",
+            "The objective is 99 % of requests within 200 ms.",
             unit="s",
             bad_from=0.2,
         ),
         number(
             "Alerts",
             'count(ALERTS{alertstate="firing"}) or vector(0)',
-            "That fire now, of all kinds: docs/RUNBOOK.md has a chapter on each.",
+            "All alerts that fire now. docs/RUNBOOK.md has a chapter for each.",
             bad_from=1,
         ),
     )
     section(
-        made,
+        board,
         "Requests",
         graph(
             "Rate",
@@ -80,7 +86,7 @@ def service() -> Dashboard:
                 f"sum by (endpoint) (rate(api_requests_total{{{_OF}}}[$__rate_interval]))",
                 "{{endpoint}}",
             ),
-            "Requests answered in a second.",
+            "Requests per second.",
             unit="reqps",
             stacked=True,
         ),
@@ -91,14 +97,14 @@ def service() -> Dashboard:
                 f'{{{_OF},status=~"[45].."}}[$__rate_interval])) or on () vector(0)',
                 "{{status}}",
             ),
-            "4xx: the client's; 429: turned away; 5xx: ours.",
+            "4xx: errors of the client; 429: refused because of load; 5xx: errors of the service.",
             unit="reqps",
             stacked=True,
         ),
         graph(
             "Duration",
             _percentiles("api_request_duration_seconds", f"{{{_OF}}}"),
-            "From the head of a request to the last byte of its answer.",
+            "From the header of the request to the last byte of the response.",
             unit="s",
         ),
         graph(
@@ -108,13 +114,13 @@ def service() -> Dashboard:
                 f"api_request_duration_seconds_bucket{{{_OF}}}[$__rate_interval])))",
                 "{{endpoint}}",
             ),
-            "Single homes, batches and explanations cost differently.",
+            "Single homes, batches and explanations take different times.",
             unit="s",
         ),
         graph(
             "In progress",
             Query("sum by (instance) (api_requests_in_progress)", "{{instance}}"),
-            "Requests being answered; beyond REALTOR_SERVICE_MAX_CONCURRENCY they get a 429.",
+            "Requests in progress; beyond REALTOR_SERVICE_MAX_CONCURRENCY the service answers 429.",
         ),
         graph(
             "Burn rate",
@@ -124,33 +130,34 @@ def service() -> Dashboard:
                 Query("service:slow:ratio1h / 0.01", "slow, 1 h"),
                 Query("service:slow:ratio6h / 0.01", "slow, 6 h"),
             ],
-            "How many times faster than allowed a month's budget goes: a page is sent from 14.4 "
-            "(1 h) and 6 (6 h) on.",
+            "How many times faster than allowed the monthly error budget is spent. A page is sent "
+            "from 14.4 (1 h) or 6 (6 h) on.",
             limit=6,
         ),
     )
     section(
-        made,
+        board,
         "Predictions",
         graph(
-            "Homes valued in an hour",
+            "Homes valued per hour",
             Query(
                 "sum by (endpoint) (rate(predictions_total[$__rate_interval])) * 3600",
                 "{{endpoint}}",
             ),
-            "A batch counts each of its homes.",
+            "Each home of a batch counts.",
             stacked=True,
         ),
         graph(
             "Prices",
             _percentiles("prediction_price_dollars"),
-            "A level that moves without a new model means other homes, or an error.",
+            "If the level moves without a new model, clients ask for other homes, or something "
+            "is wrong.",
             unit="currencyUSD",
         ),
         graph(
             "Interval width",
             _percentiles("prediction_interval_width_ratio"),
-            "Width of the range relative to the price: how sure the model is.",
+            "Width of the range relative to the price. A wide range means low certainty.",
             unit="percentunit",
         ),
         graph(
@@ -160,7 +167,7 @@ def service() -> Dashboard:
                 f" / on () group_left () {_VALUED}",
                 "{{input}}",
             ),
-            "Share of the homes whose state, city or zip the model never saw.",
+            "Share of homes whose state, city or zip did not occur in the training data.",
             unit="percentunit",
             span=HALF,
         ),
@@ -170,32 +177,32 @@ def service() -> Dashboard:
                 "sum by (version) (rate(predictions_total[$__rate_interval])) * 3600",
                 "version {{version}}",
             ),
-            "Homes valued in an hour, by the version that valued them.",
+            "Homes valued per hour, by model version.",
             span=HALF,
             stacked=True,
         ),
     )
     section(
-        made,
+        board,
         "Model and log",
         graph(
             "Reloads",
             Query(
                 "sum by (result) (increase(model_reloads_total[$__rate_interval]))", "{{result}}"
             ),
-            "Changes of the model in a worker: loaded, refused, or the registry was unavailable.",
+            "Attempts of a worker to change its model: loaded, refused, or registry unavailable.",
         ),
         graph(
             "Inference log",
             Query(
                 "sum by (result) (rate(inference_log_rows_total[$__rate_interval]))", "{{result}}"
             ),
-            "Rows in a second: written; failed, and tried again; dropped for good.",
+            "Rows per second: written; failed and retried; dropped (lost).",
         ),
         graph(
             "Log queue",
             Query("sum by (instance) (inference_log_queue_rows)", "{{instance}}"),
-            "Rows that wait to be written; a full queue (100,000 a worker) drops.",
+            "Rows waiting to be written. A full queue (100,000 per worker) drops rows.",
         ),
     )
-    return made
+    return board
