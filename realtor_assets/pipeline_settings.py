@@ -23,43 +23,43 @@ class PipelineSettings(BaseSettings):
         description="Base URL of the upstream listings API.",
     )
     api_group: int = Field(
-        1, validation_alias="REALTOR_API_GROUP", description="Our `group_number` at the upstream."
+        1, validation_alias="REALTOR_API_GROUP", description="The `group_number` that we send."
     )
     api_day: str | None = Field(
         None,
         validation_alias="REALTOR_API_DAY",
-        description="The `day` parameter that some versions of the upstream ask for.",
+        description="The `day` parameter that some versions of the upstream require.",
     )
     api_timeout_seconds: float = Field(
         300.0,
         validation_alias="REALTOR_API_TIMEOUT_SECONDS",
-        description="How long the upstream may be silent before a call is given up.",
+        description="A call to the upstream fails after this long without data.",
         gt=0,
     )
     api_attempts: int = Field(
         4,
         validation_alias="REALTOR_API_ATTEMPTS",
-        description="Calls in a row that may fail before the run fails.",
+        description="The run fails after this many failed calls in a row.",
         ge=1,
     )
     end_of_data_pause_hours: float = Field(
         24.0,
         validation_alias="REALTOR_END_OF_DATA_PAUSE_HOURS",
-        description="How long the sensor ask_upstream leaves the upstream alone after it had no "
-        "more data.",
+        description="After the end of the upstream's data, the sensor ask_upstream waits this long "
+        "before it asks again.",
         ge=0,
     )
     max_payload_bytes: int = Field(
         4 * 2**30,
         validation_alias="REALTOR_MAX_PAYLOAD_BYTES",
-        description="A batch beyond this size is not landed.",
+        description="The ingest rejects a batch larger than this.",
         gt=0,
     )
     max_broken_share: float = Field(
         0.2,
         validation_alias="REALTOR_MAX_BROKEN_SHARE",
-        description="A batch with a larger share of rows that break the contract is refused as a "
-        "whole.",
+        description="The load refuses a whole batch if a larger share of its rows breaks the "
+        "contract.",
         ge=0,
         le=1,
     )
@@ -70,7 +70,7 @@ class PipelineSettings(BaseSettings):
     raw_owner_database_url: str | None = Field(
         None,
         validation_alias="REALTOR_RAW_OWNER_DATABASE_URL",
-        description="URL of RAW as the role that owns its tables, for migrations only; unset, "
+        description="URL of RAW for the role that owns its tables, used only for migrations; unset: "
         "REALTOR_RAW_DATABASE_URL.",
     )
     clean_database_url: str = Field(
@@ -79,57 +79,59 @@ class PipelineSettings(BaseSettings):
     )
     storage_url: str = Field(
         validation_alias="REALTOR_STORAGE_URL",
-        description="fsspec URL of the object store: landed payloads, snapshots, valuations.",
+        description="fsspec URL of the object store for landed payloads, snapshots and valuations.",
     )
     features_left_out: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         validation_alias="REALTOR_FEATURES_LEFT_OUT",
-        description="Groups of features that no model sees, separated by commas: home_value and "
-        "census are the ones to think about (docs/MODEL.md).",
+        description="Feature groups to leave out of all models, separated by commas. Consider leaving "
+        "out home_value and census (docs/MODEL.md).",
     )
     dask_scheduler: str | None = Field(
         None,
         validation_alias="REALTOR_DASK_SCHEDULER",
-        description="Address of a Dask scheduler (tls://host:8786, tcp://…) on whose workers "
-        "xgboost is trained and batches are valued; unset: on this machine.",
+        description="Address of a Dask scheduler (tls://host:8786, tcp://…) whose workers train "
+        "xgboost and value batches; unset: both run on this machine.",
     )
     mlflow_tracking_uri: str = Field(
         "http://127.0.0.1:5000",
         validation_alias="MLFLOW_TRACKING_URI",
-        description="The MLflow server.",
+        description="URL of the MLflow server.",
     )
     service_url: str = Field(
         "http://127.0.0.1:8080",
         validation_alias="REALTOR_SERVICE_URL",
-        description="The valuation service, told to reload after a promotion.",
+        description="URL of the valuation service, which the pipeline tells to reload after a "
+        "promotion.",
     )
     service_api_key: SecretStr | None = Field(
         None,
         validation_alias="REALTOR_SERVICE_API_KEY",
-        description="A key of the service, which asks for one where it is on another machine; "
-        "unset: none is sent.",
+        description="API key for the service, needed if the service runs on another machine; unset: "
+        "no key is sent.",
     )
     ingest_every_hours: float = Field(
         24.0,
         validation_alias="REALTOR_INGEST_EVERY_HOURS",
-        description="How long after one batch the sensor ask_upstream asks for the next, when the "
-        "one before is through the whole cycle.",
+        description="Interval at which the sensor ask_upstream requests a batch. It waits longer if "
+        "the previous batch is not finished.",
         ge=0,
     )
     approval_required: bool = Field(
         False,
         validation_alias="REALTOR_APPROVAL_REQUIRED",
-        description="A challenger that wins its duel waits for a person (`realtor approve`).",
+        description="Whether a challenger that won its duel waits for a person to approve it "
+        "(`realtor approve`).",
     )
     alert_webhook_url: str | None = Field(
         None,
         validation_alias="REALTOR_ALERT_WEBHOOK_URL",
-        description="Alerts are posted there as JSON; unset, they are only logged.",
+        description="URL to which alerts are posted as JSON; unset: alerts are only logged.",
     )
     dagster_url: str | None = Field(
         None,
         validation_alias="REALTOR_DAGSTER_URL",
-        description="The Dagster webserver, for links to runs in MLflow and in alerts.",
+        description="URL of the Dagster webserver, for links to runs in MLflow and in alerts.",
     )
     metrics_host: str = Field(
         "127.0.0.1",
@@ -146,7 +148,7 @@ class PipelineSettings(BaseSettings):
     commit: str | None = Field(
         None,
         validation_alias="REALTOR_COMMIT",
-        description="The commit of the code, where there is no git to ask: in images.",
+        description="Commit of the code, for images, which contain no git repository.",
     )
 
     @field_validator(

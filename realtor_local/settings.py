@@ -38,12 +38,13 @@ class Settings(BaseSettings):
     home: Path = Field(
         DEFAULT_HOME,
         validation_alias="REALTOR_HOME",
-        description="Folder that holds everything the platform writes on this machine.",
+        description="Folder for everything that the platform writes on this machine.",
     )
     chosen_programs: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
         validation_alias="REALTOR_PROGRAMS",
-        description="Programs to run, separated by commas. Unset: all that no URL replaces.",
+        description="Programs to run, separated by commas; unset: all programs, except those for which "
+        "a URL of your own is set.",
     )
     postgres_port: Port = Field(
         0, validation_alias="REALTOR_POSTGRES_PORT", description="Port of the embedded PostgreSQL."
@@ -66,19 +67,20 @@ class Settings(BaseSettings):
     raw_database_url: str | None = Field(
         None,
         validation_alias="REALTOR_RAW_DATABASE_URL",
-        description="PostgreSQL URL of RAW. With the three others set, PostgreSQL is external.",
+        description="PostgreSQL URL of RAW. If all four database URLs are set, the platform uses your "
+        "PostgreSQL and runs none.",
     )
     raw_owner_database_url: str | None = Field(
         None,
         validation_alias="REALTOR_RAW_OWNER_DATABASE_URL",
-        description="External PostgreSQL: URL of RAW as the role that owns it and migrates its "
-        "tables; unset, REALTOR_RAW_DATABASE_URL.",
+        description="External PostgreSQL: URL of RAW for the role that owns and migrates its tables; "
+        "unset: REALTOR_RAW_DATABASE_URL.",
     )
     inference_log_url: str | None = Field(
         None,
         validation_alias="REALTOR_INFERENCE_LOG_URL",
-        description="External PostgreSQL: URL of RAW as the role with which the service writes "
-        "inference_log; unset, REALTOR_RAW_DATABASE_URL.",
+        description="External PostgreSQL: URL of RAW for the role that the service uses to write "
+        "inference_log; unset: REALTOR_RAW_DATABASE_URL.",
     )
     clean_database_url: str | None = Field(
         None,
@@ -98,28 +100,29 @@ class Settings(BaseSettings):
     pg_bin: Path | None = Field(
         None,
         validation_alias="REALTOR_PG_BIN",
-        description="Folder with the PostgreSQL programs to use instead of the wheel's.",
+        description="Folder with the PostgreSQL programs to use instead of those in the wheel.",
     )
     mlflow_tracking_uri: str | None = Field(
         None,
         validation_alias="MLFLOW_TRACKING_URI",
-        description="URL of an MLflow server of your own; unset: the platform runs one.",
+        description="URL of your own MLflow server; unset: the platform runs one.",
     )
     api_url: str | None = Field(
         None,
         validation_alias="REALTOR_API_URL",
-        description="URL of a real upstream API; unset: the platform runs the stand-in.",
+        description="URL of a real upstream API; unset: the platform runs a stand-in.",
     )
     csv: Path | None = Field(
         None,
         validation_alias="REALTOR_CSV",
-        description="A CSV in the Kaggle format, which the stand-in upstream serves.",
+        description="A CSV in the Kaggle format that the stand-in upstream serves; unset: a synthetic "
+        "market.",
     )
     market_rows: int = Field(
         400_000,
         validation_alias="REALTOR_MARKET_ROWS",
         ge=1,
-        description="Listings in the synthetic market that the stand-in serves without a CSV.",
+        description="Number of listings in the synthetic market that the stand-in serves.",
     )
     market_seed: int = Field(
         0, validation_alias="REALTOR_MARKET_SEED", description="Seed of the synthetic market."
@@ -127,13 +130,14 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(
         None,
         validation_alias="REALTOR_STORAGE_URL",
-        description="fsspec URL for payloads and snapshots; unset: a folder in REALTOR_HOME.",
+        description="fsspec URL of the store for payloads and snapshots; unset: a folder in "
+        "REALTOR_HOME.",
     )
     artifacts_url: str | None = Field(
         None,
         validation_alias="REALTOR_ARTIFACTS_URL",
-        description="fsspec URL at which an MLflow server of your own keeps its artifacts, for"
-        " backups; unset: a folder in REALTOR_HOME.",
+        description="fsspec URL where your own MLflow server stores its artifacts, for backups; "
+        "unset: a folder in REALTOR_HOME.",
     )
     champion_cache: Path | None = Field(
         None,
@@ -149,13 +153,13 @@ class Settings(BaseSettings):
         300.0,
         validation_alias="REALTOR_START_TIMEOUT_SECONDS",
         gt=0,
-        description="How long one program may take to become healthy.",
+        description="Time limit for each program to become healthy.",
     )
     min_free_disk_gb: float = Field(
         5.0,
         validation_alias="REALTOR_MIN_FREE_DISK_GB",
         ge=0,
-        description="`realtor doctor` fails below this much free disk space.",
+        description="`realtor doctor` fails if less disk space than this is free.",
     )
 
     @field_validator("home", "csv", "pg_bin", "champion_cache", "bentoml_home")

@@ -17,40 +17,42 @@ class Settings(BaseSettings):
     service_url: str = Field(
         "http://127.0.0.1:8080",
         validation_alias="REALTOR_SERVICE_URL",
-        description="The valuation service that the app asks.",
+        description="URL of the valuation service.",
     )
     api_key: SecretStr | None = Field(
         None,
         validation_alias="REALTOR_APP_API_KEY",
-        description="The key with which the app asks a service that wants one; unset: none is "
-        "sent.",
+        description="API key that the app sends to the service; unset: no key is sent.",
     )
     timeout_seconds: float = Field(
         20.0,
         validation_alias="REALTOR_APP_TIMEOUT_SECONDS",
-        description="How long the app waits for an answer of the service.",
+        description="How long the app waits for a response of the service.",
         gt=0,
     )
     max_upload_rows: int = Field(
         1_000_000,
         validation_alias="REALTOR_APP_MAX_UPLOAD_ROWS",
-        description="A file with more rows is not valued in the app.",
+        description="The app does not value files with more rows than this.",
         ge=1,
     )
     dagster_url: str | None = Field(
         None,
         validation_alias="REALTOR_DAGSTER_URL",
-        description="Dagster as the app's users reach it, for a link; unset: no link.",
+        description="URL of Dagster for a link in the app, as the users' browsers reach it; unset: no "
+        "link.",
     )
     mlflow_url: str | None = Field(
         None,
         validation_alias="MLFLOW_TRACKING_URI",
-        description="MLflow as the app's users reach it, for a link; unset: no link.",
+        description="URL of MLflow for a link in the app, as the users' browsers reach it; unset: no "
+        "link.",
     )
     grafana_url: str | None = Field(
         None,
         validation_alias="REALTOR_GRAFANA_URL",
-        description="Grafana as the app's users reach it, for a link; unset: no link.",
+        description="URL of Grafana for a link in the app, as the users' browsers reach it; unset: no "
+        "link.",
     )
 
     @field_validator("api_key")
