@@ -1,20 +1,21 @@
-"""A trained valuation model as one thing: encoder, estimator, interval, profile and its papers.
+"""A trained valuation model on disk: encoder, estimator, intervals, profile and metadata.
 
-On disk a bundle is a folder whose manifest names every file with its sha256. Nothing in it is a
-pickle: reading a bundle runs no code of the bundle's.
+A bundle is a folder whose manifest names every file with its sha256. It contains no pickle, so that
+reading it runs no code from it.
 """
 
 import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from packaging.version import InvalidVersion, Version
 
 from realtor_model import estimators
 from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
@@ -24,32 +25,32 @@ from realtor_model.valuation.market_statistics import MarketStatistics
 from realtor_model.valuation.valuation_model import ValuationModel
 
 FORMAT = 2
-
-
 MANIFEST = "manifest.json"
 
-
 _TABLES = tuple(f"{name}.parquet" for name in EncoderTables._fields)
-
-
 _PROFILE = "profile.json"
-
-
-# Bundles that were made before these were go without.
+# Older bundles lack these files.
 _SOLD_HOMES, _MARKET = "sold_homes.parquet", "market.parquet"
-
-
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
+# Their files (Parquet, .npy) carry the version of their own format: an older reader fails aloud.
+_ANY_VERSION_READS = frozenset({"python", "numpy", "pandas", "pyarrow"})
 
 
 class BrokenBundle(Exception):
-    """A bundle is incomplete, changed, or of a kind that this version does not read."""
+    """A bundle cannot be read: it is incomplete or changed, or see `UnreadableBundle`."""
+
+
+class UnreadableBundle(BrokenBundle):
+    """A bundle is intact, but was made by another version of this code or by newer libraries."""
 
 
 def save_bundle(model: ValuationModel, path: Path) -> None:
     """Write the bundle as the folder `path`, which appears whole or not at all.
 
-    A bundle that was there is replaced.
+    A bundle already at `path` is replaced.
+
+    Raises:
+        ValueError: the metadata or the profile is not strict JSON (a NaN, say).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
@@ -69,23 +70,36 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
         verify: compare every file with its sha256 first.
 
     Raises:
-        BrokenBundle: a file is missing, changed or unreadable (the text names it), or the
-            bundle's format or features are not this version's.
+        UnreadableBundle: the bundle has another format or other features than this version, or a
+            library that reads it is missing or older than the one that wrote it; the text names
+            the fix.
+        BrokenBundle: a file is missing, changed or unreadable; the text names it.
     """
     with _reading(path / MANIFEST):
         manifest = json.loads((path / MANIFEST).read_text())
-        found_format, features = manifest["format"], manifest["feature_version"]
+        bundle_format, features = manifest["format"], manifest["feature_version"]
         files, candidate, metadata = (manifest[key] for key in ("files", "candidate", "metadata"))
-    if found_format != FORMAT:
-        raise BrokenBundle(f"{path} has format {found_format}; this version reads {FORMAT}")
+        versions = dict(manifest["versions"])
+    if bundle_format != FORMAT:
+        raise UnreadableBundle(f"{path} has format {bundle_format}; this version reads {FORMAT}")
     if features != FEATURE_VERSION:
-        raise BrokenBundle(
+        raise UnreadableBundle(
             f"{path} was made with features {features} and this version has "
             f"{FEATURE_VERSION}: train again, or serve it with the code that it came with"
         )
+    if outdated := outdated_libraries(versions):
+        installed = ", ".join(
+            f"{name} {have or 'is not'} installed, {need} needed"
+            for name, (have, need) in outdated.items()
+        )
+        fix = " ".join(f"'{name}>={need}'" for name, (_, need) in outdated.items())
+        raise UnreadableBundle(
+            f"{path} was written by newer libraries, and older ones can read wrong values from it "
+            f"without an error ({installed}): pip install {fix}"
+        )
     if verify:
-        for name, told in files.items():
-            _verify(path / name, told)
+        for name, entry in files.items():
+            _verify(path / name, entry)
     with _reading(*(path / name for name in _TABLES)):
         tables = [pd.read_parquet(path / name) for name in _TABLES]
         encoder = FeatureEncoder.from_tables(*tables)
@@ -105,6 +119,47 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
     return ValuationModel(
         candidate, encoder, estimator, ranges, profile, metadata, sold_homes, market
     )
+
+
+def outdated_libraries(written_by: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
+    """Libraries here that are too old to read a bundle, as name -> (installed, needed version).
+
+    A library must be at least the version that wrote the bundle, to the patch. None of them
+    promises that an older release reads what a newer one writes, and some do not notice: XGBoost
+    3.0 reads the trees of 3.1 and later without an error, but loses their base score and leaf
+    vectors. Training and service install one lock file, so equal versions are the usual case.
+
+    Args:
+        written_by: the manifest's `versions`: library -> version. python, numpy, pandas and pyarrow
+            are not compared: the formats of their files have versions of their own.
+
+    >>> outdated_libraries({"python": "99.0", "xgboost": "1.0.0"})
+    {}
+    >>> outdated_libraries({"a-library-of-tomorrow": "1.2.3"})
+    {'a-library-of-tomorrow': (None, '1.2.3')}
+    """
+    outdated: dict[str, tuple[str | None, str]] = {}
+    for name, needed in written_by.items():
+        if name not in _ANY_VERSION_READS:
+            installed = _installed_version(name)
+            if installed is None or _is_older(installed, needed):
+                outdated[name] = installed, needed
+    return outdated
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _is_older(installed: str, needed: str) -> bool:
+    """Whether `installed` is older than `needed`; local labels (3.1.0+cpu) do not count."""
+    try:
+        return Version(Version(installed).public) < Version(Version(needed).public)
+    except InvalidVersion:
+        return installed != needed
 
 
 def _write(model: ValuationModel, folder: Path) -> None:
@@ -141,7 +196,7 @@ def _reading(*files: Path) -> Iterator[None]:
     try:
         yield
     except Exception as problem:
-        # A missing file is the bundle's fault; being out of handles or memory is not.
+        # A missing file is the bundle's fault; running out of file handles or memory is not.
         machine = isinstance(problem, OSError | MemoryError)
         if machine and not isinstance(problem, FileNotFoundError | NotADirectoryError):
             raise
@@ -149,10 +204,10 @@ def _reading(*files: Path) -> Iterator[None]:
         raise BrokenBundle(f"{names} cannot be read: {problem!r}") from problem
 
 
-def _verify(file: Path, told: dict[str, Any]) -> None:
+def _verify(file: Path, entry: Mapping[str, Any]) -> None:
     if not file.is_file():
         raise BrokenBundle(f"{file} is missing")
-    if file.stat().st_size != told["bytes"] or _sha256(file) != told["sha256"]:
+    if file.stat().st_size != entry["bytes"] or _sha256(file) != entry["sha256"]:
         raise BrokenBundle(f"{file} is not the file that was saved: its sha256 differs")
 
 
@@ -162,5 +217,5 @@ def _sha256(path: Path) -> str:
 
 
 def _write_json(path: Path, values: Any) -> None:
-    # Strict JSON, so that any reader takes it: a NaN in somebody's metadata stops here.
+    # Strict JSON, which every reader accepts: a NaN in the metadata fails here.
     path.write_text(json.dumps(values, indent=1, allow_nan=False))

@@ -5,19 +5,28 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realtor_model.estimators import CANDIDATES, THIN_ROWS, train
 from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties, take
 from realtor_model.listing import INPUTS, Property
 from realtor_model.retraining import drift
-from realtor_model.valuation.bundle import BrokenBundle, load_bundle, save_bundle
+from realtor_model.valuation.bundle import (
+    BrokenBundle,
+    UnreadableBundle,
+    load_bundle,
+    outdated_libraries,
+    save_bundle,
+)
 from realtor_model.valuation.intervals import (
     COVERAGES,
     DEVIATION,
@@ -213,6 +222,73 @@ def test_another_kind_of_bundle_is_refused(
 
     with pytest.raises(BrokenBundle, match=message):
         load_bundle(saved)
+
+
+def test_bundle_of_another_format_or_feature_version_is_unreadable_but_intact(saved: Path) -> None:
+    for change in ({"format": 99}, {"feature_version": "0"}):
+        manifest = json.loads((saved / "manifest.json").read_text()) | change
+        (saved / "manifest.json").write_text(json.dumps(manifest))
+
+        with pytest.raises(UnreadableBundle):
+            load_bundle(saved)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "scikit-learn", "skops"])
+def test_bundle_is_refused_when_a_library_is_older_than_its_writer(
+    saved: Path, library: str
+) -> None:
+    newer = ".".join([version(library).partition(".")[0], "999", "1"])
+    rewrite_version(saved, library, newer)
+
+    with pytest.raises(UnreadableBundle, match=rf"pip install '{library}>={newer}'") as refused:
+        load_bundle(saved)
+    assert f"{library} {version(library)} installed, {newer} needed" in str(refused.value)
+
+
+def test_bundle_loads_when_a_library_is_newer_than_its_writer(saved: Path) -> None:
+    for library in ("xgboost", "scikit-learn", "skops"):
+        rewrite_version(saved, library, "0.1")
+
+    assert load_bundle(saved).candidate == "xgboost"
+
+
+def test_bundle_loads_when_only_parquet_readers_are_older_than_its_writer(saved: Path) -> None:
+    for library in ("python", "numpy", "pandas", "pyarrow"):
+        rewrite_version(saved, library, "999.0")
+
+    assert load_bundle(saved).candidate == "xgboost"
+
+
+def test_bundle_is_refused_when_a_library_is_not_installed(saved: Path) -> None:
+    rewrite_version(saved, "a-library-of-tomorrow", "1.0")
+
+    with pytest.raises(UnreadableBundle, match=r"a-library-of-tomorrow is not installed, 1\.0"):
+        load_bundle(saved)
+
+
+def rewrite_version(bundle: Path, library: str, written: str) -> None:
+    """Make the manifest say that `library` was at version `written` when the bundle was saved."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["versions"][library] = written
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+releases = st.lists(st.integers(0, 30), min_size=3, max_size=3)
+
+
+@given(needed=releases, local=st.sampled_from(["", "+cpu", "+cu129"]))
+def test_library_is_outdated_exactly_when_its_release_is_lower(
+    needed: list[int], local: str
+) -> None:
+    installed = [int(part) for part in version("xgboost").split(".")]
+    written_by = {"xgboost": ".".join(map(str, needed)) + local}
+
+    assert bool(outdated_libraries(written_by)) is (installed < needed)
+
+
+@pytest.mark.parametrize("written", ["main", "", "3.x"])
+def test_library_is_outdated_when_the_writers_version_cannot_be_compared(written: str) -> None:
+    assert outdated_libraries({"xgboost": written}) == {"xgboost": (version("xgboost"), written)}
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
