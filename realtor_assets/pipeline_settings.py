@@ -70,8 +70,8 @@ class PipelineSettings(BaseSettings):
     raw_owner_database_url: str | None = Field(
         None,
         validation_alias="REALTOR_RAW_OWNER_DATABASE_URL",
-        description="URL of RAW for the role that owns its tables, used only for migrations; unset: "
-        "REALTOR_RAW_DATABASE_URL.",
+        description="URL of RAW for the role that owns its tables, used only for migrations; "
+        "unset: REALTOR_RAW_DATABASE_URL.",
     )
     clean_database_url: str = Field(
         validation_alias="REALTOR_CLEAN_DATABASE_URL",
@@ -84,8 +84,8 @@ class PipelineSettings(BaseSettings):
     features_left_out: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         validation_alias="REALTOR_FEATURES_LEFT_OUT",
-        description="Feature groups to leave out of all models, separated by commas. Consider leaving "
-        "out home_value and census (docs/MODEL.md).",
+        description="Feature groups to leave out of all models, separated by commas. Consider "
+        "leaving out home_value and census (docs/MODEL.md).",
     )
     dask_scheduler: str | None = Field(
         None,
@@ -107,14 +107,14 @@ class PipelineSettings(BaseSettings):
     service_api_key: SecretStr | None = Field(
         None,
         validation_alias="REALTOR_SERVICE_API_KEY",
-        description="API key for the service, needed if the service runs on another machine; unset: "
-        "no key is sent.",
+        description="API key for the service, needed if the service runs on another machine; "
+        "unset: no key is sent.",
     )
     ingest_every_hours: float = Field(
         24.0,
         validation_alias="REALTOR_INGEST_EVERY_HOURS",
-        description="Interval at which the sensor ask_upstream requests a batch. It waits longer if "
-        "the previous batch is not finished.",
+        description="Interval at which the sensor ask_upstream requests a batch. It waits longer "
+        "if the previous batch is not finished.",
         ge=0,
     )
     approval_required: bool = Field(

@@ -43,8 +43,8 @@ class Settings(BaseSettings):
     chosen_programs: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
         validation_alias="REALTOR_PROGRAMS",
-        description="Programs to run, separated by commas; unset: all programs, except those for which "
-        "a URL of your own is set.",
+        description="Programs to run, separated by commas; unset: all programs, except those for "
+        "which a URL of your own is set.",
     )
     postgres_port: Port = Field(
         0, validation_alias="REALTOR_POSTGRES_PORT", description="Port of the embedded PostgreSQL."
@@ -67,14 +67,14 @@ class Settings(BaseSettings):
     raw_database_url: str | None = Field(
         None,
         validation_alias="REALTOR_RAW_DATABASE_URL",
-        description="PostgreSQL URL of RAW. If all four database URLs are set, the platform uses your "
-        "PostgreSQL and runs none.",
+        description="PostgreSQL URL of RAW. If all four database URLs are set, the platform uses "
+        "your PostgreSQL and runs none.",
     )
     raw_owner_database_url: str | None = Field(
         None,
         validation_alias="REALTOR_RAW_OWNER_DATABASE_URL",
-        description="External PostgreSQL: URL of RAW for the role that owns and migrates its tables; "
-        "unset: REALTOR_RAW_DATABASE_URL.",
+        description="External PostgreSQL: URL of RAW for the role that owns and migrates its "
+        "tables; unset: REALTOR_RAW_DATABASE_URL.",
     )
     inference_log_url: str | None = Field(
         None,
@@ -115,8 +115,8 @@ class Settings(BaseSettings):
     csv: Path | None = Field(
         None,
         validation_alias="REALTOR_CSV",
-        description="A CSV in the Kaggle format that the stand-in upstream serves; unset: a synthetic "
-        "market.",
+        description="A CSV in the Kaggle format that the stand-in upstream serves; unset: a "
+        "synthetic market.",
     )
     market_rows: int = Field(
         400_000,

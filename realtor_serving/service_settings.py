@@ -49,8 +49,8 @@ class ServiceSettings(BaseSettings):
     inference_log_url: str | None = Field(
         None,
         validation_alias="REALTOR_INFERENCE_LOG_URL",
-        description="PostgreSQL URL of the RAW database, for inference_log; unset: valuations are not "
-        "logged.",
+        description="PostgreSQL URL of the RAW database, for inference_log; unset: valuations are "
+        "not logged.",
     )
     history_url: str | None = Field(
         None,
@@ -80,8 +80,8 @@ class ServiceSettings(BaseSettings):
     explain_concurrency: int = Field(
         1,
         validation_alias="REALTOR_SERVICE_EXPLAIN_CONCURRENCY",
-        description="Maximum number of explanations that a worker computes at the same time; further "
-        "ones wait.",
+        description="Maximum number of explanations that a worker computes at the same time; "
+        "further ones wait.",
         ge=1,
     )
     max_body_bytes: int = Field(
@@ -120,13 +120,14 @@ class ServiceSettings(BaseSettings):
     cors_origins: str = Field(
         "",
         validation_alias="REALTOR_SERVICE_CORS_ORIGINS",
-        description="Origins whose web pages may call the service, separated by commas; unset: none.",
+        description="Origins whose web pages may call the service, separated by commas; unset: "
+        "none.",
     )
     log_requests: Literal["problems", "all"] = Field(
         "problems",
         validation_alias="REALTOR_SERVICE_LOG_REQUESTS",
-        description="Requests to log. all: every request; problems: those that were refused, failed "
-        "or took more than a second.",
+        description="Requests to log. all: every request; problems: those that were refused, "
+        "failed or took more than a second.",
     )
 
     @field_validator(

@@ -39,20 +39,20 @@ class Settings(BaseSettings):
     dagster_url: str | None = Field(
         None,
         validation_alias="REALTOR_DAGSTER_URL",
-        description="URL of Dagster for a link in the app, as the users' browsers reach it; unset: no "
-        "link.",
+        description="URL of Dagster for a link in the app, as the users' browsers reach it; "
+        "unset: no link.",
     )
     mlflow_url: str | None = Field(
         None,
         validation_alias="MLFLOW_TRACKING_URI",
-        description="URL of MLflow for a link in the app, as the users' browsers reach it; unset: no "
-        "link.",
+        description="URL of MLflow for a link in the app, as the users' browsers reach it; unset: "
+        "no link.",
     )
     grafana_url: str | None = Field(
         None,
         validation_alias="REALTOR_GRAFANA_URL",
-        description="URL of Grafana for a link in the app, as the users' browsers reach it; unset: no "
-        "link.",
+        description="URL of Grafana for a link in the app, as the users' browsers reach it; "
+        "unset: no link.",
     )
 
     @field_validator("api_key")
