@@ -33,7 +33,7 @@ from benchmarks.serving import homes, train
 from realtor_model.valuation.bundle import load_bundle, save_bundle
 from realtor_model.valuation.comparables import SoldHomes
 from realtor_model.valuation.market_statistics import MarketStatistics
-from realtor_ui import live, upload
+from realtor_ui import service_metrics, upload
 from realtor_ui.client import ServiceClient
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.ui.paths import CHROMIUM, NO_CHROMIUM, OPTIONS, settled
@@ -75,7 +75,8 @@ class Run:
 
     def asked(self) -> float:
         """Requests to the service so far, of those who use it."""
-        return live.read(httpx.get(f"{self.service}/metrics").text, datetime.now(UTC)).asked
+        text = httpx.get(f"{self.service}/metrics").text
+        return service_metrics.parse_metrics(text, datetime.now(UTC)).total_requests
 
     @contextmanager
     def page(self) -> Iterator[Page]:
@@ -148,11 +149,11 @@ def asked_twice(run: Run) -> list[Figure]:
 def a_file(run: Run, table: pd.DataFrame, folder: Path) -> list[Figure]:
     """Seconds from the press of the button to the results, and the steps that were seen."""
     with ServiceClient(run.service) as client:
-        matched = upload.match(list(table.columns))
-        for _ in upload.value(table.head(upload.CHUNK_ROWS), matched, client.predict_table):
+        matched = upload.match_columns(list(table.columns))
+        for _ in upload.value_rows(table.head(upload.CHUNK_ROWS), matched, client.predict_table):
             pass
         started = time.perf_counter()
-        for _ in upload.value(table, matched, client.predict_table):
+        for _ in upload.value_rows(table, matched, client.predict_table):
             pass
         bare = time.perf_counter() - started
     file = folder / "homes.csv"

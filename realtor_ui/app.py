@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from realtor_ui.parts import sidebar, texts
+from realtor_ui.layout import current_texts, sidebar
 
 # A file of our own: Streamlit's named icons come from the network.
 ICON = Path(__file__).with_name("icon.svg")
@@ -18,14 +18,18 @@ PAGES = {
 }
 
 st.set_page_config(page_title="Realtor", page_icon=str(ICON), layout="wide")
-t = texts()
+t = current_texts()
 page = st.navigation(
     [
         st.Page(
-            f"views/{name}.py", title=t(f"{name}.title"), icon=icon, default=name == "value"
+            f"views/{name}_page.py",
+            title=t(f"{name}.title"),
+            icon=icon,
+            url_path=name,
+            default=name == "value",
         )
         for name, icon in PAGES.items()
     ]
-)  # fmt: skip
+)
 sidebar()
 page.run()

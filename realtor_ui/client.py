@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from realtor_ui.answers import (
+from realtor_ui.responses import (
     BatchValuation,
     By,
     ComparableSales,

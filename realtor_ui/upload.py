@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from realtor_ui.sections.form import INPUTS
+from realtor_ui.sections.home_form import INPUTS
 
 CHUNK_ROWS = 5_000
 MAX_BYTES = 200 * 1024**2
@@ -50,7 +50,7 @@ class UnreadableFile(Exception):
         super().__init__(key)
 
 
-def read(name: str, content: bytes) -> pd.DataFrame:
+def read_table(name: str, content: bytes) -> pd.DataFrame:
     """The table in a file, every CSV column as text: zips keep their zeros.
 
     Raises:
@@ -105,7 +105,7 @@ _READERS: Mapping[str, Callable[[bytes], pd.DataFrame]] = {
 }  # fmt: skip
 
 
-def match(columns: list[str]) -> dict[str, str | None]:
+def match_columns(columns: list[str]) -> dict[str, str | None]:
     """For each input the column that is most likely it, by name; no column serves twice."""
     plain = {column: _plain(column) for column in columns}
     found: dict[str, str | None] = dict.fromkeys(INPUTS)
@@ -133,7 +133,7 @@ def _plain(column: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", ascii_only.lower()).strip("_")
 
 
-def lacking(matched: Mapping[str, str | None]) -> list[str]:
+def missing_columns(matched: Mapping[str, str | None]) -> list[str]:
     """The keys of what is to be said of columns that no home can be valued without."""
     missing = []
     if not any(matched.get(name) for name in PLACE):
@@ -150,7 +150,7 @@ class Progress(NamedTuple):
     valued: pd.DataFrame
 
 
-def value(
+def value_rows(
     frame: pd.DataFrame,
     matched: Mapping[str, str | None],
     ask: Callable[[bytes], bytes],
@@ -184,7 +184,7 @@ def _stream(rows: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def download(frame: pd.DataFrame, kind: str) -> bytes:
+def to_file(frame: pd.DataFrame, kind: str) -> bytes:
     """The results as a file. In a CSV no cell can be taken for a formula by a spreadsheet."""
     if kind == "parquet":
         texts = frame.select_dtypes(object).columns

@@ -8,7 +8,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import realtor_local.settings
-import realtor_ui.settings
+import realtor_ui.app_settings
 from realtor_assets.pipeline_settings import PipelineSettings
 from realtor_serving.service_settings import ServiceSettings
 
@@ -38,7 +38,7 @@ def test_every_direct_dependency_has_its_reason() -> None:
         PipelineSettings,
         realtor_local.settings.Settings,
         ServiceSettings,
-        realtor_ui.settings.Settings,
+        realtor_ui.app_settings.AppSettings,
     ],
     ids=lambda settings: settings.__module__,
 )

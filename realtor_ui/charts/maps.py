@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_ui.charts.measures import MEASURES
-from realtor_ui.charts.style import (
+from realtor_ui.charts.chart_style import (
     DOLLARS,
     LOWERS,
     RAISES,
     SCALE,
     SCALE_ON_DARK,
     Chart,
-    faint,
-    ink,
-    tip,
+    grid_colour,
+    text_colour,
+    tooltip,
 )
+from realtor_ui.charts.place_measures import MEASURES
 from realtor_ui.texts import Texts
 
 Projection = Literal["albersUsa", "mercator"]
@@ -38,7 +38,7 @@ def _points(frame: pd.DataFrame, projection: Projection, height: int) -> alt.Cha
     return projected
 
 
-def around(
+def neighbourhood_map(
     texts: Texts,
     zips: pd.DataFrame,
     home: pd.DataFrame,
@@ -52,37 +52,42 @@ def around(
     and name. sales: the same, with number and price.
     """
     shown = zips.head(MOST_POINTS)
-    ground = _points(shown, AREA, 330).mark_circle(size=14, color=faint(dark), opacity=1)
+    ground = _points(shown, AREA, 330).mark_circle(size=14, color=grid_colour(dark), opacity=1)
     ground = ground.encode(
         tooltip=[
-            tip("zip_code:N", texts("input.zip_code")),
-            tip("city:N", texts("input.city")),
-            tip("median_price:Q", texts("market.median_price"), DOLLARS),
+            tooltip("zip_code:N", texts("input.zip_code")),
+            tooltip("city:N", texts("input.city")),
+            tooltip("median_price:Q", texts("market.median_price"), DOLLARS),
         ]
     )
     layers: list[alt.Chart] = [ground]
     if len(sales):
         sold = _points(sales, AREA, 330).encode(
-            tooltip=[tip("name:N", " "), tip("price:Q", texts("comps.sold_for"), DOLLARS)]
+            tooltip=[tooltip("name:N", " "), tooltip("price:Q", texts("comps.sold_for"), DOLLARS)]
         )
         layers.append(sold.mark_circle(size=170, color=RAISES, opacity=0.9))
         layers.append(
             sold.mark_text(
-                color=ink(dark), fontSize=13, fontWeight="bold", align="left", dx=12, dy=-10
+                color=text_colour(dark), fontSize=13, fontWeight="bold", align="left", dx=12, dy=-10
             ).encode(text="number:N")
         )
     layers.append(
         _points(home, AREA, 330)
         .mark_point(
-            shape="diamond", size=220, filled=True, color=LOWERS, stroke=ink(dark), strokeWidth=1.5,
+            shape="diamond",
+            size=220,
+            filled=True,
+            color=LOWERS,
+            stroke=text_colour(dark),
+            strokeWidth=1.5,
             opacity=1,
         )
-        .encode(tooltip=[tip("name:N", " ")])
-    )  # fmt: skip
+        .encode(tooltip=[tooltip("name:N", " ")])
+    )
     return alt.layer(*layers)
 
 
-def by_measure(
+def measure_map(
     texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = False, whole: bool = True
 ) -> Chart:
     """Places coloured by a measure, one of `MEASURES`; the whole country, or closer.
@@ -103,19 +108,21 @@ def by_measure(
         ),
         color=alt.Color(
             "sixth:N",
-            scale=alt.Scale(
-                domain=names, range=(SCALE_ON_DARK if dark else SCALE)[: len(names)]
-            ),
+            scale=alt.Scale(domain=names, range=(SCALE_ON_DARK if dark else SCALE)[: len(names)]),
             legend=alt.Legend(
-                title=None, orient="bottom", labelColor=ink(dark), columns=3, symbolType="circle",
+                title=None,
+                orient="bottom",
+                labelColor=text_colour(dark),
+                columns=3,
+                symbolType="circle",
             ),
         ),
         tooltip=[
-            tip("name:N", " "),
-            tip(f"{measure}:Q", texts(f"market.{measure}"), told.form),
-            tip("listings:Q", texts("market.listings"), ","),
+            tooltip("name:N", " "),
+            tooltip(f"{measure}:Q", texts(f"market.{measure}"), told.form),
+            tooltip("listings:Q", texts("market.listings"), ","),
         ],
-    )  # fmt: skip
+    )
     return drawn
 
 

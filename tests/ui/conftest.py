@@ -10,8 +10,8 @@ import pytest
 import streamlit as st
 
 from realtor_model.valuation.bundle import save_bundle
-from realtor_ui import asking
-from realtor_ui.settings import settings
+from realtor_ui import service_cache
+from realtor_ui.app_settings import app_settings
 from tests.serving.running import Server, make_model, run_service
 
 WHEN = "2026-03-01T12:00:00+00:00"
@@ -123,8 +123,8 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _fresh_caches() -> Iterator[None]:
-    settings.cache_clear()
+    app_settings.cache_clear()
     st.cache_data.clear()
-    asking.client.clear()
+    service_cache.service_client.clear()
     yield
-    settings.cache_clear()
+    app_settings.cache_clear()

@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from realtor_ui import verdicts
-from realtor_ui.asking import COMPARABLES
+from realtor_ui import decision_texts
 from realtor_ui.client import ServiceClient
+from realtor_ui.service_cache import COMPARABLE_COUNT
 from realtor_ui.texts import LANGUAGES, Texts, catalogue
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which(
@@ -87,7 +87,7 @@ def value_a_home(page: Page, site: Site, t: Texts) -> None:
     opened(page, site, t, "", site.query)
     with ServiceClient(site.service) as client:
         price = client.predict(site.home).price
-        sales = client.comparables(site.home, count=COMPARABLES).comparables
+        sales = client.comparables(site.home, count=COMPARABLE_COUNT).comparables
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(f"${price:,.0f}")
     settled(page)
     # The charts are drawn: range, waterfall, map; what is further down is drawn when it is seen.
@@ -166,7 +166,7 @@ def models_and_monitoring(page: Page, site: Site, t: Texts) -> None:
     decision = told.decision_on(told.champion)
     assert decision is not None
     opened(page, site, t, "models")
-    words = verdicts.of_promotion(t, decision)
+    words = decision_texts.promotion_text(t, decision)
     expect(page.get_by_text(words.partition(":")[0][:60]).first).to_be_visible()
     seen(page, site, t, "models")
     page.set_viewport_size(WIDE)

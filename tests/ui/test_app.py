@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from realtor_local.ports import free_port
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.market_statistics import LATER, MarketStatistics
-from realtor_ui import asking
-from realtor_ui.settings import settings
+from realtor_ui import service_cache
+from realtor_ui.app_settings import app_settings
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.serving.running import ASKING_ALL, KEY, Server, make_model, run_service
 
@@ -37,14 +37,16 @@ def open_app(
     **state: Any,
 ) -> AppTest:
     monkeypatch.setenv("REALTOR_SERVICE_URL", url)
-    settings.cache_clear()
+    app_settings.cache_clear()
     app = AppTest.from_file(str(APP), default_timeout=60)
+    if page != "value":
+        # Only after a run does the test know the addresses that the app gave its pages.
+        app.run()
+        app.switch_page(f"views/{page}_page.py")
     for name, value in (query or {}).items():
         app.query_params[name] = value
     for name, value in state.items():
         app.session_state[name] = value
-    if page != "value":
-        app.switch_page(f"views/{page}.py")
     app.run()
     assert not app.exception, app.exception
     return app
@@ -98,8 +100,8 @@ def test_a_service_that_is_down_is_told_and_found_again(
     assert "realtor status" in app.error[0].value
 
     monkeypatch.setenv("REALTOR_SERVICE_URL", service.url)
-    settings.cache_clear()
-    asking.client.clear()
+    app_settings.cache_clear()
+    service_cache.service_client.clear()
     app.run()
     assert not app.exception
     assert not app.error
@@ -116,11 +118,11 @@ def test_the_key_opens_a_service_that_wants_one(
             assert T("sidebar.not_allowed") in words(app)
 
         monkeypatch.setenv("REALTOR_APP_API_KEY", f"{KEY}\n")
-        asking.client.clear()
+        service_cache.service_client.clear()
         app = open_app(monkeypatch, locked.url, home=HOME)
         assert not app.error
         assert app.metric[0].value.startswith("$")
-        assert KEY not in repr(settings())
+        assert KEY not in repr(app_settings())
 
 
 def test_a_service_without_a_model_is_no_error(
@@ -241,10 +243,10 @@ def test_the_service_going_down_meanwhile_loses_nothing(
 ) -> None:
     app = open_app(monkeypatch, service.url)
     app.selectbox(key="in_state").set_value("Texas").run()
-    asking.model_info()
+    service_cache.model_info()
     monkeypatch.setenv("REALTOR_SERVICE_URL", f"http://127.0.0.1:{free_port()}")
-    settings.cache_clear()
-    asking.client.clear()
+    app_settings.cache_clear()
+    service_cache.service_client.clear()
     app.number_input(key="in_bed").set_value(3)
     press(app, T("form.value"))
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtor_ui.charts import maps, market, models, value
-from realtor_ui.charts.measures import MEASURES
-from realtor_ui.charts.style import MOST_TICKS, dollar_ticks
-from realtor_ui.charts.value import Reason
+from realtor_ui.charts import maps, model_charts, place_charts, valuation_charts
+from realtor_ui.charts.chart_style import MOST_TICKS, dollar_ticks
+from realtor_ui.charts.place_measures import MEASURES
+from realtor_ui.charts.valuation_charts import Reason
 from realtor_ui.texts import catalogue
 
 T = catalogue("en")
@@ -25,7 +25,7 @@ def rows(chart: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_range_holds_the_estimate(dark: bool) -> None:
-    (row,) = rows(value.range_bar(T, 200_000, 250_000, 330_000, dark=dark))
+    (row,) = rows(valuation_charts.range_bar(T, 200_000, 250_000, 330_000, dark=dark))
 
     assert (row["low"], row["price"], row["high"]) == (200_000, 250_000, 330_000)
     assert (row["low_text"], row["high_text"]) == ("$200,000", "$330,000")
@@ -39,7 +39,7 @@ def test_a_waterfall_leads_from_the_base_to_the_price(
 ) -> None:
     reasons = [Reason(f"reason {i}", each) for i, each in enumerate(dollars)]
     price = base + sum(dollars) + rest
-    steps = rows(value.waterfall(T, base, reasons, price))
+    steps = rows(valuation_charts.waterfall(T, base, reasons, price))
 
     assert steps[0]["to"] == pytest.approx(base)
     assert steps[-1]["to"] == pytest.approx(price)
@@ -57,7 +57,7 @@ def test_a_waterfall_leads_from_the_base_to_the_price(
 def test_a_force_plot_balances_at_the_price(base: float, dollars: list[float]) -> None:
     price = base + sum(dollars)
     reasons = [Reason(f"reason {i}: x", each) for i, each in enumerate(dollars)]
-    chart = value.force(T, base, reasons, price)
+    chart = valuation_charts.force_plot(T, base, reasons, price)
     bars = [row for table in chart.to_dict()["datasets"].values() for row in table if "left" in row]
 
     bars = [dict(each) for each in {json.dumps(bar): bar for bar in bars}.values()]
@@ -69,7 +69,7 @@ def test_a_force_plot_balances_at_the_price(base: float, dollars: list[float]) -
 @pytest.mark.parametrize("dollars", [[-500.0, 200.0], [10.0], [-10.0, -3.0], [0.0]])
 def test_differences_keep_their_order_and_have_room_for_their_figures(dollars: list[float]) -> None:
     reasons = [Reason(f"reason {i}", each) for i, each in enumerate(dollars)]
-    chart = value.differences(T, reasons)
+    chart = valuation_charts.price_differences(T, reasons)
 
     assert [row["dollars"] for row in rows(chart)] == dollars
     low, high = chart.to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"]
@@ -82,8 +82,8 @@ def test_no_axis_is_left_out_in_one_layer_only() -> None:
     # Vega-Lite cannot merge a missing axis with a default one: the browser would draw nothing.
     reasons = [Reason("a", 1.0), Reason("b", -1.0)]
     for chart in (
-        value.differences(T, reasons), value.range_bar(T, 1, 2, 3),
-        value.waterfall(T, 10, reasons, 10),
+        valuation_charts.price_differences(T, reasons), valuation_charts.range_bar(T, 1, 2, 3),
+        valuation_charts.waterfall(T, 10, reasons, 10),
     ):  # fmt: skip
         encodings = [layer["encoding"]["x"] for layer in chart.to_dict()["layer"]]
         assert all("axis" in x and x["axis"] is None for x in encodings)
@@ -101,15 +101,15 @@ PLACES = pd.DataFrame(
 
 
 def test_a_map_of_the_country_leaves_out_what_its_projection_has_no_place_for() -> None:
-    assert [row["state"] for row in rows(maps.by_measure(T, PLACES, "median_price"))] == ["Texas"]
-    near = maps.by_measure(T, PLACES, "median_price", whole=False)
+    assert [row["state"] for row in rows(maps.measure_map(T, PLACES, "median_price"))] == ["Texas"]
+    near = maps.measure_map(T, PLACES, "median_price", whole=False)
     assert len(rows(near)) == 2
 
 
 def test_a_map_tells_the_sixths_of_its_prices_from_low_to_high() -> None:
     many = pd.concat([PLACES.head(1)] * 60, ignore_index=True)
     many["median_price"] = [100_000.0 + 10_000 * i for i in range(60)]
-    chart = maps.by_measure(T, many, "median_price")
+    chart = maps.measure_map(T, many, "median_price")
 
     names = chart.to_dict()["encoding"]["color"]["scale"]["domain"]
     assert len(names) == 6
@@ -136,23 +136,25 @@ def test_no_chart_asks_the_network_for_anything(language: str, dark: bool) -> No
     segments = pd.DataFrame({"segment": ["1"], "mdape": [0.2], "coverage": [0.8], "n": [50]})
     curve = pd.DataFrame({"value": [1.0, 2.0], "price": [1e5, 2e5], "name": ["a", "b"]})
     charts = [
-        maps.around(t, PLACES, home, sales, dark=dark),
-        *(maps.by_measure(t, PLACES, measure, dark=dark) for measure in MEASURES),
-        *(market.spreads(t, spread, measure, dark=dark) for measure in MEASURES),
-        market.bars(spread, "name", "listings", "x", dark=dark),
-        market.volumes(
+        maps.neighbourhood_map(t, PLACES, home, sales, dark=dark),
+        *(maps.measure_map(t, PLACES, measure, dark=dark) for measure in MEASURES),
+        *(place_charts.quantile_ranges(t, spread, measure, dark=dark) for measure in MEASURES),
+        place_charts.horizontal_bars(spread, "name", "listings", "x", dark=dark),
+        place_charts.batch_volumes(
             t, pd.DataFrame({"name": ["0"], "inserted": [5], "other": [1]}), dark=dark
         ),
-        models.over_versions(t, versions, "x", ".1%", dark=dark),
-        models.errors(t, segments, 0.2, dark=dark),
-        models.calibration(t, segments, 0.8, dark=dark),
-        models.drift(t, pd.DataFrame({"batch": ["1"], "label": ["x"], "psi": [0.4]}), dark=dark),
-        models.importance_change(
+        model_charts.metric_by_version(t, versions, "x", ".1%", dark=dark),
+        model_charts.segment_errors(t, segments, 0.2, dark=dark),
+        model_charts.calibration(t, segments, 0.8, dark=dark),
+        model_charts.drift_heatmap(
+            t, pd.DataFrame({"batch": ["1"], "label": ["x"], "psi": [0.4]}), dark=dark
+        ),
+        model_charts.importance_change(
             t, pd.DataFrame({"label": ["x"], "before": [1.0], "after": [2.0]}), "1", "2", dark=dark
         ),
-        value.what_if(t, "x", curve, (1.5, 1.5e5), dark=dark),
-        value.compared_places(t, curve, "a", dark=dark),
-    ]  # fmt: skip
+        valuation_charts.what_if_curve(t, "x", curve, (1.5, 1.5e5), dark=dark),
+        valuation_charts.place_prices(t, curve, "a", dark=dark),
+    ]
     for chart in charts:
         spec = chart.to_dict()
         del spec["$schema"]
@@ -163,7 +165,7 @@ def test_drift_of_any_number_of_batches_takes_the_width_that_there_is() -> None:
     batches = [str(number) for number in range(12)]
     frame = pd.DataFrame({"batch": batches, "label": "x", "psi": 0.4})
 
-    assert "width" not in models.drift(catalogue("en"), frame).to_dict()
+    assert "width" not in model_charts.drift_heatmap(catalogue("en"), frame).to_dict()
 
 
 @given(st.floats(1.0, 1e8), st.floats(1.0, 1e4))

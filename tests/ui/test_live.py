@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtor_ui import live
+from realtor_ui import service_metrics
 from tests.serving.running import HOUSE, Server
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -28,24 +28,37 @@ nonsense
 
 
 def test_counters_of_those_who_use_the_service_are_read() -> None:
-    look = live.read(TEXT, NOW)
+    snapshot = service_metrics.parse_metrics(TEXT, NOW)
 
-    assert (look.asked, look.errors) == (42.0, 2.0), "watching is not using"
-    assert look.valued == {"2": 40.0}
-    assert live.counts(look.prices) == [(50_000.0, 100_000.0, 3.0), (100_000.0, 200_000.0, 2.0)]
-    assert live.quantile(look.seconds, 0.25) == pytest.approx(0.00525)
-    assert live.quantile(look.seconds, 0.99) == 0.1, "beyond the last end nothing is known"
-    assert live.quantile({}, 0.5) is None
+    assert (snapshot.total_requests, snapshot.errors) == (42.0, 2.0), "watching is not using"
+    assert snapshot.valued == {"2": 40.0}
+    assert service_metrics.bucket_counts(snapshot.prices) == [
+        (50_000.0, 100_000.0, 3.0),
+        (100_000.0, 200_000.0, 2.0),
+    ]
+    assert service_metrics.histogram_quantile(snapshot.seconds, 0.25) == pytest.approx(0.00525)
+    assert service_metrics.histogram_quantile(snapshot.seconds, 0.99) == 0.1, (
+        "beyond the last end nothing is known"
+    )
+    assert service_metrics.histogram_quantile({}, 0.5) is None
 
 
 def test_a_rate_is_of_what_came_in_between_and_a_restart_is_none() -> None:
-    before = live.Look(NOW, {"/predict": 10.0}, seconds={0.1: 10.0})
-    after = live.Look(NOW + timedelta(seconds=5), {"/predict": 30.0}, seconds={0.1: 30.0})
+    before = service_metrics.MetricsSnapshot(NOW, {"/predict": 10.0}, seconds={0.1: 10.0})
+    after = service_metrics.MetricsSnapshot(
+        NOW + timedelta(seconds=5), {"/predict": 30.0}, seconds={0.1: 30.0}
+    )
 
-    assert live.rate(before, after) == 4.0
-    assert live.between(before.seconds, after.seconds) == {0.1: 20.0}
-    assert live.rate(after, live.Look(after.at + timedelta(seconds=5), {"/predict": 1.0})) == 0.0
-    assert live.between(after.seconds, {0.1: 1.0}) == {0.1: 1.0}
+    assert service_metrics.request_rate(before, after) == 4.0
+    assert service_metrics.bucket_increase(before.seconds, after.seconds) == {0.1: 20.0}
+    assert (
+        service_metrics.request_rate(
+            after,
+            service_metrics.MetricsSnapshot(after.at + timedelta(seconds=5), {"/predict": 1.0}),
+        )
+        == 0.0
+    )
+    assert service_metrics.bucket_increase(after.seconds, {0.1: 1.0}) == {0.1: 1.0}
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=8), st.floats(0.01, 0.99))
@@ -56,24 +69,24 @@ def test_a_quantile_lies_within_the_ends_and_grows_with_its_share(
     for i, count in enumerate(added):
         total += count
         buckets[float(i + 1)] = float(total)
-    found = live.quantile(buckets, share)
+    found = service_metrics.histogram_quantile(buckets, share)
     if total == 0:
         assert found is None
         return
     assert found is not None
     assert 0 <= found <= len(added)
-    more = live.quantile(buckets, min(0.99, share + 0.2))
+    more = service_metrics.histogram_quantile(buckets, min(0.99, share + 0.2))
     assert more is not None
     assert more >= found - 1e-9
 
 
 @pytest.mark.integration
 def test_the_service_tells_what_is_read(service: Server) -> None:
-    before = live.read(service.get("/metrics").text, NOW)
+    before = service_metrics.parse_metrics(service.get("/metrics").text, NOW)
     for _ in range(3):
         service.post("/predict", HOUSE).raise_for_status()
-    after = live.read(service.get("/metrics").text, NOW + timedelta(seconds=1))
+    after = service_metrics.parse_metrics(service.get("/metrics").text, NOW + timedelta(seconds=1))
 
-    assert live.rate(before, after) == 3.0
+    assert service_metrics.request_rate(before, after) == 3.0
     assert sum(after.valued.values()) - sum(before.valued.values()) == 3
-    assert live.quantile(after.seconds, 0.5) is not None
+    assert service_metrics.histogram_quantile(after.seconds, 0.5) is not None

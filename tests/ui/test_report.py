@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from realtor_ui import report, wording
+from realtor_ui import formatting, valuation_report
 from realtor_ui.client import ServiceClient
-from realtor_ui.sections import reasons
+from realtor_ui.sections import price_reasons
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.serving.running import HOUSE, Server
 
@@ -20,11 +20,13 @@ def test_a_report_stands_alone(service: Server, language: str) -> None:
     home = HOUSE | {"city": "<script>alert(1)</script>"}
     with ServiceClient(service.url) as client:
         answer, sales = client.explain(home), client.comparables(home, count=3)
-    page = report.html(t, answer, home, reasons.by_input(t, answer), sales, datetime.now(UTC))
+    page = valuation_report.to_html(
+        t, answer, home, price_reasons.by_input(t, answer), sales, datetime.now(UTC)
+    )
 
-    assert wording.dollars(answer.valuation.price) in page
+    assert formatting.dollars(answer.valuation.price) in page
     for sale in sales.comparables:
-        assert wording.dollars(sale.adjusted_price) in page
+        assert formatting.dollars(sale.adjusted_price) in page
     assert f'lang="{language}"' in page
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -35,7 +37,7 @@ def test_reasons_by_feature_and_by_input_lead_to_the_same_price(service: Server)
     t = catalogue("en")
     with ServiceClient(service.url) as client:
         answer = client.explain(HOUSE)
-    for steps in (reasons.by_input(t, answer, 99), reasons.by_feature(t, answer, 99)):
+    for steps in (price_reasons.by_input(t, answer, 99), price_reasons.by_feature(t, answer, 99)):
         total = answer.base_price + sum(step.dollars for step in steps)
         # Each reason below a dollar is left out.
         assert total == pytest.approx(answer.valuation.price, abs=60)

@@ -15,7 +15,7 @@ from realtor_assets.release.promotion_decision import CRITERIA
 from realtor_model.estimators import CANDIDATES
 from realtor_model.features import FeatureEncoder
 from realtor_model.listing import INPUTS, STATUSES
-from realtor_ui import wording
+from realtor_ui import formatting
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.serving.running import make_model
 
@@ -53,7 +53,7 @@ def test_every_key_is_used_and_every_key_that_is_used_is_there() -> None:
     whole, begun = used()
     families = {key.partition(".")[0] for key in T.entries}
     named = {key for key in whole if key.partition(".")[0] in families and key[-3:] != ".py"}
-    pages = {f"{path.stem}.title" for path in (UI / "views").glob("[!_]*.py")}
+    pages = {f"{path.stem.removesuffix('_page')}.title" for path in (UI / "views").glob("[!_]*.py")}
 
     assert named <= set(T.entries)
     unused = {
@@ -101,7 +101,7 @@ def test_everything_the_model_and_the_pipeline_name_has_its_words(language: str)
     ],
 )
 def test_values_are_written_for_people(name: str, amount: Any, expected: str) -> None:
-    assert wording.entered(T, name, amount) == expected
+    assert formatting.input_value(T, name, amount) == expected
 
 
 @pytest.mark.parametrize(
@@ -110,25 +110,27 @@ def test_values_are_written_for_people(name: str, amount: Any, expected: str) ->
 )
 def test_age(days: int, expected: str) -> None:
     now = datetime(2026, 6, 1, 12, tzinfo=UTC)
-    assert wording.age(catalogue("es"), now - timedelta(days=days, hours=1), now) == expected
+    assert (
+        formatting.age_text(catalogue("es"), now - timedelta(days=days, hours=1), now) == expected
+    )
 
 
 def test_signs_stand_before_the_dollar() -> None:
-    assert wording.signed_dollars(-1234.5) == "-$1,234"
-    assert wording.signed_dollars(99.6) == "+$100"
-    told = [wording.short_dollars(amount) for amount in (185, 215_300, 1_230_000)]
+    assert formatting.signed_dollars(-1234.5) == "-$1,234"
+    assert formatting.signed_dollars(99.6) == "+$100"
+    told = [formatting.short_dollars(amount) for amount in (185, 215_300, 1_230_000)]
     assert told == ["$185", "$215k", "$1.2M"]
 
 
 def test_stars_go_by_the_share_of_all_reasons() -> None:
-    told = wording.stars({"a": -50.0, "b": 30.0, "c": 15.0, "d": 4.0, "e": 1.0})
+    told = formatting.stars({"a": -50.0, "b": 30.0, "c": 15.0, "d": 4.0, "e": 1.0})
     assert told == {"a": 4, "b": 4, "c": 3, "d": 2, "e": 1}
-    assert wording.stars({"a": 0.0}) == {"a": 1}
+    assert formatting.stars({"a": 0.0}) == {"a": 1}
 
 
 @given(st.dictionaries(st.text(), st.floats(-1e6, 1e6), min_size=1, max_size=11))
 def test_a_weightier_reason_never_has_fewer_stars(amounts: dict[str, float]) -> None:
-    told = wording.stars(amounts)
+    told = formatting.stars(amounts)
     ordered = sorted(amounts, key=lambda name: abs(amounts[name]))
     assert [told[name] for name in ordered] == sorted(told.values())
     assert set(told.values()) <= {1, 2, 3, 4}
@@ -154,4 +156,4 @@ def test_a_weightier_reason_never_has_fewer_stars(amounts: dict[str, float]) -> 
     ],
 )  # fmt: skip
 def test_what_the_service_says_is_said_in_the_persons_language(message: str, expected: str) -> None:
-    assert wording.said(catalogue("es"), message).startswith(expected)
+    assert formatting.said(catalogue("es"), message).startswith(expected)

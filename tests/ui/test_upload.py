@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from realtor_ui import upload
 from realtor_ui.client import ServiceClient
-from realtor_ui.sections.form import INPUTS
+from realtor_ui.sections.home_form import INPUTS
 from tests.serving.running import HOUSE, Server
 
 FRAME = pd.DataFrame(
@@ -61,10 +61,10 @@ def test_a_file_is_read_whatever_its_kind() -> None:
     parquet = io.BytesIO()
     FRAME.to_parquet(parquet)
     for name, content in (("a.csv", csv), ("b.CSV", semicolons), ("c.parquet", parquet.getvalue())):
-        read = upload.read(name, content)
+        read = upload.read_table(name, content)
         assert list(read.columns) == list(FRAME.columns)
         assert read["ZIP Code"].tolist()[:2] == ["77002", "00601"], "zips keep their zeros"
-    book = upload.read("d.xlsx", xlsx([["state", "bed"], ["Texas", 3], ["Ohio", 2]]))
+    book = upload.read_table("d.xlsx", xlsx([["state", "bed"], ["Texas", 3], ["Ohio", 2]]))
     assert book["state"].tolist() == ["Texas", "Ohio"]
     assert book["bed"].astype(int).tolist() == [3, 2]
 
@@ -72,14 +72,14 @@ def test_a_file_is_read_whatever_its_kind() -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.xlsx", "a.exe"])
 def test_what_is_no_table_is_refused_with_the_reason(name: str) -> None:
     with pytest.raises(upload.UnreadableFile) as caught:
-        upload.read(name, b"\xff\xfe\x00nonsense\x00")
+        upload.read_table(name, b"\xff\xfe\x00nonsense\x00")
     assert caught.value.key == "many.why_format"
 
 
 def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "MAX_UNPACKED", 1_000)
     with pytest.raises(upload.UnreadableFile) as caught:
-        upload.read("a.xlsx", xlsx([["state"] * 200]))
+        upload.read_table("a.xlsx", xlsx([["state"] * 200]))
     assert caught.value.key == "many.why_large"
 
 
@@ -97,21 +97,21 @@ def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )  # fmt: skip
 def test_columns_are_matched_by_name(columns: list[str], expected: dict[str, str | None]) -> None:
-    matched = upload.match(columns)
+    matched = upload.match_columns(columns)
     assert {name: matched[name] for name in expected} == expected
 
 
 @given(st.lists(st.text(max_size=12), max_size=14, unique=True))
 def test_no_column_serves_twice(columns: list[str]) -> None:
-    found = [column for column in upload.match(columns).values() if column is not None]
+    found = [column for column in upload.match_columns(columns).values() if column is not None]
     assert len(found) == len(set(found))
     assert set(found) <= set(columns)
 
 
 def test_what_no_home_can_be_valued_without_is_told() -> None:
-    assert upload.lacking({}) == ["many.missing_place", "many.missing_size"]
-    assert upload.lacking({"zip_code": "z"}) == ["many.missing_size"]
-    assert upload.lacking({"zip_code": "z", "bed": "b"}) == []
+    assert upload.missing_columns({}) == ["many.missing_place", "many.missing_size"]
+    assert upload.missing_columns({"zip_code": "z"}) == ["many.missing_size"]
+    assert upload.missing_columns({"zip_code": "z", "bed": "b"}) == []
 
 
 @pytest.mark.integration
@@ -122,9 +122,15 @@ def test_a_file_is_valued_in_chunks_each_row_with_its_estimate_or_its_error(
     rows = [HOUSE, HOUSE | {"bed": -1}, HOUSE | {"house_size": 900}, {"bed": 3}, HOUSE]
     frame = pd.DataFrame(rows).assign(mixed=["a", 1, None, 2.5, "b"])
     with ServiceClient(service.url) as client:
-        steps = list(upload.value(frame, upload.match(list(frame.columns)), client.predict_table))
+        steps = list(
+            upload.value_rows(
+                frame, upload.match_columns(list(frame.columns)), client.predict_table
+            )
+        )
         rest = list(
-            upload.value(frame, upload.match(list(frame.columns)), client.predict_table, start=4)
+            upload.value_rows(
+                frame, upload.match_columns(list(frame.columns)), client.predict_table, start=4
+            )
         )
         expected = [client.predict(rows[i]).price for i in (0, 2, 4)]
 
@@ -138,9 +144,9 @@ def test_a_file_is_valued_in_chunks_each_row_with_its_estimate_or_its_error(
 
 
 def test_a_download_holds_no_formulas(tmp_path: Path) -> None:
-    text = upload.download(FRAME, "csv").decode()
+    text = upload.to_file(FRAME, "csv").decode()
     assert "'=cmd()" in text
     assert "-3" in text
     assert "'-3" not in text
-    again = pd.read_parquet(io.BytesIO(upload.download(FRAME, "parquet")))
+    again = pd.read_parquet(io.BytesIO(upload.to_file(FRAME, "parquet")))
     assert again["note"].tolist() == FRAME["note"].tolist()

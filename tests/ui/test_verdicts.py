@@ -10,7 +10,7 @@ from realtor_assets.release.promotion_decision import CRITERIA
 from realtor_model.duel import DuelPolicy, duel, verdict
 from realtor_model.features import columns_from_frame
 from realtor_model.retraining.retrain_policy import Evidence, RetrainDecision, RetrainPolicy
-from realtor_ui import answers, verdicts
+from realtor_ui import decision_texts, responses
 from realtor_ui.texts import LANGUAGES, Texts, catalogue
 from tests.serving.running import listings, make_model
 
@@ -29,21 +29,21 @@ ALL = replace(
 )  # fmt: skip
 
 
-def batch(decided: RetrainDecision) -> answers.RetrainDecision:
+def batch(decided: RetrainDecision) -> responses.RetrainDecision:
     more = {"champion_version": "1", "admitted": False, "decided_at": WHEN}
-    return answers.RetrainDecision.model_validate(asdict(decided) | more)
+    return responses.RetrainDecision.model_validate(asdict(decided) | more)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_limit_that_a_batch_passed_is_told(language: str) -> None:
     decided = RetrainPolicy().decide(ALL, "4")
-    told = verdicts.of_batch(catalogue(language), batch(decided))
+    told = decision_texts.retrain_decision_text(catalogue(language), batch(decided))
 
     assert told != decided.reason
     assert told.count(". ") == len(decided.figures["rules"]) - 1
     for figure in ("0.40", "0.30", "0.50", "5,000", "10,000", "120", "50.0%", "30%", "+20"):
         assert figure in told
-    assert verdicts.rule(ES, decided.rule) == "error"
+    assert decision_texts.rule_name(ES, decided.rule) == "error"
 
 
 @pytest.mark.parametrize(
@@ -58,21 +58,21 @@ def test_every_limit_that_a_batch_passed_is_told(language: str) -> None:
 def test_what_is_no_limit_is_told_too(evidence: Evidence | None, beginning: str) -> None:
     decided = RetrainPolicy().decide(evidence, "4")
 
-    told = verdicts.of_batch(ES, batch(decided))
+    told = decision_texts.retrain_decision_text(ES, batch(decided))
     assert told.startswith(beginning)
-    assert verdicts.rule(ES, decided.rule) != decided.rule
+    assert decision_texts.rule_name(ES, decided.rule) != decided.rule
     assert all(each in told for each in (evidence.suspicions if evidence else []))
 
 
 def test_without_figures_the_pipelines_own_words_are_told() -> None:
     decided = RetrainPolicy().decide(ALL, "4")
     older = replace(decided, figures={})
-    assert verdicts.of_batch(ES, batch(older)) == decided.reason
+    assert decision_texts.retrain_decision_text(ES, batch(older)) == decided.reason
     refused = RetrainDecision("skip", "refused", "Batch 4 was refused as a whole.", {})
-    assert verdicts.of_batch(ES, batch(refused)) == refused.reason
+    assert decision_texts.retrain_decision_text(ES, batch(refused)) == refused.reason
 
 
-def promotion(texts: Texts, champion: str | None, **changes: Any) -> answers.Promotion:
+def promotion(texts: Texts, champion: str | None, **changes: Any) -> responses.Promotion:
     """A duel of two small models, as it is published."""
     policy = DuelPolicy()
     frame = listings(400, 7)
@@ -87,7 +87,7 @@ def promotion(texts: Texts, champion: str | None, **changes: Any) -> answers.Pro
         "rule": rule, "reason": reason, "criteria": [asdict(each) for each in found],
         "figures": {"policy": asdict(policy)}, "decided_at": WHEN,
     }  # fmt: skip
-    return answers.Promotion.model_validate(told | changes)
+    return responses.Promotion.model_validate(told | changes)
 
 
 @pytest.mark.parametrize("champion", [None, "1"])
@@ -96,12 +96,12 @@ def test_a_duel_is_told_criterion_by_criterion(champion: str | None) -> None:
     policy = decision.figures["policy"]
 
     for each in decision.criteria:
-        told = verdicts.of_criterion(ES, each, policy)
-        assert told != verdicts.of_criterion(EN, each, policy), each.name
+        told = decision_texts.gate_result_text(ES, each, policy)
+        assert told != decision_texts.gate_result_text(EN, each, policy), each.name
         assert each.words not in told
-    told = verdicts.of_promotion(ES, decision)
+    told = decision_texts.promotion_text(ES, decision)
     assert decision.reason not in told
-    assert told != verdicts.of_promotion(EN, decision)
+    assert told != decision_texts.promotion_text(EN, decision)
 
 
 def test_a_rejection_tells_what_failed() -> None:
@@ -109,26 +109,26 @@ def test_a_rejection_tells_what_failed() -> None:
     failing = [each.model_copy(update={"passed": each.name != "stability"})
                for each in decision.criteria]  # fmt: skip
     update = {"rule": "stability", "decision": "rejected", "criteria": failing}
-    told = verdicts.of_promotion(ES, decision.model_copy(update=update))
+    told = decision_texts.promotion_text(ES, decision.model_copy(update=update))
     (stability,) = [each for each in failing if each.name == "stability"]
 
-    assert told == verdicts.of_criterion(ES, stability, decision.figures["policy"])
-    assert verdicts.rule(ES, "stability") == ES("criterion.stability")
+    assert told == decision_texts.gate_result_text(ES, stability, decision.figures["policy"])
+    assert decision_texts.rule_name(ES, "stability") == ES("criterion.stability")
 
 
 def test_a_release_is_told_by_its_decision_and_a_persons_reason_as_it_is() -> None:
     decision = promotion(ES, None)
     by_hand = decision.model_copy(update={"decision_id": 8, "rule": "by hand", "reason": "me"})
-    history = answers.History.model_validate(
+    history = responses.History.model_validate(
         {"published_at": WHEN, "champion": "2", "versions": []}
     ).model_copy(update={"promotions": [decision, by_hand]})
 
     def released(action: str, decision_id: int | None) -> str:
         told = {"model_version": "2", "replaced": None, "action": action, "reason": "as it was",
                 "begun_at": WHEN, "decision_id": decision_id}  # fmt: skip
-        return verdicts.of_release(ES, history, answers.Release.model_validate(told))
+        return decision_texts.alias_move_text(ES, history, responses.AliasMove.model_validate(told))
 
-    assert released("promoted", 7) == verdicts.of_promotion(ES, decision)
+    assert released("promoted", 7) == decision_texts.promotion_text(ES, decision)
     assert released("promoted", 8) == "me"
     assert released("promoted", None) == "as it was"
     assert released("found", None) == ES("reason.found")
@@ -141,13 +141,15 @@ def test_every_criterion_has_its_text() -> None:
 
 
 def test_what_was_moved_without_a_duel_met_nobody() -> None:
-    back = answers.Promotion(
+    back = responses.Promotion(
         model_version="1", champion_version="2", decision="rolled back", rule="by hand",
         reason="worse", criteria=[], decided_at=WHEN,
     )  # fmt: skip
 
-    assert verdicts.meeting(EN, back) == "It took the place of version 2, on 1 March 2026."
-    judged = answers.Criterion(name="accuracy", passed=True, words="closer", figures={})
-    assert verdicts.meeting(EN, back.model_copy(update={"criteria": [judged]})).startswith(
-        "It met version 2"
+    assert (
+        decision_texts.opponent_text(EN, back) == "It took the place of version 2, on 1 March 2026."
     )
+    judged = responses.Criterion(name="accuracy", passed=True, words="closer", figures={})
+    assert decision_texts.opponent_text(
+        EN, back.model_copy(update={"criteria": [judged]})
+    ).startswith("It met version 2")

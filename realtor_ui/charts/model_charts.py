@@ -4,18 +4,18 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from realtor_ui.charts.style import (
+from realtor_ui.charts.chart_style import (
     LOWERS,
     MUTED,
     RAISES,
     SCALE,
     Chart,
-    amounts,
-    faint,
-    ink,
-    key,
-    labels,
-    tip,
+    grid_colour,
+    label_axis,
+    legend,
+    number_axis,
+    text_colour,
+    tooltip,
 )
 from realtor_ui.texts import Texts
 
@@ -28,27 +28,27 @@ DRIFT = (
 )  # fmt: skip
 
 
-def over_versions(
+def metric_by_version(
     texts: Texts, frame: pd.DataFrame, title: str, form: str, *, dark: bool = False
 ) -> Chart:
     """One figure of every version. frame: version, figure, decision (in words), champion (bool)."""
     base = alt.Chart(frame, height=240).encode(
-        x=alt.X("version:N", sort=None, axis=labels(dark, labelAngle=0)),
+        x=alt.X("version:N", sort=None, axis=label_axis(dark, labelAngle=0)),
         y=alt.Y(
-            "figure:Q", axis=amounts(dark, title, form), scale=alt.Scale(zero=False, padding=20)
+            "figure:Q", axis=number_axis(dark, title, form), scale=alt.Scale(zero=False, padding=20)
         ),
         tooltip=[
-            tip("version:N", texts("models.version")), tip("figure:Q", title, form),
-            tip("decision:N", texts("models.decision")),
+            tooltip("version:N", texts("models.version")), tooltip("figure:Q", title, form),
+            tooltip("decision:N", texts("models.decision")),
         ],
     )  # fmt: skip
-    line = base.mark_line(color=faint(dark), strokeWidth=2)
+    line = base.mark_line(color=grid_colour(dark), strokeWidth=2)
     points = base.mark_point(filled=True, size=130, opacity=1).encode(
-        shape=alt.Shape("decision:N", legend=key(dark)),
+        shape=alt.Shape("decision:N", legend=legend(dark)),
         color=alt.Color("decision:N", scale=alt.Scale(range=[RAISES, LOWERS, MUTED])),
     )
     ring = base.transform_filter("datum.champion").mark_point(
-        size=420, strokeWidth=2, color=ink(dark), opacity=1
+        size=420, strokeWidth=2, color=text_colour(dark), opacity=1
     )
     return alt.layer(line, points, ring)
 
@@ -60,35 +60,37 @@ def importance_change(
     long = frame.melt("label", ["before", "after"], "when", "weight")
     long["when"] = long["when"].map({"before": before, "after": after})
     base = alt.Chart(long, height=28 * len(frame) + 110).encode(
-        y=alt.Y("label:N", sort=None, axis=labels(dark)),
-        x=alt.X("weight:Q", axis=amounts(dark, texts("models.weight"), "~f")),
+        y=alt.Y("label:N", sort=None, axis=label_axis(dark)),
+        x=alt.X("weight:Q", axis=number_axis(dark, texts("models.weight"), "~f")),
     )
-    line = base.mark_line(color=faint(dark), strokeWidth=4).encode(detail="label:N")
+    line = base.mark_line(color=grid_colour(dark), strokeWidth=4).encode(detail="label:N")
     dots = base.mark_point(filled=True, size=110, opacity=1).encode(
         color=alt.Color(
             "when:N", scale=alt.Scale(domain=[before, after], range=[MUTED, RAISES]),
-            legend=key(dark),
+            legend=legend(dark),
         ),
-        tooltip=[tip("label:N", " "), tip("when:N", " "),
-                 tip("weight:Q", texts("models.weight"), ".3f")],
+        tooltip=[tooltip("label:N", " "), tooltip("when:N", " "),
+                 tooltip("weight:Q", texts("models.weight"), ".3f")],
     )  # fmt: skip
     return alt.layer(line, dots)
 
 
-def errors(texts: Texts, frame: pd.DataFrame, overall: float, *, dark: bool = False) -> Chart:
+def segment_errors(
+    texts: Texts, frame: pd.DataFrame, overall: float, *, dark: bool = False
+) -> Chart:
     """Median error of each segment beside that of all homes. frame: segment, mdape, n."""
     base = alt.Chart(frame, height=26 * len(frame) + 90).encode(
-        y=alt.Y("segment:N", sort=None, axis=labels(dark)),
-        x=alt.X("mdape:Q", axis=amounts(dark, texts("models.mdape"), ".0%")),
+        y=alt.Y("segment:N", sort=None, axis=label_axis(dark)),
+        x=alt.X("mdape:Q", axis=number_axis(dark, texts("models.mdape"), ".0%")),
         tooltip=[
-            tip("segment:N", " "), tip("mdape:Q", texts("models.mdape"), ".1%"),
-            tip("n:Q", texts("market.homes"), ","),
+            tooltip("segment:N", " "), tooltip("mdape:Q", texts("models.mdape"), ".1%"),
+            tooltip("n:Q", texts("market.homes"), ","),
         ],
     )  # fmt: skip
     rule = (
         alt.Chart(pd.DataFrame({"overall": [overall]}))
         .mark_rule(color=LOWERS, strokeDash=[5, 4], strokeWidth=2)
-        .encode(x="overall:Q", tooltip=[tip("overall:Q", texts("models.all_homes"), ".1%")])
+        .encode(x="overall:Q", tooltip=[tooltip("overall:Q", texts("models.all_homes"), ".1%")])
     )
     return alt.layer(base.mark_bar(height=14, cornerRadius=2, color=RAISES), rule)
 
@@ -96,47 +98,54 @@ def errors(texts: Texts, frame: pd.DataFrame, overall: float, *, dark: bool = Fa
 def calibration(texts: Texts, frame: pd.DataFrame, promised: float, *, dark: bool = False) -> Chart:
     """Prices within their range, by fifth of the estimate. frame: segment, coverage (shares)."""
     base = alt.Chart(frame, height=220).encode(
-        x=alt.X("segment:N", sort=None, axis=labels(dark, labelAngle=0)),
-        tooltip=[tip("segment:N", texts("models.fifth")),
-                 tip("coverage:Q", texts("models.coverage"), ".1%")],
+        x=alt.X("segment:N", sort=None, axis=label_axis(dark, labelAngle=0)),
+        tooltip=[tooltip("segment:N", texts("models.fifth")),
+                 tooltip("coverage:Q", texts("models.coverage"), ".1%")],
     )  # fmt: skip
     y = alt.Y(
-        "coverage:Q", axis=amounts(dark, texts("models.coverage"), ".0%"),
+        "coverage:Q", axis=number_axis(dark, texts("models.coverage"), ".0%"),
         scale=alt.Scale(domain=[0, 1]),
     )  # fmt: skip
     rule = (
         alt.Chart(pd.DataFrame({"promised": [promised]}))
         .mark_rule(color=LOWERS, strokeDash=[5, 4], strokeWidth=2)
-        .encode(y="promised:Q", tooltip=[tip("promised:Q", texts("models.promised"), ".0%")])
+        .encode(y="promised:Q", tooltip=[tooltip("promised:Q", texts("models.promised"), ".0%")])
     )
     return alt.layer(base.mark_bar(width={"band": 0.6}, color=RAISES).encode(y=y), rule)
 
 
-def drift(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
+def drift_heatmap(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """PSI of each feature in each batch. frame: batch, label, psi; below 0.1 nothing has moved."""
     at = np.digitize(frame["psi"], [least for least, *_ in DRIFT[1:]])
     frame = frame.assign(band=[DRIFT[i][1] for i in at], ink=[DRIFT[i][3] for i in at])
     base = alt.Chart(frame, height=26 * frame["label"].nunique() + 120).encode(
-        x=alt.X("batch:N", sort=None, axis=labels(dark, labelAngle=0, orient="top")),
-        y=alt.Y("label:N", sort=None, axis=labels(dark)),
-        tooltip=[tip("batch:N", texts("market.batch")), tip("label:N", " "),
-                 tip("psi:Q", "PSI", ".3f")],
+        x=alt.X("batch:N", sort=None, axis=label_axis(dark, labelAngle=0, orient="top")),
+        y=alt.Y("label:N", sort=None, axis=label_axis(dark)),
+        tooltip=[tooltip("batch:N", texts("market.batch")), tooltip("label:N", " "),
+                 tooltip("psi:Q", "PSI", ".3f")],
     )  # fmt: skip
-    cells = base.mark_rect(stroke=faint(dark)).encode(
+    cells = base.mark_rect(stroke=grid_colour(dark)).encode(
         color=alt.Color(
             "band:N",
             scale=alt.Scale(domain=[each[1] for each in DRIFT], range=[each[2] for each in DRIFT]),
             # Beneath, where it takes no width from the cells of a telephone.
-            legend=alt.Legend(title="PSI", orient="bottom", columns=3, labelColor=ink(dark),
-                              titleColor=ink(dark), symbolType="square", symbolStrokeWidth=0),
+            legend=alt.Legend(
+                title="PSI",
+                orient="bottom",
+                columns=3,
+                labelColor=text_colour(dark),
+                titleColor=text_colour(dark),
+                symbolType="square",
+                symbolStrokeWidth=0,
+            ),
         )
-    )  # fmt: skip
+    )
     words = base.mark_text(fontSize=12)
     words = words.encode(text=alt.Text("psi:Q", format=".2f"), color=alt.Color("ink:N", scale=None))
     return alt.layer(cells, words)
 
 
-def over_time(
+def time_series(
     frame: pd.DataFrame, title: str, form: str, *, dark: bool = False, height: int = 200
 ) -> Chart:
     """Lines over time. frame: at (UTC), name, figure."""
@@ -147,15 +156,15 @@ def over_time(
         alt.Chart(frame, height=height)
         .mark_line(point=True, strokeWidth=2)
         .encode(
-            x=alt.X("at:T", axis=amounts(dark, form="%H:%M:%S")),
-            y=alt.Y("figure:Q", axis=amounts(dark, title, form),
+            x=alt.X("at:T", axis=number_axis(dark, form="%H:%M:%S")),
+            y=alt.Y("figure:Q", axis=number_axis(dark, title, form),
                     scale=alt.Scale(domain=[0, top], nice=False)),
             color=alt.Color(
                 "name:N", scale=alt.Scale(range=[RAISES, LOWERS, SCALE[3], MUTED]),
-                legend=key(dark) if several else None,
+                legend=legend(dark) if several else None,
             ),
-            tooltip=[tip("at:T", " ", "%H:%M:%S"), tip("name:N", " "),
-                     tip("figure:Q", title, form)],
+            tooltip=[tooltip("at:T", " ", "%H:%M:%S"), tooltip("name:N", " "),
+                     tooltip("figure:Q", title, form)],
         )
     )  # fmt: skip
     return chart

@@ -5,14 +5,14 @@ from typing import Any
 
 import streamlit as st
 
-from realtor_ui import asking, report
-from realtor_ui.answers import ComparableSales, ExplainedValuation, ModelInfo
-from realtor_ui.charts import value
+from realtor_ui import service_cache, valuation_report
+from realtor_ui.charts import valuation_charts
 from realtor_ui.client import NotThere, ServiceError
-from realtor_ui.parts import LANGUAGE, dark, ready, say, tell, texts
-from realtor_ui.sections import comparables, reasons, result, whatif
-from realtor_ui.sections.form import from_url, home_form, to_url
-from realtor_ui.wording import dollars
+from realtor_ui.formatting import dollars, escape_dollars
+from realtor_ui.layout import LANGUAGE, current_texts, is_dark, require_model, show_error
+from realtor_ui.responses import ComparableSales, ExplainedValuation, ModelInfo
+from realtor_ui.sections import comparable_sales, price_reasons, valuation_result, what_if
+from realtor_ui.sections.home_form import from_url, home_form, to_url
 
 # The home that was valued last, while the person goes on or looks at another page.
 HOME = "home"
@@ -20,9 +20,9 @@ HOME = "home"
 
 def main() -> None:
     """The page."""
-    t = texts()
+    t = current_texts()
     st.title(t("value.title"))
-    info = ready()
+    info = require_model()
     if info is None:
         return
     start = st.session_state.get(HOME) or from_url(st.query_params)
@@ -31,11 +31,11 @@ def main() -> None:
         try:
             entered = home_form(t, info, "in_", start)
         except ServiceError as problem:
-            tell(problem)
+            show_error(problem)
             return
         if st.button(t("form.value"), type="primary", width="stretch"):
             st.session_state[HOME] = entered
-            st.session_state.pop(comparables.EXCLUDED, None)
+            st.session_state.pop(comparable_sales.EXCLUDED, None)
         elif HOME not in st.session_state and start:
             st.session_state[HOME] = start
     with right:
@@ -50,7 +50,7 @@ def main() -> None:
             return
         st.query_params.from_dict(to_url(home) | {LANGUAGE: t.language})
         sales = _sales(info, home)
-        result.price(t, answer.valuation, home)
+        valuation_result.show_price(t, answer.valuation, home)
         st.caption(t("value.blind"))
         _take_away(answer, home, sales)
     _reasons(answer, home, sales)
@@ -58,7 +58,7 @@ def main() -> None:
     if sales is None:
         st.info(t("comps.unknown"), icon=":material/search_off:")
     else:
-        comparables.show(t, answer, sales)
+        comparable_sales.show(t, answer, sales)
     _features(info, answer, home)
 
 
@@ -69,31 +69,31 @@ def _told(home: dict[str, Any]) -> dict[str, Any]:
 
 def _ask(info: ModelInfo, home: dict[str, Any]) -> ExplainedValuation | None:
     try:
-        with st.spinner(texts()("wait.value")):
-            return asking.explained(info.version, home)
+        with st.spinner(current_texts()("wait.value")):
+            return service_cache.explanation(info.version, home)
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return None
 
 
 def _sales(info: ModelInfo, home: dict[str, Any]) -> ComparableSales | None:
     """The comparables; None where the model carries none. Other trouble is told."""
     try:
-        with st.spinner(texts()("wait.comps")):
-            return asking.comparables(info.version, home, comparables.excluded())
+        with st.spinner(current_texts()("wait.comps")):
+            return service_cache.comparable_sales(info.version, home, comparable_sales.excluded())
     except NotThere:
         return None
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return None
 
 
 def _take_away(
     answer: ExplainedValuation, home: dict[str, Any], sales: ComparableSales | None
 ) -> None:
-    t = texts()
+    t = current_texts()
     now = datetime.now(UTC)
-    page = report.html(t, answer, home, reasons.by_input(t, answer), sales, now)
+    page = valuation_report.to_html(t, answer, home, price_reasons.by_input(t, answer), sales, now)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             t("report.download"), page, f"valuation-{now:%Y-%m-%d}.html", "text/html",
@@ -105,31 +105,34 @@ def _take_away(
 def _reasons(
     answer: ExplainedValuation, home: dict[str, Any], sales: ComparableSales | None
 ) -> None:
-    t = texts()
+    t = current_texts()
     why, where = st.columns([7, 5], gap="large")
     with why:
         st.subheader(t("why.heading"))
         base, price = dollars(answer.base_price), dollars(answer.valuation.price)
-        st.markdown(say(t("why.from_base", base=base, price=price)))
-        steps = reasons.by_input(t, answer)
+        st.markdown(escape_dollars(t("why.from_base", base=base, price=price)))
+        steps = price_reasons.by_input(t, answer)
         st.altair_chart(
-            value.waterfall(t, answer.base_price, steps, answer.valuation.price, dark=dark()),
-            width="stretch", alt=t("why.chart"),
-        )  # fmt: skip
+            valuation_charts.waterfall(
+                t, answer.base_price, steps, answer.valuation.price, dark=is_dark()
+            ),
+            width="stretch",
+            alt=t("why.chart"),
+        )
     with where:
         st.subheader(t("map.heading"))
-        result.map_of(t, answer, home, sales)
+        valuation_result.show_map(t, answer, home, sales)
 
 
 def _features(info: ModelInfo, answer: ExplainedValuation, home: dict[str, Any]) -> None:
-    t = texts()
+    t = current_texts()
     with st.expander(t("whatif.heading")):
-        whatif.show(t, info, answer, home)
+        what_if.show(t, info, answer, home)
     with st.expander(t("why.all_features", n=len(answer.features))):
         st.caption(t("why.derived"))
         money = st.column_config.NumberColumn(format="localized")
         st.dataframe(
-            reasons.features_table(t, answer), hide_index=True,
+            price_reasons.features_table(t, answer), hide_index=True,
             column_config={t("why.adds_dollars"): money},
         )  # fmt: skip
 

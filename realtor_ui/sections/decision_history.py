@@ -5,25 +5,25 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import verdicts, wording
-from realtor_ui.answers import History, Version
-from realtor_ui.parts import say
+from realtor_ui import decision_texts, formatting
+from realtor_ui.formatting import escape_dollars
+from realtor_ui.responses import History, Version
 from realtor_ui.texts import Texts
 
 # Pixels, and how many letters a line of that width holds.
 REASON_WIDTH, LINE_HEIGHT, LINE_LETTERS = 310, 20, 45
 
 
-def show(t: Texts, told: History, version: Version) -> None:
+def show_decision(t: Texts, told: History, version: Version) -> None:
     """The decision on a version: its reason in words, and each criterion with its figures."""
     decision = told.decision_on(version.version)
     if decision is None:
         st.info(t("models.no_decision"))
         return
     st.subheader(t("models.why", decision=t.named("decision", decision.decision)))
-    words = verdicts.of_promotion(t, decision)
+    words = decision_texts.promotion_text(t, decision)
     st.markdown(
-        say(f"{words}  \n:small[{verdicts.meeting(t, decision)}]"),
+        escape_dollars(f"{words}  \n:small[{decision_texts.opponent_text(t, decision)}]"),
         help=_own(t, words, decision.reason),
     )
     policy = decision.figures.get("policy", {})
@@ -36,9 +36,9 @@ def show(t: Texts, told: History, version: Version) -> None:
             outcome = "passed" if each.passed else "failed"
             if each.name == first_failed and decision.decision == "rejected":
                 outcome = "first_failed"
-            words = verdicts.of_criterion(t, each, policy)
+            words = decision_texts.gate_result_text(t, each, policy)
             st.markdown(
-                say(
+                escape_dollars(
                     f":{colour}[:material/{icon}:] **{t.named('criterion', each.name)}** "
                     f"({t(f'models.{outcome}')}). {words}"
                 ),
@@ -47,32 +47,32 @@ def show(t: Texts, told: History, version: Version) -> None:
             )
 
 
-def releases(t: Texts, told: History) -> None:
+def show_alias_moves(t: Texts, told: History) -> None:
     """Every move of the alias, the newest first."""
     st.subheader(t("models.releases"))
     rows = [
         {
             t("models.when"): f"{each.begun_at:%Y-%m-%d %H:%M}",
-            t("models.from_to"): f"{each.replaced or wording.NOTHING} → {each.model_version}",
+            t("models.from_to"): f"{each.replaced or formatting.NO_VALUE} → {each.model_version}",
             t("models.action"): t.named("decision", each.action),
-            t("models.reason"): verdicts.of_release(t, told, each),
+            t("models.reason"): decision_texts.alias_move_text(t, told, each),
         }
         for each in reversed(told.releases)
     ]
     _with_reasons(t, rows)
 
 
-def batches(t: Texts, told: History) -> None:
+def show_batch_decisions(t: Texts, told: History) -> None:
     """What was decided of each batch, the newest first."""
     rows = [
         {
             t("market.batch"): batch.name,
             t("models.when"): f"{each.decided_at:%Y-%m-%d %H:%M}",
             t("models.decision"): t.named("decision", each.decision),
-            t("models.rule"): verdicts.rule(t, each.rule),
-            t("monitoring.champion"): each.champion_version or wording.NOTHING,
+            t("models.rule"): decision_texts.rule_name(t, each.rule),
+            t("monitoring.champion"): each.champion_version or formatting.NO_VALUE,
             t("monitoring.inserted"): batch.inserted,
-            t("models.reason"): verdicts.of_batch(t, each),
+            t("models.reason"): decision_texts.retrain_decision_text(t, each),
         }
         for batch in reversed(told.batches)
         for each in reversed(batch.decisions)
@@ -95,4 +95,4 @@ def _with_reasons(t: Texts, rows: list[dict[str, Any]]) -> None:
 
 def _own(t: Texts, words: str, own: str) -> str | None:
     """The pipeline's own words, where they are others than those that are shown."""
-    return None if own in words else say(f"{t('models.their_words')}: {own}")
+    return None if own in words else escape_dollars(f"{t('models.their_words')}: {own}")

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from realtor_ui import wording
-from realtor_ui.answers import ExplainedValuation
-from realtor_ui.charts.value import Reason
+from realtor_ui import formatting
+from realtor_ui.charts.valuation_charts import Reason
+from realtor_ui.responses import ExplainedValuation
 from realtor_ui.texts import Texts
 
 MOST_REASONS = 15
@@ -14,11 +14,13 @@ NEGLIGIBLE_DOLLARS = 1.0
 def by_input(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
     """What each thing that was entered adds, the largest first."""
     return [
-        Reason(f"{t.named('input', each.input)}: {wording.entered(t, each.input, each.value)}",
-               each.dollars)
+        Reason(
+            f"{t.named('input', each.input)}: {formatting.input_value(t, each.input, each.value)}",
+            each.dollars,
+        )
         for each in answer.contributions
         if abs(each.dollars) >= NEGLIGIBLE_DOLLARS
-    ][:most]  # fmt: skip
+    ][:most]
 
 
 def by_feature(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
@@ -30,7 +32,7 @@ def by_feature(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -
     return [
         Reason(
             f"{t.named('feature', each.feature)}: "
-            f"{wording.feature_value(each.feature, each.value)}",
+            f"{formatting.feature_value(each.feature, each.value)}",
             each.log * rate,
         )
         for each in answer.features
@@ -45,7 +47,7 @@ def features_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
         {
             t("why.feature"): [t.named("feature", each.feature) for each in answer.features],
             t("why.value"): [
-                wording.feature_value(each.feature, each.value) for each in answer.features
+                formatting.feature_value(each.feature, each.value) for each in answer.features
             ],
             t("why.adds_dollars"): [round(each.log * rate) for each in answer.features],
         }
@@ -54,12 +56,12 @@ def features_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
 
 def inputs_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
     """All inputs: name, what was entered, what each adds in dollars, stars."""
-    stars = wording.stars({each.input: each.dollars for each in answer.contributions})
+    stars = formatting.stars({each.input: each.dollars for each in answer.contributions})
     return pd.DataFrame(
         {
             t("why.input"): [t.named("input", each.input) for each in answer.contributions],
             t("why.entered"): [
-                wording.entered(t, each.input, each.value) for each in answer.contributions
+                formatting.input_value(t, each.input, each.value) for each in answer.contributions
             ],
             t("why.adds_dollars"): [round(each.dollars) for each in answer.contributions],
             t("why.weight"): ["★" * stars[each.input] for each in answer.contributions],

@@ -12,14 +12,14 @@ REQUESTS = "api_requests_total"
 SECONDS = "api_request_duration_seconds_bucket"
 PRICES = "prediction_price_dollars_bucket"
 VALUED = "predictions_total"
-# What is asked for by machines that watch, this page among them.
+# What is total_requests for by machines that watch, this page among them.
 WATCHING = ("/metrics", "/livez", "/readyz", "/health", "/model-info", "/history")
 
 Buckets = dict[float, float]
 
 
 @dataclass(frozen=True)
-class Look:
+class MetricsSnapshot:
     """The counters at one moment. Buckets are cumulative: upper end → count."""
 
     at: datetime
@@ -30,12 +30,12 @@ class Look:
     valued: dict[str, float] = field(default_factory=dict)
 
     @property
-    def asked(self) -> float:
+    def total_requests(self) -> float:
         """Requests so far of those who use the service, not of those who watch it."""
         return sum(self.requests.values())
 
 
-def read(text: str, at: datetime) -> Look:
+def parse_metrics(text: str, at: datetime) -> MetricsSnapshot:
     """The counters in Prometheus text; what is not one of ours is passed over."""
     requests: dict[str, float] = defaultdict(float)
     valued: dict[str, float] = defaultdict(float)
@@ -58,22 +58,22 @@ def read(text: str, at: datetime) -> Look:
             prices[float(labels["le"])] += value
         elif name == VALUED:
             valued[labels.get("version", "")] += value
-    return Look(at, dict(requests), errors, dict(seconds), dict(prices), dict(valued))
+    return MetricsSnapshot(at, dict(requests), errors, dict(seconds), dict(prices), dict(valued))
 
 
-def rate(before: Look, after: Look) -> float:
+def request_rate(before: MetricsSnapshot, after: MetricsSnapshot) -> float:
     """Requests per second between two looks; 0 when the service started anew in between."""
     passed = (after.at - before.at).total_seconds()
-    return max(0.0, after.asked - before.asked) / passed if passed > 0 else 0.0
+    return max(0.0, after.total_requests - before.total_requests) / passed if passed > 0 else 0.0
 
 
-def between(before: Buckets, after: Buckets) -> Buckets:
+def bucket_increase(before: Buckets, after: Buckets) -> Buckets:
     """What came into each bucket between two looks; all of it after a new start."""
     told = {end: count - before.get(end, 0.0) for end, count in after.items()}
     return dict(after) if any(count < 0 for count in told.values()) else told
 
 
-def quantile(buckets: Buckets, share: float) -> float | None:
+def histogram_quantile(buckets: Buckets, share: float) -> float | None:
     """The value below which `share` of all lies, as Prometheus interpolates; None of nothing."""
     ends = sorted(buckets)
     total = buckets[ends[-1]] if ends else 0.0
@@ -91,7 +91,7 @@ def quantile(buckets: Buckets, share: float) -> float | None:
     return low
 
 
-def counts(buckets: Buckets) -> list[tuple[float, float, float]]:
+def bucket_counts(buckets: Buckets) -> list[tuple[float, float, float]]:
     """Lower end, upper end and count of each bucket that has an upper end."""
     ends = sorted(end for end in buckets if math.isfinite(end))
     found, below = [], 0.0

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from realtor_ui import asking, wording
-from realtor_ui.answers import ModelInfo
+from realtor_ui import formatting, service_cache
+from realtor_ui.responses import ModelInfo
 from realtor_ui.texts import Texts
 
 INPUTS = (
@@ -51,7 +51,7 @@ def home_form(t: Texts, info: ModelInfo, prefix: str, start: Mapping[str, Any]) 
 
     home: dict[str, Any] = {}
     home["state"] = st.selectbox(
-        t("input.state"), _with(wording.STATES, st.session_state.get(key("state"))), index=None,
+        t("input.state"), _with(formatting.STATES, st.session_state.get(key("state"))), index=None,
         placeholder=t("form.choose_state"), key=key("state"),
     )  # fmt: skip
     city, zip_code = st.columns([3, 2])
@@ -113,14 +113,14 @@ def _possible(start: Mapping[str, Any], info: ModelInfo) -> dict[str, Any]:
 def _cities(info: ModelInfo, state: str | None) -> list[str]:
     if not state:
         return []
-    cities = asking.places(info.version, state, None).cities
+    cities = service_cache.places(info.version, state, None).cities
     return sorted(each.city for each in cities if each.city)
 
 
 def _zips(info: ModelInfo, state: str | None, city: str | None) -> list[str]:
     if not state:
         return []
-    zips = asking.places(info.version, state, city).zip_codes
+    zips = service_cache.places(info.version, state, city).zip_codes
     return sorted(each.zip_code for each in zips if each.zip_code)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from realtor_ui import wording
-from realtor_ui.charts.style import DOLLARS
+from realtor_ui import formatting
+from realtor_ui.charts.chart_style import DOLLARS
 
 
 class Measure(NamedTuple):
@@ -25,12 +25,12 @@ MEASURES: Mapping[str, Measure] = {
     "median_price": Measure(
         {"p10": "price_p10", "p25": "price_p25", "median": "median_price", "p75": "price_p75",
          "p90": "price_p90"},
-        DOLLARS, "$,.3~s", wording.short_dollars,
+        DOLLARS, "$,.3~s", formatting.short_dollars,
     ),
     "median_price_per_sqft": Measure(
         {"p25": "price_per_sqft_p25", "median": "median_price_per_sqft",
          "p75": "price_per_sqft_p75"},
-        DOLLARS, "$,.3~s", wording.short_dollars,
+        DOLLARS, "$,.3~s", formatting.short_dollars,
     ),
     "median_house_size": Measure(
         {"p25": "house_size_p25", "median": "median_house_size", "p75": "house_size_p75"},

@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import wording
-from realtor_ui.answers import History
-from realtor_ui.charts import models as charts
-from realtor_ui.parts import dark
+from realtor_ui import formatting
+from realtor_ui.charts import model_charts as charts
+from realtor_ui.layout import is_dark
+from realtor_ui.responses import History
 from realtor_ui.texts import Texts
 
 MOST_SEGMENTS = 12
@@ -33,7 +33,7 @@ def show(t: Texts, told: History) -> None:
     with left:
         st.markdown(f"**{t('models.importance')}**")
         st.altair_chart(
-            charts.importance_change(t, importance, before, after, dark=dark()), width="stretch",
+            charts.importance_change(t, importance, before, after, dark=is_dark()), width="stretch",
             alt=t("models.importance"),
         )  # fmt: skip
     with right:
@@ -43,7 +43,7 @@ def show(t: Texts, told: History) -> None:
                 [
                     {
                         t("models.segments_by"): t.named("by", row["by"]),
-                        t("models.segment"): wording.segment(t, row["by"], row["segment"]),
+                        t("models.segment"): formatting.segment_name(t, row["by"], row["segment"]),
                         t("models.moved_by"): f"{row['change']:+.1f} %",
                         t("models.error_before"): f"{row['mdape_before']:.1%}",
                         t("models.error_after"): f"{row['mdape_after']:.1%}",
@@ -59,11 +59,13 @@ def show(t: Texts, told: History) -> None:
             [
                 {
                     t("comps.where"): f"{row.get('city') or ''}, {row.get('state') or ''}",
-                    t("input.house_size"): wording.entered(t, "house_size", row.get("house_size")),
-                    t("input.bed"): wording.entered(t, "bed", row.get("bed")),
-                    t("models.listed"): wording.dollars(row["price"]),
-                    t("models.before"): wording.dollars(row["before"]),
-                    t("models.after"): wording.dollars(row["after"]),
+                    t("input.house_size"): formatting.input_value(
+                        t, "house_size", row.get("house_size")
+                    ),
+                    t("input.bed"): formatting.input_value(t, "bed", row.get("bed")),
+                    t("models.listed"): formatting.dollars(row["price"]),
+                    t("models.before"): formatting.dollars(row["before"]),
+                    t("models.after"): formatting.dollars(row["after"]),
                     t("models.moved_by"): f"{row['change']:+.1f} %",
                 }
                 for row in change.homes

@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import asking, wording
-from realtor_ui.answers import ComparableSales, ExplainedValuation, Valuation
-from realtor_ui.charts import maps, value
+from realtor_ui import formatting, service_cache
+from realtor_ui.charts import maps, valuation_charts
 from realtor_ui.client import ServiceError
-from realtor_ui.parts import dark, say, tell
+from realtor_ui.formatting import escape_dollars
+from realtor_ui.layout import is_dark, show_error
+from realtor_ui.responses import ComparableSales, ExplainedValuation, Valuation
 from realtor_ui.texts import Texts
 
 # Half the height of the smallest map, and the fewest zips that make one.
@@ -19,39 +20,44 @@ MAP_DEGREES, FEWEST_ZIPS = 0.7, 25
 FEWEST_LISTINGS = 5
 
 
-def price(t: Texts, told: Valuation, home: Mapping[str, Any]) -> None:
+def show_price(t: Texts, told: Valuation, home: Mapping[str, Any]) -> None:
     """The estimate, large; its range as a bar; what makes it less certain."""
-    st.metric(t("value.price", day=told.as_of), wording.dollars(told.price))
-    colour = wording.CONFIDENCE_COLOURS[told.confidence]
+    st.metric(t("value.price", day=told.as_of), formatting.dollars(told.price))
+    colour = formatting.CONFIDENCE_COLOURS[told.confidence]
     facts = [f":{colour}-badge[{t.named('confidence', told.confidence)}]"]
     if size := home.get("house_size"):
-        facts.append(t("value.per_sqft", rate=wording.dollars(told.price / size)))
+        facts.append(t("value.per_sqft", rate=formatting.dollars(told.price / size)))
     facts.append(t("value.version", version=told.model.version))
-    st.markdown(say(" · ".join(facts)))
+    st.markdown(escape_dollars(" · ".join(facts)))
     st.altair_chart(
-        value.range_bar(t, told.low, told.price, told.high, dark=dark()), width="stretch",
-        alt=t("value.range", low=wording.dollars(told.low), high=wording.dollars(told.high),
-              share=f"{told.coverage:.0%}"),
-    )  # fmt: skip
+        valuation_charts.range_bar(t, told.low, told.price, told.high, dark=is_dark()),
+        width="stretch",
+        alt=t(
+            "value.range",
+            low=formatting.dollars(told.low),
+            high=formatting.dollars(told.high),
+            share=f"{told.coverage:.0%}",
+        ),
+    )
     st.caption(
-        say(
+        escape_dollars(
             t(
                 "value.range",
                 share=f"{told.coverage:.0%}",
-                low=wording.dollars(told.low),
-                high=wording.dollars(told.high),
+                low=formatting.dollars(told.low),
+                high=formatting.dollars(told.high),
             )
         )
     )
     if (zip_code := home.get("zip_code")) and home.get("house_size"):
         _beside_the_zip(t, told, str(zip_code), told.price / home["house_size"])
     for warning in told.warnings:
-        st.warning(say(wording.said(t, warning)), icon=":material/info:")
+        st.warning(escape_dollars(formatting.said(t, warning)), icon=":material/info:")
 
 
 def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> None:
     try:
-        found = asking.zip_market(told.model.version, zip_code)
+        found = service_cache.zip_statistics(told.model.version, zip_code)
     except ServiceError:
         # The estimate stands without it.
         return
@@ -59,30 +65,30 @@ def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> No
         return
     typical = found.median_price_per_sqft
     st.markdown(
-        say(
+        escape_dollars(
             t(
                 "value.beside_zip",
-                rate=wording.dollars(rate),
-                share=wording.signed_share(rate / typical - 1),
+                rate=formatting.dollars(rate),
+                share=formatting.signed_share(rate / typical - 1),
                 zip=zip_code,
-                typical=wording.dollars(typical),
-                low=wording.dollars(found.price_per_sqft_p25 or typical),
-                high=wording.dollars(found.price_per_sqft_p75 or typical),
+                typical=formatting.dollars(typical),
+                low=formatting.dollars(found.price_per_sqft_p25 or typical),
+                high=formatting.dollars(found.price_per_sqft_p75 or typical),
                 listings=f"{found.listings:,}",
             )
         )
     )
 
 
-def map_of(
+def show_map(
     t: Texts, answer: ExplainedValuation, home: Mapping[str, Any], sales: ComparableSales | None
 ) -> None:
     """Where the home and its comparables lie among the zips that the model knows."""
     version = answer.valuation.model.version
     try:
-        zips, at = asking.zips(version), asking.where(version, home)
+        zips, at = service_cache.zip_table(version), service_cache.locate(version, home)
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return
     if at is None:
         st.caption(t("map.nowhere"))
@@ -93,7 +99,7 @@ def map_of(
     if not states:
         states = set(zips.loc[zips["zip_code"] == home.get("zip_code"), "state"])
     ground = _around(zips, zips["state"].isin(states), at, sold)
-    st.altair_chart(maps.around(t, ground, here, sold, dark=dark()), width="stretch",
+    st.altair_chart(maps.neighbourhood_map(t, ground, here, sold, dark=is_dark()), width="stretch",
                     alt=t("map.caption"))  # fmt: skip
     st.caption(t("map.caption"))
 
@@ -114,7 +120,7 @@ def _around(
 def _sales(t: Texts, version: str, sales: ComparableSales | None) -> pd.DataFrame:
     rows = []
     for number, each in enumerate(sales.comparables if sales else (), 1):
-        at = asking.where(version, each.home)
+        at = service_cache.locate(version, each.home)
         if at is not None:
             rows.append(
                 {

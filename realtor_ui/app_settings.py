@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
+class AppSettings(BaseSettings):
     """Settings of the app, read from environment variables.
 
     Raises `pydantic.ValidationError`, naming the variable, when one has a wrong value.
@@ -78,6 +78,6 @@ class Settings(BaseSettings):
 
 
 @lru_cache(maxsize=1)
-def settings() -> Settings:
+def app_settings() -> AppSettings:
     """The settings of this process, read once."""
-    return Settings()
+    return AppSettings()

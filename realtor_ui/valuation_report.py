@@ -5,9 +5,9 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from realtor_ui import wording
-from realtor_ui.answers import ComparableSales, ExplainedValuation
-from realtor_ui.charts.value import Reason
+from realtor_ui import formatting
+from realtor_ui.charts.valuation_charts import Reason
+from realtor_ui.responses import ComparableSales, ExplainedValuation
 from realtor_ui.texts import Texts
 
 _STYLE = """
@@ -26,7 +26,7 @@ td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowra
 """
 
 
-def html(
+def to_html(
     t: Texts,
     answer: ExplainedValuation,
     home: Mapping[str, Any],
@@ -36,32 +36,33 @@ def html(
 ) -> str:
     """The page. Everything that was entered or answered is escaped."""
     told = answer.valuation
-    base = wording.dollars(answer.base_price)
+    base = formatting.dollars(answer.base_price)
     made = t(
         "report.made",
-        day=wording.day(t, made_at),
+        day=formatting.date_text(t, made_at),
         version=told.model.version,
         kind=t.named("candidate", told.model.candidate),
     )
     at = 100 * (told.price - told.low) / max(told.high - told.low, 1.0)
     entered = [
-        (t.named("input", name), wording.entered(t, name, value)) for name, value in home.items()
+        (t.named("input", name), formatting.input_value(t, name, value))
+        for name, value in home.items()
     ]
-    warnings = "".join(f"<p>{escape(wording.said(t, each))}</p>" for each in told.warnings)
+    warnings = "".join(f"<p>{escape(formatting.said(t, each))}</p>" for each in told.warnings)
     parts = [
         f"<h1>{escape(t('report.title'))}</h1>",
         f"<p class=quiet>{escape(t('value.price', day=told.as_of))}</p>",
-        f"<p class=price>{escape(wording.dollars(told.price))}</p>",
+        f"<p class=price>{escape(formatting.dollars(told.price))}</p>",
         f'<div class=track><b style="left:{at:.1f}%"></b></div>',
-        f"<p class=ends><span>{wording.dollars(told.low)}</span>"
-        f"<span>{wording.dollars(told.high)}</span></p>",
+        f"<p class=ends><span>{formatting.dollars(told.low)}</span>"
+        f"<span>{formatting.dollars(told.high)}</span></p>",
         f"<p>{escape(t.named('confidence', told.confidence))}. "
         + escape(
             t(
                 "value.range",
                 share=f"{told.coverage:.0%}",
-                low=wording.dollars(told.low),
-                high=wording.dollars(told.high),
+                low=formatting.dollars(told.low),
+                high=formatting.dollars(told.high),
             )
         )
         + "</p>",
@@ -69,7 +70,7 @@ def html(
         f"<h2>{escape(t('report.home'))}</h2>",
         _table((), ((escape(label), escape(value)) for label, value in entered)),
         f"<h2>{escape(t('why.heading'))}</h2>",
-        f"<p>{escape(t('why.from_base', base=base, price=wording.dollars(told.price)))}</p>",
+        f"<p>{escape(t('why.from_base', base=base, price=formatting.dollars(told.price)))}</p>",
         _bars(reasons),
     ]
     if sales is not None and sales.comparables:
@@ -105,7 +106,7 @@ def _bars(reasons: Sequence[Reason]) -> str:
                 escape(reason.label),
                 f'<div class=bar style="width:{max(1, 180 * abs(reason.dollars) / most):.0f}px;'
                 f'background:{"#3b82b5" if reason.dollars >= 0 else "#c9662a"}"></div>',
-                escape(wording.signed_dollars(reason.dollars)),
+                escape(formatting.signed_dollars(reason.dollars)),
             )
             for reason in reasons
         ),
@@ -121,9 +122,9 @@ def _sales(t: Texts, sales: ComparableSales) -> str:
         (
             str(number),
             escape(f"{each.home.get('city') or ''} {each.home.get('zip_code') or ''}"),
-            wording.dollars(each.price),
-            wording.dollars(each.adjusted_price),
-            escape(wording.day(t, each.sold_on)),
+            formatting.dollars(each.price),
+            formatting.dollars(each.adjusted_price),
+            escape(formatting.date_text(t, each.sold_on)),
             escape(t("comps.miles", miles=f"{each.miles:,.1f}")),
         )
         for number, each in enumerate(sales.comparables, 1)

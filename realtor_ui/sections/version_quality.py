@@ -3,10 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import wording
-from realtor_ui.answers import Version
-from realtor_ui.charts import models as charts
-from realtor_ui.parts import dark, say
+from realtor_ui import formatting
+from realtor_ui.charts import model_charts as charts
+from realtor_ui.formatting import escape_dollars
+from realtor_ui.layout import is_dark
+from realtor_ui.responses import Version
 from realtor_ui.texts import Texts
 
 # International Association of Assessing Officers, Standard on Ratio Studies (2013), table 1-3 and
@@ -30,7 +31,7 @@ def show(t: Texts, version: Version, promised: float) -> None:
     fifths = segments[segments["by"] == FIFTHS].sort_values("segment")
     with left:
         st.subheader(t("models.calibration"))
-        st.altair_chart(charts.calibration(t, fifths, promised, dark=dark()), width="stretch",
+        st.altair_chart(charts.calibration(t, fifths, promised, dark=is_dark()), width="stretch",
                         alt=t("models.calibration_caption", share=f"{promised:.0%}"))  # fmt: skip
         st.caption(t("models.calibration_caption", share=f"{promised:.0%}"))
     with right:
@@ -41,13 +42,14 @@ def show(t: Texts, version: Version, promised: float) -> None:
         )  # fmt: skip
         shown = segments[segments["by"] == by].sort_values("mdape", ascending=False)
         shown = shown.assign(
-            segment=[wording.segment(t, str(by), each) for each in shown["segment"]]
+            segment=[formatting.segment_name(t, str(by), each) for each in shown["segment"]]
         )
         overall = version.test.get("mdape") or float(shown["mdape"].median())
         st.altair_chart(
-            charts.errors(t, shown.head(MOST_SEGMENTS), overall, dark=dark()), width="stretch",
+            charts.segment_errors(t, shown.head(MOST_SEGMENTS), overall, dark=is_dark()),
+            width="stretch",
             alt=t("models.segments"),
-        )  # fmt: skip
+        )
 
 
 def _ratio_study(t: Texts, version: Version) -> None:
@@ -69,6 +71,8 @@ def _ratio_study(t: Texts, version: Version) -> None:
             )
             good = low <= value <= high
             colour, verdict = ("green", "in_standard") if good else ("orange", "outside_standard")
-            st.markdown(say(f":{colour}-badge[{t(f'models.{verdict}')}]  \n:small[{interval}]"))
+            st.markdown(
+                escape_dollars(f":{colour}-badge[{t(f'models.{verdict}')}]  \n:small[{interval}]")
+            )
     whose = t("models.ratio_sales", n=f"{sales:,.0f}") if sales else t("models.ratio_asked")
     st.caption(f"{whose} {t('models.ratio_caption')}")

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, date, datetime
 
-from realtor_ui.answers import Value
+from realtor_ui.responses import Value
 from realtor_ui.texts import Texts
 
 STATES = (
@@ -17,10 +17,10 @@ STATES = (
     "West Virginia", "Wisconsin", "Wyoming",
 )  # fmt: skip
 # What stands where there is nothing to say.
-NOTHING = "\N{EN DASH}"
+NO_VALUE = "\N{EN DASH}"
 CONFIDENCE_COLOURS = {"high": "green", "medium": "orange", "low": "red"}
 # Of all reasons for a price, the share from which on an input gets so many stars.
-STARS = ((0.25, 4), (0.10, 3), (0.03, 2), (0.0, 1))
+STAR_LIMITS = ((0.25, 4), (0.10, 3), (0.03, 2), (0.0, 1))
 
 # What the service says, and the text in which the app says it.
 _SAID = (
@@ -70,12 +70,12 @@ def signed_share(share: float) -> str:
     return f"{share:+.0%}"
 
 
-def markdown(words: str) -> str:
+def escape_dollars(words: str) -> str:
     """Markdown in which dollar signs are dollars: between two of them would be a formula."""
     return words.replace("$", r"\$")
 
 
-def entered(texts: Texts, name: str, value: Value) -> str:
+def input_value(texts: Texts, name: str, value: Value) -> str:
     """The value of an input as a person would write it."""
     if value is None:
         return texts("unit.not_given")
@@ -95,7 +95,7 @@ def entered(texts: Texts, name: str, value: Value) -> str:
 def feature_value(name: str, value: float) -> str:
     """A feature's figure; of a logarithm, what it is the logarithm of."""
     if value != value:
-        return NOTHING
+        return NO_VALUE
     if "_log_" in name or name.startswith("log_"):
         if "effect" in name:
             return f"{pow(2.718281828459045, value) - 1:+.1%}"
@@ -104,7 +104,7 @@ def feature_value(name: str, value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:,.3g}"
 
 
-def segment(texts: Texts, by: str, name: str) -> str:
+def segment_name(texts: Texts, by: str, name: str) -> str:
     """A group of homes as people call it: a status, a kind, a band of prices, a place."""
     band = name.partition(" to ")
     if by == "price band" and band[1]:
@@ -133,14 +133,14 @@ def stars(amounts: dict[str, float]) -> dict[str, int]:
     """1 to 4 for each name, by its share of the sum of |amounts|."""
     total = sum(map(abs, amounts.values())) or 1.0
     return {
-        name: next(count for least, count in STARS if abs(amount) / total >= least)
+        name: next(count for least, count in STAR_LIMITS if abs(amount) / total >= least)
         for name, amount in amounts.items()
     }
 
 
-def age(texts: Texts, since: datetime, now: datetime | None = None) -> str:
+def age_text(texts: Texts, since: datetime, now: datetime | None = None) -> str:
     """How long ago: "today", "yesterday", "12 days ago", "5 months ago"."""
-    days = ((now or datetime.now(UTC)) - utc(since)).days
+    days = ((now or datetime.now(UTC)) - as_utc(since)).days
     if days < 1:
         return texts("age.today")
     if days == 1:
@@ -148,12 +148,12 @@ def age(texts: Texts, since: datetime, now: datetime | None = None) -> str:
     return texts("age.days", n=days) if days < 90 else texts("age.months", n=days // 30)
 
 
-def day(texts: Texts, when: date | datetime) -> str:
+def date_text(texts: Texts, when: date | datetime) -> str:
     """5 March 2026"""
     month = texts(f"month.{when.month}")
     return texts("age.date", day=when.day, month=month, year=when.year)
 
 
-def utc(when: datetime) -> datetime:
+def as_utc(when: datetime) -> datetime:
     """`when` with its time zone: UTC when it tells none."""
     return when if when.tzinfo else when.replace(tzinfo=UTC)

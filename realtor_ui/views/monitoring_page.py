@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import asking, live, wording
-from realtor_ui.answers import History
-from realtor_ui.charts import market
-from realtor_ui.charts import models as charts
+from realtor_ui import formatting, service_cache, service_metrics
+from realtor_ui.app_settings import app_settings
+from realtor_ui.charts import model_charts as charts
+from realtor_ui.charts import place_charts
 from realtor_ui.client import NotThere, ServiceError
-from realtor_ui.parts import dark, ready, tell, texts
-from realtor_ui.sections import decisions
-from realtor_ui.settings import settings
+from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.responses import History
+from realtor_ui.sections import decision_history
 
 EVERY_SECONDS = 5
-KEPT_LOOKS = 120
-LOOKS = "looks_at_the_service"
+MAX_SNAPSHOTS = 120
+SNAPSHOTS = "metrics_snapshots"
 MOST_BATCHES = 12
 # Of the drift chart, pixels: what stands left of the cells, and one column of them.
 LABELS_WIDTH, BATCH_WIDTH = 110, 64
@@ -25,49 +25,53 @@ LABELS_WIDTH, BATCH_WIDTH = 110, 64
 
 def main() -> None:
     """The page."""
-    t = texts()
+    t = current_texts()
     st.title(t("monitoring.title"))
     st.markdown(t("monitoring.intro"))
-    if links := settings().links:
+    if links := app_settings().links:
         with st.container(horizontal=True):
             for name, url in links.items():
                 label = f"{t('monitoring.links')} {name}"
                 st.link_button(label, url, icon=":material/open_in_new:")
-    if ready() is None:
+    if require_model() is None:
         return
     st.subheader(t("monitoring.live"))
     _live()
     try:
         with st.spinner(t("wait.history")):
-            told = asking.history()
+            told = service_cache.history()
     except NotThere:
         st.info(t("market.no_history"), icon=":material/history:")
         return
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return
     _drift(told)
     st.subheader(t("monitoring.decisions"))
-    decisions.batches(t, told)
+    decision_history.show_batch_decisions(t, told)
 
 
 @st.fragment(run_every=EVERY_SECONDS)
 def _live() -> None:
-    t = texts()
-    looks: deque[live.Look] = st.session_state.setdefault(LOOKS, deque(maxlen=KEPT_LOOKS))
+    t = current_texts()
+    snapshots: deque[service_metrics.MetricsSnapshot] = st.session_state.setdefault(
+        SNAPSHOTS, deque(maxlen=MAX_SNAPSHOTS)
+    )
     try:
-        now = live.read(asking.client().metrics(), datetime.now(UTC))
+        now = service_metrics.parse_metrics(
+            service_cache.service_client().metrics(), datetime.now(UTC)
+        )
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return
     if not now.seconds and not now.prices:
         st.info(t("monitoring.no_metrics"))
         return
-    if not looks or (now.at - looks[-1].at).total_seconds() >= 1:
-        looks.append(now)
-    median, slow = (live.quantile(now.seconds, share) for share in (0.5, 0.95))
+    if not snapshots or (now.at - snapshots[-1].at).total_seconds() >= 1:
+        snapshots.append(now)
+    median, slow = (service_metrics.histogram_quantile(now.seconds, share) for share in (0.5, 0.95))
     places = st.columns(5)
-    places[0].metric(t("monitoring.requests"), f"{now.asked:,.0f}")
+    places[0].metric(t("monitoring.requests"), f"{now.total_requests:,.0f}")
     places[1].metric(t("monitoring.valued"), f"{sum(now.valued.values()):,.0f}")
     places[2].metric(t("monitoring.latency"), _milliseconds(median))
     places[3].metric(t("monitoring.slow"), _milliseconds(slow))
@@ -75,59 +79,66 @@ def _live() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**{t('monitoring.rate')}**")
-        _rates(looks)
+        _rates(snapshots)
     with right:
         st.markdown(f"**{t('monitoring.predictions')}**")
         _prices(now)
 
 
 def _milliseconds(seconds: float | None) -> str:
-    return wording.NOTHING if seconds is None else f"{1_000 * seconds:,.0f} ms"
+    return formatting.NO_VALUE if seconds is None else f"{1_000 * seconds:,.0f} ms"
 
 
-def _rates(looks: "deque[live.Look]") -> None:
-    t = texts()
-    if len(looks) < 2:
+def _rates(snapshots: "deque[service_metrics.MetricsSnapshot]") -> None:
+    t = current_texts()
+    if len(snapshots) < 2:
         st.caption(t("monitoring.wait", seconds=EVERY_SECONDS))
         return
-    pairs = list(zip(list(looks), list(looks)[1:], strict=False))
+    pairs = list(zip(list(snapshots), list(snapshots)[1:], strict=False))
     rates = pd.DataFrame(
         [
-            {"at": after.at, "name": t("monitoring.per_second"), "figure": live.rate(before, after)}
+            {
+                "at": after.at,
+                "name": t("monitoring.per_second"),
+                "figure": service_metrics.request_rate(before, after),
+            }
             for before, after in pairs
         ]
     )
     st.altair_chart(
-        charts.over_time(rates, t("monitoring.per_second"), ".2~f", dark=dark(), height=170),
+        charts.time_series(rates, t("monitoring.per_second"), ".2~f", dark=is_dark(), height=170),
         width="stretch", alt=t("monitoring.rate"),
     )  # fmt: skip
     times = [
         {"at": after.at, "name": t(f"monitoring.{name}"), "figure": 1_000 * seconds}
         for before, after in pairs
-        for came in [live.between(before.seconds, after.seconds)]
+        for came in [service_metrics.bucket_increase(before.seconds, after.seconds)]
         for name, share in (("median", 0.5), ("p95", 0.95))
-        if (seconds := live.quantile(came, share)) is not None
+        if (seconds := service_metrics.histogram_quantile(came, share)) is not None
     ]
     if not times:
         st.caption(t("monitoring.quiet"))
         return
     st.altair_chart(
-        charts.over_time(pd.DataFrame(times), t("monitoring.milliseconds"), ",.0f", dark=dark(),
-                         height=220),
-        width="stretch", alt=t("monitoring.latency"),
-    )  # fmt: skip
+        charts.time_series(
+            pd.DataFrame(times), t("monitoring.milliseconds"), ",.0f", dark=is_dark(), height=220
+        ),
+        width="stretch",
+        alt=t("monitoring.latency"),
+    )
 
 
-def _prices(now: live.Look) -> None:
-    t = texts()
-    frame = pd.DataFrame(live.counts(now.prices), columns=["low", "high", "n"])
+def _prices(now: service_metrics.MetricsSnapshot) -> None:
+    t = current_texts()
+    frame = pd.DataFrame(service_metrics.bucket_counts(now.prices), columns=["low", "high", "n"])
     if frame["n"].sum() == 0:
         st.caption(t("monitoring.no_predictions"))
         return
     st.altair_chart(
-        market.price_histogram(t, frame, dark=dark(), field="many.prices"), width="stretch",
+        place_charts.price_histogram(t, frame, dark=is_dark(), field="many.prices"),
+        width="stretch",
         alt=t("monitoring.predictions"),
-    )  # fmt: skip
+    )
     versions = ", ".join(
         f"{t('models.version')} {name}: {count:,.0f}" for name, count in sorted(now.valued.items())
     )
@@ -135,7 +146,7 @@ def _prices(now: live.Look) -> None:
 
 
 def _drift(told: History) -> None:
-    t = texts()
+    t = current_texts()
     st.subheader(t("monitoring.drift"))
     rows = [
         {"batch": batch.name, "label": t.named("input", each.feature), "psi": each.psi}
@@ -149,7 +160,7 @@ def _drift(told: History) -> None:
     frame = pd.DataFrame(rows)
     # So wide at most: a narrower page has narrower cells, and no batch is cut off.
     st.altair_chart(
-        charts.drift(t, frame, dark=dark()),
+        charts.drift_heatmap(t, frame, dark=is_dark()),
         width=LABELS_WIDTH + BATCH_WIDTH * frame["batch"].nunique(),
         alt=t("monitoring.drift_caption"),
     )

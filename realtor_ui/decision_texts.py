@@ -7,8 +7,8 @@ for is told in the pipeline's own words, which are English.
 from collections.abc import Mapping
 from typing import Any
 
-from realtor_ui import wording
-from realtor_ui.answers import Criterion, History, Promotion, Release, RetrainDecision
+from realtor_ui import formatting
+from realtor_ui.responses import AliasMove, Criterion, History, Promotion, RetrainDecision
 from realtor_ui.texts import Texts
 
 # Texts that a criterion is told in, one after the other, as far as it has their figures.
@@ -23,12 +23,12 @@ _FEATURES = (
 )  # fmt: skip
 
 
-def rule(texts: Texts, code: str) -> str:
+def rule_name(texts: Texts, code: str) -> str:
     """What people call the rule that settled a decision: a limit, an event, or a criterion."""
     return texts.named("rule" if f"rule.{code}" in texts.entries else "criterion", code)
 
 
-def of_criterion(texts: Texts, criterion: Criterion, policy: Mapping[str, Any]) -> str:
+def gate_result_text(texts: Texts, criterion: Criterion, policy: Mapping[str, Any]) -> str:
     """The answer to one question, a sentence with its figures and limits."""
     name = criterion.name
     outcome = f"{name}_failed"
@@ -42,11 +42,11 @@ def of_criterion(texts: Texts, criterion: Criterion, policy: Mapping[str, Any]) 
     return _sentence(words)
 
 
-def of_promotion(texts: Texts, decision: Promotion) -> str:
+def promotion_text(texts: Texts, decision: Promotion) -> str:
     """Why a version was promoted, staged or rejected."""
     policy = decision.figures.get("policy")
     told = {
-        each.name: of_criterion(texts, each, policy)
+        each.name: gate_result_text(texts, each, policy)
         for each in decision.criteria
         if policy is not None and each.figures
     }
@@ -70,25 +70,25 @@ def of_promotion(texts: Texts, decision: Promotion) -> str:
     return decision.reason
 
 
-def meeting(texts: Texts, decision: Promotion) -> str:
+def opponent_text(texts: Texts, decision: Promotion) -> str:
     """Which champion a version met, or took the place of without a duel, and when."""
-    met, when = decision.champion_version, wording.day(texts, decision.decided_at)
+    met, when = decision.champion_version, formatting.date_text(texts, decision.decided_at)
     if met is None:
         return texts("models.met_nobody", day=when)
     return texts("models.met" if decision.criteria else "models.instead", champion=met, day=when)
 
 
-def of_release(texts: Texts, history: History, release: Release) -> str:
+def alias_move_text(texts: Texts, history: History, move: AliasMove) -> str:
     """Why the alias moved."""
-    if release.action == "found":
+    if move.action == "found":
         return texts("reason.found")
     for decision in history.promotions:
-        if decision.decision_id is not None and decision.decision_id == release.decision_id:
-            return of_promotion(texts, decision)
-    return release.reason
+        if decision.decision_id is not None and decision.decision_id == move.decision_id:
+            return promotion_text(texts, decision)
+    return move.reason
 
 
-def of_batch(texts: Texts, decision: RetrainDecision) -> str:
+def retrain_decision_text(texts: Texts, decision: RetrainDecision) -> str:
     """Why a batch was trained on, skipped or held."""
     figures = dict(decision.figures)
     figures |= figures.pop("policy", {})

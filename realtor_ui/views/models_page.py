@@ -3,13 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import asking, verdicts, wording
-from realtor_ui.answers import History, ModelInfo, Version
-from realtor_ui.charts import market
-from realtor_ui.charts import models as charts
+from realtor_ui import decision_texts, formatting, service_cache
+from realtor_ui.charts import model_charts as charts
+from realtor_ui.charts import place_charts
 from realtor_ui.client import NotThere, ServiceError
-from realtor_ui.parts import dark, ready, tell, texts
-from realtor_ui.sections import changes, decisions, quality
+from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.responses import History, ModelInfo, Version
+from realtor_ui.sections import champion_changes, decision_history, version_quality
 
 FIGURES = {
     "mdape": ".1%", "within_20": ".1%", "mape": ".1%", "coverage": ".1%", "rmse": "$,.0f",
@@ -22,28 +22,28 @@ MOST_WEIGHTS = 15
 
 def main() -> None:
     """The page."""
-    t = texts()
+    t = current_texts()
     st.title(t("models.title"))
     st.markdown(t("models.intro"))
-    info = ready()
+    info = require_model()
     if info is None:
         return
     try:
         with st.spinner(t("wait.history")):
-            told = asking.history()
+            told = service_cache.history()
     except NotThere:
         st.info(t("models.no_history"), icon=":material/history:")
         _current(info)
         return
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         _current(info)
         return
     if not told.versions:
         st.info(t("models.no_versions"), icon=":material/history:")
         return
-    at = wording.utc(told.published_at)
-    st.caption(t("models.published", day=wording.day(t, at), time=f"{at:%H:%M}"))
+    at = formatting.as_utc(told.published_at)
+    st.caption(t("models.published", day=formatting.date_text(t, at), time=f"{at:%H:%M}"))
     st.dataframe(table(told), hide_index=True)
     _over_versions(told)
     newest_first = [each.version for each in reversed(told.versions)]
@@ -55,20 +55,20 @@ def main() -> None:
         ),
     )  # fmt: skip
     version = next(each for each in told.versions if each.version == chosen)
-    decisions.show(t, told, version)
-    quality.show(t, version, info.coverage)
-    changes.show(t, told)
-    decisions.releases(t, told)
+    decision_history.show_decision(t, told, version)
+    version_quality.show(t, version, info.coverage)
+    champion_changes.show(t, told)
+    decision_history.show_alias_moves(t, told)
 
 
 def _decided(told: History, version: Version) -> str:
     decision = told.decision_on(version.version)
-    return texts().named("decision", decision.decision if decision else "none")
+    return current_texts().named("decision", decision.decision if decision else "none")
 
 
 def table(told: History) -> pd.DataFrame:
     """All versions, the newest first, with their figures in words."""
-    t = texts()
+    t = current_texts()
     rows = []
     for each in reversed(told.versions):
         decision = told.decision_on(each.version)
@@ -76,7 +76,7 @@ def table(told: History) -> pd.DataFrame:
             t("models.version"): each.version,
             t("models.champion"): "★" if each.version == told.champion else "",
             t("models.decision"): _decided(told, each),
-            t("models.rule"): verdicts.rule(t, decision.rule) if decision else "",
+            t("models.rule"): decision_texts.rule_name(t, decision.rule) if decision else "",
             t("models.kind"): t.named("candidate", each.candidate),
             t("models.trained"): f"{each.trained_at:%Y-%m-%d %H:%M}",
             t("models.batches"): ", ".join(map(str, each.batches)),
@@ -93,11 +93,11 @@ def figure(name: str, value: float | None) -> str:
     if value is None:
         return ""
     form = FIGURES[name]
-    return wording.dollars(value) if form.startswith("$") else format(value, form)
+    return formatting.dollars(value) if form.startswith("$") else format(value, form)
 
 
 def _over_versions(told: History) -> None:
-    t = texts()
+    t = current_texts()
     if len(told.versions) < 2:
         return
     name = st.selectbox(
@@ -112,8 +112,8 @@ def _over_versions(told: History) -> None:
     ]  # fmt: skip
     if rows:
         st.altair_chart(
-            charts.over_versions(t, pd.DataFrame(rows), t(f"models.{name}"), FIGURES[name],
-                                 dark=dark()),
+            charts.metric_by_version(t, pd.DataFrame(rows), t(f"models.{name}"), FIGURES[name],
+                                 dark=is_dark()),
             width="stretch", alt=t("models.over_versions"),
         )  # fmt: skip
         st.caption(t("models.over_versions"))
@@ -121,7 +121,7 @@ def _over_versions(told: History) -> None:
 
 def _current(info: ModelInfo) -> None:
     """What the service itself tells of its model: shown where there is no history."""
-    t = texts()
+    t = current_texts()
     st.subheader(t("models.current"))
     test = info.metrics.get("test", {})
     shown = [name for name in ("mdape", "within_20", "coverage", "cod") if name in test]
@@ -132,9 +132,12 @@ def _current(info: ModelInfo) -> None:
     frame["name"] = [t.named("feature", name) for name in frame["feature"]]
     st.subheader(t("models.importance_now"))
     st.altair_chart(
-        market.bars(frame, "name", "weight", t("models.weight"), form=".3f", dark=dark()),
-        width="stretch", alt=t("models.importance_now"),
-    )  # fmt: skip
+        place_charts.horizontal_bars(
+            frame, "name", "weight", t("models.weight"), form=".3f", dark=is_dark()
+        ),
+        width="stretch",
+        alt=t("models.importance_now"),
+    )
 
 
 main()

@@ -6,12 +6,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import asking, wording
-from realtor_ui.answers import ExplainedValuation, ModelInfo
-from realtor_ui.charts import value
+from realtor_ui import formatting, service_cache
+from realtor_ui.charts import valuation_charts
 from realtor_ui.client import ServiceError
-from realtor_ui.parts import dark, say, tell
-from realtor_ui.sections.form import INPUTS
+from realtor_ui.formatting import escape_dollars
+from realtor_ui.layout import is_dark, show_error
+from realtor_ui.responses import ExplainedValuation, ModelInfo
+from realtor_ui.sections.home_form import INPUTS
 from realtor_ui.texts import Texts
 
 STEPS = 25
@@ -37,7 +38,7 @@ def show(t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping[st
         else:
             _places(t, info, answer, home, name)
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
 
 
 def grid(name: str, now: float | None) -> list[float]:
@@ -58,7 +59,7 @@ def _curve(
     now = home.get(name)
     values = grid(name, now)
     homes = [dict(home) | {name: each if name == "acre_lot" else int(each)} for each in values]
-    told = asking.valued(info.version, homes).results
+    told = service_cache.valuations(info.version, homes).results
     curve = pd.DataFrame(
         [
             {"value": tried, "price": each.valuation.price}
@@ -68,7 +69,7 @@ def _curve(
     )
     here = None if now is None else (float(now), answer.valuation.price)
     st.altair_chart(
-        value.what_if(t, t(f"form.{name}"), curve, here, dark=dark()),
+        valuation_charts.what_if_curve(t, t(f"form.{name}"), curve, here, dark=is_dark()),
         width="stretch", alt=t("whatif.chart", input=t.named("input", name)),
     )  # fmt: skip
     st.caption(t("whatif.chart", input=t.named("input", name)))
@@ -78,7 +79,7 @@ def _places(
     t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping[str, Any], name: str
 ) -> None:
     state, city = home.get("state"), home.get("city")
-    places = asking.places(
+    places = service_cache.places(
         info.version, None if name == "state" else state, city if name == "zip_code" else None
     )
     found = {"state": places.states, "city": places.cities, "zip_code": places.zip_codes}[name]
@@ -95,7 +96,7 @@ def _places(
     if not names:
         st.info(t("whatif.no_places"))
         return
-    told = asking.valued(info.version, [kept | {name: each} for each in names]).results
+    told = service_cache.valuations(info.version, [kept | {name: each} for each in names]).results
     prices = pd.DataFrame(
         [
             {"name": tried, "price": each.valuation.price}
@@ -104,7 +105,7 @@ def _places(
         ]
     ).sort_values("price", ascending=False)
     st.altair_chart(
-        value.compared_places(t, prices, now, dark=dark()), width="stretch",
+        valuation_charts.place_prices(t, prices, now, dark=is_dark()), width="stretch",
         alt=t("whatif.places", input=t.named("input", name)),
     )  # fmt: skip
     st.caption(t("whatif.places", input=t.named("input", name)))
@@ -116,15 +117,15 @@ def _broker(t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping
         t("form.brokered_by"), min_value=int(allowed.low or 0), max_value=int(allowed.high or 0),
         value=int(home.get("brokered_by") or 0), step=1, key="what_if_broker",
     )  # fmt: skip
-    (told,) = asking.valued(info.version, [dict(home) | {"brokered_by": broker}]).results
+    (told,) = service_cache.valuations(info.version, [dict(home) | {"brokered_by": broker}]).results
     if told.valuation is not None:
         change = told.valuation.price - answer.valuation.price
         st.markdown(
-            say(
+            escape_dollars(
                 t(
                     "whatif.price",
-                    price=wording.dollars(told.valuation.price),
-                    change=wording.signed_dollars(change),
+                    price=formatting.dollars(told.valuation.price),
+                    change=formatting.signed_dollars(change),
                 )
             )
         )

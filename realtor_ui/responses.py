@@ -216,7 +216,7 @@ class Promotion(BaseModel):
     decided_at: datetime
 
 
-class Release(BaseModel):
+class AliasMove(BaseModel):
     """One move of the alias production."""
 
     model_version: str
@@ -294,7 +294,7 @@ class History(BaseModel):
     champion: str | None
     batches: list[Batch] = Field(default_factory=list)
     promotions: list[Promotion] = Field(default_factory=list)
-    releases: list[Release] = Field(default_factory=list)
+    releases: list[AliasMove] = Field(default_factory=list)
     versions: list[Version]
     changes: list[Change] = Field(default_factory=list)
 

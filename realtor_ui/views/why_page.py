@@ -4,23 +4,24 @@ from typing import Any
 
 import streamlit as st
 
-from realtor_ui import asking, wording
-from realtor_ui.answers import ExplainedValuation, ModelInfo
-from realtor_ui.charts import value
-from realtor_ui.charts.value import Reason
+from realtor_ui import formatting, service_cache
+from realtor_ui.charts import valuation_charts
+from realtor_ui.charts.valuation_charts import Reason
 from realtor_ui.client import ServiceError
-from realtor_ui.parts import dark, ready, say, tell, texts
-from realtor_ui.sections import reasons
-from realtor_ui.sections.form import home_form
+from realtor_ui.formatting import escape_dollars
+from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.responses import ExplainedValuation, ModelInfo
+from realtor_ui.sections import price_reasons
+from realtor_ui.sections.home_form import home_form
 
 HOME, OTHER = "home", "other_home"
 
 
 def main() -> None:
     """The page."""
-    t = texts()
+    t = current_texts()
     st.title(t("why.title"))
-    info = ready()
+    info = require_model()
     if info is None:
         return
     start: dict[str, Any] = st.session_state.get(HOME) or {}
@@ -36,7 +37,7 @@ def main() -> None:
             st.subheader(t("why.second"))
             other = _other(info, start)
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return
     if not start:
         st.info(t("why.nothing"), icon=":material/arrow_back:")
@@ -45,7 +46,7 @@ def main() -> None:
     for place, answer, home in zip((first, second), answers, (start, other), strict=False):
         if answer is not None:
             with place:
-                st.metric(_name(home or {}), wording.dollars(answer.valuation.price))
+                st.metric(_name(home or {}), formatting.dollars(answer.valuation.price))
     told = [answer for answer in answers if answer is not None]
     if len(told) == 2:
         _difference(*told)
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def _other(info: ModelInfo, start: dict[str, Any]) -> dict[str, Any] | None:
-    t = texts()
+    t = current_texts()
     if not st.toggle(t("why.compare"), key="compare", disabled=not start):
         return None
     with st.expander(_name(st.session_state.get(OTHER) or start), expanded=True):
@@ -65,9 +66,11 @@ def _other(info: ModelInfo, start: dict[str, Any]) -> dict[str, Any] | None:
 
 def _name(home: dict[str, Any]) -> str:
     """What tells a home apart: its size and its place."""
-    t = texts()
+    t = current_texts()
     parts = [
-        wording.entered(t, "house_size", home["house_size"]) if home.get("house_size") else "",
+        formatting.input_value(t, "house_size", home["house_size"])
+        if home.get("house_size")
+        else "",
         ", ".join(str(home[key]) for key in ("city", "state") if home.get(key)),
         str(home.get("zip_code") or ""),
     ]
@@ -76,59 +79,71 @@ def _name(home: dict[str, Any]) -> str:
 
 def _ask(info: ModelInfo, home: dict[str, Any]) -> ExplainedValuation | None:
     try:
-        with st.spinner(texts()("wait.value")):
-            return asking.explained(info.version, home)
+        with st.spinner(current_texts()("wait.value")):
+            return service_cache.explanation(info.version, home)
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return None
 
 
 def _difference(first: ExplainedValuation, second: ExplainedValuation) -> None:
-    t = texts()
+    t = current_texts()
     one, two = ({each.input: each for each in told.contributions} for told in (first, second))
     between = sorted(
         (Reason(t.named("input", name), two[name].dollars - one[name].dollars) for name in one),
         key=lambda reason: -abs(reason.dollars),
     )
     changed = [
-        f"{t.named('input', name)}: {wording.entered(t, name, one[name].value)} → "
-        f"{wording.entered(t, name, two[name].value)}"
+        f"{t.named('input', name)}: {formatting.input_value(t, name, one[name].value)} → "
+        f"{formatting.input_value(t, name, two[name].value)}"
         for name in one
         if one[name].value != two[name].value
     ]
-    between = [reason for reason in between if abs(reason.dollars) >= reasons.NEGLIGIBLE_DOLLARS]
+    between = [
+        reason for reason in between if abs(reason.dollars) >= price_reasons.NEGLIGIBLE_DOLLARS
+    ]
     if not between:
         st.info(t("why.same"))
         return
     total = second.valuation.price - first.valuation.price
-    st.markdown(say(t("why.difference", price=f"**{wording.signed_dollars(total)}**")))
-    st.caption(say(" · ".join(changed)))
-    st.altair_chart(value.differences(t, between, dark=dark()), width="stretch",
+    st.markdown(
+        escape_dollars(t("why.difference", price=f"**{formatting.signed_dollars(total)}**"))
+    )
+    st.caption(escape_dollars(" · ".join(changed)))
+    st.altair_chart(valuation_charts.price_differences(t, between, dark=is_dark()), width="stretch",
                     alt=t("why.difference_chart"))  # fmt: skip
 
 
 def _reasons(answer: ExplainedValuation) -> None:
-    t = texts()
+    t = current_texts()
     told = answer.valuation
-    kinds = {"by_feature": reasons.by_feature, "by_input": reasons.by_input}
+    kinds = {"by_feature": price_reasons.by_feature, "by_input": price_reasons.by_input}
     kind = st.segmented_control(
         t("why.by"), list(kinds), default="by_feature", required=True,
         format_func=lambda each: t(f"why.{each}"), key="reasons_by",
     )  # fmt: skip
     steps = kinds[kind or "by_feature"](t, answer)
     base, price = answer.base_price, told.price
-    st.markdown(say(t("why.from_base", base=wording.dollars(base), price=wording.dollars(price))))
+    st.markdown(
+        escape_dollars(
+            t("why.from_base", base=formatting.dollars(base), price=formatting.dollars(price))
+        )
+    )
     st.altair_chart(
-        value.waterfall(t, base, steps, price, dark=dark()), width="stretch", alt=t("why.chart")
+        valuation_charts.waterfall(t, base, steps, price, dark=is_dark()),
+        width="stretch",
+        alt=t("why.chart"),
     )
     st.subheader(t("why.force"))
-    every = reasons.by_input(t, answer)
+    every = price_reasons.by_input(t, answer)
     st.altair_chart(
-        value.force(t, base, every, price, dark=dark()), width="stretch", alt=t("why.force_chart")
+        valuation_charts.force_plot(t, base, every, price, dark=is_dark()),
+        width="stretch",
+        alt=t("why.force_chart"),
     )
     st.subheader(t("why.table"))
     money = {t("why.adds_dollars"): st.column_config.NumberColumn(format="localized")}
-    table = reasons.inputs_table if kind == "by_input" else reasons.features_table
+    table = price_reasons.inputs_table if kind == "by_input" else price_reasons.features_table
     st.dataframe(table(t, answer), hide_index=True, column_config=money)
 
 

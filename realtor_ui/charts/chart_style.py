@@ -22,29 +22,29 @@ SCALE = ["#1d3557", "#2b6a99", "#4f9dc0", "#9bbf8f", "#e3c567", "#e08e45"]
 SCALE_ON_DARK = ["#4d679c", "#3f86b8", "#5fb4d6", "#9bbf8f", "#e3c567", "#e08e45"]
 
 
-def ink(dark: bool) -> str:
+def text_colour(dark: bool) -> str:
     """The colour of text."""
     return "#e8ebe9" if dark else "#1c2326"
 
 
-def faint(dark: bool) -> str:
+def grid_colour(dark: bool) -> str:
     """What lies behind: places that are not meant, grid lines."""
     return "#39444a" if dark else "#d4d8d3"
 
 
-def labels(dark: bool, **more: Any) -> alt.Axis:
+def label_axis(dark: bool, **more: Any) -> alt.Axis:
     """An axis of names, without lines."""
     return alt.Axis(
         title=None, labelLimit=215, labelOverlap=False, ticks=False, domain=False,
         # Streamlit's theme would move the first label away from its row.
-        labelFlush=False, labelColor=ink(dark),
+        labelFlush=False, labelColor=text_colour(dark),
         labelFontSize=FONT_SIZE, grid=False, **more,
     )  # fmt: skip
 
 
-def key(dark: bool, **more: Any) -> alt.Legend:
+def legend(dark: bool, **more: Any) -> alt.Legend:
     """A legend above the chart, whose words are not cut."""
-    return alt.Legend(title=None, orient="top", labelColor=ink(dark), labelLimit=0, **more)
+    return alt.Legend(title=None, orient="top", labelColor=text_colour(dark), labelLimit=0, **more)
 
 
 def dollar_ticks(low: float, high: float) -> list[float]:
@@ -58,18 +58,25 @@ def dollar_ticks(low: float, high: float) -> list[float]:
     return found or [low, high]
 
 
-def amounts(
+def number_axis(
     dark: bool, title: str | None = None, form: str = SHORT_DOLLARS, **more: Any
 ) -> alt.Axis:
     """An axis of figures."""
     return alt.Axis(
-        title=title, format=form, labelColor=ink(dark), titleColor=ink(dark), gridColor=faint(dark),
-        ticks=False, domain=False, tickCount=5, labelFontSize=FONT_SIZE - 1,
+        title=title,
+        format=form,
+        labelColor=text_colour(dark),
+        titleColor=text_colour(dark),
+        gridColor=grid_colour(dark),
+        ticks=False,
+        domain=False,
+        tickCount=5,
+        labelFontSize=FONT_SIZE - 1,
         **more,
-    )  # fmt: skip
+    )
 
 
-def tip(field: str, title: str, form: str = "") -> alt.Tooltip:
+def tooltip(field: str, title: str, form: str = "") -> alt.Tooltip:
     """A line of a tooltip."""
     return alt.Tooltip(field, title=title, format=form or alt.Undefined)
 

@@ -3,12 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import asking
-from realtor_ui.answers import By, ModelInfo
-from realtor_ui.charts import maps, market
-from realtor_ui.charts.measures import MEASURES
+from realtor_ui import service_cache
+from realtor_ui.charts import maps, place_charts
+from realtor_ui.charts.place_measures import MEASURES
 from realtor_ui.client import NotThere, ServiceError
-from realtor_ui.parts import dark, ready, tell, texts
+from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.responses import By, ModelInfo
 
 SHOWN = 20
 FIRST = next(iter(MEASURES))
@@ -16,22 +16,22 @@ FIRST = next(iter(MEASURES))
 
 def main() -> None:
     """The page."""
-    t = texts()
+    t = current_texts()
     st.title(t("market.title"))
-    info = ready()
+    info = require_model()
     if info is None:
         return
     st.markdown(t("market.intro", day=info.as_of))
     try:
         with st.spinner(t("wait.market")):
             by, state, city = _where(info)
-            frame = asking.market(info.version, by, state, city)
-            zips = asking.zips(info.version)
+            frame = service_cache.market_table(info.version, by, state, city)
+            zips = service_cache.zip_table(info.version)
     except NotThere:
         st.info(t("market.unknown"), icon=":material/search_off:")
         return
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return
     measure = st.segmented_control(
         t("market.measure"), list(MEASURES), default=FIRST, required=True, key="measure",
@@ -46,15 +46,15 @@ def main() -> None:
 
 def _where(info: ModelInfo) -> tuple[By, str | None, str | None]:
     """The level to show: states, the cities of one, or the zips of a city."""
-    t = texts()
+    t = current_texts()
     left, right = st.columns(2)
-    states = sorted(asking.market(info.version, "state", None, None)["name"])
+    states = sorted(service_cache.market_table(info.version, "state", None, None)["name"])
     state = left.selectbox(
         t("market.state"), states, index=None, placeholder=t("market.all_states"), key="m_state"
     )
     city = None
     if state:
-        cities = sorted(asking.market(info.version, "city", state, None)["name"])
+        cities = sorted(service_cache.market_table(info.version, "city", state, None)["name"])
         city = right.selectbox(
             t("market.city"), cities, index=None, placeholder=t("market.all_cities"), key="m_city"
         )
@@ -71,7 +71,7 @@ def spreads_of(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
 def _figures(
     frame: pd.DataFrame, zips: pd.DataFrame, measure: str, state: str | None, city: str | None
 ) -> None:
-    t = texts()
+    t = current_texts()
     total = st.columns(3)
     total[0].metric(t("market.places"), f"{len(frame):,}")
     total[1].metric(t("market.listings"), f"{int(frame['listings'].sum()):,}")
@@ -84,7 +84,7 @@ def _figures(
     with left:
         st.subheader(t(f"market.{measure}"))
         about = t("market.spread") if "p10" in spreads else t("market.half")
-        st.altair_chart(market.spreads(t, spreads, measure, dark=dark()),
+        st.altair_chart(place_charts.quantile_ranges(t, spreads, measure, dark=is_dark()),
                         width="stretch", alt=about)  # fmt: skip
         st.caption(about)
     with right:
@@ -92,14 +92,17 @@ def _figures(
         ground = zips if state is None else zips[zips["state"] == state]
         if city is not None:
             ground = ground[ground["city"] == city]
-        st.altair_chart(maps.by_measure(t, ground, measure, dark=dark(), whole=state is None),
+        st.altair_chart(maps.measure_map(t, ground, measure, dark=is_dark(), whole=state is None),
                         width="stretch", alt=t("market.map_caption"))  # fmt: skip
         st.caption(t("market.map_caption"))
         st.subheader(t("market.sizes"))
         st.altair_chart(
-            market.bars(frame.head(12), "name", "listings", t("market.listings"), dark=dark()),
-            width="stretch", alt=t("market.sizes"),
-        )  # fmt: skip
+            place_charts.horizontal_bars(
+                frame.head(12), "name", "listings", t("market.listings"), dark=is_dark()
+            ),
+            width="stretch",
+            alt=t("market.sizes"),
+        )
     with st.expander(t("market.all")):
         titles = {
             "name": " ", "listings": t("market.listings"), "sold": t("market.sold"),
@@ -118,15 +121,15 @@ def _figures(
 
 
 def _volumes() -> None:
-    t = texts()
+    t = current_texts()
     st.subheader(t("market.volume"))
     try:
-        told = asking.history()
+        told = service_cache.history()
     except NotThere:
         st.caption(t("market.no_history"))
         return
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return
     frame = pd.DataFrame(
         [
@@ -135,7 +138,11 @@ def _volumes() -> None:
         ],
         columns=["name", "inserted", "other"],
     )
-    st.altair_chart(market.volumes(t, frame, dark=dark()), width="stretch", alt=t("market.volume"))
+    st.altair_chart(
+        place_charts.batch_volumes(t, frame, dark=is_dark()),
+        width="stretch",
+        alt=t("market.volume"),
+    )
 
 
 main()

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import asking, upload, wording
-from realtor_ui.answers import ModelInfo
-from realtor_ui.charts import maps, market
+from realtor_ui import formatting, service_cache, upload
+from realtor_ui.app_settings import app_settings
+from realtor_ui.charts import maps, place_charts
 from realtor_ui.client import ServiceError
-from realtor_ui.parts import dark, ready, say, tell, texts
-from realtor_ui.sections.form import INPUTS
-from realtor_ui.settings import settings
+from realtor_ui.formatting import escape_dollars
+from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.responses import ModelInfo
+from realtor_ui.sections.home_form import INPUTS
 
 # What is valued of the file so far, by file, matching and model.
 VALUED = "valued_file"
@@ -30,14 +31,14 @@ EXAMPLE = (
 
 def main() -> None:
     """The page."""
-    t = texts()
+    t = current_texts()
     st.title(t("many.title"))
     st.markdown(t("many.intro"))
-    info = ready()
+    info = require_model()
     if info is None:
         return
     file = st.file_uploader(t("many.upload"), type=list(upload.SUFFIXES))
-    st.caption(t("many.needed", rows=f"{settings().max_upload_rows:,}"))
+    st.caption(t("many.needed", rows=f"{app_settings().max_upload_rows:,}"))
     if file is None:
         st.download_button(
             t("many.example"), EXAMPLE, "homes.csv", "text/csv", icon=":material/download:",
@@ -51,7 +52,7 @@ def main() -> None:
         why = t(problem.key, **problem.values)
         st.error(t("many.unreadable", why=why), icon=":material/broken_image:")
         return
-    most = settings().max_upload_rows
+    most = app_settings().max_upload_rows
     if frame.empty:
         st.error(t("many.empty"), icon=":material/broken_image:")
         return
@@ -61,7 +62,7 @@ def main() -> None:
     st.subheader(t("many.preview", rows=f"{len(frame):,}"))
     st.dataframe(frame.head(8), hide_index=True)
     matched = _matching(list(frame.columns))
-    if lacking := upload.lacking(matched):
+    if lacking := upload.missing_columns(matched):
         for words in lacking:
             st.warning(t(words), icon=":material/rule:")
         return
@@ -80,14 +81,14 @@ def main() -> None:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _read(name: str, content: bytes) -> pd.DataFrame:
-    return upload.read(name, content)
+    return upload.read_table(name, content)
 
 
 def _matching(columns: list[str]) -> dict[str, str | None]:
     """Each input with its column, as suggested and then as chosen."""
-    t = texts()
-    suggested = upload.match(columns)
-    with st.expander(t("many.match"), expanded=bool(upload.lacking(suggested))):
+    t = current_texts()
+    suggested = upload.match_columns(columns)
+    with st.expander(t("many.match"), expanded=bool(upload.missing_columns(suggested))):
         st.caption(t("many.matched"))
         places = st.columns(3)
         return {
@@ -102,12 +103,14 @@ def _matching(columns: list[str]) -> dict[str, str | None]:
 
 def _value(frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, Any]) -> None:
     """Value what is not valued yet, with a bar; what is done stays when the service fails."""
-    t = texts()
+    t = current_texts()
     total = len(frame)
     bar = st.progress(kept["done"] / total)
     began, before, first = time.monotonic(), kept["seconds"], kept["done"]
     try:
-        for progress in upload.value(frame, matched, asking.client().predict_table, kept["done"]):
+        for progress in upload.value_rows(
+            frame, matched, service_cache.service_client().predict_table, kept["done"]
+        ):
             kept["parts"].append(progress.valued)
             kept["done"] = progress.done
             passed = time.monotonic() - began
@@ -123,7 +126,7 @@ def _value(frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, 
                 ),
             )
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         st.info(t("many.stopped", done=f"{kept['done']:,}"))
     else:
         bar.empty()
@@ -132,7 +135,7 @@ def _value(frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, 
 def _results(
     info: ModelInfo, frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, Any]
 ) -> None:
-    t = texts()
+    t = current_texts()
     estimates = pd.concat(kept["parts"])
     valued = estimates["estimated_price"].notna()
     figures = st.columns(4)
@@ -140,7 +143,7 @@ def _results(
     figures[1].metric(t("many.refused"), f"{int((~valued).sum()):,}")
     if valued.any():
         median = float(estimates["estimated_price"].median())
-        figures[2].metric(t("many.median"), wording.dollars(median))
+        figures[2].metric(t("many.median"), formatting.dollars(median))
     figures[3].metric(t("many.speed"), f"{kept['seconds']:,.1f}")
     _errors(estimates[~valued])
     if not valued.any():
@@ -167,8 +170,8 @@ def _results(
     with left:
         st.subheader(t("many.prices"))
         st.altair_chart(
-            market.price_histogram(
-                t, bins(estimates["estimated_price"].dropna()), dark=dark(), field="many.prices"
+            place_charts.price_histogram(
+                t, bins(estimates["estimated_price"].dropna()), dark=is_dark(), field="many.prices"
             ),
             width="stretch", alt=t("many.prices"),
         )  # fmt: skip
@@ -179,20 +182,20 @@ def _results(
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def _file(key: Any, rows: int, kind: str, _results: pd.DataFrame) -> bytes:
-    return upload.download(_results, kind)
+    return upload.to_file(_results, kind)
 
 
 def _errors(refused: pd.DataFrame) -> None:
-    t = texts()
+    t = current_texts()
     if refused.empty:
         st.success(t("many.all_fine"), icon=":material/check_circle:")
         return
     with st.expander(f"{t('many.report')}: {len(refused):,}", expanded=len(refused) <= 20):
         shown = refused.head(SHOWN_ERRORS)
         problems = [
-            " ".join(wording.said(t, part) for part in str(error).split("; ") if part)
+            " ".join(formatting.said(t, part) for part in str(error).split("; ") if part)
             if str(error).count("; ") != 1
-            else wording.said(t, str(error))
+            else formatting.said(t, str(error))
             for error in shown["error"]
         ]
         st.dataframe(
@@ -213,11 +216,11 @@ def bins(prices: "pd.Series[float]") -> pd.DataFrame:
 
 
 def _map(info: ModelInfo, results: pd.DataFrame, column: str | None) -> None:
-    t = texts()
+    t = current_texts()
     try:
-        zips = asking.zips(info.version)
+        zips = service_cache.zip_table(info.version)
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         return
     places = pd.DataFrame()
     if column is not None:
@@ -227,12 +230,12 @@ def _map(info: ModelInfo, results: pd.DataFrame, column: str | None) -> None:
         known = zips.drop(columns=["listings", "median_price"])
         places = known.merge(by_zip, left_on="zip_code", right_index=True)
     if places.empty:
-        st.caption(say(t("many.no_map")))
+        st.caption(escape_dollars(t("many.no_map")))
         return
     places = places.sort_values("listings", ascending=False)
     whole = places["state"].nunique() > 1
     st.altair_chart(
-        maps.by_measure(t, places, "median_price", dark=dark(), whole=whole),
+        maps.measure_map(t, places, "median_price", dark=is_dark(), whole=whole),
         width="stretch", alt=t("many.map"),
     )  # fmt: skip
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from realtor_ui import wording
-from realtor_ui.answers import Comparable, ComparableSales, ExplainedValuation
-from realtor_ui.parts import say
+from realtor_ui import formatting
+from realtor_ui.formatting import escape_dollars
+from realtor_ui.responses import Comparable, ComparableSales, ExplainedValuation
 from realtor_ui.texts import Texts
 
 EXCLUDED = "excluded_sales"
@@ -27,11 +27,11 @@ def show(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> None:
     price = answer.valuation.price
     if sales.indicated_price is not None:
         st.markdown(
-            say(
+            escape_dollars(
                 t(
                     "comps.indicated",
-                    price=wording.dollars(sales.indicated_price),
-                    share=wording.signed_share(sales.indicated_price / price - 1),
+                    price=formatting.dollars(sales.indicated_price),
+                    share=formatting.signed_share(sales.indicated_price / price - 1),
                 )
             )
         )
@@ -52,7 +52,7 @@ def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.Da
     An input's line tells its stars, its value, and what the difference is worth; that of the day of
     the sale tells what time has done since: so a column adds up.
     """
-    stars = wording.stars({each.input: each.dollars for each in answer.contributions})
+    stars = formatting.stars({each.input: each.dollars for each in answer.contributions})
     order = sorted(stars, key=lambda name: -stars[name])
     home = {each.input: each.value for each in answer.contributions}
     order = [name for name in order if name not in _SALE]
@@ -61,23 +61,27 @@ def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.Da
         t("comps.distance"), t("comps.similarity"),
         *(f"{t.named('input', name)} {'★' * stars[name]}" for name in order),
     ]  # fmt: skip
-    nothing = wording.NOTHING
+    nothing = formatting.NO_VALUE
     columns = {
         t("comps.home"): [
-            nothing, say(f"**{wording.dollars(answer.valuation.price)}**"), *([nothing] * 4),
-            *(say(wording.entered(t, name, home[name])) for name in order),
+            nothing,
+            escape_dollars(f"**{formatting.dollars(answer.valuation.price)}**"),
+            *([nothing] * 4),
+            *(escape_dollars(formatting.input_value(t, name, home[name])) for name in order),
         ]
-    }  # fmt: skip
+    }
     for number, sale in enumerate(sales.comparables, 1):
         columns[t("comps.number", n=number)] = [
-            say(wording.dollars(sale.price)),
-            say(f"**{wording.dollars(sale.adjusted_price)}**"),
+            escape_dollars(formatting.dollars(sale.price)),
+            escape_dollars(f"**{formatting.dollars(sale.adjusted_price)}**"),
             f"{sale.net_adjustment:+.0%} / {sale.gross_adjustment:.0%}",
-            say(_line(sale, wording.day(t, sale.sold_on), *_SALE)),
+            escape_dollars(_line(sale, formatting.date_text(t, sale.sold_on), *_SALE)),
             t("comps.miles", miles=f"{sale.miles:,.1f}"),
             f"{sale.similarity:.0%}",
             *(
-                say(_line(sale, wording.entered(t, name, sale.home.get(name)), name))
+                escape_dollars(
+                    _line(sale, formatting.input_value(t, name, sale.home.get(name)), name)
+                )
                 for name in order
             ),
         ]
@@ -87,7 +91,7 @@ def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.Da
 def _line(sale: Comparable, told: str, *names: str) -> str:
     """What is `told` of a sale, and what the adjustments of `names` are worth."""
     worth = sum(each.dollars for each in sale.adjustments if each.input in names)
-    return f"{told} ({wording.signed_dollars(worth)})" if abs(worth) >= 1 else told
+    return f"{told} ({formatting.signed_dollars(worth)})" if abs(worth) >= 1 else told
 
 
 def _exclude(sale: str) -> None:

@@ -2,22 +2,22 @@
 
 import streamlit as st
 
-from realtor_ui import wording
-from realtor_ui.answers import ModelInfo
-from realtor_ui.asking import REFRESH_SECONDS, model_info
+from realtor_ui import formatting
+from realtor_ui.app_settings import app_settings
 from realtor_ui.client import InvalidProperty, NoModel, NotAllowed, ServiceError
-from realtor_ui.settings import settings
+from realtor_ui.responses import ModelInfo
+from realtor_ui.service_cache import REFRESH_SECONDS, model_info
 from realtor_ui.texts import LANGUAGES, Texts, catalogue
 
 LANGUAGE = "lang"
 
 
-def dark() -> bool:
+def is_dark() -> bool:
     """Whether the page is drawn on dark."""
     return bool(st.context.theme.type == "dark")
 
 
-def texts() -> Texts:
+def current_texts() -> Texts:
     """What the app says, in the language that was chosen, or asked for, or the browser's."""
     if st.session_state.get(LANGUAGE) not in LANGUAGES:
         asked = st.query_params.get(LANGUAGE) or (st.context.locale or "")[:2]
@@ -25,14 +25,14 @@ def texts() -> Texts:
     return catalogue(st.session_state[LANGUAGE])
 
 
-def say(words: str) -> str:
+def escape_dollars(words: str) -> str:
     """Text for Streamlit's Markdown."""
-    return wording.markdown(words)
+    return formatting.escape_dollars(words)
 
 
 def sidebar() -> None:
     """Service status, model in production, what this is, links, and the language."""
-    t = texts()
+    t = current_texts()
     with st.sidebar:
         st.segmented_control(
             t("sidebar.language"), list(LANGUAGES), key=LANGUAGE, format_func=LANGUAGES.__getitem__,
@@ -40,13 +40,13 @@ def sidebar() -> None:
         )  # fmt: skip
         _status()
         st.caption(t("sidebar.about"))
-        if links := settings().links:
+        if links := app_settings().links:
             st.markdown(" · ".join(f"[{name}]({url})" for name, url in links.items()))
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def _status() -> None:
-    t = texts()
+    t = current_texts()
     try:
         info = model_info()
     except NoModel:
@@ -65,8 +65,8 @@ def _status() -> None:
         t(
             "sidebar.trained",
             kind=t.named("candidate", info.candidate),
-            age=wording.age(t, info.trained_at),
-            day=wording.day(t, info.trained_at),
+            age=formatting.age_text(t, info.trained_at),
+            day=formatting.date_text(t, info.trained_at),
         ),
         t("sidebar.learned", rows=f"{info.train_rows:,}", day=info.as_of),
     ]
@@ -75,33 +75,33 @@ def _status() -> None:
     st.caption("  \n".join(facts))
 
 
-def tell(problem: ServiceError) -> None:
+def show_error(problem: ServiceError) -> None:
     """Say what went wrong and what to do about it."""
-    t = texts()
+    t = current_texts()
     if isinstance(problem, InvalidProperty):
         lines = [
-            f"**{t.named('input', each.field)}**: {wording.said(t, each.message)}"
+            f"**{t.named('input', each.field)}**: {formatting.said(t, each.message)}"
             if each.field
-            else wording.said(t, each.message)
+            else formatting.said(t, each.message)
             for each in problem.problems
         ]
-        st.warning(say("\n\n".join(lines)), icon=":material/edit:")
+        st.warning(escape_dollars("\n\n".join(lines)), icon=":material/edit:")
     elif isinstance(problem, NoModel):
         st.info(t(problem.key), icon=":material/hourglass_empty:")
     elif isinstance(problem, NotAllowed):
         st.error(t(problem.key, detail=problem.detail), icon=":material/lock:")
     else:
-        words = t(problem.key, detail=problem.detail, url=settings().service_url)
+        words = t(problem.key, detail=problem.detail, url=app_settings().service_url)
         st.error(f"{words} {t('error.what_to_do')}", icon=":material/cloud_off:")
 
 
-def ready() -> ModelInfo | None:
+def require_model() -> ModelInfo | None:
     """The model to work with; without one, says why and waits until there is one."""
     try:
-        with st.spinner(texts()("wait.service"), show_time=False):
+        with st.spinner(current_texts()("wait.service"), show_time=False):
             return model_info()
     except ServiceError as problem:
-        tell(problem)
+        show_error(problem)
         _wait_for_service()
         return None
 
@@ -111,6 +111,6 @@ def _wait_for_service() -> None:
     try:
         model_info()
     except ServiceError:
-        st.caption(texts()("wait.again"))
+        st.caption(current_texts()("wait.again"))
     else:
         st.rerun()

@@ -6,7 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from realtor_ui.answers import (
+from realtor_ui.app_settings import app_settings
+from realtor_ui.client import ServiceClient
+from realtor_ui.responses import (
     BatchValuation,
     By,
     ComparableSales,
@@ -16,20 +18,18 @@ from realtor_ui.answers import (
     ModelInfo,
     Places,
 )
-from realtor_ui.client import ServiceClient
-from realtor_ui.settings import settings
 
 REFRESH_SECONDS = 10
-KEPT = 256
-COMPARABLES = 5
+CACHED_ANSWERS = 256
+COMPARABLE_COUNT = 5
 
 Home = Mapping[str, Any]
 
 
 @st.cache_resource
-def client() -> ServiceClient:
+def service_client() -> ServiceClient:
     """The client that all sessions share."""
-    config = settings()
+    config = app_settings()
     key = config.api_key.get_secret_value() if config.api_key else None
     return ServiceClient(config.service_url, api_key=key, timeout_seconds=config.timeout_seconds)
 
@@ -37,61 +37,63 @@ def client() -> ServiceClient:
 @st.cache_data(ttl=REFRESH_SECONDS, show_spinner=False)
 def model_info() -> ModelInfo:
     """The model in production, asked for again after some seconds. Raises `ServiceError`."""
-    return client().model_info()
+    return service_client().model_info()
 
 
-@st.cache_data(max_entries=KEPT, show_spinner=False)
-def explained(version: str, home: dict[str, Any]) -> ExplainedValuation:
+@st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)
+def explanation(version: str, home: dict[str, Any]) -> ExplainedValuation:
     """A home's value and its reasons."""
-    return client().explain(home)
+    return service_client().explain(home)
 
 
-@st.cache_data(max_entries=KEPT, show_spinner=False)
-def comparables(version: str, home: dict[str, Any], excluded: tuple[str, ...]) -> ComparableSales:
+@st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)
+def comparable_sales(
+    version: str, home: dict[str, Any], excluded: tuple[str, ...]
+) -> ComparableSales:
     """The sales most like a home, but for those that are excluded."""
-    return client().comparables(home, count=COMPARABLES, exclude=excluded)
+    return service_client().comparables(home, count=COMPARABLE_COUNT, exclude=excluded)
 
 
-@st.cache_data(max_entries=KEPT, show_spinner=False)
-def valued(version: str, homes: list[dict[str, Any]]) -> BatchValuation:
+@st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)
+def valuations(version: str, homes: list[dict[str, Any]]) -> BatchValuation:
     """The values of some homes."""
-    return client().predict_batch(homes)
+    return service_client().predict_batch(homes)
 
 
-@st.cache_data(max_entries=KEPT, show_spinner=False)
+@st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)
 def places(version: str, state: str | None, city: str | None, begins: str = "") -> Places:
     """The cities of a state, and the zips of it or of a city."""
-    return client().places(state=state, city=city, begins=begins)
+    return service_client().places(state=state, city=city, begins=begins)
 
 
-@st.cache_data(max_entries=KEPT, show_spinner=False)
-def market(version: str, by: By, state: str | None, city: str | None) -> pd.DataFrame:
+@st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)
+def market_table(version: str, by: By, state: str | None, city: str | None) -> pd.DataFrame:
     """Statistics by place, a row each; `name` is the place's own."""
-    rows = [row.model_dump() for row in client().market(by, state=state, city=city).places]
+    rows = [row.model_dump() for row in service_client().market(by, state=state, city=city).places]
     frame = pd.DataFrame(rows, columns=list(MarketRow.model_fields))
     return frame.assign(name=frame["zip_code" if by == "zip" else by])
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def zips(version: str) -> pd.DataFrame:
+def zip_table(version: str) -> pd.DataFrame:
     """All zips that the model learned from: name, place, centre and medians."""
-    frame = pd.DataFrame(client().coordinates().model_dump())
+    frame = pd.DataFrame(service_client().coordinates().model_dump())
     return frame.assign(name=frame["zip_code"] + " " + frame["city"].fillna(""))
 
 
 @st.cache_data(ttl=3 * REFRESH_SECONDS, show_spinner=False)
 def history() -> History:
     """Why models came and went. Raises `NotThere` where nothing is published."""
-    return client().history()
+    return service_client().history()
 
 
-def zip_market(version: str, zip_code: str) -> MarketRow | None:
+def zip_statistics(version: str, zip_code: str) -> MarketRow | None:
     """What a zip's listings cost; None when the model has seen none."""
     begun = places(version, None, None, zip_code).zip_codes
     found = [each for each in begun if each.zip_code == zip_code]
     if not found:
         return None
-    frame = market(version, "zip", found[0].state, found[0].city)
+    frame = market_table(version, "zip", found[0].state, found[0].city)
     rows = frame[frame["zip_code"] == zip_code].drop(columns="name")
     if rows.empty:
         return None
@@ -99,9 +101,9 @@ def zip_market(version: str, zip_code: str) -> MarketRow | None:
     return MarketRow.model_validate(row)
 
 
-def where(version: str, home: Home) -> tuple[float, float] | None:
+def locate(version: str, home: Home) -> tuple[float, float] | None:
     """Latitude and longitude of a home: of its zip, else its city, else its state."""
-    frame = zips(version)
+    frame = zip_table(version)
     for mask in (
         frame["zip_code"] == home.get("zip_code"),
         (frame["city"] == home.get("city")) & (frame["state"] == home.get("state")),
@@ -111,9 +113,3 @@ def where(version: str, home: Home) -> tuple[float, float] | None:
             at = frame.loc[mask, ["latitude", "longitude"]].mean()
             return float(at["latitude"]), float(at["longitude"])
     return None
-
-
-def forget() -> None:
-    """Ask everything anew."""
-    st.cache_data.clear()
-    client.clear()

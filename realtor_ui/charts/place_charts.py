@@ -3,39 +3,41 @@
 import altair as alt
 import pandas as pd
 
-from realtor_ui.charts.measures import MEASURES
-from realtor_ui.charts.style import (
+from realtor_ui.charts.chart_style import (
     DOLLARS,
     LOWERS,
     RAISES,
     Chart,
-    amounts,
     dollar_ticks,
-    ink,
-    key,
-    labels,
-    tip,
+    label_axis,
+    legend,
+    number_axis,
+    text_colour,
+    tooltip,
 )
+from realtor_ui.charts.place_measures import MEASURES
 from realtor_ui.texts import Texts
 
 
-def spreads(texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = False) -> Chart:
+def quantile_ranges(
+    texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = False
+) -> Chart:
     """One line for each place: the middle half of its listings, and of prices the middle 80 %.
 
     places: name, p25, median, p75, listings, and for prices p10 and p90. measure: of `MEASURES`.
     """
     form = MEASURES[measure].form
     base = alt.Chart(places, height=26 * len(places) + 60).encode(
-        y=alt.Y("name:N", sort=None, axis=labels(dark)),
+        y=alt.Y("name:N", sort=None, axis=label_axis(dark)),
         tooltip=[
-            tip("name:N", " "),
-            tip("p25:Q", texts("market.p25"), form),
-            tip("median:Q", texts(f"market.{measure}"), form),
-            tip("p75:Q", texts("market.p75"), form),
-            tip("listings:Q", texts("market.listings"), ","),
+            tooltip("name:N", " "),
+            tooltip("p25:Q", texts("market.p25"), form),
+            tooltip("median:Q", texts(f"market.{measure}"), form),
+            tooltip("p75:Q", texts("market.p75"), form),
+            tooltip("listings:Q", texts("market.listings"), ","),
         ],
     )
-    axis = amounts(dark, form=MEASURES[measure].axis)
+    axis = number_axis(dark, form=MEASURES[measure].axis)
     layers: list[alt.Chart] = []
     if "p10" in places:
         layers.append(
@@ -49,24 +51,24 @@ def spreads(texts: Texts, places: pd.DataFrame, measure: str, *, dark: bool = Fa
         )
     )
     layers.append(
-        base.mark_tick(thickness=4, size=18, color=ink(dark), opacity=1).encode(
+        base.mark_tick(thickness=4, size=18, color=text_colour(dark), opacity=1).encode(
             x=alt.X("median:Q", axis=axis)
         )
     )
     return alt.layer(*layers)
 
 
-def bars(
+def horizontal_bars(
     frame: pd.DataFrame, name: str, figure: str, title: str, *, form: str = ",", dark: bool = False
 ) -> Chart:
     """One horizontal bar for each row, in its order, with its figure beside it."""
     top = float(frame[figure].max() or 1)
     base = alt.Chart(frame, height=24 * len(frame)).encode(
-        y=alt.Y(f"{name}:N", sort=None, axis=labels(dark)),
+        y=alt.Y(f"{name}:N", sort=None, axis=label_axis(dark)),
         x=alt.X(f"{figure}:Q", axis=None, scale=alt.Scale(domain=[0, 1.25 * top], nice=False)),
-        tooltip=[tip(f"{name}:N", " "), tip(f"{figure}:Q", title, form)],
+        tooltip=[tooltip(f"{name}:N", " "), tooltip(f"{figure}:Q", title, form)],
     )
-    words = base.mark_text(align="left", dx=5, color=ink(dark)).encode(
+    words = base.mark_text(align="left", dx=5, color=text_colour(dark)).encode(
         text=alt.Text(f"{figure}:Q", format=form)
     )
     return alt.layer(base.mark_bar(height=14, cornerRadius=2, color=RAISES), words)
@@ -87,23 +89,23 @@ def price_histogram(
             x=alt.X(
                 "low:Q",
                 scale=alt.Scale(type="log", nice=False),
-                axis=amounts(dark, texts(field), values=dollar_ticks(ends[0], ends[1])),
+                axis=number_axis(dark, texts(field), values=dollar_ticks(ends[0], ends[1])),
             ),
             x2="high:Q",
             # Both ends of both: else the bars would lie.
             y2=alt.Y2Datum(0),
-            y=alt.Y("n:Q", axis=amounts(dark, texts("market.homes"), ",.0f")),
+            y=alt.Y("n:Q", axis=number_axis(dark, texts("market.homes"), ",.0f")),
             tooltip=[
-                tip("low:Q", texts("value.low"), DOLLARS),
-                tip("high:Q", texts("value.high"), DOLLARS),
-                tip("n:Q", texts("market.homes"), ","),
+                tooltip("low:Q", texts("value.low"), DOLLARS),
+                tooltip("high:Q", texts("value.high"), DOLLARS),
+                tooltip("n:Q", texts("market.homes"), ","),
             ],
         )
     )
     return chart
 
 
-def volumes(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
+def batch_volumes(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
     """How many listings each batch brought, and how many of them were new."""
     names = {"inserted": texts("market.new"), "other": texts("market.known")}
     long = frame.melt("name", ["inserted", "other"], "kind", "rows")
@@ -113,18 +115,18 @@ def volumes(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
         .mark_bar(cornerRadius=2)
         .encode(
             x=alt.X(
-                "name:N", sort=None, axis=labels(dark, labelAngle=0),
+                "name:N", sort=None, axis=label_axis(dark, labelAngle=0),
                 title=texts("market.batch"),
             ),
-            y=alt.Y("rows:Q", axis=amounts(dark, texts("market.listings"), ",.0f")),
+            y=alt.Y("rows:Q", axis=number_axis(dark, texts("market.listings"), ",.0f")),
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=list(names.values()), range=[RAISES, LOWERS]),
-                legend=key(dark),
+                legend=legend(dark),
             ),
             tooltip=[
-                tip("name:N", texts("market.batch")), tip("kind:N", " "),
-                tip("rows:Q", texts("market.listings"), ","),
+                tooltip("name:N", texts("market.batch")), tooltip("kind:N", " "),
+                tooltip("rows:Q", texts("market.listings"), ","),
             ],
         )
     )  # fmt: skip

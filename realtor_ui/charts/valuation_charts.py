@@ -6,20 +6,20 @@ from typing import Any, NamedTuple
 import altair as alt
 import pandas as pd
 
-from realtor_ui import wording
-from realtor_ui.charts.style import (
+from realtor_ui import formatting
+from realtor_ui.charts.chart_style import (
     DOLLARS,
     FONT_SIZE,
     LOWERS,
     MUTED,
     RAISES,
     Chart,
-    amounts,
-    faint,
-    ink,
-    key,
-    labels,
-    tip,
+    grid_colour,
+    label_axis,
+    legend,
+    number_axis,
+    text_colour,
+    tooltip,
     two_colours,
 )
 from realtor_ui.texts import Texts
@@ -39,22 +39,22 @@ def range_bar(texts: Texts, low: float, price: float, high: float, *, dark: bool
     """The estimate within its range, dollars."""
     figures = pd.DataFrame({"low": [low], "price": [price], "high": [high]})
     for name in ("low", "high"):
-        figures[f"{name}_text"] = figures[name].map(wording.dollars)
+        figures[f"{name}_text"] = figures[name].map(formatting.dollars)
     scale = alt.Scale(domain=[low, high], nice=False, zero=False)
     base = alt.Chart(figures, height=70).encode(
         tooltip=[
-            tip("low:Q", texts("value.low"), DOLLARS),
-            tip("price:Q", texts("value.estimate"), DOLLARS),
-            tip("high:Q", texts("value.high"), DOLLARS),
+            tooltip("low:Q", texts("value.low"), DOLLARS),
+            tooltip("price:Q", texts("value.estimate"), DOLLARS),
+            tooltip("high:Q", texts("value.high"), DOLLARS),
         ]
     )
     band = base.mark_bar(height=16, cornerRadius=8, color=RAISES, opacity=0.45, yOffset=-12).encode(
         x=alt.X("low:Q", scale=scale, axis=None), x2="high:Q"
     )
     mark = base.mark_tick(
-        thickness=5, size=32, color=ink(dark), opacity=1, yOffset=-12, cornerRadius=2
+        thickness=5, size=32, color=text_colour(dark), opacity=1, yOffset=-12, cornerRadius=2
     ).encode(x=alt.X("price:Q", scale=scale, axis=None))
-    words: dict[str, Any] = {"dy": 20, "fontSize": FONT_SIZE, "color": ink(dark)}
+    words: dict[str, Any] = {"dy": 20, "fontSize": FONT_SIZE, "color": text_colour(dark)}
     left = base.mark_text(align="left", **words).encode(
         x=alt.X("low:Q", scale=scale, axis=None), text="low_text:N"
     )
@@ -77,18 +77,18 @@ def waterfall(
         steps.append(Reason(texts("why.rest"), rest))
     rows = [
         {"label": texts("why.start"), "from": 0.0, "to": base, "effect": "total",
-         "text": wording.dollars(base), "dollars": base}
+         "text": formatting.dollars(base), "dollars": base}
     ]  # fmt: skip
     at = base
     for step in steps:
         rows.append(
             {"label": step.label, "from": at, "to": at + step.dollars,
              "effect": "raises" if step.dollars >= 0 else "lowers",
-             "text": wording.signed_dollars(step.dollars), "dollars": step.dollars}
+             "text": formatting.signed_dollars(step.dollars), "dollars": step.dollars}
         )  # fmt: skip
         at += step.dollars
     rows.append({"label": texts("value.estimate"), "from": 0.0, "to": price, "effect": "total",
-                 "text": wording.dollars(price), "dollars": price})  # fmt: skip
+                 "text": formatting.dollars(price), "dollars": price})  # fmt: skip
     figures = pd.DataFrame(rows)
     figures["right"] = figures[["from", "to"]].max(axis=1)
     moves = figures[figures["effect"] != "total"]
@@ -99,8 +99,8 @@ def waterfall(
     figures.loc[figures["effect"] == "total", "from"] = domain[0]
     x = alt.Scale(domain=domain, nice=False, zero=False)
     base_chart = alt.Chart(figures, height=26 * len(figures)).encode(
-        y=alt.Y("label:N", sort=None, axis=labels(dark)),
-        tooltip=[tip("label:N", texts("why.because")), tip("text:N", texts("why.adds"))],
+        y=alt.Y("label:N", sort=None, axis=label_axis(dark)),
+        tooltip=[tooltip("label:N", texts("why.because")), tooltip("text:N", texts("why.adds"))],
     )
     bars = base_chart.mark_bar(height=16, cornerRadius=2).encode(
         x=alt.X("from:Q", scale=x, axis=None),
@@ -111,13 +111,13 @@ def waterfall(
             legend=None,
         ),
     )
-    words = base_chart.mark_text(align="left", dx=5, color=ink(dark), fontSize=FONT_SIZE).encode(
-        x=alt.X("right:Q", scale=x, axis=None), text="text:N"
-    )
+    words = base_chart.mark_text(
+        align="left", dx=5, color=text_colour(dark), fontSize=FONT_SIZE
+    ).encode(x=alt.X("right:Q", scale=x, axis=None), text="text:N")
     return alt.layer(bars, words)
 
 
-def force(
+def force_plot(
     texts: Texts, base: float, reasons: Sequence[Reason], price: float, *, dark: bool = False
 ) -> Chart:
     """What pushes up meets what pushes down at the price: the force plot, dollars."""
@@ -130,7 +130,7 @@ def force(
                 rows.append(
                     {"label": reason.label, "effect": texts(f"why.{effect}"),
                      "left": min(at, to), "right": max(at, to),
-                     "text": wording.signed_dollars(reason.dollars)}
+                     "text": formatting.signed_dollars(reason.dollars)}
                 )  # fmt: skip
                 at = to
     figures = pd.DataFrame(rows, columns=["label", "effect", "left", "right", "text"])
@@ -140,7 +140,7 @@ def force(
     figures["name"] = figures["name"].where(width > 0.25 * width.sum(), "")
     figures["middle"] = (figures["left"] + figures["right"]) / 2
     scale = alt.Scale(nice=False, zero=False, padding=8)
-    axis = amounts(dark)
+    axis = number_axis(dark)
     bars = (
         alt.Chart(figures, height=190)
         .mark_bar(height=34, stroke="white" if not dark else "#14191c", strokeWidth=1)
@@ -151,9 +151,12 @@ def force(
             color=two_colours(
                 "effect:N",
                 [texts("why.raises"), texts("why.lowers")],
-                key(dark),
+                legend(dark),
             ),
-            tooltip=[tip("label:N", texts("why.because")), tip("text:N", texts("why.adds"))],
+            tooltip=[
+                tooltip("label:N", texts("why.because")),
+                tooltip("text:N", texts("why.adds")),
+            ],
         )
     )
     names = (
@@ -165,29 +168,29 @@ def force(
         {
             "at": [base, price],
             "text": [
-                f"{texts('why.start')} {wording.dollars(base)}",
-                f"{texts('value.estimate')} {wording.dollars(price)}",
+                f"{texts('why.start')} {formatting.dollars(base)}",
+                f"{texts('value.estimate')} {formatting.dollars(price)}",
             ],
         }
     )
     marks = (
         alt.Chart(ends)
-        .mark_rule(color=ink(dark), strokeDash=[4, 3])
-        .encode(x=alt.X("at:Q", scale=scale, axis=axis), tooltip=[tip("text:N", " ")])
+        .mark_rule(color=text_colour(dark), strokeDash=[4, 3])
+        .encode(x=alt.X("at:Q", scale=scale, axis=axis), tooltip=[tooltip("text:N", " ")])
     )
     # Each stands on its side of its mark's line, one above the other: they never meet.
     told = [
         alt.Chart(ends.iloc[[i]])
         .mark_text(align="left" if ends["at"][i] <= ends["at"].mean() else "right",
                    dx=4 if ends["at"][i] <= ends["at"].mean() else -4,
-                   color=ink(dark), fontSize=FONT_SIZE - 1)
+                   color=text_colour(dark), fontSize=FONT_SIZE - 1)
         .encode(x=alt.X("at:Q", scale=scale, axis=axis), y=alt.value(82 + 16 * i), text="text:N")
         for i in range(2)
     ]  # fmt: skip
     return alt.layer(bars, names, marks, *told)
 
 
-def what_if(
+def what_if_curve(
     texts: Texts,
     label: str,
     curve: pd.DataFrame,
@@ -197,9 +200,12 @@ def what_if(
 ) -> Chart:
     """The price for each value of one input, and the home as it is. curve: value, price."""
     base = alt.Chart(curve, height=240).encode(
-        x=alt.X("value:Q", axis=amounts(dark, label, ",~f"), scale=alt.Scale(zero=False)),
-        y=alt.Y("price:Q", axis=amounts(dark), scale=alt.Scale(zero=False)),
-        tooltip=[tip("value:Q", label, ",.4~g"), tip("price:Q", texts("value.estimate"), DOLLARS)],
+        x=alt.X("value:Q", axis=number_axis(dark, label, ",~f"), scale=alt.Scale(zero=False)),
+        y=alt.Y("price:Q", axis=number_axis(dark), scale=alt.Scale(zero=False)),
+        tooltip=[
+            tooltip("value:Q", label, ",.4~g"),
+            tooltip("price:Q", texts("value.estimate"), DOLLARS),
+        ],
     )
     layers: list[alt.Chart] = [
         base.mark_line(color=RAISES, strokeWidth=2.5, interpolate="step-after"),
@@ -209,54 +215,54 @@ def what_if(
         here = pd.DataFrame({"value": [now[0]], "price": [now[1]]})
         layers.append(
             alt.Chart(here)
-            .mark_point(size=160, filled=True, color=LOWERS, stroke=ink(dark))
+            .mark_point(size=160, filled=True, color=LOWERS, stroke=text_colour(dark))
             .encode(x="value:Q", y="price:Q")
         )
     return alt.layer(*layers)
 
 
-def compared_places(
+def place_prices(
     texts: Texts, prices: pd.DataFrame, now: str | None, *, dark: bool = False
 ) -> Chart:
     """The price of one home in each of n places, by name; the one it is in stands out."""
     figures = prices.assign(here=["here" if name == now else "there" for name in prices["name"]])
-    figures["text"] = figures["price"].map(wording.dollars)
+    figures["text"] = figures["price"].map(formatting.dollars)
     top = float(figures["price"].max())
     scale = alt.Scale(domain=[0, top * (1 + FIGURE_ROOM)], nice=False)
     base = alt.Chart(figures, height=26 * len(figures)).encode(
-        y=alt.Y("name:N", sort=None, axis=labels(dark)),
+        y=alt.Y("name:N", sort=None, axis=label_axis(dark)),
         x=alt.X("price:Q", scale=scale, axis=None),
-        tooltip=[tip("name:N", " "), tip("text:N", texts("value.estimate"))],
+        tooltip=[tooltip("name:N", " "), tooltip("text:N", texts("value.estimate"))],
     )
     bars = base.mark_bar(height=16, cornerRadius=2).encode(
         color=two_colours("here:N", ["there", "here"])
     )
-    words = base.mark_text(align="left", dx=5, color=ink(dark), fontSize=FONT_SIZE)
+    words = base.mark_text(align="left", dx=5, color=text_colour(dark), fontSize=FONT_SIZE)
     return alt.layer(bars, words.encode(text="text:N"))
 
 
-def differences(texts: Texts, reasons: Sequence[Reason], *, dark: bool = False) -> Chart:
+def price_differences(texts: Texts, reasons: Sequence[Reason], *, dark: bool = False) -> Chart:
     """Where the difference between two prices comes from, dollars, by input."""
     figures = pd.DataFrame(reasons, columns=["label", "dollars"])
     figures["effect"] = ["raises" if each >= 0 else "lowers" for each in figures["dollars"]]
-    figures["text"] = figures["dollars"].map(wording.signed_dollars)
+    figures["text"] = figures["dollars"].map(formatting.signed_dollars)
     least, most = min(0.0, *figures["dollars"]), max(0.0, *figures["dollars"])
     room = FIGURE_ROOM * max(most - least, 1.0)
     domain = [least - (room if least < 0 else 0), most + (room if most > 0 else 0)]
     base = alt.Chart(figures, height=26 * len(figures)).encode(
-        y=alt.Y("label:N", sort=None, axis=labels(dark)),
+        y=alt.Y("label:N", sort=None, axis=label_axis(dark)),
         x=alt.X("dollars:Q", scale=alt.Scale(domain=domain, nice=False), axis=None),
-        tooltip=[tip("label:N", texts("why.because")), tip("text:N", texts("why.adds"))],
+        tooltip=[tooltip("label:N", texts("why.because")), tooltip("text:N", texts("why.adds"))],
     )
     bars = base.mark_bar(height=16, cornerRadius=2).encode(
         color=two_colours("effect:N", ["raises", "lowers"])
     )
-    words: dict[str, Any] = {"color": ink(dark), "fontSize": FONT_SIZE}
+    words: dict[str, Any] = {"color": text_colour(dark), "fontSize": FONT_SIZE}
     above = base.transform_filter("datum.dollars >= 0").mark_text(align="left", dx=5, **words)
     below = base.transform_filter("datum.dollars < 0").mark_text(align="right", dx=-5, **words)
     zero = (
         alt.Chart(pd.DataFrame({"at": [0.0]}))
-        .mark_rule(color=faint(dark))
+        .mark_rule(color=grid_colour(dark))
         .encode(x=alt.X("at:Q", scale=alt.Scale(domain=domain, nice=False), axis=None))
     )
     return alt.layer(bars, zero, above.encode(text="text:N"), below.encode(text="text:N"))
