@@ -119,7 +119,9 @@ class Platform:
         )
         if done.returncode:
             said = (done.stdout + done.stderr)[-4000:]
-            raise RuntimeError(f"{' '.join(arguments[:3])[:200]} ended as {done.returncode}:\n{said}")
+            raise RuntimeError(
+                f"{' '.join(arguments[:3])[:200]} ended as {done.returncode}:\n{said}"
+            )
         return done.stdout
 
     @property

@@ -159,7 +159,10 @@ def main() -> int:
         "--against", type=Path, required=True, metavar="FOLDER", help="the old checkout"
     )
     parser.add_argument(
-        "--rows", type=int, default=100_000, help="of the market; default %(default)s"
+        "--this", type=Path, default=ROOT, metavar="FOLDER", help="the new one; default: this one"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=60_000, help="of the market; default %(default)s"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the market; default %(default)s")
     parser.add_argument("--homes", type=int, default=2_000, help="valued; default %(default)s")
@@ -176,7 +179,7 @@ def main() -> int:
         homes_file = folder / f"homes-{options.rows}-{options.seed}-{options.homes}.json"
         against = Checkout(options.against.resolve())
         old = _dumped(against, folder / "old", options, homes_file)
-        new = _dumped(Checkout(ROOT), folder / "new", options, homes_file)
+        new = _dumped(Checkout(options.this.resolve()), folder / "new", options, homes_file)
         results = list(compare(old, new))
     _print(results, options)
     return 1 if any(result.differences for result in results) else 0

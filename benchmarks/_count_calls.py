@@ -1,0 +1,101 @@
+"""Counts the Python calls of `POST /predict` for the first of some homes that has no warning.
+
+A program, run by `benchmarks.calls`:
+
+    python -P benchmarks/_count_calls.py MODULE:SERVICE < homes.json
+
+It imports the standard library and the service alone, so that it runs in any checkout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import sys
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+WARM_UP = 30
+# An answer is counted and logged two turns of the event loop after it is sent.
+TURNS = 5
+
+
+async def main() -> None:
+    """Print {"home": …, "calls": [[file, function, calls], …]}, and end the process."""
+    module, _, name = sys.argv[1].partition(":")
+    app = getattr(importlib.import_module(module), name).to_asgi()
+    incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    await incoming.put({"type": "lifespan.startup"})
+    lifespan = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    running = asyncio.create_task(app(lifespan, incoming.get, outgoing.put))
+    started = await outgoing.get()
+    assert started["type"] == "lifespan.startup.complete", started
+    for home in json.load(sys.stdin):
+        body = json.dumps(home).encode()
+        if not (await ask(app, body))["warnings"]:
+            break
+    else:
+        raise LookupError("each home has a warning")
+    for _ in range(WARM_UP):
+        await ask(app, body)
+    calls: Counter[tuple[str, str]] = Counter()
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            calls[frame.f_code.co_filename, frame.f_code.co_qualname] += 1
+
+    sys.setprofile(count)
+    await ask(app, body)
+    sys.setprofile(None)
+    rows = [[*place, number] for place, number in calls.items()]
+    print(json.dumps({"home": home, "calls": rows}), flush=True)
+    del running
+    # The service's threads end with its process.
+    os._exit(0)
+
+
+async def ask(app: Any, body: bytes) -> Any:
+    """The answer to `body`, JSON, once it is counted and logged as well."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await app(
+        {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/predict",
+            "raw_path": b"/predict",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [
+                (b"host", b"127.0.0.1:8080"),
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+            ],
+            "client": ("127.0.0.1", 50_000),
+            "server": ("127.0.0.1", 8080),
+            "state": {},
+        },
+        receive,
+        send,
+    )
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    assert sent[0]["status"] == 200, sent
+    return json.loads(b"".join(each.get("body", b"") for each in sent))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
