@@ -1,4 +1,4 @@
-"""Counts the Python calls of `POST /predict` for the first of some homes that has no warning.
+"""Counts the Python calls of `POST /predict` for a home that the model knows, and in another zip.
 
 A program, run by `benchmarks.calls`:
 
@@ -24,7 +24,7 @@ TURNS = 5
 
 
 async def main() -> None:
-    """Print {"home": …, "calls": [[file, function, calls], …]}, and end the process."""
+    """Print {home: [[file, function, calls], …]}, and end the process."""
     module, _, name = sys.argv[1].partition(":")
     app = getattr(importlib.import_module(module), name).to_asgi()
     incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -35,31 +35,38 @@ async def main() -> None:
     started = await outgoing.get()
     assert started["type"] == "lifespan.startup.complete", started
     for home in json.load(sys.stdin):
-        body = json.dumps(home).encode()
-        if not (await ask(app, body))["warnings"]:
+        if not (await ask(app, home))["warnings"]:
             break
     else:
         raise LookupError("each home has a warning")
-    for _ in range(WARM_UP):
-        await ask(app, body)
-    calls: Counter[tuple[str, str]] = Counter()
-
-    def count(frame: FrameType, event: str, _: object) -> None:
-        if event == "call":
-            calls[frame.f_code.co_filename, frame.f_code.co_qualname] += 1
-
-    sys.setprofile(count)
-    await ask(app, body)
-    sys.setprofile(None)
-    rows = [[*place, number] for place, number in calls.items()]
-    print(json.dumps({"home": home, "calls": rows}), flush=True)
+    warned = home | {"zip_code": "00001"}
+    assert len((await ask(app, warned))["warnings"]) == 1
+    counts = {"a known home": await count(app, home), "an unknown zip": await count(app, warned)}
+    print(json.dumps(counts), flush=True)
     del running
     # The service's threads end with its process.
     os._exit(0)
 
 
-async def ask(app: Any, body: bytes) -> Any:
-    """The answer to `body`, JSON, once it is counted and logged as well."""
+async def count(app: Any, home: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """File, function and number of the calls that `home` takes."""
+    for _ in range(WARM_UP):
+        await ask(app, home)
+    calls: Counter[tuple[str, str]] = Counter()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            calls[frame.f_code.co_filename, frame.f_code.co_qualname] += 1
+
+    sys.setprofile(note)
+    await ask(app, home)
+    sys.setprofile(None)
+    return [(*place, number) for place, number in calls.items()]
+
+
+async def ask(app: Any, home: dict[str, Any]) -> Any:
+    """The answer for `home`, once it is counted and logged as well."""
+    body = json.dumps(home).encode()
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

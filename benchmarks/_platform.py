@@ -7,14 +7,12 @@ models), so that two checkouts with different modules give dumps that can be com
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -23,15 +21,15 @@ import psycopg
 from dotenv import dotenv_values
 from psycopg import sql
 
+from benchmarks._checkouts import Checkout
+
 PROGRAMS = "postgres,mlflow,upstream,dagster-webserver,dagster-daemon,service"
-OURS = ("REALTOR_", "MLFLOW_", "BENTOML_", "DAGSTER_", "PROMETHEUS_")
 INPUTS = (
     "brokered_by", "status", "bed", "bath", "acre_lot", "street", "city", "state", "zip_code",
     "house_size", "prev_sold_date",
 )  # fmt: skip
 # The first model on one batch; then two batches more, and a challenger.
 COMMANDS = ("ingest", "train", "ingest", "ingest", "train")
-COMMAND_SECONDS = 1_800.0
 EXPLAINED = 20
 PAGES = {
     "model-info": "/model-info",
@@ -65,34 +63,20 @@ for model, target in zip(sys.argv[2::2], sys.argv[3::2], strict=True):
 """
 
 
-@dataclass(frozen=True)
-class Checkout:
-    """A working tree, and the environment in which its code runs."""
-
-    root: Path
-
-    @property
-    def commit(self) -> str:
-        """The commit; with "+" where files differ from it."""
-        head = _git(self.root, "rev-parse", "--short", "HEAD")
-        return head + "+" * bool(_git(self.root, "status", "--porcelain", "-uno"))
-
-    def environment(self, home: Path, rows: int, seed: int) -> dict[str, str]:
-        """Variables for a platform of its own in `home`, on free ports."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        ports = ("MLFLOW", "UPSTREAM", "DAGSTER", "SERVICE", "APP")
-        return clean | {
-            "PYTHONPATH": str(self.root),
-            "REALTOR_HOME": str(home),
-            "REALTOR_PROGRAMS": PROGRAMS,
-            "REALTOR_MARKET_ROWS": str(rows),
-            "REALTOR_MARKET_SEED": str(seed),
-            "REALTOR_COMMIT": "0" * 40,
-            # Nothing but what is asked for here: two runs get the same models.
-            "REALTOR_CHAMPION_POLL_SECONDS": "3600",
-            "REALTOR_START_TIMEOUT_SECONDS": "900",
-            **{f"REALTOR_{name}_PORT": "0" for name in ports},
-        }
+def variables(home: Path, rows: int, seed: int) -> dict[str, str]:
+    """Of a platform of its own in `home`, on free ports, with a market of `rows` listings."""
+    ports = ("MLFLOW", "UPSTREAM", "DAGSTER", "SERVICE", "APP")
+    return {
+        "REALTOR_HOME": str(home),
+        "REALTOR_PROGRAMS": PROGRAMS,
+        "REALTOR_MARKET_ROWS": str(rows),
+        "REALTOR_MARKET_SEED": str(seed),
+        "REALTOR_COMMIT": "0" * 40,
+        # The service takes a model when it is told to, and not by itself meanwhile.
+        "REALTOR_CHAMPION_POLL_SECONDS": "3600",
+        "REALTOR_START_TIMEOUT_SECONDS": "900",
+        **{f"REALTOR_{name}_PORT": "0" for name in ports},
+    }
 
 
 class Platform:
@@ -100,29 +84,15 @@ class Platform:
 
     def __init__(self, checkout: Checkout, home: Path, rows: int, seed: int) -> None:
         self.home = home
-        self._environment = checkout.environment(home, rows, seed)
+        self.checkout = replace(checkout, environment=variables(home, rows, seed))
 
     def realtor(self, *arguments: str) -> str:
         """The output of a `realtor` command. Raises RuntimeError when it fails."""
         return self.python("-m", "realtor_local", *arguments)
 
     def python(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=self.home.parent,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        if done.returncode:
-            said = (done.stdout + done.stderr)[-4000:]
-            raise RuntimeError(
-                f"{' '.join(arguments[:3])[:200]} ended as {done.returncode}:\n{said}"
-            )
-        return done.stdout
+        """The output of `python arguments`. Raises RuntimeError when it fails."""
+        return self.checkout.python(*arguments, folder=self.home.parent)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -300,10 +270,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return str(value)
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()

@@ -81,11 +81,13 @@ def stop(process: subprocess.Popen[bytes], sign: signal.Signals = signal.SIGTERM
     process.wait(timeout=10)
 
 
-def service(port: int) -> list[str]:
-    """The command of the valuation service, as the platform starts it."""
+def service(
+    port: int, root: Path = ROOT, name: str = "realtor_serving.service:ValuationService"
+) -> list[str]:
+    """The command of the valuation service `name` of a checkout, as the platform starts it."""
     return [
-        "-m", "realtor_serving.serve", "serve", "realtor_serving.service:ValuationService",
-        "--working-dir", str(ROOT), "--host", "127.0.0.1", "--port", str(port),
+        "-m", "realtor_serving.serve", "serve", name,
+        "--working-dir", str(root), "--host", "127.0.0.1", "--port", str(port),
     ]  # fmt: skip
 
 

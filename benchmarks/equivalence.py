@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks._checkouts import Checkout
 from benchmarks._differences import (
     IGNORED,
     WORDS,
@@ -32,7 +33,7 @@ from benchmarks._differences import (
     compare_parquet,
     compare_tables,
 )
-from benchmarks._platform import Checkout, dump, say
+from benchmarks._platform import dump, say
 from benchmarks._servers import ROOT
 
 # Whose columns hold English beside those of every table: `rule` is a code elsewhere.

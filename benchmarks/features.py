@@ -2,8 +2,9 @@
 
     python -m benchmarks.features --rows 2226382
 
-The baseline makes fewer features of the same rows the usual way: pandas merges and maps. Exit
-status 1 when a figure misses its target.
+The baseline makes fewer features of the same rows the usual way: pandas merges and maps. With
+--against FOLDER the encoder is measured by turns with that checkout's instead. Exit status 1 when a
+figure misses its target.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks._checkouts import Checkout
+from benchmarks._turns import Speed, by_turns, print_speeds
 from realtor_local.market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, take
 from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
@@ -86,7 +95,22 @@ def pandas_tables(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def measure(rows: int, seed: int) -> list[Figure]:
+@dataclass(frozen=True)
+class Prepared:
+    """A market of n rows: its frame, columns (n,) and price (n,), one row (1,) as a request brings
+    it, the encoder, and the rows it was fitted on.
+    """
+
+    frame: pd.DataFrame
+    columns: dict[str, NDArray[Any]]
+    price: NDArray[np.float64]
+    one: dict[str, NDArray[Any]]
+    encoder: FeatureEncoder
+    sample: NDArray[np.int64]
+
+
+def prepare(rows: int, seed: int) -> Prepared:
+    """The market of `rows` listings, and the encoder fitted on up to 300,000 of them."""
     market = generate(rows, seed)
     listings = market.listings[market.listings[TARGET].between(*VALUATION_PRICE_RANGE)]
     frame = normalise(listings[listings["state"].notna()].reset_index(drop=True))
@@ -95,15 +119,19 @@ def measure(rows: int, seed: int) -> list[Figure]:
     sample = np.random.default_rng(seed).permutation(len(price))[: min(len(price), 300_000)]
     fitted = take(columns, sample)
     encoder, _ = FeatureEncoder.fit(fitted, price[sample], as_of=np.datetime64("2022-05-06"))
-    tables = pandas_tables(frame.iloc[sample])
+    return Prepared(frame, columns, price, take(columns, np.array([7])), encoder, sample)
 
-    one: dict[str, NDArray[Any]] = take(columns, np.array([7]))
-    one_frame = frame.iloc[[7]]
+
+def measure(rows: int, seed: int) -> list[Figure]:
+    prepared = prepare(rows, seed)
+    encoder, frame, columns = prepared.encoder, prepared.frame, prepared.columns
+    one, one_frame = prepared.one, frame.iloc[[7]]
+    tables = pandas_tables(frame.iloc[prepared.sample])
     encoder.transform(one)
     before = peak_gb()
     bulk = seconds(encoder.transform, columns)
     added = peak_gb() - before
-    share = len(price) / FULL
+    share = len(frame) / FULL
     return [
         Figure(
             "one row, microseconds",
@@ -112,7 +140,7 @@ def measure(rows: int, seed: int) -> list[Figure]:
             1e6 * seconds(with_pandas, one_frame, tables, times=3),
         ),
         Figure(
-            f"{len(price):,} rows, seconds",
+            f"{len(frame):,} rows, seconds",
             bulk,
             15.0 * share,
             seconds(with_pandas, frame, tables),
@@ -121,12 +149,59 @@ def measure(rows: int, seed: int) -> list[Figure]:
     ]
 
 
+@contextmanager
+def encoding(checkout: Checkout, rows: int, seed: int, folder: Path) -> Iterator[Any]:
+    """A process of the checkout with a fitted encoder; each call measures once."""
+    program = Path(__file__).with_name("_encode.py")
+    process = subprocess.Popen(
+        [sys.executable, "-P", str(program), str(rows), str(seed)],
+        cwd=folder,
+        env=checkout.variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        if (line := process.stdout.readline()) != "ready\n":
+            raise RuntimeError(f"{checkout.root}: the encoder is not ready: {line!r}")
+        yield partial(_one_round, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _one_round(process: subprocess.Popen[str]) -> Mapping[str, float]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    values: dict[str, float] = json.loads(process.stdout.readline())
+    return values
+
+
+def compare(against: Path, rows: int, seed: int, turns: int) -> list[Speed]:
+    """The speed of this checkout's encoder beside that of `against`."""
+    with tempfile.TemporaryDirectory(prefix="realtor-features-") as folder, ExitStack() as stack:
+        other, this = (
+            stack.enter_context(encoding(checkout, rows, seed, Path(folder)))
+            for checkout in (Checkout(against.resolve()), Checkout())
+        )
+        return by_turns(other, this, turns)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=400_000, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout")
+    parser.add_argument("--turns", type=int, default=11, help="with --against; default %(default)s")
     options = parser.parse_args()
+    if options.against:
+        speeds = compare(options.against, options.rows, options.seed, options.turns)
+        print_speeds(speeds)
+        return 0 if all(speed.met for speed in speeds) else 1
     figures = measure(options.rows, options.seed)
     if options.json:
         print(json.dumps([asdict(figure) | {"met": figure.met} for figure in figures]))

@@ -6,7 +6,8 @@
 trees of depth 20; (b) `mlflow models serve` of our model; (c) a bare BentoML echo with default
 settings; (d) a bare Starlette echo; (e) the service, with two workers. Each is alone on the machine
 with the load generator (`_load.py`) while it is measured; (c) and (e), which are close, once more
-by turns. Exit status 1 when a figure misses its target.
+by turns. With --against FOLDER the service is measured by turns with that checkout's instead, each
+with a bundle that its own code trained. Exit status 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import _baselines, _load
+from benchmarks._checkouts import Checkout
 from benchmarks._market import AS_OF, Split, splits_of
 from benchmarks._servers import ROOT, cpu_seconds, free_port, running, service
+from benchmarks._turns import Speed, print_speeds
+from benchmarks._turns import by_turns as speeds_by_turns
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_properties
 from realtor_model.listing import Property
 from realtor_model.retraining.drift import profile
@@ -45,6 +49,7 @@ from realtor_model.valuation.bundle import load_bundle, save_bundle
 CONNECTIONS = (1, 16, 64)
 BATCH_ROWS = 1_000
 TURNS = 11
+RATES = frozenset({"/predict at 16 connections, answers/s"})
 FOREST_ROWS = 20_000
 ORIGINAL, MLFLOW, BENTO, STARLETTE, OURS = (
     "(a) original's way",
@@ -237,6 +242,55 @@ def by_turns(bundle: Path, folder: Path, bodies: list[bytes], seconds: float) ->
     return float(np.median(ratios))
 
 
+def compare(
+    against: Path, folder: Path, described: list[dict[str, Any]], options: argparse.Namespace
+) -> list[Speed]:
+    """The speed of this checkout's service beside that of `against`, with one worker each."""
+    measures = []
+    with ExitStack() as stack:
+        for name, checkout in (("other", Checkout(against.resolve())), ("this", Checkout())):
+            bundle, port = folder / name / "bundle", free_port()
+            bundle.parent.mkdir()
+            checkout.make_bundle(bundle, options.rows, options.seed)
+            environment = {
+                "PYTHONPATH": str(checkout.root),
+                "REALTOR_HOME": str(folder / name / "home"),
+                "REALTOR_CHAMPION_BUNDLE": str(bundle),
+                "REALTOR_SERVICE_WORKERS": "1",
+            }
+            command = service(port, checkout.root, checkout.service)
+            server = running(command, port, "/livez", folder / name, environment)
+            process = stack.enter_context(server)
+            url = f"http://127.0.0.1:{port}"
+            measures.append(
+                partial(_round, url, described, options.seconds, partial(cpu_seconds, process))
+            )
+        return speeds_by_turns(*measures, options.turns, RATES)
+
+
+def _round(
+    url: str, described: list[dict[str, Any]], seconds: float, cpu: Callable[[], float]
+) -> dict[str, float]:
+    one = [json.dumps(home).encode() for home in described[:500]]
+    rows = [described[i % len(described)] for i in range(BATCH_ROWS)]
+    batch = [json.dumps({"properties": rows}).encode()]
+    single = measure("one", f"{url}/predict", one, 1, seconds, cpu)
+    many = measure("many", f"{url}/predict", one, 16, seconds, cpu)
+    table = measure("batch", f"{url}/predict-batch", batch, 1, seconds, cpu)
+    reasons = measure("explain", f"{url}/explain", one, 1, seconds, cpu)
+    for run in (single, many, table, reasons):
+        if run.failures:
+            raise RuntimeError(f"{url}: {run.failures} requests failed")
+    return {
+        "/predict at 1 connection, ms": single.p50,
+        "/predict at 1 connection, ms of processor": single.cpu,
+        "/predict at 16 connections, answers/s": many.rate,
+        "/predict at 16 connections, ms of proc.": many.cpu,
+        f"/predict-batch of {BATCH_ROWS:,}, ms": table.p50,
+        "/explain, ms": reasons.p50,
+    }
+
+
 def shap_milliseconds(bundle: Path, described: list[dict[str, Any]]) -> float:
     """What `shap.TreeExplainer` takes for one home, its features made and the explainer ready."""
     model = load_bundle(bundle)
@@ -291,9 +345,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="each load; default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout")
+    parser.add_argument(
+        "--turns", type=int, default=TURNS, help="with --against; default %(default)s"
+    )
     options = parser.parse_args()
     split = splits_of(options.rows, options.seed)
     described = homes(split["test"], 2_000)
+    if options.against:
+        with tempfile.TemporaryDirectory(prefix="realtor-serving-") as name:
+            speeds = compare(options.against, Path(name), described, options)
+        print_speeds(speeds)
+        return 0 if all(speed.met for speed in speeds) else 1
     runs: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="realtor-serving-") as name:
         folder = Path(name)
