@@ -33,7 +33,7 @@ from benchmarks._servers import ROOT, free_port, running, service, stop, workers
 from realtor_assets.schema import migrate
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
 from realtor_model.features import FeatureEncoder
-from realtor_model.listing import PRODUCTION_ALIAS, REGISTERED_MODEL
+from realtor_model.registry_names import PRODUCTION_ALIAS, REGISTERED_MODEL
 from realtor_model.retraining.drift import profile
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.bundle import save_bundle

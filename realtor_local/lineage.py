@@ -16,10 +16,7 @@ from realtor_local.errors import RealtorError
 from realtor_local.health import http_client
 from realtor_local.orchestrator import Dagster
 from realtor_local.orchestrator import Progress as RunProgress
-
-# The names in realtor_model.listing, whose import takes seconds.
-REGISTERED_MODEL = "realtor-price"
-PRODUCTION_ALIAS = "production"
+from realtor_model.registry_names import PRODUCTION_ALIAS, REGISTERED_MODEL
 
 
 class RegistryError(RealtorError):

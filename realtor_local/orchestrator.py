@@ -14,12 +14,11 @@ from typing import Any, Self
 
 import httpx
 
+from realtor_assets.metadata.run_tags import PARTITION_TAG, PROGRESS_TAG
 from realtor_local.errors import RealtorError
 
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 POLL_SECONDS = 1.0
-# realtor_assets.source.assets.PROGRESS_TAG, whose import takes seconds.
-PROGRESS_TAG = "realtor/progress"
 
 _REPOSITORIES = """
 { repositoriesOrError {
@@ -241,4 +240,4 @@ class Dagster:
 
 
 def _partition_tags(partition: str | None) -> list[dict[str, str]]:
-    return [] if partition is None else [{"key": "dagster/partition", "value": partition}]
+    return [] if partition is None else [{"key": PARTITION_TAG, "value": partition}]

@@ -16,6 +16,7 @@ from realtor_local.ports import LOOPBACK, free_port, is_free
 from realtor_local.postgres import EmbeddedPostgres
 from realtor_local.processes import PROGRAM_MARK, STACK_MARK
 from realtor_local.settings import ROOT, Settings
+from realtor_model.registry_names import HISTORY_KEY
 
 # Variables of the user's that the platform's processes keep, whatever shell starts them again.
 KEPT_PREFIXES = ("REALTOR_", "MLFLOW_", "BENTOML_", "DAGSTER_", "AWS_")
@@ -38,9 +39,6 @@ HEALTH_PATHS: Mapping[str, str] = {
 # Stopping goes wave by wave, the last first. Starting needs PostgreSQL first, and no more.
 WAVES: Mapping[str, int] = {"postgres": 1, "mlflow": 2, "upstream": 2}
 LAST_WAVE = 3
-# Where the pipeline publishes its history: `HISTORY_KEY` of
-# realtor_assets.publish.published_history, which imports Dagster.
-HISTORY_KEY = "published/history.json"
 # Servers whose workers outlive a killed parent and keep its port.
 LEAVES_WORKERS = {"mlflow", "service"}
 

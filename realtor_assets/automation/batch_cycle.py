@@ -13,6 +13,7 @@ import psycopg
 
 from realtor_assets.clean.clean_build import current_build
 from realtor_assets.clean.load_decisions import Load, all_loads, decided_loads, undecided
+from realtor_assets.metadata.materializations import latest_values
 from realtor_assets.release import release_records
 from realtor_assets.resources import Database
 from realtor_assets.schema import require_current
@@ -23,7 +24,6 @@ from realtor_assets.source import landing
 PAUSES = (dt.timedelta(minutes=5), dt.timedelta(hours=1))
 TRIES = len(PAUSES) + 1
 LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
-WORK_TAG = "realtor/work"
 _ACTIVE = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -130,18 +130,10 @@ def to_serve(
     if not moves:
         return None
     told = [
-        _latest(instance, "served_model", "model_version"),
-        _latest(instance, "published_history", "champion_version"),
+        latest_values(instance, "served_model").get("model_version"),
+        latest_values(instance, "published_history").get("champion_version"),
     ]
     return None if set(told) == {moves[-1].model_version} else moves[-1]
-
-
-def _latest(instance: dg.DagsterInstance, asset: str, name: str) -> object:
-    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
-    if event is None or event.asset_materialization is None:
-        return None
-    told = event.asset_materialization.metadata.get(name)
-    return None if told is None else told.value
 
 
 def active_runs(instance: dg.DagsterInstance, *jobs: str) -> list[str]:

@@ -10,7 +10,6 @@ from realtor_assets.automation import jobs
 from realtor_assets.automation.batch_cycle import (
     LONG_AGO,
     TRIES,
-    WORK_TAG,
     Cycle,
     active_runs,
     last_call,
@@ -19,6 +18,14 @@ from realtor_assets.automation.batch_cycle import (
 )
 from realtor_assets.automation.blocking_checks import verdicts
 from realtor_assets.clean.assets import CLEAN_TABLES
+from realtor_assets.metadata.run_tags import (
+    ALERTED_TAG,
+    DATA_VERSION_TAG,
+    PARTITION_TAG,
+    RETRAIN_DECISION_TAG,
+    RETRAIN_REASON_TAG,
+    WORK_TAG,
+)
 from realtor_assets.pipeline_settings import settings
 from realtor_assets.publish.running_service import (
     ServiceDown,
@@ -37,9 +44,7 @@ SECONDS = 10
 RUNNING = dg.DefaultSensorStatus.RUNNING
 # A failed call is made again after this, however long the pause between batches.
 AGAIN_AFTER_FAILURE = dt.timedelta(minutes=15)
-ALERTED_TAG = "realtor/alerted"
 ALERTED_DAYS = 7
-OBSERVED_TAG = "dagster/data_version"
 FRESH, STALE = "fresh", "stale"
 
 
@@ -107,10 +112,10 @@ def load_landed_batches(
         return dg.SkipReason("every batch that is landed is loaded")
     requests = []
     for partition in waiting:
-        of_partition = dg.RunsFilter(job_name="load", tags={"dagster/partition": partition})
+        of_partition = dg.RunsFilter(job_name="load", tags={PARTITION_TAG: partition})
         runs = context.instance.get_runs(of_partition)
         idle = all(run.is_finished and not run.is_complete_and_waiting_to_retry for run in runs)
-        due = next_try(context.instance, "load", {"dagster/partition": partition})
+        due = next_try(context.instance, "load", {PARTITION_TAG: partition})
         if idle and due is not None and due <= dt.datetime.now(dt.UTC):
             requests.append(dg.RunRequest(partition_key=partition))
     return dg.SensorResult(
@@ -174,8 +179,8 @@ def train_as_decided(
         return dg.SkipReason(f"{step}; then it is trained")
     newest = cycle.to_train[-1]
     tags = {
-        "realtor/retrain_decision": str(newest.decision_id),
-        "realtor/retrain_reason": f"{newest.rule}: {newest.reason}"[:500],
+        RETRAIN_DECISION_TAG: str(newest.decision_id),
+        RETRAIN_REASON_TAG: f"{newest.rule}: {newest.reason}"[:500],
     }
     work = f"decision {newest.decision_id}"
     return _launched_once(
@@ -317,7 +322,7 @@ def observe_service(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
             "candidate": str(served["candidate"]),
             "url": dg.MetadataValue.url(url),
         },
-        tags={OBSERVED_TAG: str(served["version"])},
+        tags={DATA_VERSION_TAG: str(served["version"])},
     )
     news = [] if context.cursor == FRESH else [_freshness(True, seen)]
     return dg.SensorResult(asset_events=[observation, *news], cursor=FRESH)

@@ -26,7 +26,8 @@ from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import require_current
-from realtor_model.listing import PRODUCTION_ALIAS, VALUATION_PRICE_RANGE
+from realtor_model.listing import VALUATION_PRICE_RANGE
+from realtor_model.registry_names import PRODUCTION_ALIAS
 from realtor_model.retraining import drift
 from realtor_model.retraining.retrain_policy import Evidence, RetrainDecision, RetrainPolicy, gather
 from realtor_model.valuation.valuation_model import ValuationModel

@@ -8,8 +8,8 @@ from typing import Any
 from prometheus_client.metrics_core import Metric
 
 from realtor_assets.exporter.families import gauge
-from realtor_assets.publish.published_history import HISTORY_KEY
 from realtor_assets.resources import ObjectStore
+from realtor_model.registry_names import HISTORY_KEY
 
 NEWEST = 8
 

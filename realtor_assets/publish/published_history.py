@@ -23,12 +23,12 @@ from realtor_assets.release import release_records
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import require_current
+from realtor_model.registry_names import HISTORY_KEY
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-HISTORY_KEY = "published/history.json"
 FORMAT = 1
 # What a document may grow to: the service refuses a larger one.
 MOST_VERSIONS, MOST_BATCHES, MOST_SEGMENTS = 60, 200, 12

@@ -17,7 +17,7 @@ from realtor_assets.release.release_records import PromotionRecord, in_line
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import require_current
-from realtor_model.listing import REGISTERED_MODEL
+from realtor_model.registry_names import ARCHIVED, REGISTERED_MODEL, STAGING, Stage
 
 PROMOTION_LOCK = "realtor promotion"
 
@@ -95,7 +95,7 @@ class Production:
 
     def _tell(self, decision: PromotionRecord) -> None:
         version = decision.model_version
-        stages = {"rejected": "Archived", "staged": "Staging"}
+        stages: dict[str, Stage] = {"rejected": ARCHIVED, "staged": STAGING}
         if decision.decision in stages and version != self.version:
             self._tracking.set_stage(version, stages[decision.decision])
         self._tracking.describe_version(version, decision=decision.decision, reason=decision.reason)

@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from realtor_assets.metadata import OWNERS
+from realtor_assets.metadata.run_tags import DATA_VERSION_TAG, PROGRESS_TAG
 from realtor_assets.metadata.table_schema import describe
 from realtor_assets.pipeline_settings import settings
 from realtor_assets.resources import Database, ObjectStore
@@ -14,10 +15,6 @@ from realtor_assets.source.landing import LandedPayload, Progress, describe_payl
 from realtor_assets.source.upstream_client import ListingsApi
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batches")
-
-
-# The tag of a run that tells how far its work is.
-PROGRESS_TAG = "realtor/progress"
 
 
 _PROGRESS_SECONDS = 2.0
@@ -83,7 +80,7 @@ def announce(
             "landed_payloads",
             partition=landed.partition_key,
             metadata=describe_payload(landed, store),
-            tags={"dagster/data_version": landed.sha256},
+            tags={DATA_VERSION_TAG: landed.sha256},
         )
     )
 

@@ -5,10 +5,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-REGISTERED_MODEL = "realtor-price"
-PRODUCTION_ALIAS = "production"
-PREVIOUS_ALIAS = "previous"
-
 TARGET = "price"
 COLUMNS = (
     "brokered_by", "status", "price", "bed", "bath", "acre_lot", "street", "city", "state",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from realtor_model.listing import PRODUCTION_ALIAS, REGISTERED_MODEL
+from realtor_model.registry_names import PRODUCTION_ALIAS, REGISTERED_MODEL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

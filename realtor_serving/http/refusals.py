@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from realtor_model.listing import REGISTERED_MODEL
+from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_serving.champion.served_champion import Champion
 from realtor_serving.http.requests import refuse, unavailable
 

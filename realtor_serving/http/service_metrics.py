@@ -19,7 +19,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-from realtor_model.listing import REGISTERED_MODEL
+from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_serving.champion.served_champion import Champion
 from realtor_serving.valuation.answers import Valued
 

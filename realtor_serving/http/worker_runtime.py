@@ -10,7 +10,7 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 
 from realtor_model.features import properties_from_columns
-from realtor_model.listing import REGISTERED_MODEL
+from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_serving.champion.champion_cache import ChampionCache
 from realtor_serving.champion.history_document import PublishedHistory
 from realtor_serving.champion.model_registry import MlflowRegistry, Release

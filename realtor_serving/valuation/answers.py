@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from realtor_model.features import Columns, as_sold, columns_from_properties, take
-from realtor_model.listing import INPUTS, RANGES, REGISTERED_MODEL, STATUSES, Property
+from realtor_model.listing import INPUTS, RANGES, STATUSES, Property
+from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_model.valuation.home_tables import read_rows
 from realtor_model.valuation.intervals import RANGE
 from realtor_model.valuation.market_statistics import By

@@ -14,7 +14,6 @@ import pytest
 
 from realtor_assets.clean.assets import CLEAN_TABLES
 from realtor_assets.clean.clean_build import required_build
-from realtor_assets.publish.published_history import HISTORY_KEY
 from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.release import release_records
 from realtor_assets.release.production_model import promote
@@ -23,6 +22,7 @@ from realtor_assets.release.release_records import PromotionRecord
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_model.features import as_sold, columns_from_frame
+from realtor_model.registry_names import HISTORY_KEY
 from tests.assets.lineage import TRAIN, Lineage, lineage_on
 from tests.servers import Upstream
 

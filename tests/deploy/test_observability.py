@@ -41,12 +41,12 @@ from realtor_assets.exporter.collector import Sources
 from realtor_assets.exporter.families import gauge
 from realtor_assets.exporter.model_metrics import Models
 from realtor_assets.exporter.run_metrics import Dagster
-from realtor_assets.publish.published_history import HISTORY_KEY
 from realtor_assets.raw.loading import load_payload
 from realtor_assets.release.release_records import PromotionRecord, begin_release, finish_release
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_local.ports import free_port
+from realtor_model.registry_names import HISTORY_KEY
 from realtor_serving.http import service_metrics
 from realtor_serving.http.edge import wrap
 from realtor_serving.http.gate import RouteRule

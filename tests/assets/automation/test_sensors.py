@@ -14,9 +14,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from realtor_assets.automation import batch_cycle, sensors
-from realtor_assets.automation.batch_cycle import TRIES, WORK_TAG
+from realtor_assets.automation.batch_cycle import TRIES
 from realtor_assets.automation.blocking_checks import BLOCKING
 from realtor_assets.clean.assets import CLEAN_TABLES
+from realtor_assets.metadata.run_tags import WORK_TAG
 from realtor_assets.publish import running_service
 from realtor_assets.publish.running_service import is_fresh, last_seen
 from realtor_assets.raw.assets import LOADED_TABLES

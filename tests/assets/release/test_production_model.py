@@ -21,7 +21,7 @@ from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import migrate
 from realtor_local.postgres import EmbeddedPostgres
-from realtor_model.listing import PREVIOUS_ALIAS, PRODUCTION_ALIAS, REGISTERED_MODEL
+from realtor_model.registry_names import PREVIOUS_ALIAS, PRODUCTION_ALIAS, REGISTERED_MODEL
 from tests.conftest import empty_databases
 from tests.servers import MlflowServer, mlflow_server
 
