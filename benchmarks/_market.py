@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realtor_local.market import generate
+from realtor_local.synthetic_market import generate
 from realtor_model.features import columns_from_frame, property_fold, take
 from realtor_model.listing import COLUMNS, TARGET, VALUATION_PRICE_RANGE, normalise
 

@@ -27,7 +27,7 @@ import psycopg
 from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
-from realtor_local.home import Home
+from realtor_local.platform_home import PlatformHome
 from realtor_model.evaluation.metrics import regression_metrics
 
 REALTOR = Path(sys.executable).with_name("realtor")
@@ -77,7 +77,7 @@ class Platform:
 
     @property
     def settings(self) -> dict[str, str]:
-        return Home(self._home).environment()
+        return PlatformHome(self._home).environment()
 
     def ask_dagster(self, query: str, **variables: Any) -> Any:
         answer = httpx.post(

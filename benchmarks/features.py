@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks._checkouts import Checkout
 from benchmarks._turns import Speed, by_turns, print_speeds
-from realtor_local.market import generate
+from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, take
 from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
 

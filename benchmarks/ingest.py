@@ -33,10 +33,10 @@ import sqlalchemy
 
 from realtor_assets.resources import Database, ObjectStore, copy_arrow
 from realtor_assets.schema import migrate
-from realtor_local.market import COLUMNS, generate
 from realtor_local.postgres import temporary_postgres
+from realtor_local.synthetic_market import COLUMNS, generate
 from realtor_local.upstream.api import END_OF_DATA
-from realtor_local.upstream.listings import json_rows
+from realtor_local.upstream.served_listings import json_rows
 from realtor_model.listing import check
 
 BATCH_ROWS = 400_000

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from realtor_local.country import calibration
-from realtor_local.market import Market, best_reachable, generate
-from realtor_local.upstream.listings import cut, json_rows
+from realtor_local.synthetic_geography import calibration
+from realtor_local.synthetic_market import Market, best_reachable, generate
+from realtor_local.upstream.served_listings import cut, json_rows
 
 REAL_BATCHES = (73_784, 94_551, 230_366, 4_055, 320_696, 361_457)
 

@@ -42,7 +42,7 @@ from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import ObjectStore
 from realtor_assets.train import cluster_training
 from realtor_assets.train.training_run import Settings
-from realtor_local.market import generate
+from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, property_fold
 from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
 from realtor_model.retraining import drift

@@ -31,7 +31,7 @@ import xgboost
 
 from benchmarks._market import AS_OF, splits_of
 from realtor_assets.train import mlflow_model
-from realtor_local.market import generate
+from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
 from realtor_model.listing import INPUTS, normalise
 from realtor_model.retraining import drift

@@ -17,11 +17,11 @@ from rich.console import Console
 
 from realtor_local import ports, programs
 from realtor_local.errors import RealtorError
-from realtor_local.health import database_problem, http_client
+from realtor_local.platform_settings import ROOT, PlatformSettings
 from realtor_local.postgres import find_binaries
 from realtor_local.processes import marked
+from realtor_local.program_health import database_problem, http_client
 from realtor_local.programs import PORT_VARIABLES
-from realtor_local.settings import ROOT, Settings
 from realtor_local.stack import Stack
 
 GIGABYTE = 10**9
@@ -44,7 +44,7 @@ class Finding:
     fix: str = ""
 
 
-def diagnose(settings: Settings, console: Console) -> Iterator[Finding]:
+def diagnose(settings: PlatformSettings, console: Console) -> Iterator[Finding]:
     """All findings, as they are made. Changes nothing."""
     stack = Stack(settings, console)
     running = stack.supervisor.alive()
@@ -89,7 +89,7 @@ def _lock() -> Finding:
     return Finding(Level.WARN, subject, f"differs from uv.lock: {reason}", "run `make up`")
 
 
-def _disk(settings: Settings) -> Finding:
+def _disk(settings: PlatformSettings) -> Finding:
     folder = _existing(settings.home)
     free = shutil.disk_usage(folder).free / GIGABYTE
     text = f"{free:.1f} GB free at {folder}, {settings.min_free_disk_gb:g} GB needed"
@@ -115,7 +115,7 @@ def _home(home: Path) -> Finding:
     return Finding(Level.FAIL, "Home", f"{folder} cannot be written by this user", fix)
 
 
-def _postgres(settings: Settings) -> Iterator[Finding]:
+def _postgres(settings: PlatformSettings) -> Iterator[Finding]:
     subject = "PostgreSQL"
     if "postgres" not in settings.programs:
         for variable, url in settings.database_urls.items():

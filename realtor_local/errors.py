@@ -3,3 +3,7 @@
 
 class RealtorError(Exception):
     """Something a person can put right; the text says what it is and how."""
+
+
+class PostgresError(RealtorError):
+    """The embedded PostgreSQL cannot be found, initialised, started or reached."""

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from realtor_local.errors import RealtorError
-from realtor_local.files import write_private
-from realtor_local.home import Home
+from realtor_local.platform_home import PlatformHome
+from realtor_local.platform_settings import ROOT, PlatformSettings
 from realtor_local.ports import LOOPBACK, free_port, is_free
 from realtor_local.postgres import EmbeddedPostgres
+from realtor_local.private_files import write_private
 from realtor_local.processes import PROGRAM_MARK, STACK_MARK
-from realtor_local.settings import ROOT, Settings
 from realtor_model.registry_names import HISTORY_KEY
 
 # Variables of the user's that the platform's processes keep, whatever shell starts them again.
@@ -85,7 +85,11 @@ class Plan:
 
 
 def make_plan(
-    settings: Settings, home: Home, postgres: EmbeddedPostgres, *, running: bool = False
+    settings: PlatformSettings,
+    home: PlatformHome,
+    postgres: EmbeddedPostgres,
+    *,
+    running: bool = False,
 ) -> Plan:
     """What these settings ask for; a `running` platform keeps the ports it holds.
 
@@ -116,13 +120,13 @@ def make_plan(
     return Plan(programs, environment)
 
 
-def save(programs: Mapping[str, Program], home: Home) -> None:
+def save(programs: Mapping[str, Program], home: PlatformHome) -> None:
     """Writes run/programs.json, from which `launch` and other shells' `status` read."""
     described = {name: dataclasses.asdict(program) for name, program in programs.items()}
     write_private(home.run / "programs.json", json.dumps(described, indent=1))
 
 
-def load(home: Home) -> dict[str, Program]:
+def load(home: PlatformHome) -> dict[str, Program]:
     """The programs of the last start; empty before the first."""
     try:
         described = json.loads((home.run / "programs.json").read_text())
@@ -141,7 +145,10 @@ def load(home: Home) -> dict[str, Program]:
 
 
 def _environment(
-    settings: Settings, home: Home, ports: Mapping[str, int], databases: Mapping[str, str]
+    settings: PlatformSettings,
+    home: PlatformHome,
+    ports: Mapping[str, int],
+    databases: Mapping[str, str],
 ) -> dict[str, str]:
     environment = {
         name: value
@@ -186,7 +193,11 @@ def _environment(
 
 
 def _program(
-    name: str, settings: Settings, home: Home, postgres: EmbeddedPostgres, port: int | None
+    name: str,
+    settings: PlatformSettings,
+    home: PlatformHome,
+    postgres: EmbeddedPostgres,
+    port: int | None,
 ) -> Program:
     if name == "postgres":
         account = postgres.cluster.account
@@ -205,7 +216,9 @@ def _program(
     )
 
 
-def _arguments(name: str, settings: Settings, home: Home, port: str) -> tuple[str, ...]:
+def _arguments(
+    name: str, settings: PlatformSettings, home: PlatformHome, port: str
+) -> tuple[str, ...]:
     """A Python module and its arguments."""
     workspace = ("-w", str(ROOT / "workspace.yaml"))
     at = ("--host", LOOPBACK, "--port", port)
@@ -236,7 +249,7 @@ def _arguments(name: str, settings: Settings, home: Home, port: str) -> tuple[st
     raise ProgramError(f"no program is called {name!r}")
 
 
-def _upstream_data(settings: Settings) -> tuple[str, ...]:
+def _upstream_data(settings: PlatformSettings) -> tuple[str, ...]:
     if settings.csv is None:
         return ("--rows", str(settings.market_rows), "--seed", str(settings.market_seed))
     if not settings.csv.is_file():

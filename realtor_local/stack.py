@@ -10,14 +10,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from realtor_local import health, ports, programs
+from realtor_local import ports, program_health, programs
 from realtor_local.backup import Platform, read_manifest, restore
 from realtor_local.errors import RealtorError
-from realtor_local.home import Home
+from realtor_local.platform_home import PlatformHome
+from realtor_local.platform_settings import DEFAULT_HOME, ROOT, PlatformSettings
 from realtor_local.postgres import DATABASES, EXTERNAL, EmbeddedPostgres, find_binaries
 from realtor_local.processes import marked, program_of, stop
 from realtor_local.programs import PORT_VARIABLES, Plan, Program
-from realtor_local.settings import DEFAULT_HOME, ROOT, Settings
 from realtor_local.signals import uninterrupted
 from realtor_local.supervisor import State, Supervisor, SupervisorError
 
@@ -49,10 +49,10 @@ class ProgramStatus:
 class Stack:
     """The platform of one REALTOR_HOME; says what it does on `console`."""
 
-    def __init__(self, settings: Settings, console: Console) -> None:
+    def __init__(self, settings: PlatformSettings, console: Console) -> None:
         self.settings = settings
         self.console = console
-        self.home = Home(settings.home)
+        self.home = PlatformHome(settings.home)
         self.supervisor = Supervisor(self.home)
         self.postgres = EmbeddedPostgres(
             self.home.postgres, binaries=settings.pg_bin, port=settings.postgres_port
@@ -161,7 +161,7 @@ class Stack:
             dotenv.symlink_to(self.home.platform_env.relative_to(ROOT))
 
     def _bring_up(self, starting: Collection[Program]) -> None:
-        """Starts programs together and waits for each one's health."""
+        """Starts programs together and waits for each one's program_health."""
         began = time.monotonic()
         for program in starting:
             self.supervisor.start_program(program.name)
@@ -193,7 +193,7 @@ class Stack:
             return self.postgres.answers()
         if program.name == "dagster-daemon":
             return True  # its first heartbeat comes much later; `realtor status` looks at those
-        return health.problem(program, environment) is None
+        return program_health.problem(program, environment) is None
 
     def _log_tail(self, name: str) -> str:
         tail = self.home.log_tail(name)
@@ -370,7 +370,7 @@ class Stack:
 
 def _status(program: Program, state: State, environment: Mapping[str, str]) -> ProgramStatus:
     if state.name == "RUNNING":
-        problem = health.problem(program, environment)
+        problem = program_health.problem(program, environment)
     else:
         problem = state.detail or state.name
     return ProgramStatus(

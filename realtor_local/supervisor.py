@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 
 from realtor_local.errors import RealtorError
-from realtor_local.files import write_private
-from realtor_local.home import Home
+from realtor_local.platform_home import PlatformHome
+from realtor_local.private_files import write_private
 from realtor_local.processes import STACK_MARK
 from realtor_local.programs import Program
 
@@ -43,7 +43,7 @@ class State:
 class Supervisor:
     """The supervisord of one REALTOR_HOME."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: PlatformHome) -> None:
         self.home = home
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from realtor_local.lineage import Ingestion, has_champion, run_jobs
-from realtor_local.orchestrator import Dagster
-from realtor_local.report import platform_table, print_table
-from realtor_local.settings import Settings
+from realtor_local.console_output import platform_table, print_table
+from realtor_local.dagster_client import DagsterClient
+from realtor_local.pipeline_jobs import Ingestion, has_champion, run_jobs
+from realtor_local.platform_settings import PlatformSettings
+from realtor_local.service_client import EXAMPLE, ServiceClient
 from realtor_local.signals import ends_interrupt
 from realtor_local.stack import Stack
-from realtor_local.valuation import EXAMPLE, ValuationService
 
 INTERRUPTED = 130
 
@@ -24,7 +24,7 @@ _URLS: Mapping[str, str] = {
 }
 
 
-def up(settings: Settings, console: Console, *, lineage: bool, foreground: bool) -> int:
+def up(settings: PlatformSettings, console: Console, *, lineage: bool, foreground: bool) -> int:
     """Starts the platform, makes a champion where there is none, and prints the table.
 
     In the foreground it then watches until interrupted, and stops everything. Returns the exit
@@ -69,14 +69,14 @@ def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
         with stack.home.lock("lineage"):
             if mlflow is not None and not has_champion(mlflow):
                 console.print("There is no Production model yet: running the lineage.")
-                with Dagster(urls["Dagster"]) as dagster:
+                with DagsterClient(urls["Dagster"]) as dagster:
                     raw = environment["REALTOR_RAW_DATABASE_URL"]
                     Ingestion(dagster, raw, console).first()
                 run_jobs(urls["Dagster"], ("clean", "train"), console)
         champion = True
     model = valuation = None
     if champion and "service" in running:
-        service = ValuationService(environment["REALTOR_SERVICE_URL"])
+        service = ServiceClient(environment["REALTOR_SERVICE_URL"])
         service.reload()
         model, valuation = service.model_info(), service.predict(EXAMPLE)
     print_table(console, platform_table(urls, model, EXAMPLE, valuation))
@@ -86,7 +86,7 @@ def _cancel_lost_runs(stack: Stack, console: Console) -> None:
     environment = stack.home.environment()
     urls = platform_urls(environment)
     if "Dagster" in urls and "dagster-daemon" in environment["REALTOR_PROGRAMS"].split(","):
-        with Dagster(urls["Dagster"]) as dagster:
+        with DagsterClient(urls["Dagster"]) as dagster:
             lost = dagster.cancel_live_runs()
         if lost:
             console.print(

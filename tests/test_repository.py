@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-import realtor_local.settings
+import realtor_local.platform_settings
 import realtor_ui.app_settings
 from realtor_assets.pipeline_settings import PipelineSettings
 from realtor_serving.service_settings import ServiceSettings
@@ -36,7 +36,7 @@ def test_every_direct_dependency_has_its_reason() -> None:
     "settings",
     [
         PipelineSettings,
-        realtor_local.settings.Settings,
+        realtor_local.platform_settings.PlatformSettings,
         ServiceSettings,
         realtor_ui.app_settings.AppSettings,
     ],

@@ -22,8 +22,8 @@ from realtor_assets.raw.raw_listings import Listings
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
-from realtor_local.market import generate
 from realtor_local.postgres import temporary_postgres
+from realtor_local.synthetic_market import generate
 from realtor_model.features import FEATURE_GROUPS, FEATURE_VERSION, INPUTS_OF, MONOTONE
 from realtor_model.listing import (
     COLUMNS,

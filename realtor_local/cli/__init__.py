@@ -9,7 +9,13 @@ import sys
 
 import typer
 
-from realtor_local.cli import context, decisions, pipeline, platform, valuations
+from realtor_local.cli import (
+    context,
+    decision_commands,
+    pipeline_commands,
+    platform_commands,
+    valuation_commands,
+)
 from realtor_local.errors import RealtorError
 
 app = typer.Typer(
@@ -27,23 +33,23 @@ app = typer.Typer(
 
 # In the order of `realtor --help`.
 for command in (
-    platform.up,
-    platform.down,
-    platform.backup,
-    platform.restore,
-    platform.status,
-    platform.doctor,
-    pipeline.restart_upstream,
-    pipeline.ingest,
-    pipeline.train,
-    decisions.promote,
-    decisions.rollback,
-    decisions.approve,
-    decisions.admit,
-    pipeline.history,
-    pipeline.prune,
-    valuations.predict,
-    valuations.score,
+    platform_commands.up,
+    platform_commands.down,
+    platform_commands.backup,
+    platform_commands.restore,
+    platform_commands.status,
+    platform_commands.doctor,
+    pipeline_commands.restart_upstream,
+    pipeline_commands.ingest,
+    pipeline_commands.train,
+    decision_commands.promote,
+    decision_commands.rollback,
+    decision_commands.approve,
+    decision_commands.admit,
+    pipeline_commands.history,
+    pipeline_commands.prune,
+    valuation_commands.predict,
+    valuation_commands.score,
 ):
     app.command()(command)
 

@@ -9,20 +9,20 @@ from realtor_local.errors import RealtorError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from realtor_local.settings import Settings
+    from realtor_local.platform_settings import PlatformSettings
     from realtor_local.stack import Stack
 
 FAILED, DOWN = 1, 3
 
 
 def console(*, error: bool = False) -> Console:
-    from realtor_local.report import make_console
+    from realtor_local.console_output import make_console
 
     return make_console(error=error)
 
 
-def settings() -> Settings:
-    from realtor_local.settings import load_settings
+def settings() -> PlatformSettings:
+    from realtor_local.platform_settings import load_settings
 
     return load_settings()
 
@@ -35,9 +35,9 @@ def stack() -> Stack:
 
 def platform() -> dict[str, str]:
     """What platform.env tells of the platform that was started last. Raises RealtorError."""
-    from realtor_local.home import Home
+    from realtor_local.platform_home import PlatformHome
 
-    home = Home(settings().home)
+    home = PlatformHome(settings().home)
     environment = home.environment()
     if not environment:
         raise RealtorError(f"There is no platform in {home.root} yet: `realtor up` makes it.")

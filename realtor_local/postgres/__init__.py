@@ -9,9 +9,9 @@ existing cluster), and where that user cannot reach the folder or the programs, 
 /var/lib/realtor instead.
 """
 
+from realtor_local.errors import PostgresError
 from realtor_local.postgres.binaries import find_binaries
 from realtor_local.postgres.databases import DATABASES, EXTERNAL, ROLES
-from realtor_local.postgres.errors import PostgresError
 from realtor_local.postgres.server import FALLBACK_ROOT, EmbeddedPostgres, temporary_postgres
 
 __all__ = [

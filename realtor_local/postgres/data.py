@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from realtor_local.files import write_private
+from realtor_local.errors import PostgresError
 from realtor_local.postgres.account import Account
 from realtor_local.postgres.binaries import Binaries
 from realtor_local.postgres.databases import SUPERUSER
-from realtor_local.postgres.errors import PostgresError
+from realtor_local.private_files import write_private
 
 
 def initdb(binaries: Binaries, data: Path, account: Account | None, password: str) -> None:

@@ -19,13 +19,13 @@ from typing import Any
 
 import psutil
 
-from realtor_local.files import make_private_folder, write_private
+from realtor_local.errors import PostgresError
 from realtor_local.ports import LOOPBACK, free_port, is_free
 from realtor_local.postgres.account import Account, account_for
 from realtor_local.postgres.binaries import Binaries, copy_binaries, find_binaries
 from realtor_local.postgres.data import initdb, postmaster, remove_stale_lock
 from realtor_local.postgres.databases import ROLES, SUPERUSER, create_databases
-from realtor_local.postgres.errors import PostgresError
+from realtor_local.private_files import make_private_folder, write_private
 
 FALLBACK_ROOT = Path("/var/lib/realtor")
 

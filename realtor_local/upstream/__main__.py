@@ -12,11 +12,11 @@ import pandas as pd
 import uvicorn
 
 from realtor_local.errors import RealtorError
-from realtor_local.market import generate
+from realtor_local.synthetic_market import generate
 from realtor_local.upstream.api import build_app
 from realtor_local.upstream.faults import FAULTS, Fault
-from realtor_local.upstream.listings import check_csv, read_csv
 from realtor_local.upstream.say import say
+from realtor_local.upstream.served_listings import check_csv, read_csv
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

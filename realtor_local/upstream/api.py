@@ -22,10 +22,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from realtor_local.upstream.cursors import Cursors
 from realtor_local.upstream.faults import Fault, FaultKind
-from realtor_local.upstream.listings import UpstreamDataError, cut, json_rows
+from realtor_local.upstream.group_cursors import Cursors
 from realtor_local.upstream.say import say
+from realtor_local.upstream.served_listings import UpstreamDataError, cut, json_rows
 
 END_OF_DATA = "Ya se recolectó toda la información mínima necesaria"
 

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from realtor_local.home import Home
+from realtor_local.platform_home import PlatformHome
 from realtor_local.processes import marked
 
 REALTOR = Path(sys.executable).parent / "realtor"
@@ -26,7 +26,7 @@ class Platform:
     """`realtor` with a REALTOR_HOME of its own; all ports are free ones."""
 
     def __init__(self, home: Path) -> None:
-        self.home = Home(home)
+        self.home = PlatformHome(home)
         self.variables = {
             name: value for name, value in os.environ.items() if not name.startswith(OWN_PREFIXES)
         } | {

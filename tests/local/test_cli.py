@@ -20,9 +20,9 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from realtor_local.cli import app
-from realtor_local.home import Home, HomeError
-from realtor_local.lineage import RegistryError, UpstreamError, has_champion, rewind_upstream
-from realtor_local.settings import PROGRAMS, SettingsError, load_settings
+from realtor_local.pipeline_jobs import RegistryError, UpstreamError, has_champion, rewind_upstream
+from realtor_local.platform_home import HomeError, PlatformHome
+from realtor_local.platform_settings import PROGRAMS, SettingsError, load_settings
 from tests.local.conftest import REALTOR, Platform
 
 COMMANDS = {
@@ -108,7 +108,9 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_what_needs_a_running_platform_says_that_it_is_down(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Home(tmp_path).write_environment({"REALTOR_RAW_DATABASE_URL": "postgresql://nobody@[::1]:1/x"})
+    PlatformHome(tmp_path).write_environment(
+        {"REALTOR_RAW_DATABASE_URL": "postgresql://nobody@[::1]:1/x"}
+    )
     monkeypatch.setenv("REALTOR_HOME", str(tmp_path))
 
     told = CliRunner().invoke(app, shlex.split(command))
@@ -273,7 +275,7 @@ LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 def test_platform_env_says_the_same_to_shells_and_to_dotenv(
     tmp_path_factory: pytest.TempPathFactory, value: str
 ) -> None:
-    home = Home(tmp_path_factory.mktemp("home"))
+    home = PlatformHome(tmp_path_factory.mktemp("home"))
     if set(value) & set("'\\") and set(value) & set("$`"):
         with pytest.raises(HomeError, match="NAME cannot be written"):
             home.write_environment({"NAME": value})
@@ -288,9 +290,9 @@ def test_platform_env_says_the_same_to_shells_and_to_dotenv(
 
 def test_a_value_of_several_lines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="a line break"):
-        Home(tmp_path).write_environment({"NAME": "a\nb"})
+        PlatformHome(tmp_path).write_environment({"NAME": "a\nb"})
 
 
 def test_a_long_home_gets_a_short_socket(tmp_path: Path) -> None:
-    assert len(str(Home(tmp_path / ("x" * 200)).socket)) < 100
-    assert Home(Path("/srv/realtor")).socket == Path("/srv/realtor/run/supervisor.sock")
+    assert len(str(PlatformHome(tmp_path / ("x" * 200)).socket)) < 100
+    assert PlatformHome(Path("/srv/realtor")).socket == Path("/srv/realtor/run/supervisor.sock")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from realtor_local.console_output import make_console
 from realtor_local.doctor import Finding, Level, diagnose
-from realtor_local.report import make_console
-from realtor_local.settings import Settings, load_settings
+from realtor_local.platform_settings import PlatformSettings, load_settings
 from tests.local.conftest import Platform
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings of a platform that was never started; the ports are free ones."""
+def settings(tmp_path: Path) -> PlatformSettings:
+    """PlatformSettings of a platform that was never started; the ports are free ones."""
     return load_settings(
         home=tmp_path / "home",
         mlflow_port=0,
@@ -28,21 +28,21 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-def findings(settings: Settings, subject: str) -> list[Finding]:
+def findings(settings: PlatformSettings, subject: str) -> list[Finding]:
     found = diagnose(settings, make_console())
     return [each for each in found if each.subject == subject]
 
 
-def finding(settings: Settings, subject: str) -> Finding:
+def finding(settings: PlatformSettings, subject: str) -> Finding:
     (only,) = findings(settings, subject)
     return only
 
 
-def changed(settings: Settings, **values: object) -> Settings:
+def changed(settings: PlatformSettings, **values: object) -> PlatformSettings:
     return settings.model_copy(update=values)
 
 
-def test_a_sound_machine_has_no_failures(settings: Settings) -> None:
+def test_a_sound_machine_has_no_failures(settings: PlatformSettings) -> None:
     found = list(diagnose(settings, make_console()))
     assert [each for each in found if each.level is Level.FAIL] == []
     assert {"Python", "Disk", "Memory", "Home", "PostgreSQL", "Platform"} <= {
@@ -50,19 +50,19 @@ def test_a_sound_machine_has_no_failures(settings: Settings) -> None:
     }
 
 
-def test_it_changes_nothing(settings: Settings) -> None:
+def test_it_changes_nothing(settings: PlatformSettings) -> None:
     list(diagnose(settings, make_console()))
     assert not settings.home.exists()
 
 
-def test_missing_postgresql_is_named(settings: Settings, tmp_path: Path) -> None:
+def test_missing_postgresql_is_named(settings: PlatformSettings, tmp_path: Path) -> None:
     found = finding(changed(settings, pg_bin=tmp_path / "nowhere"), "PostgreSQL")
     assert found.level is Level.FAIL
     assert str(tmp_path / "nowhere") in found.text
     assert "REALTOR_PG_BIN" in found.fix
 
 
-def test_an_external_postgresql_that_does_not_answer_is_named(settings: Settings) -> None:
+def test_an_external_postgresql_that_does_not_answer_is_named(settings: PlatformSettings) -> None:
     url = "postgresql://user:hidden@127.0.0.1:1/database"
     external = changed(
         settings,
@@ -77,7 +77,7 @@ def test_an_external_postgresql_that_does_not_answer_is_named(settings: Settings
     assert not any("hidden" in each.text for each in found)
 
 
-def test_a_taken_port_is_named_with_its_holder(settings: Settings) -> None:
+def test_a_taken_port_is_named_with_its_holder(settings: PlatformSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         found = finding(changed(settings, dagster_port=port), f"Port {port}")
@@ -87,21 +87,21 @@ def test_a_taken_port_is_named_with_its_holder(settings: Settings) -> None:
     assert "REALTOR_DAGSTER_PORT" in found.fix
 
 
-def test_too_little_disk_names_what_is_free_and_needed(settings: Settings) -> None:
+def test_too_little_disk_names_what_is_free_and_needed(settings: PlatformSettings) -> None:
     found = finding(changed(settings, min_free_disk_gb=1e9), "Disk")
     assert found.level is Level.FAIL
     assert "GB free" in found.text
     assert "1e+09 GB needed" in found.text
 
 
-def test_a_home_that_is_a_file_is_named(settings: Settings, tmp_path: Path) -> None:
+def test_a_home_that_is_a_file_is_named(settings: PlatformSettings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = finding(changed(settings, home=tmp_path / "file" / "home"), "Home")
     assert found.level is Level.FAIL
     assert str(tmp_path / "file") in found.text
 
 
-def test_an_unreachable_upstream_is_named(settings: Settings) -> None:
+def test_an_unreachable_upstream_is_named(settings: PlatformSettings) -> None:
     found = finding(changed(settings, api_url="http://127.0.0.1:1"), "Upstream")
     assert found.level is Level.FAIL
     assert "http://127.0.0.1:1" in found.text

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from realtor_local import programs
-from realtor_local.home import Home
+from realtor_local.platform_home import PlatformHome
 from realtor_local.processes import PROGRAM_MARK, STACK_MARK
 from realtor_local.programs import Program
 from tests.local.conftest import Platform, eventually
@@ -212,7 +212,7 @@ def test_shells_read_platform_env(running: Platform) -> None:
 
 def test_launch_ends_what_a_killed_predecessor_left(tmp_path: Path) -> None:
     """Workers of a killed server keep its port: they go before the server comes back."""
-    home = Home(tmp_path)
+    home = PlatformHome(tmp_path)
     home.create()
     programs.save({"service": Program("service", ("/bin/true",), str(tmp_path), sole=True)}, home)
     own = {STACK_MARK: home.stack_id, PROGRAM_MARK: "service"}

@@ -19,13 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from realtor_local.market import COLUMNS, generate
 from realtor_local.ports import free_port
+from realtor_local.synthetic_market import COLUMNS, generate
 from realtor_local.upstream.__main__ import main
 from realtor_local.upstream.api import build_app
-from realtor_local.upstream.cursors import StateError
 from realtor_local.upstream.faults import Fault
-from realtor_local.upstream.listings import (
+from realtor_local.upstream.group_cursors import StateError
+from realtor_local.upstream.served_listings import (
     CHUNK_ROWS,
     UpstreamDataError,
     cut,

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from realtor_local.market import generate
-from realtor_local.upstream.listings import cut
+from realtor_local.synthetic_market import generate
+from realtor_local.upstream.served_listings import cut
 from realtor_model.estimators import CANDIDATES
 from realtor_model.evaluation.metrics import regression_metrics
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame

@@ -21,7 +21,7 @@ from deploy.observability.check.rig import (
     monitoring,
     platform,
 )
-from realtor_local.home import Home
+from realtor_local.platform_home import PlatformHome
 from realtor_local.supervisor import Supervisor
 
 # Rates over one minute need scrapes from the whole minute.
@@ -83,7 +83,7 @@ def watch(running: Platform, folder: Path) -> int:
             flush=True,
         )
         start_time = time.monotonic()
-        Supervisor(Home(running.home)).stop_program("service")
+        Supervisor(PlatformHome(running.home)).stop_program("service")
         alert = receiver.wait_for("ServiceDown", ALERT_SECONDS)
         seconds = time.monotonic() - start_time
         print(f"Arrived after {seconds:.0f} s: {alert['annotations']['summary']}")

@@ -21,7 +21,7 @@ from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.release.promotion_decision import judge
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
-from realtor_local import market
+from realtor_local import synthetic_market
 from realtor_model.evaluation.metrics import regression_metrics
 from tests.assets.lineage import TRAIN, Lineage, lineage_on
 from tests.servers import upstream
@@ -207,7 +207,7 @@ def test_a_winner_waits_where_a_person_has_to_approve(
 
 def listings(seed: int) -> pd.DataFrame:
     """New listings of the same market, complete ones, all prices."""
-    return market.generate(8_000, seed).listings.dropna().reset_index(drop=True)
+    return synthetic_market.generate(8_000, seed).listings.dropna().reset_index(drop=True)
 
 
 def arrives(lineage: Lineage, frame: pd.DataFrame, folder: Path) -> tuple[str, str, str]:
@@ -255,7 +255,9 @@ def test_a_resample_of_known_rows_trains_nothing_and_says_why(
     before = counts(lineage, tracking)
     known = pd.concat(
         [
-            read_listings(lineage.resources["raw_database"], split).frame[list(market.COLUMNS)]
+            read_listings(lineage.resources["raw_database"], split).frame[
+                list(synthetic_market.COLUMNS)
+            ]
             for split in ("train", "validation", "test")
         ]
     )

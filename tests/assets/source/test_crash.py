@@ -18,10 +18,10 @@ import pytest
 from realtor_assets.pipeline_settings import settings
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
-from realtor_local.health import http_problem
-from realtor_local.market import generate
 from realtor_local.ports import free_port
 from realtor_local.postgres import EmbeddedPostgres
+from realtor_local.program_health import http_problem
+from realtor_local.synthetic_market import generate
 from realtor_local.upstream.api import build_app
 from tests.assets.ingestion import Ingestion
 from tests.local.conftest import eventually

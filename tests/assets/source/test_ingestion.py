@@ -12,8 +12,8 @@ from realtor_assets.pipeline_settings import settings
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import SchemaOutdated, migrate
 from realtor_assets.source.upstream_client import UpstreamError
-from realtor_local.market import generate
 from realtor_local.postgres import EmbeddedPostgres
+from realtor_local.synthetic_market import generate
 from realtor_local.upstream.api import build_app
 from realtor_local.upstream.faults import Fault
 from tests.assets.ingestion import Ingestion

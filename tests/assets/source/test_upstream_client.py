@@ -13,8 +13,8 @@ import zstandard
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.source.landing import PAYLOADS, pending
 from realtor_assets.source.upstream_client import ListingsApi, UpstreamError, UpstreamUnavailable
-from realtor_local.market import generate
 from realtor_local.ports import free_port
+from realtor_local.synthetic_market import generate
 from realtor_local.upstream.api import build_app
 from tests.servers import listening
 

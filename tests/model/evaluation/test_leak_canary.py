@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realtor_assets.clean.checks import leak_check
-from realtor_local.market import generate
+from realtor_local.synthetic_market import generate
 from realtor_model.evaluation import leak_canary
 from realtor_model.features import FEATURE_NAMES, Columns, FeatureEncoder
 from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise

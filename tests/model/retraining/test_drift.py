@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
-from realtor_local.market import generate
+from realtor_local.synthetic_market import generate
 from realtor_model.listing import check
 from realtor_model.retraining import drift
 from tests.model.conftest import Listed, batches, received

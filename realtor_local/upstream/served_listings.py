@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from realtor_local.errors import RealtorError
-from realtor_local.market import COLUMNS
+from realtor_local.synthetic_market import COLUMNS
 
 CHUNK_ROWS = 5_000
 TEXT_COLUMNS = ("status", "city", "state", "prev_sold_date")

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from realtor_local.errors import RealtorError
-from realtor_local.files import write_private
+from realtor_local.private_files import write_private
 from realtor_local.upstream.say import say
 
 

@@ -35,8 +35,8 @@ def predict(
 
     Exit codes: 0 valued, 1 refused (the reason names the field) or the service does not answer.
     """
-    from realtor_local.report import valuation_text
-    from realtor_local.valuation import ValuationService
+    from realtor_local.console_output import valuation_text
+    from realtor_local.service_client import ServiceClient
 
     given: dict[str, Any] = {
         "brokered_by": brokered_by,
@@ -56,7 +56,7 @@ def predict(
         if given:
             raise typer.BadParameter("give --json or options, not both")
         given = _json_object(listing)
-    valuation = ValuationService(_service_url()).predict(given)
+    valuation = ServiceClient(_service_url()).predict(given)
     console = context.console()
     console.print(valuation_text(valuation))
     model = valuation["model"]
@@ -88,7 +88,7 @@ def score(
     Exit codes: 0 written, 1 there is no champion, IN cannot be read or OUT not be written, 2 a URL
     without --table or a file with it.
     """
-    from realtor_local.scoring import URL_SCHEMES, score_with_champion
+    from realtor_local.champion_scoring import URL_SCHEMES, score_with_champion
 
     if source.startswith(URL_SCHEMES) != (table is not None):
         raise typer.BadParameter(

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from rich.console import Console
 from rich.table import Table
 
-from realtor_local.report import print_table
+from realtor_local.console_output import print_table
 
 Rows = list[dict[str, Any]]
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from realtor_local.errors import RealtorError
-from realtor_local.health import http_client
+from realtor_local.program_health import http_client
 
 # What `realtor up` shows a valuation of: an ordinary house, in the state the market starts with.
 EXAMPLE: Mapping[str, object] = {
@@ -27,7 +27,7 @@ class ServiceError(RealtorError):
     """The service does not answer, or refuses; the text holds its reasons."""
 
 
-class ValuationService:
+class ServiceClient:
     """The service at `url`. Every method raises ServiceError."""
 
     def __init__(self, url: str) -> None:

@@ -30,7 +30,7 @@ class SettingsError(RealtorError):
     """A variable holds a value that cannot be used; the text names the variable."""
 
 
-class Settings(BaseSettings):
+class PlatformSettings(BaseSettings):
     """The platform on one machine. A port of 0 means: take a free one and remember it."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
@@ -180,7 +180,7 @@ class Settings(BaseSettings):
         return names
 
     @model_validator(mode="after")
-    def _all_databases_or_none(self) -> Settings:
+    def _all_databases_or_none(self) -> PlatformSettings:
         missing = [variable for variable, url in self.database_urls.items() if not url]
         if 0 < len(missing) < len(self.database_urls):
             raise ValueError(
@@ -226,12 +226,18 @@ class Settings(BaseSettings):
         return tuple(name for name in PROGRAMS if not external.get(name, False))
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Settings from the environment. Raises SettingsError naming each variable that is wrong."""
+def load_settings(**overrides: Any) -> PlatformSettings:
+    """The settings in the environment; `overrides` replace single fields.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used; the text names each of them.
+    """
     try:
         # By alias, as the environment is read: by field name too, `home` would be $HOME.
-        aliases = {name: str(each.validation_alias) for name, each in Settings.model_fields.items()}
-        return Settings(**{aliases[name]: value for name, value in overrides.items()})
+        aliases = {
+            name: str(each.validation_alias) for name, each in PlatformSettings.model_fields.items()
+        }
+        return PlatformSettings(**{aliases[name]: value for name, value in overrides.items()})
     except ValidationError as error:
         problems = "; ".join(
             f"{problem['loc'][0]}={problem['input']!r}: {problem['msg']}"

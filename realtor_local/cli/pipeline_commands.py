@@ -19,7 +19,7 @@ def restart_upstream() -> None:
 
     Exit codes: 0 rewound, 1 the upstream does not answer.
     """
-    from realtor_local.lineage import rewind_upstream
+    from realtor_local.pipeline_jobs import rewind_upstream
 
     environment = context.platform()
     rewind_upstream(
@@ -60,11 +60,11 @@ def ingest(
     """
     if (batch is not None) + every + (csv is not None) > 1:
         raise typer.BadParameter("only one of --batch, --all and --csv can be given")
-    from realtor_local.lineage import Ingestion
-    from realtor_local.orchestrator import Dagster
+    from realtor_local.dagster_client import DagsterClient
+    from realtor_local.pipeline_jobs import Ingestion
 
     environment, console = context.running_platform(), context.console()
-    with Dagster(_dagster_url(environment)) as dagster:
+    with DagsterClient(_dagster_url(environment)) as dagster:
         ingestion = Ingestion(dagster, environment["REALTOR_RAW_DATABASE_URL"], console)
         if csv is not None:
             ingestion.file(csv.resolve())
@@ -82,8 +82,8 @@ def train() -> None:
 
     Exit codes: 0 both succeeded, whatever was decided; 1 one failed.
     """
-    from realtor_local.history import read_history, tell_news
-    from realtor_local.lineage import run_jobs
+    from realtor_local.decision_history import read_history, tell_news
+    from realtor_local.pipeline_jobs import run_jobs
 
     environment, console = context.running_platform(), context.console()
     databases = (environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"])
@@ -99,7 +99,7 @@ def history(
 
     Exit code 0 also before the first batch; 1 when a database does not answer.
     """
-    from realtor_local.history import read_history, show
+    from realtor_local.decision_history import read_history, show
 
     environment = context.running_platform()
     told = read_history(

@@ -99,7 +99,7 @@ class Progress:
     behind: tuple[str, ...] = ()
 
 
-class Dagster:
+class DagsterClient:
     """A Dagster webserver at `url`."""
 
     def __init__(self, url: str) -> None:

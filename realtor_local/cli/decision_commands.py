@@ -100,10 +100,10 @@ def _release(action: str, *version: str, approver: str, **how: str | None) -> No
 
 
 def _reload(console: Console, environment: Mapping[str, str]) -> None:
-    from realtor_local.valuation import ServiceError, ValuationService
+    from realtor_local.service_client import ServiceClient, ServiceError
 
     try:
-        told = ValuationService(environment["REALTOR_SERVICE_URL"]).reload()
+        told = ServiceClient(environment["REALTOR_SERVICE_URL"]).reload()
     except ServiceError as error:
         console.print(f"Done. The service will follow when it is up: {error}", style="yellow")
     else:

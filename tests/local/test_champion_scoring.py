@@ -11,9 +11,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from realtor_assets.resources import Database
+from realtor_local.champion_scoring import score_with_champion, table_source
 from realtor_local.cli import app
 from realtor_local.errors import RealtorError
-from realtor_local.scoring import score_with_champion, table_source
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.champion.model_registry import Release

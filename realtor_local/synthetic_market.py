@@ -19,17 +19,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_local.country import (
-    COUNTRY_SEED,
+from realtor_local.synthetic_geography import (
+    GEOGRAPHY_SEED,
     HOUSE,
     KINDS,
     LAND,
     TIERS,
-    Country,
     Floats,
     Ints,
+    SyntheticGeography,
     calibration,
-    the_country,
+    synthetic_geography,
 )
 
 Mask = NDArray[np.bool_]
@@ -95,10 +95,10 @@ def generate(rows: int, seed: int = 0) -> Market:
     if rows < 1:
         raise ValueError(f"rows is {rows}: a market needs at least one listing")
     rng = np.random.default_rng(seed)
-    country = the_country()
-    cells = _cells(rows, country)
+    geography = synthetic_geography()
+    cells = _cells(rows, geography)
     origin = _origins(cells, rng)
-    drawn = _draw(cells, origin, country, rng)
+    drawn = _draw(cells, origin, geography, rng)
     status, kind = drawn.status, drawn.kind
 
     expected = _state_levels()[drawn.state] + drawn.log_value
@@ -114,15 +114,15 @@ def generate(rows: int, seed: int = 0) -> Market:
         "status": np.array(STATUSES, dtype=object)[status],
         "price": np.where(changed, other_price, price[origin]),
         "street": _streets(rows, rng)[origin],
-        "city": _cities(drawn.place, country, rng)[origin],
-        "state": country.state[drawn.place],
-        "zip_code": country.zip_code[drawn.place].astype(np.float64),
+        "city": _cities(drawn.place, geography, rng)[origin],
+        "state": geography.state[drawn.place],
+        "zip_code": geography.zip_code[drawn.place].astype(np.float64),
         "prev_sold_date": _dates(status, kind, rng),
     }
-    _lose(columns, drawn, country, origin, rng)
-    _break(columns, country, rng)
+    _drop_values(columns, drawn, geography, origin, rng)
+    _corrupt_values(columns, geography, rng)
 
-    order = np.lexsort((rng.random(rows), country.zip_code[drawn.place], status == SOLD))
+    order = np.lexsort((rng.random(rows), geography.zip_code[drawn.place], status == SOLD))
     columns["prev_sold_date"] = _as_text(columns["prev_sold_date"])
     listings = pd.DataFrame({name: columns[name][order] for name in COLUMNS}, copy=False)
     sigma = drawn.narrow_sigma * np.sqrt(1 + OUTLIER_SHARE * (OUTLIER_SCALE**2 - 1))
@@ -170,14 +170,14 @@ class _Cells:
     start: Ints
 
 
-def _cells(rows: int, country: Country) -> _Cells:
+def _cells(rows: int, geography: SyntheticGeography) -> _Cells:
     """Cell sizes by largest remainder: the shares of the real file as exactly as `rows` allows."""
     facts = calibration()
     records = np.array([[s[name] for name in STATUSES] for s in facts["states"].values()])
     exact = rows * _by_kind(records) / records.sum()
     count = np.floor(exact).astype(np.int64)
     count[np.argsort(count - exact, kind="stable")[: rows - count.sum()]] += 1
-    return _block(count, country)
+    return _block(count, geography)
 
 
 def _by_kind(records: Floats) -> Floats:
@@ -186,8 +186,8 @@ def _by_kind(records: Floats) -> Floats:
     return np.stack((records * (1 - land), records * land), axis=1).ravel()
 
 
-def _block(count: Ints, country: Country) -> _Cells:
-    shape = len(country.states), len(KINDS), len(STATUSES)
+def _block(count: Ints, geography: SyntheticGeography) -> _Cells:
+    shape = len(geography.states), len(KINDS), len(STATUSES)
     state, kind, status = np.unravel_index(np.arange(len(count)), shape)
     return _Cells(state, kind, status, count, np.concatenate(([0], np.cumsum(count)[:-1])))
 
@@ -198,12 +198,12 @@ def _state_levels() -> Floats:
 
     Measured on one fixed draw of equally many listings per state.
     """
-    country, states = the_country(), calibration()["states"].values()
+    geography, states = synthetic_geography(), calibration()["states"].values()
     records = np.array([[s[name] for name in STATUSES] for s in states], dtype=np.float64)
     records *= LEVEL_LISTINGS / records.sum(axis=1, keepdims=True)
-    cells = _block(np.rint(_by_kind(records)).astype(np.int64), country)
-    rng = np.random.default_rng(COUNTRY_SEED + 2)
-    drawn = _draw(cells, np.arange(cells.count.sum()), country, rng)
+    cells = _block(np.rint(_by_kind(records)).astype(np.int64), geography)
+    rng = np.random.default_rng(GEOGRAPHY_SEED + 2)
+    drawn = _draw(cells, np.arange(cells.count.sum()), geography, rng)
     log_price = pd.Series(drawn.log_value + _noise(drawn.narrow_sigma, rng))
     medians = log_price.groupby(drawn.state).median().to_numpy()
     return cast("Floats", np.log([s["median_price"] for s in states]) - medians)
@@ -250,15 +250,17 @@ class _Drawn:
     narrow_sigma: Floats
 
 
-def _draw(cells: _Cells, origin: Ints, country: Country, rng: np.random.Generator) -> _Drawn:
+def _draw(
+    cells: _Cells, origin: Ints, geography: SyntheticGeography, rng: np.random.Generator
+) -> _Drawn:
     state, status, kind = (
         np.repeat(axis, cells.count) for axis in (cells.state, cells.status, cells.kind)
     )
-    place = _places(cells, country, rng)[origin]
-    location, tier = country.location[place], country.tier[place]
+    place = _places(cells, geography, rng)[origin]
+    location, tier = geography.location[place], geography.tier[place]
     homes = _homes(location, tier, status, kind, rng)
     home: dict[str, NDArray[Any]] = {name: values[origin] for name, values in homes.items()}
-    home["brokered_by"], broker_effect = _brokers(country.zip_code[place], rng)
+    home["brokered_by"], broker_effect = _brokers(geography.zip_code[place], rng)
     log_value = location + broker_effect + np.array(ASKING_PREMIUM)[status]
     log_value += _description_value(home, kind)
     narrow = np.where(kind == LAND, NOISE_BY_TIER[LAND][tier], NOISE_BY_TIER[HOUSE][tier])
@@ -271,13 +273,13 @@ def _noise(narrow_sigma: Floats, rng: np.random.Generator) -> Floats:
     return rng.standard_normal(len(narrow_sigma)) * narrow_sigma * scale
 
 
-def _places(cells: _Cells, country: Country, rng: np.random.Generator) -> Ints:
+def _places(cells: _Cells, geography: SyntheticGeography, rng: np.random.Generator) -> Ints:
     """(n,) int64: each row's zip, an index into the country's."""
     place = np.empty(cells.count.sum(), dtype=np.int64)
     for kind in (HOUSE, LAND):
-        for state in range(len(country.states)):
-            zips = np.flatnonzero(country.state_index == state)
-            edges = np.cumsum(country.weight[kind][zips])
+        for state in range(len(geography.states)):
+            zips = np.flatnonzero(geography.state_index == state)
+            edges = np.cumsum(geography.weight[kind][zips])
             mine = np.flatnonzero((cells.state == state) & (cells.kind == kind))
             start, count = cells.start[mine[0]], cells.count[mine].sum()
             drawn = np.searchsorted(edges, rng.random(count) * edges[-1], side="right")
@@ -346,7 +348,7 @@ def _brokers(zip_code: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """
     facts = calibration()
     n = len(zip_code)
-    shared = np.random.default_rng(COUNTRY_SEED + 1)
+    shared = np.random.default_rng(GEOGRAPHY_SEED + 1)
     ids = shared.permutation(facts["brokers"]) + 1
     effects = shared.normal(0.0, 0.07, facts["brokers"])
     number = max(1, round(facts["brokers"] * n / facts["rows"]))
@@ -380,9 +382,11 @@ def _streets(rows: int, rng: np.random.Generator) -> Floats:
     return streets.astype(np.float64)
 
 
-def _cities(place: Ints, country: Country, rng: np.random.Generator) -> NDArray[np.object_]:
+def _cities(
+    place: Ints, geography: SyntheticGeography, rng: np.random.Generator
+) -> NDArray[np.object_]:
     alternate = rng.random(len(place)) < 0.3
-    return np.where(alternate, country.alternate_city[place], country.city[place])
+    return np.where(alternate, geography.alternate_city[place], geography.city[place])
 
 
 def _dates(status: Ints, kind: Ints, rng: np.random.Generator) -> NDArray[np.datetime64]:
@@ -404,16 +408,16 @@ def _dates(status: Ints, kind: Ints, rng: np.random.Generator) -> NDArray[np.dat
     return dates
 
 
-def _lose(
+def _drop_values(
     columns: dict[str, NDArray[Any]],
     drawn: _Drawn,
-    country: Country,
+    geography: SyntheticGeography,
     origin: Ints,
     rng: np.random.Generator,
 ) -> None:
     """Blanks values where the real file lacks them; both listings of a house lack the same."""
     facts = calibration()
-    status, kind, tier = drawn.status, drawn.kind, country.tier[drawn.place]
+    status, kind, tier = drawn.status, drawn.kind, geography.tier[drawn.place]
     n = len(status)
     for name in ("bed", "bath", "house_size"):
         rate = np.array([facts["house_missing"][s][name] for s in STATUSES])[status]
@@ -429,7 +433,9 @@ def _lose(
         columns[name][rng.random(n) < share] = blank
 
 
-def _break(columns: dict[str, NDArray[Any]], country: Country, rng: np.random.Generator) -> None:
+def _corrupt_values(
+    columns: dict[str, NDArray[Any]], geography: SyntheticGeography, rng: np.random.Generator
+) -> None:
     """Breaks values as the real file's are broken, at its rates."""
     facts = calibration()
     n = len(columns["price"])
@@ -438,7 +444,7 @@ def _break(columns: dict[str, NDArray[Any]], country: Country, rng: np.random.Ge
         hit = np.flatnonzero((rng.random(n) < fault["rate"]) & pd.notna(column))
         column[hit] = rng.choice(np.array(fault["values"], dtype=column.dtype), len(hit))
     hit = np.flatnonzero(rng.random(n) < facts["wrong_zips"])
-    columns["zip_code"][hit] = rng.choice(country.zip_code, len(hit))
+    columns["zip_code"][hit] = rng.choice(geography.zip_code, len(hit))
 
 
 def _as_text(dates: NDArray[np.datetime64]) -> NDArray[np.object_]:

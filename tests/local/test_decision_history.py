@@ -11,7 +11,7 @@ from rich.console import Console
 from realtor_assets.clean.load_decisions import admit_batch
 from realtor_assets.resources import Database
 from realtor_assets.schema import migrate
-from realtor_local.history import Rows, read_history, tell_news
+from realtor_local.decision_history import Rows, read_history, tell_news
 
 pytestmark = [pytest.mark.integration]
 

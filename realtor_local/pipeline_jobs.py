@@ -12,10 +12,10 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from realtor_local.dagster_client import DagsterClient
+from realtor_local.dagster_client import Progress as RunProgress
 from realtor_local.errors import RealtorError
-from realtor_local.health import http_client
-from realtor_local.orchestrator import Dagster
-from realtor_local.orchestrator import Progress as RunProgress
+from realtor_local.program_health import http_client
 from realtor_model.registry_names import PRODUCTION_ALIAS, REGISTERED_MODEL
 
 
@@ -67,7 +67,7 @@ class Ingestion:
     run that failed, and its URL.
     """
 
-    def __init__(self, dagster: Dagster, raw_url: str, console: Console) -> None:
+    def __init__(self, dagster: DagsterClient, raw_url: str, console: Console) -> None:
         self._dagster = dagster
         self._raw_url = raw_url
         self._console = console
@@ -161,13 +161,13 @@ def run_jobs(dagster_url: str, jobs: Sequence[str], console: Console) -> None:
 
     Raises DagsterError; its subclass RunFailedError holds the failed run's errors and its URL.
     """
-    with Dagster(dagster_url) as dagster:
+    with DagsterClient(dagster_url) as dagster:
         for job in jobs:
             _follow(dagster, job, console)
 
 
 def _follow(
-    dagster: Dagster,
+    dagster: DagsterClient,
     job: str,
     console: Console,
     *,

@@ -16,10 +16,10 @@ from dagster import DagsterRun, DagsterRunStatus
 from dagster._core.utils import make_new_run_id
 from rich.console import Console
 
-from realtor_local.health import http_problem
-from realtor_local.lineage import Teller, run_jobs
-from realtor_local.orchestrator import Dagster, DagsterError, Progress, RunFailedError
+from realtor_local.dagster_client import DagsterClient, DagsterError, Progress, RunFailedError
+from realtor_local.pipeline_jobs import Teller, run_jobs
 from realtor_local.ports import free_port
+from realtor_local.program_health import http_problem
 from tests.local.conftest import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -87,7 +87,7 @@ def url(home: Path) -> Iterator[str]:
 
 def test_a_run_is_followed_to_its_end(url: str) -> None:
     seen: list[Progress] = []
-    with Dagster(url) as dagster:
+    with DagsterClient(url) as dagster:
         dagster.follow(dagster.launch("good"), seen.append)
     assert seen[-1] == Progress("SUCCESS", done=2, total=2, running=())
     assert [each.done for each in seen] == sorted(each.done for each in seen)
@@ -116,7 +116,7 @@ def test_how_far_a_step_is_is_not_said_of_the_next() -> None:
 def test_a_queued_run_tells_what_it_waits_for(url: str, home: Path) -> None:
     output = io.StringIO()
     queued = make_new_run_id()
-    with dg.DagsterInstance.from_config(str(home)) as instance, Dagster(url) as dagster:
+    with dg.DagsterInstance.from_config(str(home)) as instance, DagsterClient(url) as dagster:
         run = instance.get_run_by_id(dagster.launch("good"))
         assert run is not None
         origin = run.remote_job_origin
@@ -134,7 +134,7 @@ def test_a_queued_run_tells_what_it_waits_for(url: str, home: Path) -> None:
 
 
 def test_a_failed_run_tells_the_step_the_cause_and_its_url(url: str) -> None:
-    with Dagster(url) as dagster:
+    with DagsterClient(url) as dagster:
         run_id = dagster.launch("bad")
         with pytest.raises(RunFailedError) as failed:
             dagster.follow(run_id, lambda progress: None)
@@ -146,15 +146,18 @@ def test_a_failed_run_tells_the_step_the_cause_and_its_url(url: str) -> None:
 
 
 def test_an_unknown_job_is_named(url: str) -> None:
-    with Dagster(url) as dagster, pytest.raises(DagsterError, match="no job 'unknown'"):
+    with DagsterClient(url) as dagster, pytest.raises(DagsterError, match="no job 'unknown'"):
         dagster.launch("unknown")
 
 
 def test_daemons_that_do_not_run_are_named(url: str) -> None:
-    with Dagster(url) as dagster:
+    with DagsterClient(url) as dagster:
         assert "SCHEDULER" in dagster.late_daemons()
 
 
 def test_a_dagster_that_is_down_is_named() -> None:
-    with Dagster("http://127.0.0.1:1") as dagster, pytest.raises(DagsterError, match="not answer"):
+    with (
+        DagsterClient("http://127.0.0.1:1") as dagster,
+        pytest.raises(DagsterError, match="not answer"),
+    ):
         dagster.launch("good")

