@@ -1,6 +1,6 @@
 """Differences between two results of the same work: JSON values, tables, bundles and OpenAPI.
 
-Numbers are equal when they are the same bits. A field that only the new side has is listed as
+Numbers are equal without any tolerance. A field that only the new side has is listed as
 added, one that only the old side has is a difference. English texts are compared apart from
 figures and codes: their wording may change.
 """
@@ -274,7 +274,7 @@ class _OpenAPI:
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two plain values are equal; numbers to the bit, an int and a float by value."""
+    """Whether two plain values are equal: NaN is NaN, no number is a bool, and nothing is rounded."""
     if isinstance(old, bool) or isinstance(new, bool):
         return old is new
     if isinstance(old, float) and isinstance(new, float) and math.isnan(old):
