@@ -274,7 +274,7 @@ class _OpenAPI:
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two plain values are equal: NaN is NaN, no number is a bool, and nothing is rounded."""
+    """Whether two plain values are equal, without rounding; NaN is NaN, no number is a bool."""
     if isinstance(old, bool) or isinstance(new, bool):
         return old is new
     if isinstance(old, float) and isinstance(new, float) and math.isnan(old):

@@ -95,9 +95,9 @@ class Figure:
 
 
 def homes(split: Split, count: int) -> list[dict[str, Any]]:
-    """Homes of the market, as a person describes them: the market's faults are no homes."""
+    """Up to `count` homes of the market as a person describes them, without its faults."""
     described = []
-    for row in range(count):
+    for row in range(min(count, len(split.price))):
         home: dict[str, Any] = {}
         for name in (*_baselines.NUMBERS, *_baselines.TEXTS):
             value = split.columns[name][row]
