@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks._checkouts import Checkout
+from benchmarks._checkouts import Checkout, end_cleanly
 from benchmarks._differences import (
     IGNORED,
     WORDS,
@@ -155,6 +155,7 @@ def _dumped(
 
 
 def main() -> int:
+    end_cleanly()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
         "--against", type=Path, required=True, metavar="FOLDER", help="the old checkout"

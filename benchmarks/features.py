@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks._checkouts import Checkout
+from benchmarks._checkouts import Checkout, end_cleanly
 from benchmarks._turns import Speed, by_turns, print_speeds
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, take
@@ -191,6 +191,7 @@ def compare(against: Path, rows: int, seed: int, turns: int) -> list[Speed]:
 
 
 def main() -> int:
+    end_cleanly()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=400_000, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")

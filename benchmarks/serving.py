@@ -35,7 +35,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import _baselines, _load
-from benchmarks._checkouts import Checkout
+from benchmarks._checkouts import Checkout, end_cleanly
 from benchmarks._market import AS_OF, Split, splits_of
 from benchmarks._servers import ROOT, cpu_seconds, free_port, running, service
 from benchmarks._turns import Speed, print_speeds
@@ -337,6 +337,7 @@ def judge(
 
 
 def main() -> int:
+    end_cleanly()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
         "--rows", type=int, default=160_000, help="of the market; default %(default)s"
