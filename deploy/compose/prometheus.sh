@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prometheus, which reads its key of the service from a file: one that nobody else can read.
+# Starts Prometheus. It reads its API key from a file that no other user can read.
 set -eu
 umask 077
 printf %s "$PROMETHEUS_API_KEY" > /run/keys/service

@@ -1,5 +1,6 @@
 #!/bin/sh
-# SeaweedFS with one identity per program, each for its own bucket; passwords are not for `ps` to see.
+# Starts SeaweedFS with one identity per program, each for its own bucket. The keys are in a file, so
+# that `ps` does not show them.
 set -eu
 umask 077
 identity() { # name, access key, secret key, actions
@@ -16,6 +17,6 @@ identity() { # name, access key, secret key, actions
         "\"Read:$STORE_BUCKET\", \"List:$STORE_BUCKET\""
     printf ']}'
 } > /tmp/s3.json
-# The address that its parts know one another by is the loopback's: nobody else talks to them.
+# -ip: its parts talk to one another over loopback, and no other program needs them.
 exec weed server -dir=/data -ip=127.0.0.1 -ip.bind=0.0.0.0 -volume.max=0 -master.volumeSizeLimitMB=1024 \
     -s3 -s3.port=8333 -s3.config=/tmp/s3.json

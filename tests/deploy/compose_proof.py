@@ -1,8 +1,8 @@
-"""`make compose-test`: the compose file brought up for real, and what it promises looked at.
+"""`make compose-test`: starts the compose project and checks that it works as documented.
 
-Needs images (`make images`), and Compose with a Docker daemon or podman's socket at DOCKER_HOST;
-the stand-ins of deploy/compose/offline where nothing can be pulled. Everything that it makes has a
-project name of its own and is removed at the end. Exit status 1 at the first promise not kept.
+Needs the images (`make images`), and Compose with a Docker daemon or podman's socket at
+DOCKER_HOST; without a registry, the replacements in deploy/compose/offline. It uses its own project
+name and removes everything at the end. Exits with status 1 at the first failed check.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from tests.deploy.compose_project import COMPOSE, Broken, Platform, note, require, say, wait
+from tests.deploy.compose_project import COMPOSE, CheckFailed, Platform, note, passed, require, wait
 
 HOME = {"state": "Connecticut", "city": "Hartford", "zip_code": "06114", "house_size": 1600}
 TABLES: dict[str, Callable[[io.BytesIO], pd.DataFrame]] = {
@@ -41,17 +41,17 @@ RUNS = """{ runsOrError(limit: 50) { ... on Runs { results {
 
 
 def refuses_without_secrets(command: Sequence[str]) -> None:
-    bare = {"PATH": os.environ["PATH"]}
+    environment = {"PATH": os.environ["PATH"]}
     file = str(COMPOSE / "compose.yaml")
-    done = subprocess.run(
+    result = subprocess.run(
         [*command, "--env-file", os.devnull, "--file", file, "config", "--quiet"],
-        env=bare, capture_output=True, text=True,
+        env=environment, capture_output=True, text=True,
     )  # fmt: skip
     example = (COMPOSE / ".env.example").read_text()
     secrets = re.findall(r"^(\w+)=$", example, re.MULTILINE)
-    named = [name for name in secrets if f"required variable {name} is missing" in done.stderr]
+    named = [name for name in secrets if f"required variable {name} is missing" in result.stderr]
     require(
-        done.returncode != 0 and named == secrets,
+        result.returncode != 0 and named == secrets,
         f"without its {len(secrets)} secrets it does not start, and names them: {named[-1]}, …",
     )
 
@@ -63,17 +63,19 @@ def is_locked_down(platform: Platform) -> None:
         answer = httpx.request(method, service + path, trust_env=False)
         require(answer.status_code == 404, f"the proxy does not publish {path}: 404")
     answer = httpx.get(service, headers={"Host": "evil.example"}, trust_env=False)
-    require(answer.status_code == 421, "the proxy refuses a foreign host name: 421")
+    require(answer.status_code == 421, "the proxy refuses an unknown host name: 421")
     for part in ("service", "dagster-code", "mlflow", "ui", "proxy"):
-        look = "id -u; touch /written 2> /dev/null && echo writable || echo read-only"
-        told = platform("exec", "-T", part, "sh", "-c", look).stdout.split()
-        require(told == ["10001", "read-only"], f"{part} runs as {told[0]}, its root is {told[1]}")
-    known = ("exec", "-T", "proxy", "getent", "hosts")
-    require(platform(*known, "service").returncode == 0, "the proxy finds the service")
-    require(platform(*known, "postgres", check=False).returncode != 0, "and not PostgreSQL")
+        script = "id -u; touch /written 2> /dev/null && echo writable || echo read-only"
+        user, root = platform("exec", "-T", part, "sh", "-c", script).stdout.split()
+        restricted = (user, root) == ("10001", "read-only")
+        require(restricted, f"{part} runs as {user}, its root is {root}")
+    look_up = ("exec", "-T", "proxy", "getent", "hosts")
+    require(platform(*look_up, "service").returncode == 0, "the proxy can reach the service")
+    missing = platform(*look_up, "postgres", check=False).returncode != 0
+    require(missing, "the proxy cannot reach PostgreSQL")
     write = "import s3fs; s3fs.S3FileSystem().pipe('realtor/published/history.json', b'{}')"
     written = platform("exec", "-T", "service", "python", "-c", write, check=False)
-    require("PermissionError" in written.stderr, "the service reads the store and cannot write it")
+    require("PermissionError" in written.stderr, "the service cannot write to the store")
     for row in platform.containers():
         for published in row["Publishers"] or []:
             if published["PublishedPort"]:
@@ -82,47 +84,47 @@ def is_locked_down(platform: Platform) -> None:
 
 
 def is_small(platform: Platform) -> None:
-    """The serving image, uncompressed, whatever the engine calls its size."""
-    # Not all of it may be read by the service's user: /root and the like.
-    look = ("exec", "-T", "service", "du", "-xs", "--apparent-size", "--block-size=1MB", "/")
-    size = int(platform(*look, check=False).stdout.split()[0])
-    require(size < SERVING_MB, f"the serving image holds {size} MB, less than {SERVING_MB}")
+    """Measures the uncompressed size of the serving image inside a container."""
+    # check=False: the service's user cannot read some folders, such as /root.
+    command = ("exec", "-T", "service", "du", "-xs", "--apparent-size", "--block-size=1MB", "/")
+    size = int(platform(*command, check=False).stdout.split()[0])
+    require(size < SERVING_MB, f"the serving image has {size} MB, less than {SERVING_MB}")
 
 
-def learns(platform: Platform) -> None:
-    """One batch asked for; what follows, the sensors do."""
+def trains_on_a_batch(platform: Platform) -> None:
+    """Launches one ingest, and waits for the runs that the sensors start after it."""
     launched = platform.graphql(LAUNCH)["launchRun"]
-    require(launched["__typename"] == "LaunchRunSuccess", f"ingest is launched: {launched}")
-    told: set[tuple[str, str]] = set()
+    require(launched["__typename"] == "LaunchRunSuccess", f"Dagster launches ingest: {launched}")
+    outcomes: set[tuple[str, str]] = set()
 
-    def served() -> str | None:
+    def finished_jobs() -> str | None:
         for run in reversed(_runs(platform)):
             outcome = (run["jobName"], run["status"])
-            if outcome not in told:
-                told.add(outcome)
+            if outcome not in outcomes:
+                outcomes.add(outcome)
                 note(f"{outcome[0]}: {outcome[1]}")
-        if failed := [job for job, status in told if status in ("FAILURE", "CANCELED")]:
-            raise Broken(f"failed: {failed}")
-        done = {job for job, status in told if status == "SUCCESS"}
+        if failed := [job for job, status in outcomes if status in ("FAILURE", "CANCELED")]:
+            raise CheckFailed(f"failed: {failed}")
+        done = {job for job, status in outcomes if status == "SUCCESS"}
         return ", ".join(sorted(done)) if {"ingest", "load", "clean", "train"} <= done else None
 
-    wait("Dagster's runs succeeded", served, 1800)
+    wait("Dagster's runs succeeded", finished_jobs, 1800)
 
 
 def _runs(platform: Platform) -> list[dict[str, Any]]:
-    """The newest first."""
+    """The latest runs, newest first."""
     return list(platform.graphql(RUNS)["runsOrError"]["results"])
 
 
 def answers(platform: Platform) -> None:
-    """One home, its explanation, and tables of homes, through the proxy."""
+    """Values one home, explains it, and values tables of homes through the proxy."""
     service = platform.url("SERVICE_PORT")
     price = httpx.post(service + "/predict", json=HOME, timeout=20, trust_env=False).json()["price"]
     explained = httpx.post(service + "/explain", json=HOME, timeout=60, trust_env=False).json()
-    parts = sum(each["dollars"] for each in explained["contributions"])
+    parts = sum(part["dollars"] for part in explained["contributions"])
     require(
         abs(explained["base_price"] + parts - price) < 1,
-        f"/explain: {len(explained['contributions'])} parts make the price, {price:.0f}",
+        f"/explain: {len(explained['contributions'])} parts add up to the price, {price:.0f}",
     )
     homes = pd.DataFrame([HOME, HOME | {"house_size": 2400}])
     for kind, read in TABLES.items():
@@ -136,21 +138,21 @@ def answers(platform: Platform) -> None:
 
 
 def is_watched(platform: Platform) -> None:
-    """Prometheus reaches all that it looks at, each replica for itself."""
+    """Prometheus scrapes every target, including each replica separately."""
     expected = {
         "service": 2, "dagster-metrics": 1, "postgres": 1, "node": 1, "prometheus": 1,
     }  # fmt: skip
 
-    def seen() -> str | None:
-        found = _measured(platform, "sum by (job) (up)")
-        up = {each["metric"]["job"]: int(each["value"][1]) for each in found}
-        # Alertmanager is not brought up here.
+    def targets_up() -> str | None:
+        series = _query_prometheus(platform, "sum by (job) (up)")
+        up = {sample["metric"]["job"]: int(sample["value"][1]) for sample in series}
+        # Alertmanager is not started here.
         return str(expected) if up == expected | {"alertmanager": 0} else None
 
-    wait("Prometheus scrapes", seen, 90)
+    wait("Prometheus scrapes", targets_up, 90)
 
 
-def _measured(platform: Platform, query: str) -> list[dict[str, Any]]:
+def _query_prometheus(platform: Platform, query: str) -> list[dict[str, Any]]:
     answer = httpx.get(
         platform.url("PROMETHEUS_PORT") + "/api/v1/query",
         params={"query": query}, timeout=20, trust_env=False,
@@ -159,46 +161,46 @@ def _measured(platform: Platform, query: str) -> list[dict[str, Any]]:
 
 
 def is_backed_up(platform: Platform) -> None:
-    """The container that saves the databases and the stores, and that Prometheus hears of it."""
-    said = platform("--profile", "backup", "run", "--rm", "-T", "backup").stdout.splitlines()
-    say(f"backup: {said[-1] if said else 'whole'}")
+    """Makes a backup, and waits until Prometheus has it."""
+    output = platform("--profile", "backup", "run", "--rm", "-T", "backup").stdout.splitlines()
+    passed(f"backup: {output[-1] if output else 'complete'}")
     age = "time() - realtor_backup_newest_timestamp_seconds"
-    wait("Prometheus knows of it", lambda: _measured(platform, age), 90)
+    wait("Prometheus has its age", lambda: _query_prometheus(platform, age), 90)
 
 
 def is_loaded(platform: Platform) -> None:
-    """Locust's container, with its key: it judges the service and ends with an error otherwise."""
+    """Runs Locust's container with its key; it fails if the service misses its limits."""
     platform("--profile", "load", "run", "--rm", "-T", "locust")
-    say("the load test passes")
+    passed("the load test passes")
 
 
-def outlives_its_code_server(platform: Platform) -> None:
-    """A run whose container is killed under it is tried again."""
+def retries_a_killed_run(platform: Platform) -> None:
+    """Kills the container of a run, and waits until Dagster has retried the run."""
     platform.graphql(LAUNCH)
 
     def running() -> str | None:
         return next((run["runId"] for run in _runs(platform) if run["status"] == "STARTED"), None)
 
-    lost = wait("a run is going on", running, 120)
+    killed = wait("a run is active", running, 120)
     platform("kill", "dagster-code")
     platform.up()
 
-    def tried_again() -> str | None:
+    def retried() -> str | None:
         return next(
             (f"{run['jobName']}: {run['status']}" for run in _runs(platform)
-             if run["parentRunId"] == lost and run["status"] == "SUCCESS"), None,
+             if run["parentRunId"] == killed and run["status"] == "SUCCESS"), None,
         )  # fmt: skip
 
-    wait("killed with its container, it was tried again", tried_again, 600)
+    wait("Dagster retried the killed run", retried, 600)
 
 
-def outlives_a_replica(platform: Platform) -> None:
-    """Every request is answered while one of the two services ends, and comes back."""
+def answers_while_a_replica_restarts(platform: Platform) -> None:
+    """Every request is answered while one of the two replicas stops and starts again."""
     service = platform.url("SERVICE_PORT")
     statuses: list[int] = []
     stop = threading.Event()
 
-    def ask() -> None:
+    def send_requests() -> None:
         while not stop.is_set():
             try:
                 answer = httpx.post(service + "/predict", json=HOME, timeout=30, trust_env=False)
@@ -207,25 +209,25 @@ def outlives_a_replica(platform: Platform) -> None:
                 statuses.append(0)
             time.sleep(0.05)
 
-    look = "import socket; print(*{each[4][0] for each in socket.getaddrinfo('service', 8080)})"
-    found = platform("exec", "-T", "ui", "python", "-c", look).stdout.split()
-    require(len(found) == 2, f"there are two services: {sorted(found)}")
-    asking = threading.Thread(target=ask)
-    asking.start()
+    script = "import socket; print(*{a[4][0] for a in socket.getaddrinfo('service', 8080)})"
+    addresses = platform("exec", "-T", "ui", "python", "-c", script).stdout.split()
+    require(len(addresses) == 2, f"there are two replicas: {sorted(addresses)}")
+    client = threading.Thread(target=send_requests)
+    client.start()
     try:
-        # Its restart policy brings it back. The exec may end with what it is in.
-        end = ("exec", "-T", "--index", "2", "service", "sh", "-c", "kill -TERM 1")
-        platform(*end, check=False)
-        wait("one is away", lambda: _healthy_services(platform) == 1, 60)
-        alone = len(statuses)
+        # The restart policy starts it again. check=False: the exec may end with its container.
+        stop_replica = ("exec", "-T", "--index", "2", "service", "sh", "-c", "kill -TERM 1")
+        platform(*stop_replica, check=False)
+        wait("one replica is down", lambda: _healthy_services(platform) == 1, 60)
+        requests_so_far = len(statuses)
         wait("both are healthy again", lambda: _healthy_services(platform) == 2, 180)
     finally:
         stop.set()
-        asking.join()
+        client.join()
     answered = statuses.count(200)
     require(
-        answered == len(statuses) > alone > 0,
-        f"one replica away and back: {answered} of {len(statuses)} requests answered",
+        answered == len(statuses) > requests_so_far > 0,
+        f"while one replica restarted: {answered} of {len(statuses)} requests answered",
     )
 
 
@@ -236,7 +238,7 @@ def _healthy_services(platform: Platform) -> int:
 
 
 def state(platform: Platform) -> dict[str, Any]:
-    """What must be the same after everything was down."""
+    """The facts that must be the same after everything was down."""
     service = platform.url("SERVICE_PORT")
 
     wait("the service has a model", lambda: _is_ready(platform), 180)
@@ -258,14 +260,14 @@ def state(platform: Platform) -> dict[str, Any]:
     }
 
 
-def prove(platform: Platform, command: Sequence[str]) -> None:
+def check_all(platform: Platform, command: Sequence[str]) -> None:
     refuses_without_secrets(command)
     platform("down", "--volumes")
     platform.up()
-    learns(platform)
+    trains_on_a_batch(platform)
     before = state(platform)
     for name, value in before.items():
-        say(f"{name}: {value}")
+        passed(f"{name}: {value}")
     answers(platform)
     is_watched(platform)
     app = platform.get("UI_PORT")
@@ -274,17 +276,17 @@ def prove(platform: Platform, command: Sequence[str]) -> None:
     is_small(platform)
     is_loaded(platform)
     is_backed_up(platform)
-    outlives_a_replica(platform)
-    wait("the service's answers are in inference_log", lambda: _logged(platform), 60)
+    answers_while_a_replica_restarts(platform)
+    wait("valuations are in inference_log", lambda: _logged(platform), 60)
     platform("restart", "service")
-    wait("restarted, the service answers through the proxy", lambda: _is_ready(platform), 180)
+    wait("after a restart the service answers through the proxy", lambda: _is_ready(platform), 180)
     platform("down")
-    say("everything is down")
+    passed("everything is down")
     platform.up()
     after = state(platform)
-    require(after == before, "after down and up, all of it is the same")
-    outlives_its_code_server(platform)
-    say("all promises are kept")
+    require(after == before, "after down and up everything is the same")
+    retries_a_killed_run(platform)
+    passed("all checks passed")
 
 
 def _logged(platform: Platform) -> int:
@@ -297,31 +299,31 @@ def _is_ready(platform: Platform) -> bool:
 
 
 def main() -> int:
-    """The command line; returns 0, or 1 when a promise is not kept."""
+    """The command line; returns 0, or 1 when a check fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--overlay", type=Path, help="a compose file laid over compose.yaml")
+    parser.add_argument("--overlay", type=Path, help="a compose file that overrides compose.yaml")
     parser.add_argument("--tag", required=True, help="IMAGE_TAG")
     parser.add_argument("--keep", action="store_true", help="leave the platform running")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     compose = shutil.which("docker-compose")
     command = [compose] if compose else ["docker", "compose"]
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "env"
         subprocess.run(
-            [sys.executable, COMPOSE / "make_env.py", chosen.tag, environment], check=True
+            [sys.executable, COMPOSE / "make_env.py", options.tag, environment], check=True
         )
         with environment.open("a") as file:
             prefix = os.environ.get("IMAGE_PREFIX", "ghcr.io/owner/realtor")
             file.write(f"MARKET_ROWS=40000\nUSERS=4\nDURATION=15s\nIMAGE_PREFIX={prefix}\n")
-        platform = Platform(command, environment, chosen.overlay)
+        platform = Platform(command, environment, options.overlay)
         try:
-            prove(platform, command)
-        except Broken as problem:
-            note(f"✗ {problem}")
-            platform.confess()
+            check_all(platform, command)
+        except CheckFailed as failure:
+            note(f"✗ {failure}")
+            platform.print_diagnosis()
             return 1
         finally:
-            if not chosen.keep:
+            if not options.keep:
                 platform("down", "--volumes", "--timeout", "20", check=False)
     return 0
 

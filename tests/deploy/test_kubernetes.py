@@ -1,6 +1,7 @@
-"""The Helm chart and Argo CD's files: what they render is valid, safe, and hangs together.
+"""The Helm chart and Argo CD's Applications render valid, secure and consistent objects.
 
-helm and kubernetes-validate are fetched by `make helm-test`; without them these tests are skipped.
+`make helm-test` downloads helm and kubernetes-validate. Without them the tests that need them are
+skipped.
 """
 
 import json
@@ -40,31 +41,31 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 COMPONENTS = SCHEMA["properties"]["components"]["items"]["enum"]
 IN_CLUSTER = CHART / "ci/in-cluster-values.yaml"
 PREFIX = "realtor-"
-# What Argo CD leaves to a person.
-BY_HAND = {"postgres", "s3", "dagster"}
-# Kinds of which kubernetes-validate holds no schema: they are operators'.
-FOREIGN = {"ServiceMonitor", "PrometheusRule"}
+# Components that Argo CD does not sync automatically.
+MANUALLY_SYNCED = {"postgres", "s3", "dagster"}
+# Kinds of operators, which kubernetes-validate has no schema for.
+OPERATOR_KINDS = {"ServiceMonitor", "PrometheusRule"}
 
 Object = dict[str, Any]
 
 needs_helm = pytest.mark.skipif(
-    shutil.which("helm") is None, reason="helm is not on PATH: `make helm-test` fetches it"
+    shutil.which("helm") is None, reason="helm is not on PATH; `make helm-test` downloads it"
 )
 needs_schemas = pytest.mark.skipif(
     shutil.which("kubernetes-validate") is None,
-    reason="kubernetes-validate is not on PATH: `make helm-test` fetches it",
+    reason="kubernetes-validate is not on PATH; `make helm-test` downloads it",
 )
 
 
 def helm(*arguments: str | Path) -> str:
-    told = subprocess.run(["helm", *arguments], capture_output=True, text=True, timeout=60)
-    assert told.returncode == 0, told.stdout + told.stderr
-    return told.stdout
+    result = subprocess.run(["helm", *arguments], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def template(*arguments: str | Path) -> list[Object]:
     text = helm("template", "realtor", CHART, "--namespace", "homes", *arguments)
-    return [each for each in yaml.safe_load_all(text) if each]
+    return [item for item in yaml.safe_load_all(text) if item]
 
 
 def only(*components: str) -> tuple[str, str]:
@@ -73,20 +74,22 @@ def only(*components: str) -> tuple[str, str]:
 
 def validate(objects: list[Object], folder: Path) -> None:
     file = folder / "objects.yaml"
-    file.write_text(yaml.safe_dump_all(each for each in objects if each["kind"] not in FOREIGN))
-    told = subprocess.run(
+    file.write_text(
+        yaml.safe_dump_all(item for item in objects if item["kind"] not in OPERATOR_KINDS)
+    )
+    result = subprocess.run(
         ["kubernetes-validate", "--strict", "--quiet", file], capture_output=True, text=True
     )
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
-    """Name of the workload, pod template."""
-    for each in objects:
-        spec = each.get("spec", {})
+    """Yields the name and the pod template of each workload."""
+    for item in objects:
+        spec = item.get("spec", {})
         spec = spec.get("jobTemplate", {}).get("spec", spec)
         if "template" in spec:
-            yield f"{each['kind']}/{each['metadata']['name']}", spec["template"]
+            yield f"{item['kind']}/{item['metadata']['name']}", spec["template"]
 
 
 def containers(pod: Object) -> list[Object]:
@@ -94,8 +97,8 @@ def containers(pod: Object) -> list[Object]:
 
 
 def run_job(objects: list[Object], folder: Path) -> Object:
-    """The Job that Dagster makes for a run, by its own code from the cluster's dagster.yaml."""
-    [text] = [each["data"]["dagster.yaml"] for each in objects if "dagster.yaml" in _data(each)]
+    """The Job that Dagster's own code creates for a run from the cluster's dagster.yaml."""
+    [text] = [item["data"]["dagster.yaml"] for item in objects if "dagster.yaml" in _data(item)]
     (folder / "dagster.yaml").write_text(text)
     data = InstanceRef.from_dir(str(folder)).run_launcher_data
     assert data is not None
@@ -129,17 +132,17 @@ def run_job(objects: list[Object], folder: Path) -> Object:
         user_defined_k8s_config=context_of_run.run_k8s_config,
         labels={"dagster/run-id": "1"},
     )
-    described: Object = kubernetes.client.ApiClient().sanitize_for_serialization(job)
-    return described
+    serialized: Object = kubernetes.client.ApiClient().sanitize_for_serialization(job)
+    return serialized
 
 
-def _data(each: Object) -> Object:
-    return each.get("data", {}) if each["kind"] == "ConfigMap" else {}
+def _data(item: Object) -> Object:
+    return item.get("data", {}) if item["kind"] == "ConfigMap" else {}
 
 
 @pytest.fixture(params=VALUE_SETS, ids=lambda path: path.stem)
 def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> list[Object]:
-    """What a value set makes of the chart, and the pod of a run that it leads to."""
+    """The objects that the chart renders with a value set, and the Job of a run."""
     objects = template("-f", request.param)
     return [*objects, run_job(objects, tmp_path)]
 
@@ -147,12 +150,12 @@ def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> list[Object]:
 # -------------------------------------------------------------------------------- without any tool
 
 
-def test_what_the_chart_shares_with_others_is_linked_and_not_copied() -> None:
-    """Helm follows links; Argo CD does where they stay in the repository."""
+def test_files_shared_with_compose_are_links() -> None:
+    """Helm follows links; Argo CD follows those that stay in the repository."""
     linked = {
-        each.name: str(each.resolve().relative_to(ROOT))
-        for each in (CHART / "files").iterdir()
-        if each.is_symlink() and not each.readlink().is_absolute()
+        item.name: str(item.resolve().relative_to(ROOT))
+        for item in (CHART / "files").iterdir()
+        if item.is_symlink() and not item.readlink().is_absolute()
     }
     assert linked == {
         "dagster.yaml": "dagster.yaml",
@@ -163,12 +166,12 @@ def test_what_the_chart_shares_with_others_is_linked_and_not_copied() -> None:
 
 
 @needs_helm
-def test_every_rule_and_dashboard_is_in_the_package_too(tmp_path: Path) -> None:
+def test_package_contains_every_rule_and_dashboard(tmp_path: Path) -> None:
     helm("package", CHART, "--destination", tmp_path)
     [package] = tmp_path.iterdir()
     shared = [f"files/{name}" for name in ("dagster.yaml", "postgres.sql")]
     for folder in ("rules", "dashboards"):
-        shared += [f"files/{folder}/{each.name}" for each in (CHART / "files" / folder).iterdir()]
+        shared += [f"files/{folder}/{item.name}" for item in (CHART / "files" / folder).iterdir()]
 
     with tarfile.open(package) as archive:
         for name in shared:
@@ -176,10 +179,11 @@ def test_every_rule_and_dashboard_is_in_the_package_too(tmp_path: Path) -> None:
             assert packed is not None
             assert packed.read() == (CHART / name).read_bytes()
     rendered = template("-f", IN_CLUSTER)
-    kinds = [each["kind"] for each in rendered]
+    kinds = [item["kind"] for item in rendered]
     assert kinds.count("PrometheusRule") == len(list((CHART / "files/rules").iterdir()))
-    told = [each for each in rendered if each["metadata"]["name"].startswith("realtor-dashboard-")]
-    assert len(told) == len(list((CHART / "files/dashboards").iterdir()))
+    names = [item["metadata"]["name"] for item in rendered]
+    dashboards = [name for name in names if name.startswith("realtor-dashboard-")]
+    assert len(dashboards) == len(list((CHART / "files/dashboards").iterdir()))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +199,7 @@ def test_every_rule_and_dashboard_is_in_the_package_too(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_values_that_would_do_harm_are_refused(values: Object) -> None:
+def test_unsafe_values_are_refused(values: Object) -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     jsonschema.validate(defaults, SCHEMA)
     with pytest.raises(jsonschema.ValidationError):
@@ -203,8 +207,10 @@ def test_values_that_would_do_harm_are_refused(values: Object) -> None:
 
 
 @pytest.mark.integration
-def test_the_clusters_databases_are_those_of_one_machine(postgres: EmbeddedPostgres) -> None:
-    """files/postgres.sql, run by psql as the image does, on a server that has none of them."""
+def test_cluster_has_the_same_roles_and_databases_as_one_machine(
+    postgres: EmbeddedPostgres,
+) -> None:
+    """Runs files/postgres.sql with psql, as the image does, on a server without these databases."""
     file = CHART / "files/postgres.sql"
     variables = re.findall(r"\\getenv \w+ (\w+)", file.read_text())
     passwords = {variable: f"it's {variable}" for variable in variables}
@@ -221,9 +227,9 @@ def test_the_clusters_databases_are_those_of_one_machine(postgres: EmbeddedPostg
             check=True,
             env={**os.environ, **passwords},
         )
-        told = _connections(server.admin_url)
-        assert len(told) == (len(DATABASES) + 2) * len(ROLES)
-        assert told == _connections(postgres.admin_url)
+        connections = _connections(server.admin_url)
+        assert len(connections) == (len(DATABASES) + 2) * len(ROLES)
+        assert connections == _connections(postgres.admin_url)
         for role, (database, _) in ROLES.items():
             prefix = role.removeprefix("realtor_").upper()
             password = passwords[f"{prefix}_DB_PASSWORD"]
@@ -238,7 +244,7 @@ def test_the_clusters_databases_are_those_of_one_machine(postgres: EmbeddedPostg
 
 
 def _connections(admin_url: str) -> list[tuple[Any, ...]]:
-    """Database, role, whether the role owns the database, whether it may connect to it."""
+    """Rows of database, role, whether the role owns the database, whether it may connect."""
     with psycopg.connect(admin_url) as connection:
         return connection.execute(
             "SELECT datname, rolname, datdba = pg_roles.oid,"
@@ -255,27 +261,27 @@ def _connections(admin_url: str) -> list[tuple[Any, ...]]:
 @needs_helm
 @needs_schemas
 @pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.stem)
-def test_the_chart_is_valid(values: Path, tmp_path: Path) -> None:
+def test_chart_is_valid(values: Path, tmp_path: Path) -> None:
     helm("lint", "--strict", CHART, "-f", values)
     objects = template("-f", values)
     validate([*objects, run_job(objects, tmp_path)], tmp_path)
 
 
 @needs_helm
-def test_releases_of_one_component_each_are_the_whole() -> None:
+def test_releases_of_single_components_equal_one_release_of_all() -> None:
     whole = template("-f", IN_CLUSTER, *only(*COMPONENTS))
-    parts = [each for name in COMPONENTS for each in template("-f", IN_CLUSTER, *only(name))]
+    parts = [item for name in COMPONENTS for item in template("-f", IN_CLUSTER, *only(name))]
 
-    def key(each: Object) -> str:
-        return f"{each['kind']}/{each['metadata']['name']}"
+    def key(item: Object) -> str:
+        return f"{item['kind']}/{item['metadata']['name']}"
 
     assert sorted(whole, key=key) == sorted(parts, key=key)
-    assert len({key(each) for each in parts}) == len(parts)
+    assert len({key(item) for item in parts}) == len(parts)
 
 
 @needs_helm
 @pytest.mark.parametrize(
-    ("unset", "component", "told"),
+    ("unset", "component", "message"),
     [
         ("secrets.databases", "mlflow", "secrets.databases is not set"),
         ("secrets.storage.pipeline", "s3", "secrets.storage.pipeline is not set"),
@@ -287,21 +293,21 @@ def test_releases_of_one_component_each_are_the_whole() -> None:
         ("secrets.storage.backup", "backup", "secrets.storage.backup is not set"),
     ],
 )
-def test_what_is_missing_is_named(unset: str, component: str, told: str) -> None:
+def test_missing_value_is_named(unset: str, component: str, message: str) -> None:
     arguments = ["helm", "template", "realtor", CHART, "-f", IN_CLUSTER, *only(component)]
-    refused = subprocess.run(
+    result = subprocess.run(
         [*arguments, "--set", f"{unset}="], capture_output=True, text=True, timeout=60
     )
-    assert refused.returncode != 0
-    assert told in refused.stderr
+    assert result.returncode != 0
+    assert message in result.stderr
 
 
 # -------------------------------------------------------------------------------------- security
 
 
 @needs_helm
-def test_every_container_is_confined(rendered: list[Object]) -> None:
-    seen = 0
+def test_every_container_is_restricted(rendered: list[Object]) -> None:
+    checked = 0
     for name, pod in pods(rendered):
         security = pod["spec"]["securityContext"]
         assert security["runAsNonRoot"] is True, name
@@ -311,18 +317,18 @@ def test_every_container_is_confined(rendered: list[Object]) -> None:
             assert "hostPath" not in volume, name
             assert volume.get("emptyDir", {"sizeLimit": ""}).get("sizeLimit") is not None, name
         for container in containers(pod):
-            confined = container["securityContext"]
-            assert confined["readOnlyRootFilesystem"] is True, name
-            assert confined["allowPrivilegeEscalation"] is False, name
-            assert confined["capabilities"] == {"drop": ["ALL"]}, name
+            restrictions = container["securityContext"]
+            assert restrictions["readOnlyRootFilesystem"] is True, name
+            assert restrictions["allowPrivilegeEscalation"] is False, name
+            assert restrictions["capabilities"] == {"drop": ["ALL"]}, name
             for kind in ("requests", "limits"):
                 assert {"cpu", "memory"} <= set(container["resources"][kind]), name
-            seen += 1
-    assert seen >= 8
+            checked += 1
+    assert checked >= 8
 
 
 @needs_helm
-def test_only_what_launches_runs_may_speak_to_kubernetes(rendered: list[Object]) -> None:
+def test_only_webserver_and_daemon_have_a_kubernetes_token(rendered: list[Object]) -> None:
     with_token = {
         name for name, pod in pods(rendered) if pod["spec"]["automountServiceAccountToken"]
     }
@@ -330,21 +336,21 @@ def test_only_what_launches_runs_may_speak_to_kubernetes(rendered: list[Object])
         "Deployment/realtor-dagster-webserver",
         "Deployment/realtor-dagster-daemon",
     }
-    [role] = [each for each in rendered if each["kind"] == "Role"]
+    [role] = [item for item in rendered if item["kind"] == "Role"]
     assert not any("*" in rule[what] for rule in role["rules"] for what in ("verbs", "resources"))
     assert "secrets" not in str(role["rules"])
-    assert not any(each["kind"].startswith("ClusterRole") for each in rendered)
+    assert not any(item["kind"].startswith("ClusterRole") for item in rendered)
 
 
 @needs_helm
-def test_what_runs_long_is_probed(rendered: list[Object]) -> None:
+def test_deployments_and_stateful_sets_have_probes(rendered: list[Object]) -> None:
     for name, pod in pods(rendered):
         if not name.startswith(("Job/", "CronJob/")):
             for container in pod["spec"]["containers"]:
-                wanted = {"startupProbe", "livenessProbe"}
+                probes = {"startupProbe", "livenessProbe"}
                 if "ports" in container:
-                    wanted.add("readinessProbe")
-                assert wanted <= set(container), name
+                    probes.add("readinessProbe")
+                assert probes <= set(container), name
     [service] = [pod for name, pod in pods(rendered) if name == "Deployment/realtor-service"]
     [container] = service["spec"]["containers"]
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
@@ -354,38 +360,38 @@ def test_what_runs_long_is_probed(rendered: list[Object]) -> None:
 
 
 @needs_helm
-def test_images_say_which_they_are(rendered: list[Object]) -> None:
-    images = {each["image"] for _, pod in pods(rendered) for each in containers(pod)}
+def test_images_have_a_tag_or_digest(rendered: list[Object]) -> None:
+    images = {item["image"] for _, pod in pods(rendered) for item in containers(pod)}
     for image in images:
         assert re.search(r"(:[\w.-]+|@sha256:[0-9a-f]{64})$", image), image
         assert not image.endswith(":latest")
 
 
 @needs_helm
-def test_secrets_come_from_secrets(rendered: list[Object]) -> None:
-    assert not any(each["kind"] == "Secret" for each in rendered)
+def test_secret_variables_come_from_secrets(rendered: list[Object]) -> None:
+    assert not any(item["kind"] == "Secret" for item in rendered)
     secret = re.compile(r"DATABASE_URL|POSTGRES_URL|LOG_URL|STORE_URI|PASSWORD|ACCESS_KEY|API_KEY$")
-    found = 0
+    checked = 0
     for name, pod in pods(rendered):
         for container in containers(pod):
             for variable in container.get("env", []):
                 if secret.search(variable["name"]):
                     assert "secretKeyRef" in variable["valueFrom"], (name, variable)
-                    found += 1
+                    checked += 1
             assert not container.get("envFrom"), name
-    assert found > 20
+    assert checked > 20
     assert not re.search(r"postgresql://[^$]*:[^$]*@", yaml.safe_dump_all(rendered))
 
 
 @needs_helm
-def test_a_service_that_asks_all_for_a_key_still_has_its_app_and_its_metrics() -> None:
-    asks_all = ("--set", "service.env.REALTOR_SERVICE_KEYS_FOR=all")
+def test_clients_have_keys_when_the_service_requires_keys_for_all_requests() -> None:
+    keys_for_all = ("--set", "service.env.REALTOR_SERVICE_KEYS_FOR=all")
     parts = ("--set", "components={monitoring,dagster,service,ui,load}")
-    objects = template("-f", IN_CLUSTER, *asks_all, *parts)
+    objects = template("-f", IN_CLUSTER, *keys_for_all, *parts)
     [endpoint] = [
-        each["spec"]["endpoints"][0]
-        for each in objects
-        if each["kind"] == "ServiceMonitor" and each["metadata"]["name"] == "realtor-service"
+        item["spec"]["endpoints"][0]
+        for item in objects
+        if item["kind"] == "ServiceMonitor" and item["metadata"]["name"] == "realtor-service"
     ]
     secret = {"name": "realtor-service", "key": "REALTOR_PROMETHEUS_API_KEY"}
     assert endpoint["authorization"] == {"credentials": secret}
@@ -404,38 +410,41 @@ def test_a_service_that_asks_all_for_a_key_still_has_its_app_and_its_metrics() -
 
 
 @needs_helm
-def test_only_migration_and_backup_know_the_owner_of_raw(rendered: list[Object]) -> None:
-    knowing = [
+def test_only_migration_and_backup_get_the_url_of_raws_owner(rendered: list[Object]) -> None:
+    with_owner_url = [
         (name, container["name"])
         for name, pod in pods(rendered)
         for container in containers(pod)
-        if any(each["name"] == "REALTOR_RAW_OWNER_DATABASE_URL" for each in container["env"])
+        if any(item["name"] == "REALTOR_RAW_OWNER_DATABASE_URL" for item in container["env"])
     ]
-    assert set(knowing) - {("Job/realtor-restore", "backup")} == {
+    assert set(with_owner_url) - {("Job/realtor-restore", "backup")} == {
         ("CronJob/realtor-backup", "backup"),
         ("Deployment/realtor-dagster-code", "migrate"),
     }
 
 
 @needs_helm
-def test_the_backup_knows_what_composes_does_and_restores_what_it_saved() -> None:
+def test_backup_and_restore_have_the_same_variables_as_in_compose() -> None:
     compose = yaml.safe_load((ROOT / "deploy/compose/compose.yaml").read_text())["services"]
-    made = "2026-11-24T03-00-00Z"
-    chosen = (*only("backup", "mlflow"), "--set", f"backup.restore={made}")
-    objects = template("-f", IN_CLUSTER, *chosen)
-    told = {name: containers(pod)[0] for name, pod in pods(objects)}
-    saves, restores = told["CronJob/realtor-backup"], told["Job/realtor-restore"]
+    backup_name = "2026-11-24T03-00-00Z"
+    options = (*only("backup", "mlflow"), "--set", f"backup.restore={backup_name}")
+    objects = template("-f", IN_CLUSTER, *options)
+    by_workload = {name: containers(pod)[0] for name, pod in pods(objects)}
+    backup, restore = by_workload["CronJob/realtor-backup"], by_workload["Job/realtor-restore"]
 
-    for container in (saves, restores):
-        names = {each["name"] for each in container["env"]}
+    for container in (backup, restore):
+        names = {item["name"] for item in container["env"]}
         assert names == set(compose["backup"]["environment"])
         assert container["command"] == compose["backup"]["entrypoint"]
-    assert saves["args"] == ["backup", "/data/backups", "--keep", "30"]
-    assert restores["args"] == ["restore", f"/data/backups/{made}"]
-    mlflow = {each["name"]: each.get("value") for each in told["Deployment/realtor-mlflow"]["env"]}
-    [artifacts] = [each["value"] for each in saves["env"] if "ARTIFACTS" in each["name"]]
+    assert backup["args"] == ["backup", "/data/backups", "--keep", "30"]
+    assert restore["args"] == ["restore", f"/data/backups/{backup_name}"]
+    mlflow = {
+        variable["name"]: variable.get("value")
+        for variable in by_workload["Deployment/realtor-mlflow"]["env"]
+    }
+    [artifacts] = [item["value"] for item in backup["env"] if "ARTIFACTS" in item["name"]]
     assert artifacts == mlflow["MLFLOW_ARTIFACTS_DESTINATION"]
-    [claim] = [each for each in objects if each["kind"] == "PersistentVolumeClaim"]
+    [claim] = [item for item in objects if item["kind"] == "PersistentVolumeClaim"]
     for _, pod in pods(objects):
         for volume in pod["spec"]["volumes"]:
             if "persistentVolumeClaim" in volume:
@@ -447,49 +456,49 @@ def test_the_backup_knows_what_composes_does_and_restores_what_it_saved() -> Non
 
 
 @needs_helm
-def test_every_pod_has_a_policy_and_all_else_is_denied(rendered: list[Object]) -> None:
-    policies = [each["spec"] for each in rendered if each["kind"] == "NetworkPolicy"]
-    [default] = [each for each in policies if each["podSelector"] == {}]
+def test_every_pod_has_a_policy_and_the_default_denies(rendered: list[Object]) -> None:
+    policies = [item["spec"] for item in rendered if item["kind"] == "NetworkPolicy"]
+    [default] = [item for item in policies if item["podSelector"] == {}]
     assert default == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for name, pod in pods(rendered):
         labels = pod["metadata"]["labels"].items()
         own = [
-            each
-            for each in policies
-            if each["podSelector"] and each["podSelector"]["matchLabels"].items() <= labels
+            item
+            for item in policies
+            if item["podSelector"] and item["podSelector"]["matchLabels"].items() <= labels
         ]
         assert len(own) == 1, name
         assert own[0]["policyTypes"] == ["Ingress", "Egress"]
 
 
 @needs_helm
-def test_whoever_is_told_an_address_may_go_there() -> None:
+def test_policies_allow_every_address_that_a_program_is_given() -> None:
     objects = template("-f", IN_CLUSTER, *only(*COMPONENTS))
     policies = {
-        each["metadata"]["name"].removeprefix(PREFIX): each["spec"]
-        for each in objects
-        if each["kind"] == "NetworkPolicy"
+        item["metadata"]["name"].removeprefix(PREFIX): item["spec"]
+        for item in objects
+        if item["kind"] == "NetworkPolicy"
     }
     services = {
-        each["metadata"]["name"]: each["spec"]["ports"][0]
-        for each in objects
-        if each["kind"] == "Service"
+        item["metadata"]["name"]: item["spec"]["ports"][0]
+        for item in objects
+        if item["kind"] == "Service"
     }
-    ways = set()
+    connections = set()
     for _, pod in pods(objects):
         client = pod["metadata"]["labels"]["app.kubernetes.io/name"]
         for container in pod["spec"]["containers"]:
             for variable in container.get("env", []):
-                found = re.fullmatch(r"http://([a-z0-9-]+):(\d+)", variable.get("value", ""))
-                if found and found[1].startswith(PREFIX):
-                    assert services[found[1]]["port"] == int(found[2])
-                    ways.add((client, found[1].removeprefix(PREFIX), int(found[2])))
-    assert ("ui", "service", 8080) in ways
-    assert ("service", "mlflow", 5000) in ways
-    # Databases are told by secrets, the object store by a variable.
-    assert ("backup", "s3", 8333) in ways
+                url = re.fullmatch(r"http://([a-z0-9-]+):(\d+)", variable.get("value", ""))
+                if url and url[1].startswith(PREFIX):
+                    assert services[url[1]]["port"] == int(url[2])
+                    connections.add((client, url[1].removeprefix(PREFIX), int(url[2])))
+    assert ("ui", "service", 8080) in connections
+    assert ("service", "mlflow", 5000) in connections
+    assert ("backup", "s3", 8333) in connections
+    # The addresses of databases come from secrets, so they are not in the variables above.
     assert _allows(policies["backup"]["egress"], "to", "postgres", 5432)
-    for client, server, port in ways:
+    for client, server, port in connections:
         assert _allows(policies[client]["egress"], "to", server, port), (client, server)
         assert _allows(policies[server]["ingress"], "from", client, port), (client, server)
 
@@ -497,33 +506,33 @@ def test_whoever_is_told_an_address_may_go_there() -> None:
 def _allows(rules: list[Object], direction: str, peer: str, port: int) -> bool:
     return any(
         any(
-            each.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/name") == peer
-            for each in rule[direction]
+            item.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/name") == peer
+            for item in rule[direction]
         )
-        and any(each["port"] == port for each in rule["ports"])
+        and any(item["port"] == port for item in rule["ports"])
         for rule in rules
     )
 
 
 @needs_helm
-def test_selectors_find_pods() -> None:
+def test_selectors_match_one_pod_each() -> None:
     objects = template("-f", IN_CLUSTER, *only(*COMPONENTS))
     labels = [pod["metadata"]["labels"].items() for _, pod in pods(objects)]
-    found = 0
-    for each in objects:
-        if each["kind"] in ("Service", "PodDisruptionBudget"):
-            selector = each["spec"]["selector"]
-            wanted = selector.get("matchLabels", selector).items()
-            assert sum(wanted <= one for one in labels) == 1, each["metadata"]["name"]
-            found += 1
-    assert found > 8
+    checked = 0
+    for item in objects:
+        if item["kind"] in ("Service", "PodDisruptionBudget"):
+            selector = item["spec"]["selector"]
+            required = selector.get("matchLabels", selector).items()
+            assert sum(required <= of_pod for of_pod in labels) == 1, item["metadata"]["name"]
+            checked += 1
+    assert checked > 8
 
 
 # --------------------------------------------------------------------------------------- Argo CD
 
 
 def applications() -> dict[str, Object]:
-    return {each.stem: yaml.safe_load(each.read_text()) for each in ARGOCD.glob("apps/*.yaml")}
+    return {item.stem: yaml.safe_load(item.read_text()) for item in ARGOCD.glob("apps/*.yaml")}
 
 
 def test_every_component_has_an_application() -> None:
@@ -533,7 +542,7 @@ def test_every_component_has_an_application() -> None:
         assert app["metadata"]["name"] == PREFIX + name
         assert app["spec"]["source"]["helm"]["valuesObject"] == {"components": [name]}
         automated = app["spec"]["syncPolicy"].get("automated")
-        assert automated == (None if name in BY_HAND else {"prune": True, "selfHeal": True})
+        assert automated == (None if name in MANUALLY_SYNCED else {"prune": True, "selfHeal": True})
     sources = {app["spec"]["source"]["repoURL"] for app in apps.values()}
     project = yaml.safe_load((ARGOCD / "project.yaml").read_text())["spec"]
     assert sources == set(project["sourceRepos"])
@@ -547,15 +556,15 @@ def test_every_component_has_an_application() -> None:
 @needs_helm
 @needs_schemas
 @pytest.mark.parametrize("name", sorted(set(COMPONENTS) - {"load"}))
-def test_an_application_renders_what_its_project_allows(name: str, tmp_path: Path) -> None:
+def test_application_renders_only_kinds_that_its_project_allows(name: str, tmp_path: Path) -> None:
     spec = applications()[name]["spec"]
-    values = [(CHART / each).resolve() for each in spec["source"]["helm"]["valueFiles"]]
-    objects = template(*(part for each in values for part in ("-f", each)), *only(name))
+    values = [(CHART / item).resolve() for item in spec["source"]["helm"]["valueFiles"]]
+    objects = template(*(part for item in values for part in ("-f", item)), *only(name))
     validate(objects, tmp_path)
     project = yaml.safe_load((ARGOCD / "project.yaml").read_text())["spec"]
-    allowed = {(each["group"], each["kind"]) for each in project["namespaceResourceWhitelist"]}
-    for each in objects:
-        group = each["apiVersion"].rpartition("/")[0]
-        assert (group, each["kind"]) in allowed
-    destinations = {each["namespace"] for each in project["destinations"]}
+    allowed = {(item["group"], item["kind"]) for item in project["namespaceResourceWhitelist"]}
+    for item in objects:
+        group = item["apiVersion"].rpartition("/")[0]
+        assert (group, item["kind"]) in allowed
+    destinations = {item["namespace"] for item in project["destinations"]}
     assert spec["destination"]["namespace"] in destinations

@@ -1,4 +1,4 @@
-"""The workflows: what they run is pinned, they may do little, their scripts do what they say."""
+"""The workflows pin their actions and have few permissions, and their scripts work."""
 
 import json
 import re
@@ -17,10 +17,10 @@ DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 IMAGES = {"dagster", "serving", "ui", "mlflow", "load"}
 
 
-def workflow(path: Path) -> dict[str, Any]:
+def load_workflow(path: Path) -> dict[str, Any]:
     # YAML 1.1 reads the key `on` as true.
-    described: dict[str, Any] = yaml.safe_load(path.read_text())
-    return described
+    workflow: dict[str, Any] = yaml.safe_load(path.read_text())
+    return workflow
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -32,11 +32,11 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_jobs_may_do_little_and_end(path: Path) -> None:
-    described = workflow(path)
-    assert described["permissions"] == {}
-    assert described["concurrency"]["group"]
-    for name, job in described["jobs"].items():
+def test_jobs_have_minimal_permissions_and_a_timeout(path: Path) -> None:
+    workflow = load_workflow(path)
+    assert workflow["permissions"] == {}
+    assert workflow["concurrency"]["group"]
+    for name, job in workflow["jobs"].items():
         assert 0 < job["timeout-minutes"] <= 60, name
         assert job["permissions"], name
         for step in job["steps"]:
@@ -46,12 +46,12 @@ def test_jobs_may_do_little_and_end(path: Path) -> None:
 
 @pytest.mark.skipif(
     shutil.which("zizmor") is None or shutil.which("actionlint") is None,
-    reason="zizmor and actionlint are not on PATH: `make helm-test` fetches them",
+    reason="zizmor and actionlint are not on PATH; `make helm-test` downloads them",
 )
 @pytest.mark.parametrize("command", [["actionlint"], ["zizmor", "--offline", ".github"]], ids=str)
-def test_the_linters_find_nothing(command: list[str]) -> None:
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stdout + told.stderr
+def test_linters_report_no_problem(command: list[str]) -> None:
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
@@ -61,31 +61,33 @@ def test_the_linters_find_nothing(command: list[str]) -> None:
         ("realtor_serving/http/gate.py", {"dagster", "serving"}),
         ("realtor_serving/load_test/locustfile.py", {"dagster", "serving", "load"}),
         ("realtor_model/valuation/bundle.py", {"dagster", "serving"}),
-        # Backups, and the stand-in upstream.
+        # The image runs backups and the stand-in upstream.
         ("realtor_local/backup.py", {"dagster"}),
         ("uv.lock", IMAGES),
         ("docs/MODEL.md", set()),
     ],
 )
-def test_images_are_built_whose_files_changed(file: str, images: set[str], tmp_path: Path) -> None:
+def test_only_images_with_changed_files_are_built(
+    file: str, images: set[str], tmp_path: Path
+) -> None:
     def git(*arguments: str) -> str:
-        who = ["-c", "user.name=a tester", "-c", "user.email=tester@example.org"]
-        told = subprocess.run(
-            ["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        author = ["-c", "user.name=a tester", "-c", "user.email=tester@example.org"]
+        result = subprocess.run(
+            ["git", *author, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
         )
-        return told.stdout.strip()
+        return result.stdout.strip()
 
     def changed(before: str) -> set[str]:
-        told = subprocess.run(
+        output = subprocess.run(
             [GITHUB / "changed-images.sh", before, "HEAD"],
             cwd=tmp_path, check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
-        return set(json.loads(told.removeprefix("images=")))
+        return set(json.loads(output.removeprefix("images=")))
 
     git("init", "--quiet")
     git("commit", "--quiet", "--allow-empty", "-m", "before")
     before = git("rev-parse", "HEAD")
-    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text("new")
     git("add", "--all")
     git("commit", "--quiet", "-m", "after")
@@ -95,15 +97,15 @@ def test_images_are_built_whose_files_changed(file: str, images: set[str], tmp_p
     assert changed("") == IMAGES
 
 
-def test_nothing_is_published_that_was_not_run() -> None:
-    jobs = workflow(GITHUB / "workflows/images.yml")["jobs"]
-    proof = [step["run"] for step in jobs["prove"]["steps"] if "run" in step]
+def test_images_are_published_only_after_compose_test() -> None:
+    jobs = load_workflow(GITHUB / "workflows/images.yml")["jobs"]
+    commands = [step["run"] for step in jobs["prove"]["steps"] if "run" in step]
 
-    assert proof == ["make images", "make compose-test"]
+    assert commands == ["make images", "make compose-test"]
     assert "prove" in jobs["publish"]["needs"]
 
 
-def test_digests_are_written_where_argo_cd_reads_them(tmp_path: Path) -> None:
+def test_write_digests_updates_the_values_of_argo_cd(tmp_path: Path) -> None:
     values = tmp_path / "images.yaml"
     values.write_text((ROOT / "deploy/argocd/images.yaml").read_text())
     before = yaml.safe_load(values.read_text())["images"]

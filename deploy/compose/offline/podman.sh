@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs a command with podman's socket as DOCKER_HOST, where there is neither a Docker daemon nor systemd:
+# Runs a command with podman's socket as DOCKER_HOST, on a machine without a Docker daemon and systemd:
 #   podman.sh COMMAND…
-# In mount and cgroup namespaces of its own. Podman leaves health checks to systemd's timers; here a loop
-# runs them.
+# It uses its own mount and cgroup namespaces. Podman relies on systemd's timers for health checks; here a
+# loop runs them.
 set -euo pipefail
 if [ "${1:-}" != --inside ]; then
     exec unshare --mount "$0" --inside "$@"
@@ -10,7 +10,7 @@ fi
 shift
 umount -R /sys/fs/cgroup 2> /dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup 2> /dev/null || true
-# As after a boot: names and addresses that a killed run left behind would be found among this one's.
+# Start as after a boot, without the names and addresses that a killed run left behind.
 for each in /run/libpod /run/netns /run/containers /dev/shm; do
     mkdir -p "$each"
     mount -t tmpfs none "$each"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the postgres image's entrypoint does, as far as the compose file asks for it.
+# Does what compose.yaml needs of the entrypoint of the postgres image.
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     printf '%s' "$POSTGRES_PASSWORD" > /tmp/password

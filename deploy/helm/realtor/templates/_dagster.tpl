@@ -1,10 +1,10 @@
 {{- define "realtor.dagsterHome" -}}/opt/dagster/home{{- end }}
 
-{{/* dagster.yaml: the repository's own, and what is different in a cluster. */}}
+{{/* dagster.yaml: the repository's file, plus the settings for a cluster. */}}
 {{- define "realtor.dagsterInstance" -}}
 {{ .Files.Get "files/dagster.yaml" | trim }}
 
-# A run's output outlives its pod.
+# Stores the output of runs in S3, where it remains when the pod is gone.
 compute_logs:
   module: dagster_aws.s3.compute_log_manager
   class: S3ComputeLogManager
@@ -14,7 +14,7 @@ compute_logs:
     skip_empty_files: true
     upload_interval: 30
 
-# The image is the code server's (DAGSTER_CURRENT_IMAGE).
+# Runs use the image of the code server (DAGSTER_CURRENT_IMAGE).
 run_launcher:
   module: dagster_k8s
   class: K8sRunLauncher
@@ -24,7 +24,7 @@ run_launcher:
     instance_config_map: {{ .Values.name }}-dagster
     dagster_home: {{ include "realtor.dagsterHome" $ }}
     image_pull_policy: IfNotPresent
-    # A run's tags may ask for more memory, and for nothing else.
+    # The tags of a run can change its resources, and nothing else.
     only_allow_user_defined_k8s_config_fields:
       container_config: {resources: true}
     only_allow_user_defined_env_vars: []
@@ -35,7 +35,7 @@ run_launcher:
         labels:
           {{- include "realtor.selector" (list $ "dagster-run") | nindent 10 }}
         annotations:
-          # A node is not emptied under a training that takes hours.
+          # The autoscaler does not remove a node during a training, which can take hours.
           cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
       pod_spec_config:
         automountServiceAccountToken: false
@@ -55,14 +55,14 @@ run_launcher:
           {{- include "realtor.dagsterCodeEnv" $ | nindent 10 }}
 {{- end }}
 
-{{/* Of every Dagster process: its storage and its logs. */}}
+{{/* Variables of every Dagster process: its storage and its logs. */}}
 {{- define "realtor.dagsterEnv" -}}
 - {name: DAGSTER_HOME, value: {{ include "realtor.dagsterHome" $ }}}
 {{ include "realtor.storageEnv" (list $ "pipeline") }}
 {{- include "realtor.secretEnv" (list $ "databases" "DAGSTER_POSTGRES_URL") }}
 {{- end }}
 
-{{/* Of the code server and of runs. */}}
+{{/* Variables of the code server and of runs. */}}
 {{- define "realtor.dagsterCodeEnv" -}}
 {{- include "realtor.dagsterEnv" $ }}
 - {name: BENTOML_HOME, value: /tmp/bentoml}
@@ -82,14 +82,14 @@ run_launcher:
 - {name: tmp, mountPath: /tmp}
 {{- end }}
 
-{{/* (root, limits of the container): the temporary files are within its disk. */}}
+{{/* (root, limits of the container): the size of /tmp is the container's limit of ephemeral storage. */}}
 {{- define "realtor.dagsterVolumes" -}}
 - {name: home, emptyDir: {sizeLimit: 1Gi}}
 - {name: instance, configMap: {name: {{ (index . 0).Values.name }}-dagster}}
 - {name: tmp, emptyDir: {sizeLimit: {{ index (index . 1) "ephemeral-storage" | default "2Gi" }}}}
 {{- end }}
 
-{{/* (root, program): a Deployment's first lines. One of each: two daemons would do everything twice. */}}
+{{/* (root, program): first lines of a Deployment. One replica, because two daemons would do everything twice. */}}
 {{- define "realtor.dagsterDeployment" -}}
 apiVersion: apps/v1
 kind: Deployment

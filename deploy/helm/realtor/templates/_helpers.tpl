@@ -22,10 +22,10 @@ labels:
   {{- include "realtor.labels" . | nindent 2 }}
 {{- end }}
 
-{{/* (root, image): by digest, else by tag. */}}
+{{/* (root, image): reference with the digest if there is one, else with the tag. */}}
 {{- define "realtor.image" -}}
 {{- $images := (index . 0).Values.images -}}
-{{- $registry := required "images.registry is not set: where the images are, e.g. ghcr.io/your-organization" $images.registry -}}
+{{- $registry := required "images.registry is not set. Set it to the registry of the images, e.g. ghcr.io/your-organization" $images.registry -}}
 {{- $name := printf "%s/realtor-%s" $registry (index . 1) -}}
 {{- with index $images.digests (index . 1) -}}
 {{ printf "%s@%s" $name . }}
@@ -34,14 +34,14 @@ labels:
 {{- end -}}
 {{- end }}
 
-{{/* (root, secret): the name of an existing Secret; `storage.mlflow` is a secret of secrets.storage. */}}
+{{/* (root, path): name of the existing Secret at this path below `secrets`, e.g. storage.mlflow. */}}
 {{- define "realtor.secret" -}}
 {{- $name := dict "of" (index . 0).Values.secrets -}}
 {{- range splitList "." (index . 1) }}{{ $_ := set $name "of" (index $name.of .) }}{{ end -}}
-{{- required (printf "secrets.%s is not set: the name of an existing Secret, whose keys docs/KUBERNETES.md lists" (index . 1)) $name.of -}}
+{{- required (printf "secrets.%s is not set. Set it to the name of an existing Secret; docs/KUBERNETES.md lists its keys" (index . 1)) $name.of -}}
 {{- end }}
 
-{{/* (root, secret, key...): each key of a Secret as the variable of the same name. */}}
+{{/* (root, secret, key...): one variable per key of the Secret, with the name of the key. */}}
 {{- define "realtor.secretEnv" -}}
 {{- $secret := include "realtor.secret" . -}}
 {{- range slice . 2 }}
@@ -50,14 +50,14 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* A map of names and values. */}}
+{{/* Variables from a map of names and values. */}}
 {{- define "realtor.env" -}}
 {{- range $name, $value := . }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
 {{- end }}
 
-{{/* (root, whose): the object store, with the keys of pipeline, mlflow, service or backup. */}}
+{{/* (root, program): variables of the object store, with the keys of pipeline, mlflow, service or backup. */}}
 {{- define "realtor.storageEnv" -}}
 {{- $storage := (index . 0).Values.storage -}}
 - {name: AWS_DEFAULT_REGION, value: {{ $storage.region | quote }}}
@@ -75,7 +75,7 @@ s3://{{ .Values.storage.bucket }}/realtor
 s3://{{ .Values.storage.artifactsBucket }}/mlflow
 {{- end }}
 
-{{/* (root, user): of the pod. The images' user is 10001. */}}
+{{/* (root, user): security context of a pod. The user of our images is 10001. */}}
 {{- define "realtor.podSecurity" -}}
 {{- $user := index . 1 -}}
 runAsNonRoot: true
@@ -86,7 +86,7 @@ fsGroupChangePolicy: OnRootMismatch
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
-{{/* (root, user): what every pod has; automountServiceAccountToken stands with each. */}}
+{{/* (root, user): settings of every pod, except automountServiceAccountToken, which each pod sets. */}}
 {{- define "realtor.pod" -}}
 securityContext:
   {{- include "realtor.podSecurity" . | nindent 2 }}
@@ -127,7 +127,7 @@ http://{{ .Values.name }}-service:8080
 http://{{ .Values.name }}-mlflow:5000
 {{- end }}
 
-{{/* (name, port): all host names under which a Service of the namespace is asked. */}}
+{{/* (root, program): all host names of its Service, separated by commas. */}}
 {{- define "realtor.hosts" -}}
 {{- $root := index . 0 -}}
 {{- $name := printf "%s-%s" $root.Values.name (index . 1) -}}

@@ -1,6 +1,6 @@
 {{/*
-Who speaks to whom: of each server its port, its clients, and which of `ingress` and `monitoring`
-(namespaces of other people's pods) may come. Both ends' NetworkPolicies are made from this table.
+Allowed connections: for each server its port, its clients, and which of the namespaces `ingress` and
+`monitoring` may connect. The NetworkPolicies of both ends come from this table.
 */}}
 {{- define "realtor.edges" -}}
 postgres:
@@ -32,7 +32,7 @@ ui:
   outside: [ingress]
 {{- end }}
 
-{{/* Server outside the namespace: clients. */}}
+{{/* Clients of each server outside the namespace. */}}
 {{- define "realtor.externalEdges" -}}
 postgres: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service, backup]
 s3: [mlflow, dagster-webserver, dagster-daemon, dagster-code, dagster-run, dagster-metrics, service, backup]
@@ -40,7 +40,7 @@ internet: [dagster-code, dagster-run]
 kubernetes: [dagster-webserver, dagster-daemon]
 {{- end }}
 
-{{/* (root, program): its NetworkPolicy. Everything that the tables do not name is denied. */}}
+{{/* (root, program): its NetworkPolicy. It denies every connection that is not in the tables. */}}
 {{- define "realtor.networkPolicy" -}}
 {{- $root := index . 0 -}}
 {{- $program := index . 1 -}}
@@ -94,7 +94,7 @@ spec:
         - ipBlock:
             cidr: {{ . }}
             {{- if eq . "0.0.0.0/0" }}
-            # A cloud's metadata service hands out its machines' credentials.
+            # Excludes the cloud's metadata service, which gives out the credentials of the machine.
             except: [169.254.0.0/16]
             {{- end }}
         {{- end }}
