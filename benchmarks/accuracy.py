@@ -1,13 +1,13 @@
-"""How accurate the valuations are: of a CSV beside three baselines, of a market beside its noise.
+"""Accuracy of valuations, compared with three baselines (CSV) or with the noise (market).
 
     python -m benchmarks.accuracy --csv listings.csv
     python -m benchmarks.accuracy --csv listings.csv --ablate
     python -m benchmarks.accuracy --rows 1000000
 
-Of a CSV in the Kaggle format, five times, with seeds drawn afresh, 30 % of the properties are held
-out; the full pipeline and the baselines learn from the same other rows. Without a CSV, the pipeline
-learns from so many rows of the synthetic market, whose noise nobody can beat. Exit status 1 when a
-figure misses its target.
+With a CSV in the Kaggle format: five times, with new seeds, it holds out 30 % of the properties,
+and trains the full pipeline and the baselines on the other rows. Without a CSV, it trains the
+pipeline on `--rows` rows of the synthetic market; no model can have a smaller error than the
+market's noise. Exits with status 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from realtor_model.valuation.valuation_model import ValuationModel
 Floats = NDArray[np.float64]
 
 BANDS = 5
-# Few rows tell less than the noise allows: the target is that of a million.
+# Highest RMSE relative to the noise, from a million rows on and below.
 MARKET_TARGET, THIN_MARKET_TARGET = 1.05, 1.15
 MARKET_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Data:
-    """Listings in the valuation domain: the typed frame, the model's columns, price (n,)."""
+    """Listings in the valuation domain: typed frame, model columns, price of shape (n,)."""
 
     frame: pd.DataFrame
 
@@ -67,7 +67,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure over the seeds, beside its target, where it has one."""
+    """Mean and spread of one figure over the seeds, with its target, if it has one."""
 
     model: str
     rows: str
@@ -91,7 +91,7 @@ def read(path: Path, rows: int | None) -> Data:
 
 
 def inside_filter(data: Data) -> NDArray[np.bool_]:
-    """The filter of the published figures: complete homes of ordinary size, up to 5 M."""
+    """The filter of the published figures: complete homes of usual size, up to $5 million."""
     frame = data.frame
     inside = (
         frame[TARGET].between(1e4, 5e6)
@@ -102,7 +102,7 @@ def inside_filter(data: Data) -> NDArray[np.bool_]:
     return inside.fillna(False).to_numpy(bool)
 
 
-# ---- what is compared -----------------------------------------------------------------------
+# ---- the models -----------------------------------------------------------------------------
 
 
 Prediction = tuple[Floats, Floats | None, Floats | None]
@@ -111,7 +111,7 @@ Prediction = tuple[Floats, Floats | None, Floats | None]
 def pipeline(
     train: Data, test: Data, seed: int, *, candidate: str = "xgboost", without: Collection[str] = ()
 ) -> Prediction:
-    """The platform's own: features, early stopping, ranges; then once more on all of `train`."""
+    """The platform's pipeline: features, early stopping, ranges, and a refit on all of `train`."""
     columns = train.columns
     held_out = property_fold(columns, 5, seed + 1) == 0
     encoder, x = FeatureEncoder.fit(
@@ -126,7 +126,7 @@ def pipeline(
 def trained(
     encoder: FeatureEncoder, fitted: Rows, judged: Rows, seed: int, candidate: str = "xgboost"
 ) -> ValuationModel:
-    """The model as `best_model` registers it, but for the profile that only drift asks for."""
+    """The model as `best_model` registers it, except for the profile, which only drift needs."""
     model = train_model(
         candidate, encoder, fitted, judged, seed=seed % 2**31, profile={}, metadata={}
     )
@@ -134,7 +134,7 @@ def trained(
 
 
 def original(train: Data, test: Data, seed: int) -> Prediction:
-    """The original's recipe without its leak: label encoding, z-scores, a forest on dollars."""
+    """The original's recipe without its leak: label encoding, z-scores, forest on the price."""
     frames = _label_encoded(train, test)
     medians = frames[0].median().fillna(0.0)
     scaler = StandardScaler().fit(frames[0].fillna(medians))
@@ -144,9 +144,10 @@ def original(train: Data, test: Data, seed: int) -> Prediction:
 
 
 def boosted(train: Data, test: Data, seed: int) -> Prediction:
-    """Histogram gradient boosting of log price on the columns as they are, the zip as a number.
+    """Histogram gradient boosting of log price on the raw columns, with the zip as a number.
 
-    City and broker are left out: half of them are new in the test rows, and it only loses by them.
+    It leaves out city and broker: half of their values are new in the test rows, so they only make
+    it less accurate.
     """
     x, x_test = (
         frame.assign(zip_code=data.frame["zip_code"].astype(float)).drop(
@@ -159,7 +160,7 @@ def boosted(train: Data, test: Data, seed: int) -> Prediction:
 
 
 def zip_median(train: Data, test: Data, seed: int) -> Prediction:
-    """Median price per square foot of the zip, else its three digits, else all, times size."""
+    """Size times median price per square foot of the zip, else of its three digits, else of all."""
     known = train.frame[train.frame["house_size"].notna()]
     per_sqft = (known[TARGET] / known["house_size"]).astype(float)
     zips, asked = known["zip_code"], test.frame["zip_code"]
@@ -190,7 +191,7 @@ MODELS: dict[str, Callable[[Data, Data, int], Prediction]] = {
     "(b) boosting, naive": boosted,
     "(c) zip median $/sqft": zip_median,
 }
-# Figure -> lowest and highest value that is good enough, of ours, inside the filter.
+# Targets of the pipeline inside the filter: figure → lowest and highest acceptable value.
 TARGETS: dict[str, tuple[float | None, float | None]] = {
     "mdape": (None, 0.168),
     "r2": (0.77, None),
@@ -205,10 +206,10 @@ SHOWN = (
 
 
 WORDS = {
-    "inside": "rows inside the filter: mean ± spread over seeds",
-    "outside": "rows outside the filter: mean ± spread over seeds",
-    "complete": "test rows of the market without a gap",
-    "all": "all test rows of the market; where a value is missing, the noise is out of reach",
+    "inside": "rows inside the filter: mean ± standard deviation over seeds",
+    "outside": "rows outside the filter: mean ± standard deviation over seeds",
+    "complete": "test rows of the market without missing values",
+    "all": "all test rows of the market; rows with missing values cannot reach the noise",
 }
 
 
@@ -228,7 +229,7 @@ def figures_of(price: Floats, prediction: Prediction) -> dict[str, float]:
 def compare(
     data: Data, seeds: list[int], models: dict[str, Callable[[Data, Data, int], Prediction]]
 ) -> list[Figure]:
-    """Every figure of every model, inside and outside the filter: mean and spread over seeds."""
+    """Every figure of every model inside and outside the filter: mean and standard deviation."""
     collected: dict[tuple[str, str], list[dict[str, float]]] = {}
     for seed in seeds:
         held_out = property_fold(data.columns, 10, seed) < 3
@@ -238,15 +239,15 @@ def compare(
             predicted, low, high = model(train, test, seed)
             for rows, mask in (("inside", inside), ("outside", ~inside)):
                 ends = (None, None) if low is None or high is None else (low[mask], high[mask])
-                told = figures_of(test.price[mask], (predicted[mask], *ends))
-                collected.setdefault((name, rows), []).append(told)
+                figures_of_seed = figures_of(test.price[mask], (predicted[mask], *ends))
+                collected.setdefault((name, rows), []).append(figures_of_seed)
         print(f"seed {seed}: {len(train.frame):,} train, {len(test.frame):,} test", file=sys.stderr)
     figures = []
-    for (name, rows), told in collected.items():
-        table = pd.DataFrame(told)
+    for (name, rows), figures_by_seed in collected.items():
+        table = pd.DataFrame(figures_by_seed)
         bands = [column for column in table if str(column).startswith("coverage_band_")]
         if bands:
-            # Of one draw a band's coverage is mostly chance: the worst of the means is judged.
+            # In one draw a band's coverage is mostly chance, so take the worst mean over draws.
             worst = table[bands].mean().idxmin()
             table["worst_band_coverage"] = table[worst]
         for figure in (column for column in SHOWN if column in table):
@@ -266,7 +267,7 @@ def compare(
 
 
 def ablations() -> dict[str, Callable[[Data, Data, int], Prediction]]:
-    """The pipeline without each group of features, and with ever more of them."""
+    """The pipeline without each single feature group, and without several of them."""
 
     def left_out(*groups: str) -> Callable[[Data, Data, int], Prediction]:
         return lambda train, test, seed: pipeline(train, test, seed, without=groups)
@@ -282,7 +283,7 @@ def ablations() -> dict[str, Callable[[Data, Data, int], Prediction]]:
 
 
 def of_market(rows: int, seed: int) -> list[Figure]:
-    """RMSE of log price on test rows of the synthetic market, over that of its noise."""
+    """RMSE of log price on test rows of the synthetic market, relative to that of its noise."""
     splits = splits_of(rows, seed)
     train, validation, test = splits["train"], splits["validation"], splits["test"]
     encoder, x = FeatureEncoder.fit(train.columns, train.price, as_of=AS_OF)
@@ -326,11 +327,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--csv", type=Path, help="listings in the Kaggle format")
     parser.add_argument(
-        "--rows", type=int, help="the first of the CSV (default: all), or market (default: 150,000)"
+        "--rows",
+        type=int,
+        help="first rows of the CSV (default: all), or size of the market (default: 150,000)",
     )
-    parser.add_argument("--seeds", type=int, default=5, help="holdouts (default %(default)s)")
-    parser.add_argument("--seed", type=int, help="repeat a run: the seed it printed")
-    parser.add_argument("--ablate", action="store_true", help="what each feature group buys")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="number of holdouts (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, help="seed printed by the run to repeat")
+    parser.add_argument(
+        "--ablate", action="store_true", help="measure what each feature group contributes"
+    )
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     options = parser.parse_args()
     if options.ablate and options.csv is None:

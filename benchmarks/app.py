@@ -1,10 +1,10 @@
-"""The app in a real browser: its first page, a file of 100,000 homes, and what it never asks twice.
+"""The app in a real browser: first page, a file of 100,000 homes, and repeated requests.
 
     python -m benchmarks.app --rows 100000
 
-Baselines of the same run: a Streamlit page of one line, for the first page; the same rows sent to
-`/predict-batch` without the app, for the file; what a page asks when it is first opened, for what
-it asks when the language is switched. Needs a Chromium; exit status 1 when a figure misses its
+Baselines of the same run: for the first page, a Streamlit page of one line; for the file, the same
+rows sent to `/predict-batch` without the app; for the requests after a change of the language, the
+requests of a newly opened page. Needs a Chromium. Exits with status 1 when a figure misses its
 target.
 """
 
@@ -45,7 +45,7 @@ ONE_LINE = 'import streamlit as st\n\nst.title("Nothing else")\n'
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value beside its target and, where there is one, its baseline."""
+    """One measured value with its target and, if there is one, its baseline."""
 
     name: str
     value: float
@@ -60,7 +60,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Run:
-    """What is being measured: the addresses, a home, and the browser."""
+    """The addresses of the programs, a home, and the browser."""
 
     app: str
     one_line: str
@@ -70,35 +70,35 @@ class Run:
 
     @property
     def of_home(self) -> str:
-        """The address that values the home."""
+        """URL of the page that values the home."""
         return f"{self.app}/?lang=en&" + "&".join(f"{k}={v}" for k, v in self.home.items())
 
-    def asked(self) -> float:
-        """Requests to the service so far, of those who use it."""
+    def request_count(self) -> float:
+        """Number of requests that clients have sent to the service so far."""
         text = httpx.get(f"{self.service}/metrics").text
         return service_metrics.parse_metrics(text, datetime.now(UTC)).total_requests
 
     @contextmanager
     def page(self) -> Iterator[Page]:
-        """A page of a browser that has seen nothing yet."""
+        """A page in a new browser context with an empty cache."""
         context = self.browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
         yield context.new_page()
         context.close()
 
 
 def first_page(run: Run, visits: int) -> list[Figure]:
-    """Seconds until there is something to work with, the app warm and the browser not."""
+    """Seconds until the page is usable, with a warm app and an empty browser cache."""
 
     def seconds(url: str, ready: Callable[[Page], None]) -> float:
-        taken = []
+        durations = []
         for _ in range(visits + 1):
             with run.page() as page:
                 started = time.perf_counter()
                 page.goto(url, wait_until="commit")
                 ready(page)
-                taken.append(time.perf_counter() - started)
-        # The first visit warms the app up.
-        return statistics.median(taken[1:])
+                durations.append(time.perf_counter() - started)
+        # The first visit warms the app up and does not count.
+        return statistics.median(durations[1:])
 
     floor = seconds(
         run.one_line, lambda page: expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -112,42 +112,42 @@ def first_page(run: Run, visits: int) -> list[Figure]:
         lambda page: expect(page.get_by_test_id("stMetricValue").first).to_contain_text("$"),
     )
     return [
-        Figure("the form is there, s", button, 3.0, floor),
-        Figure("a shared home's price is there, s", price, 3.0, floor),
+        Figure("form usable, s", button, 3.0, floor),
+        Figure("price of a linked home shown, s", price, 3.0, floor),
     ]
 
 
-def asked_twice(run: Run) -> list[Figure]:
-    """Requests to the service when only what is shown changes."""
+def repeated_requests(run: Run) -> list[Figure]:
+    """Requests to the service when only the language or the page changes."""
     with run.page() as page:
-        before = run.asked()
-        # Another home than the first page's: nothing of it is known yet.
+        before = run.request_count()
+        # Another home than on the first page, so that nothing of it is cached.
         page.goto(run.of_home.replace("bed=", "bath=1&bed="))
         expect(page.get_by_test_id("stTable")).to_be_visible()
         settled(page)
-        opened = run.asked() - before
+        opened = run.request_count() - before
         sidebar, other = page.get_by_test_id("stSidebar"), catalogue("es")
-        before = run.asked()
+        before = run.request_count()
         sidebar.get_by_text(LANGUAGES["es"]).click()
         expect(page.get_by_role("heading", name=other("comps.heading"))).to_be_visible()
         settled(page)
-        language = run.asked() - before
-        before = run.asked()
+        language = run.request_count() - before
+        before = run.request_count()
         for name in ("why", "value"):
             page.get_by_test_id("stSidebarNav").get_by_text(other(f"{name}.title")).click()
             title = page.get_by_role("heading", name=other(f"{name}.title"), exact=True, level=1)
             expect(title).to_be_visible()
             expect(page.get_by_test_id("stMetricValue").first).to_be_visible()
             settled(page)
-        pages = run.asked() - before
+        pages = run.request_count() - before
     return [
-        Figure("requests when the language is switched", language, 0, opened),
-        Figure("requests for Why, and back to the home", pages, 0, opened),
+        Figure("requests after a change of language", language, 0, opened),
+        Figure("requests for the page Why and back", pages, 0, opened),
     ]
 
 
-def a_file(run: Run, table: pd.DataFrame, folder: Path) -> list[Figure]:
-    """Seconds from the press of the button to the results, and the steps that were seen."""
+def upload_file(run: Run, table: pd.DataFrame, folder: Path) -> list[Figure]:
+    """Seconds from the click on the button to the results, and the progress steps shown."""
     with ServiceClient(run.service) as client:
         matched = upload.match_columns(list(table.columns))
         for _ in upload.value_rows(table.head(upload.CHUNK_ROWS), matched, client.predict_table):
@@ -184,14 +184,14 @@ def a_file(run: Run, table: pd.DataFrame, folder: Path) -> list[Figure]:
     return [
         Figure("100,000 rows read and matched, s", read * per, 15.0),
         Figure("100,000 rows valued and shown, s", valued * per, 30.0, bare * per),
-        Figure("… over /predict-batch alone, times", valued / bare, 3.0),
-        Figure("steps of progress seen", steps, min(10, len(table) // upload.CHUNK_ROWS - 1),
+        Figure("the same / /predict-batch alone", valued / bare, 3.0),
+        Figure("progress steps shown", steps, min(10, len(table) // upload.CHUNK_ROWS - 1),
                at_least=True),
     ]  # fmt: skip
 
 
 def make_bundle(folder: Path) -> list[dict[str, Any]]:
-    """A model of the synthetic market, with its sales and its market; homes like its test rows."""
+    """Saves a model of the synthetic market with sold homes and statistics; returns test homes."""
     split = splits_of(MARKET_ROWS, 0)
     train(split, folder / "plain")
     learned = split["train"]
@@ -206,7 +206,7 @@ def make_bundle(folder: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def stack(folder: Path, home: Mapping[str, Any]) -> Iterator[Run]:
-    """The service, the app as `realtor up` starts it, a page of one line, and a browser."""
+    """Runs the service, the app as `realtor up` starts it, a page of one line, and a browser."""
     one_line = folder / "one_line.py"
     one_line.write_text(ONE_LINE)
     ports = [free_port() for _ in range(3)]
@@ -241,7 +241,7 @@ def stack(folder: Path, home: Mapping[str, Any]) -> Iterator[Run]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
-        "--rows", type=int, default=100_000, help="of the file; default %(default)s"
+        "--rows", type=int, default=100_000, help="rows of the file; default %(default)s"
     )
     parser.add_argument("--visits", type=int, default=5, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
@@ -252,24 +252,26 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="realtor-app-") as name:
         folder = Path(name)
         described = make_bundle(folder)
-        home = next(each for each in described if {"state", "bed", "house_size"} <= each.keys())
+        home = next(home for home in described if {"state", "bed", "house_size"} <= home.keys())
         home = {name: home[name] for name in ("state", "city", "zip_code", "house_size", "bed")
                 if name in home}  # fmt: skip
         table = pd.DataFrame([described[i % len(described)] for i in range(options.rows)])
         with stack(folder, home) as run:
             figures = [
-                *first_page(run, options.visits), *asked_twice(run), *a_file(run, table, folder),
-            ]  # fmt: skip
+                *first_page(run, options.visits),
+                *repeated_requests(run),
+                *upload_file(run, table, folder),
+            ]
     if options.json:
-        print(json.dumps([asdict(each) | {"met": each.met} for each in figures]))
+        print(json.dumps([asdict(figure) | {"met": figure.met} for figure in figures]))
     else:
         print(f"{'':42}{'measured':>10}{'baseline':>10}{'target':>10}")
-        for each in figures:
-            baseline = "" if each.baseline is None else f"{each.baseline:,.2f}"
-            target = f"{'≥' if each.at_least else '≤'} {each.target:g}"
-            verdict = "" if each.met else "   MISSED"
-            print(f"{each.name:42}{each.value:>10,.2f}{baseline:>10}{target:>10}{verdict}")
-    return 0 if all(each.met for each in figures) else 1
+        for figure in figures:
+            baseline = "" if figure.baseline is None else f"{figure.baseline:,.2f}"
+            target = f"{'≥' if figure.at_least else '≤'} {figure.target:g}"
+            verdict = "" if figure.met else "   MISSED"
+            print(f"{figure.name:42}{figure.value:>10,.2f}{baseline:>10}{target:>10}{verdict}")
+    return 0 if all(figure.met for figure in figures) else 1
 
 
 if __name__ == "__main__":

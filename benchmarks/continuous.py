@@ -1,12 +1,12 @@
-"""Continuous training as people meet it: six batches through a platform that nobody touches.
+"""Continuous training end to end: a platform processes six batches without any intervention.
 
     python -m benchmarks.continuous --rows 100000
     python -m benchmarks.continuous --csv realtor-data.csv
 
-Starts a platform of its own in a temporary folder, switches on the sensor that asks the upstream,
-and waits until there are no more batches. Then every model that was trained, promoted or not, is
-scored again on the final test set. Exit status 1 when a batch or a training has no decision, or
-when the champion is not the best of them.
+It starts a platform in a temporary folder, switches on the sensor `ask_upstream`, and waits until
+there are no more batches. Then it evaluates every trained model, promoted or not, on the final test
+set. Exits with status 1 when a batch or a training has no decision, or when the champion is not the
+most accurate model.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ FAILED = """
 
 
 class Platform:
-    """A platform in a folder of its own."""
+    """A platform in its own folder."""
 
     def __init__(self, home: Path, variables: dict[str, str]) -> None:
         self._home = home
@@ -66,14 +66,14 @@ class Platform:
         )
 
     def realtor(self, *arguments: str) -> str:
-        """Run the command; returns what it prints. Raises `CalledProcessError`."""
-        done = subprocess.run(
+        """Runs `realtor …` and returns its output. Raises SystemExit when it fails."""
+        result = subprocess.run(
             [REALTOR, *arguments], env=self._environment, capture_output=True, text=True,
             stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
-        if done.returncode != 0:
-            raise SystemExit(f"realtor {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
-        return done.stdout
+        if result.returncode != 0:
+            raise SystemExit(f"realtor {' '.join(arguments)}:\n{result.stdout}{result.stderr}")
+        return result.stdout
 
     @property
     def settings(self) -> dict[str, str]:
@@ -94,15 +94,15 @@ class Platform:
             "repositoryLocationName": repository["location"]["name"],
             "sensorName": sensor,
         }
-        started = self.ask_dagster(START, sensor=selector)["startSensor"]
-        if started["__typename"] != "Sensor":
-            raise SystemExit(f"the sensor {sensor} is not switched on: {started}")
+        answer = self.ask_dagster(START, sensor=selector)["startSensor"]
+        if answer["__typename"] != "Sensor":
+            raise SystemExit(f"the sensor {sensor} could not be switched on: {answer}")
 
     def history(self) -> dict[str, Any]:
         return dict(json.loads(self.realtor("history", "--json")))
 
-    def ended(self) -> bool:
-        """Whether the upstream had no more, and nothing is under way or waits."""
+    def is_finished(self) -> bool:
+        """Whether the upstream has no more data and no run is active or queued."""
         with psycopg.connect(self.settings["REALTOR_RAW_DATABASE_URL"]) as connection:
             end = connection.execute(
                 "SELECT 1 FROM api_request_log WHERE outcome = 'end of data'"
@@ -114,8 +114,8 @@ class Platform:
         return [f"{run['jobName']} {run['runId']}" for run in runs]
 
 
-def rescored(platform: Platform) -> list[dict[str, Any]]:
-    """Every trained version on the final test set, the most accurate first."""
+def evaluate_versions(platform: Platform) -> list[dict[str, Any]]:
+    """Evaluates every trained version on the final test set; the most accurate is first."""
     settings = platform.settings
     tracking = Tracking(tracking_uri=settings["MLFLOW_TRACKING_URI"])
     test = read_listings(Database(url=settings["REALTOR_RAW_DATABASE_URL"]), "test")
@@ -125,7 +125,7 @@ def rescored(platform: Platform) -> list[dict[str, Any]]:
     for number in tracking.versions():
         version = tracking.version(number)
         model = tracking.load_bundle(version)
-        told = regression_metrics(test.price, model.predict(test.columns))
+        metrics = regression_metrics(test.price, model.predict(test.columns))
         rows.append(
             {
                 "version": number,
@@ -133,7 +133,7 @@ def rescored(platform: Platform) -> list[dict[str, Any]]:
                 "batches": model.metadata["batches"],
                 "decision": decisions[number]["decision"] if number in decisions else "none",
                 "champion": number == champion,
-                **{name: told[name] for name in ("mae_log", "mdape", "rmse", "r2")},
+                **{name: metrics[name] for name in ("mae_log", "mdape", "rmse", "r2")},
             }
         )
     return sorted(rows, key=lambda row: float(row["mae_log"]))
@@ -147,7 +147,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines += [
         f"{row['version']:<9}{row['candidate']:<20}{row['batches']!s:<20}{row['decision']:<11}"
         f"{row['mae_log']:>9.4f}{row['mdape']:>9.1%}{row['rmse']:>12,.0f}{row['r2']:>7.3f}"
-        f"{'  in Production' if row['champion'] else ''}"
+        f"{'  in production' if row['champion'] else ''}"
         for row in rows
     ]
     return "\n".join(lines)
@@ -156,15 +156,15 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=30_000, help="size of the synthetic market")
-    parser.add_argument("--csv", type=Path, help="listings in the Kaggle format instead")
-    parser.add_argument("--minutes", type=float, default=60.0, help="give up after so long")
-    parser.add_argument("--json", type=Path, help="also write the result there")
+    parser.add_argument("--csv", type=Path, help="use these listings in the Kaggle format instead")
+    parser.add_argument("--minutes", type=float, default=60.0, help="time limit")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     variables = {"REALTOR_MARKET_ROWS": str(options.rows)}
     if options.csv:
         variables["REALTOR_CSV"] = str(options.csv.resolve())
     with tempfile.TemporaryDirectory(prefix="realtor-continuous-") as folder:
-        Path(folder).chmod(0o711)  # root's PostgreSQL passes through as another user
+        Path(folder).chmod(0o711)  # lets PostgreSQL's user in, when root runs this
         platform = Platform(Path(folder) / "home", variables)
         try:
             return run(platform, options)
@@ -175,39 +175,41 @@ def main() -> int:
 def run(platform: Platform, options: argparse.Namespace) -> int:
     started = time.monotonic()
     platform.realtor("up", "--detach", "--no-lineage")
-    print(f"up after {time.monotonic() - started:.0f} s; nobody touches anything from here on")
+    print(f"up after {time.monotonic() - started:.0f} s; from here on the platform runs by itself")
     platform.switch_on("ask_upstream")
-    seen = 0
-    while not platform.ended():
+    reported = 0
+    while not platform.is_finished():
         if time.monotonic() - started > 60 * options.minutes:
-            raise SystemExit(f"not ended after {options.minutes:g} minutes")
-        told = platform.history()
-        done = len(told["retrain_decisions"]) + len(told["promotion_decisions"])
-        if done != seen:
-            seen = done
+            raise SystemExit(f"not finished after {options.minutes:g} minutes")
+        history = platform.history()
+        decisions = len(history["retrain_decisions"]) + len(history["promotion_decisions"])
+        if decisions != reported:
+            reported = decisions
             print(
-                f"{time.monotonic() - started:6.0f} s: {len(told['retrain_decisions'])} retrain "
-                f"decisions, {len(told['promotion_decisions'])} promotion decisions",
+                f"{time.monotonic() - started:6.0f} s: {len(history['retrain_decisions'])} retrain "
+                f"decisions, {len(history['promotion_decisions'])} promotion decisions",
                 flush=True,
             )
         time.sleep(POLL_SECONDS)
-    told = platform.history()
+    history = platform.history()
     print(platform.realtor("history"))
-    rows = rescored(platform)
-    print(f"Every model again, on the final test set:\n{table(rows)}")
+    rows = evaluate_versions(platform)
+    print(f"Every trained model on the final test set:\n{table(rows)}")
     problems = [f"failed run: {run}" for run in platform.failed_runs()]
-    if len(told["retrain_decisions"]) != BATCHES or told["waiting"]:
-        problems.append(f"{len(told['retrain_decisions'])} retrain decisions, not {BATCHES}")
-    trainings = sum(row["decision"] == "train" for row in told["retrain_decisions"])
-    if len(told["promotion_decisions"]) != trainings:
+    if len(history["retrain_decisions"]) != BATCHES or history["waiting"]:
+        problems.append(f"{len(history['retrain_decisions'])} retrain decisions, not {BATCHES}")
+    trainings = sum(row["decision"] == "train" for row in history["retrain_decisions"])
+    if len(history["promotion_decisions"]) != trainings:
         problems.append(
-            f"{len(told['promotion_decisions'])} promotion decisions of {trainings} trainings"
+            f"{len(history['promotion_decisions'])} promotion decisions for {trainings} trainings"
         )
     if not rows[0]["champion"]:
-        problems.append(f"version {rows[0]['version']} is better than the one in Production")
+        problems.append(
+            f"version {rows[0]['version']} is more accurate than the production version"
+        )
     if options.json:
-        options.json.write_text(json.dumps({"history": told, "models": rows}, indent=1))
-    print("\n".join(problems) or "the champion is the best of all that were trained")
+        options.json.write_text(json.dumps({"history": history, "models": rows}, indent=1))
+    print("\n".join(problems) or "the champion is the most accurate of all trained models")
     return 1 if problems else 0
 
 

@@ -1,12 +1,12 @@
-"""The service over time: memory over many requests, and a drill of swaps and failures under load.
+"""The service over time: memory over many requests, and model changes and outages under load.
 
     python -m benchmarks.endurance --requests 200000 --swaps 20 --seconds 60
 
-Memory: what the workers hold alone (USS) after a fifth of the requests and after all of them, with
-the inference log on. Drill: two workers at 80 % of their maximum while the production model is
-swapped; MLflow is killed and comes back, then PostgreSQL. Every answer must be a 200 of a version
-that was in production between its question and its answer; a reload is over when it is answered.
-Exit status 1 when a figure misses its target.
+Memory: private memory of the workers (USS) after a fifth of the requests and after all of them,
+with the inference log on. Drill: two workers at 80 % of their maximum throughput while the
+production model changes; MLflow is killed and started again, then PostgreSQL. Every response must
+be a 200 of a version that was in production between request and response; a change is complete when
+/reload-model has responded. Exits with status 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Figure:
-    """One value beside its limit."""
+    """One measured value and its limit."""
 
     name: str
     value: float
@@ -63,35 +63,36 @@ class Figure:
 
 @dataclass
 class Drill:
-    """The answers (asked, answered, version) and the swaps (begun, over, version), in seconds."""
+    """Answers (request time, response time, version) and swaps (start, end, version), seconds."""
 
     answers: list[tuple[float, float, str]] = field(default_factory=list)
     swaps: list[tuple[float, float, str]] = field(default_factory=list)
 
-    def keep(self, asked: float, answered: float, body: bytes) -> None:
-        told = json.loads(body)
-        version = told["model"]["version"] if "model" in told else "none"
-        self.answers.append((asked, answered, version))
+    def record(self, request_time: float, response_time: float, body: bytes) -> None:
+        answer = json.loads(body)
+        version = answer["model"]["version"] if "model" in answer else "none"
+        self.answers.append((request_time, response_time, version))
 
-    def untimely(self) -> int:
-        """Answers of a version that was not in production while they were made."""
-        begun = np.array([begin for begin, _, _ in self.swaps])
-        over = np.array([end for _, end, _ in self.swaps])
+    def count_wrong_versions(self) -> int:
+        """Answers of a version that was not in production between request and response."""
+        starts = np.array([start for start, _, _ in self.swaps])
+        ends = np.array([end for _, end, _ in self.swaps])
         count = 0
-        for asked, answered, version in self.answers:
-            # From the last swap that was over when it was asked to the last begun until it came.
-            first = max(int(np.searchsorted(over, asked)) - 1, 0)
-            last = int(np.searchsorted(begun, answered))
-            count += version not in {told for _, _, told in self.swaps[first:last]}
+        for request_time, response_time, version in self.answers:
+            # From the last swap that ended before the request to the last that began before the
+            # response.
+            first = max(int(np.searchsorted(ends, request_time)) - 1, 0)
+            last = int(np.searchsorted(starts, response_time))
+            count += version not in {swapped for _, _, swapped in self.swaps[first:last]}
         return count
 
 
 def bundles(folder: Path) -> list[Path]:
-    """Two small bundles that value the same home differently."""
+    """Saves two small bundles that value the same home differently; returns their paths."""
     split = splits_of(ROWS, 0)
     fitted, held_out = split["train"], split["validation"]
     encoder, matrix = FeatureEncoder.fit(fitted.columns, fitted.price, as_of=AS_OF)
-    made = []
+    paths = []
     for rounds in (20, 60):
         model = train_model(
             "xgboost",
@@ -107,9 +108,9 @@ def bundles(folder: Path) -> list[Path]:
                 "as_of": str(AS_OF),
             },
         )
-        made.append(folder / f"bundle-{rounds}")
-        save_bundle(model, made[-1])
-    return made
+        paths.append(folder / f"bundle-{rounds}")
+        save_bundle(model, paths[-1])
+    return paths
 
 
 class Registry:
@@ -143,10 +144,10 @@ class Registry:
     def close(self) -> None:
         self._running.close()
 
-    def register(self, made: list[Path]) -> None:
+    def register(self, bundles: list[Path]) -> None:
         mlflow.set_tracking_uri(self.url)
         mlflow.set_experiment("endurance")
-        for bundle in made:
+        for bundle in bundles:
             with mlflow.start_run():
                 mlflow.pyfunc.log_model(
                     name="model",
@@ -162,29 +163,29 @@ class Registry:
 
 
 def swap(registry: Registry, url: str, version: str, drill: Drill) -> None:
-    """Put `version` into production; over when the service says that every worker has it."""
-    begun = time.perf_counter()
+    """Puts `version` into production, and returns when every worker serves it."""
+    start_time = time.perf_counter()
     registry.point_at(version)
-    deadline = begun + PATIENCE
+    deadline = start_time + PATIENCE
     while True:
         answer = httpx.post(f"{url}/reload-model", json={}, timeout=120)
         if answer.is_success and answer.json()["after"] == version:
-            drill.swaps.append((begun, time.perf_counter(), version))
+            drill.swaps.append((start_time, time.perf_counter(), version))
             return
         if answer.status_code not in (200, 503) or time.perf_counter() > deadline:
             raise RuntimeError(f"version {version} is not served: {answer.text}")
         time.sleep(0.2)
 
 
-def practise(
+def run_drill(
     url: str, registry: Registry, postgres: EmbeddedPostgres, swaps: int, seconds: float
 ) -> tuple[Drill, _load.Outcome, float]:
-    """Load, swaps and failures; returns what was answered, and the rate asked for."""
+    """Runs load, swaps and outages; returns drill, outcome and the requested rate per second."""
     request = [_load.post(f"{url}/predict", json.dumps(HOME).encode())]
     drill = Drill()
     swap(registry, url, "1", drill)
     maximum = _load.run(url, request, CONNECTIONS, 4.0).rate
-    outcome = _load.Outcome(keep=drill.keep)
+    outcome = _load.Outcome(keep=drill.record)
     rate = SHARE_OF_MAXIMUM * maximum
     started = time.perf_counter()
     pace = _load.Pace(url, request, CONNECTIONS, rate, outcome)
@@ -197,8 +198,8 @@ def practise(
             if number == 2 * swaps // 3:
                 process = postgres.process()
                 assert process is not None
-                for each in (process, *process.children()):
-                    each.kill()
+                for server in (process, *process.children()):
+                    server.kill()
                 time.sleep(3)
                 postgres.start()
             swap(registry, url, "12"[(number + 1) % 2], drill)
@@ -208,29 +209,32 @@ def practise(
     return drill, outcome, rate
 
 
-def endure(url: str, process: object, requests: int) -> tuple[float, float]:
-    """Private memory of the largest growing worker, MB: after a fifth of the requests, and all."""
+def measure_memory(url: str, process: object, requests: int) -> tuple[float, float]:
+    """Private memory in MB, after a fifth of the requests and at the end, of the worker whose
+    memory grew most.
+    """
     request = [_load.post(f"{url}/predict", json.dumps(HOME).encode())]
-    held: list[dict[int, float]] = []
+    measured: list[dict[int, float]] = []
     done = 0.0
     while done < requests:
         outcome = _load.run(url, request, CONNECTIONS, 2.0)
         assert outcome.failures == 0, outcome.statuses
         done += len(outcome.latencies) * 1.2
-        if not held and done >= requests / 5:
-            held.append(_private(process))
-    held.append(_private(process))
-    pid = max(held[1], key=lambda each: held[1][each] - held[0].get(each, 0.0))
-    return held[0][pid], held[1][pid]
+        if not measured and done >= requests / 5:
+            measured.append(_private_mb(process))
+    measured.append(_private_mb(process))
+    before, after = measured
+    pid = max(after, key=lambda pid: after[pid] - before.get(pid, 0.0))
+    return before[pid], after[pid]
 
 
-def _private(process: object) -> dict[int, float]:
-    return {each.pid: each.memory_full_info().uss / 1e6 for each in workers(process)}  # type: ignore[arg-type]
+def _private_mb(process: object) -> dict[int, float]:
+    return {worker.pid: worker.memory_full_info().uss / 1e6 for worker in workers(process)}  # type: ignore[arg-type]
 
 
 @contextmanager
 def platform(folder: Path) -> Iterator[tuple[str, object, Registry, EmbeddedPostgres]]:
-    """PostgreSQL, MLflow with two versions, and the service with two workers."""
+    """Runs PostgreSQL, MLflow with two versions, and the service with two workers."""
     with temporary_postgres() as postgres:
         migrate(postgres.urls["REALTOR_RAW_OWNER_DATABASE_URL"], "raw")
         registry = Registry(folder / "mlflow", postgres.urls["MLFLOW_BACKEND_STORE_URI"])
@@ -257,33 +261,35 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--requests", type=int, default=200_000, help="default %(default)s")
     parser.add_argument("--swaps", type=int, default=20, help="default %(default)s")
-    parser.add_argument("--seconds", type=float, default=60.0, help="drill; default %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="length of the drill; default %(default)s"
+    )
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="realtor-endurance-") as name,
         platform(Path(name)) as (url, process, registry, postgres),
     ):
-        drill, outcome, rate = practise(url, registry, postgres, options.swaps, options.seconds)
-        before, after = endure(url, process, options.requests)
+        drill, outcome, rate = run_drill(url, registry, postgres, options.swaps, options.seconds)
+        before, after = measure_memory(url, process, options.requests)
         time.sleep(3)
         with psycopg.connect(postgres.urls["REALTOR_RAW_OWNER_DATABASE_URL"]) as connection:
             (logged,) = connection.execute("SELECT count(*) FROM inference_log").fetchone() or (0,)
         metrics = httpx.get(f"{url}/metrics", timeout=30).text
-    told = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
-    valued = sum(float(n) for key, n in told.items() if key.startswith("predictions_total"))
-    dropped = float(told['inference_log_rows_total{result="dropped"}'])
+    samples = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line[0] != "#")
+    valued = sum(float(n) for key, n in samples.items() if key.startswith("predictions_total"))
+    dropped = float(samples['inference_log_rows_total{result="dropped"}'])
     figures = [
-        Figure("drill: requests that failed", outcome.failures, 0),
-        Figure("drill: answers of a version out of production", drill.untimely(), 0),
-        Figure(f"memory over {options.requests:,} requests, MB more", after - before, 10),
+        Figure("drill: failed requests", outcome.failures, 0),
+        Figure("drill: answers of a version out of production", drill.count_wrong_versions(), 0),
+        Figure(f"memory over {options.requests:,} requests: growth, MB", after - before, 10),
         Figure(
             "valuations neither logged nor counted as dropped", abs(valued - logged - dropped), 0
         ),
     ]
-    said = {
+    details = {
         "answers": len(drill.answers),
-        "asked_per_second": round(rate),
+        "requests_per_second": round(rate),
         "answered_per_second": round(outcome.rate),
         "p50_ms": round(1e3 * outcome.quantile(0.5), 2),
         "p99_ms": round(1e3 * outcome.quantile(0.99), 2),
@@ -295,10 +301,10 @@ def main() -> int:
     }
     if options.json:
         shown = [asdict(figure) | {"met": figure.met} for figure in figures]
-        print(json.dumps({"said": said, "figures": shown}))
+        print(json.dumps({"details": details, "figures": shown}))
     else:
-        for what, value in said.items():
-            print(f"{what.replace('_', ' '):52}{value!s:>18}")
+        for name, value in details.items():
+            print(f"{name.replace('_', ' '):52}{value!s:>18}")
         print(f"\n{'':52}{'':>10}{'limit':>8}")
         for figure in figures:
             verdict = "" if figure.met else "   MISSED"

@@ -1,9 +1,9 @@
-"""One home explained, exactly: our TreeSHAP beside shap.TreeExplainer on the same model.
+"""Exact explanation of one home: our TreeSHAP compared with shap.TreeExplainer.
 
     python -m benchmarks.explanation --rows 150000
 
-Both explain the same homes of a synthetic market, one at a time and by turns, with a champion that
-is trained as the platform trains it. Exit status 1 when a figure misses its target.
+Both explain the same homes of a synthetic market with the same model, one home at a time and in
+turn. The model is trained as on the platform. Exits with status 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HOMES = 100
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value beside its limit."""
+    """One measured value and its limit."""
 
     name: str
     value: float
@@ -63,7 +63,7 @@ def measure(rows: int, seed: int) -> list[Figure]:
     gaps, additive = [], []
     ours.values(x[:1])
     for at in range(HOMES):
-        one = x[at : at + 1]
+        home = x[at : at + 1]
         answers = {}
         for name, action in (
             ("ours", ours.values),
@@ -72,7 +72,7 @@ def measure(rows: int, seed: int) -> list[Figure]:
             ("predict", booster.inplace_predict),
         ):
             started = time.perf_counter()
-            answers[name] = action(one)
+            answers[name] = action(home)
             seconds[name].append(time.perf_counter() - started)
         gaps.append(np.abs(answers["ours"] - answers["shap"]).max())
         additive.append(abs(ours.base + answers["ours"].sum() - answers["predict"][0]))
@@ -86,7 +86,7 @@ def measure(rows: int, seed: int) -> list[Figure]:
         Figure("largest difference, log price", float(np.max(gaps)), 1e-4),
         Figure("additivity error, log price", float(np.max(additive)), 1e-4),
         Figure("preparing a model, seconds", prepared, 2.0),
-        Figure("what it keeps, MB", megabytes, 100.0),
+        Figure("memory of a prepared model, MB", megabytes, 100.0),
     ]
 
 

@@ -1,10 +1,10 @@
-"""Ingestion end to end (landing over HTTP, parsing, contract, deduplication) against other ways in.
+"""Ingestion end to end (landing over HTTP, parsing, contract, deduplication) and other methods.
 
     python -m benchmarks.ingest --rows 2200000
 
-The others get rows that are parsed and typed already, and check and land nothing. `executemany` is
-measured after every batch, so that a machine that is slower for a while is so for both. Exit status
-1 when a figure misses its target.
+The other methods get rows that are already parsed and typed, and neither land nor check them. It
+measures `executemany` after every batch, so that a slow phase of the machine affects both. Exits
+with status 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ BATCH_ROWS = 400_000
 FASTER_THAN_EXECUTEMANY = 8.0
 PEAK_MEMORY_MB = 600.0
 EXECUTEMANY = "executemany (psycopg2)"
-# Rows that each of the slower ways is measured on; executemany, after every batch.
+# Number of rows for the slower methods; executemany gets this many after every batch.
 SAMPLE = {"INSERT and commit per row": 4_000, "executemany": 10_000, "pandas.to_sql": 100_000}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One way of getting rows into PostgreSQL."""
+    """Measurement of one method to write rows to PostgreSQL."""
 
-    way: str
+    method: str
     rows: int
     seconds: float
 
@@ -64,7 +64,7 @@ class Measured:
 
 
 def write_batches(listings: pd.DataFrame, folder: Path) -> int:
-    """The rows as the upstream's JSON, `BATCH_ROWS` a file."""
+    """Writes the upstream's JSON files of `BATCH_ROWS` rows each; returns their number."""
     number = 0
     for number, start in enumerate(range(0, len(listings), BATCH_ROWS)):
         with (folder / f"{number}.json").open("w") as file:
@@ -75,7 +75,7 @@ def write_batches(listings: pd.DataFrame, folder: Path) -> int:
 
 
 def serve_files(folder: Path, batches: int, port: Connection) -> None:
-    """The protocol over files that are made before: the upstream's own work is not measured."""
+    """Serves prepared files with the upstream's protocol, so that its own work is not measured."""
     cursor = iter(range(batches))
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -96,7 +96,7 @@ def serve_files(folder: Path, batches: int, port: Connection) -> None:
                     self.wfile.write(block)
 
         def log_message(self, *_: object) -> None:
-            """Nothing: one line per request says nothing here."""
+            """Logs nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     port.send(server.server_port)
@@ -117,12 +117,12 @@ def upstream(folder: Path, batches: int) -> Iterator[str]:
         process.join()
 
 
-# ---- ours -----------------------------------------------------------------------------------
+# ---- the platform's ingestion ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch through `land_next_batch` and `load_payload`; seconds of each."""
+    """One batch: its rows, and the seconds of `land_next_batch` and `load_payload`."""
 
     rows: int
     landing: float
@@ -135,7 +135,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Rest:
-    """What the process tells when there is no more data."""
+    """Figures that the process sends after the last batch: memory, and a repeated load."""
 
     base_mb: float
     peak_mb: float
@@ -144,8 +144,10 @@ class Rest:
 
 
 def ingest(url: str, database: str, store: str, pipe: Connection) -> None:
-    """A batch each time it is told to, as the ingest and load jobs do; for its memory, a process
-    of its own."""
+    """Ingests one batch per message, as the ingest and load jobs do.
+
+    It runs in a process of its own, so that its memory can be measured.
+    """
     from realtor_assets.raw.loading import load_payload
     from realtor_assets.source.landing import pending
     from realtor_assets.source.upstream_client import ListingsApi
@@ -186,7 +188,7 @@ def ingest(url: str, database: str, store: str, pipe: Connection) -> None:
 
 
 def _peak_memory_mb() -> float:
-    # Not getrusage: its maximum is that of the parent, from before the new interpreter began.
+    # Not getrusage, whose maximum includes the memory of the parent before the exec.
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
@@ -194,8 +196,8 @@ def _peak_memory_mb() -> float:
 def measure_ours(
     url: str, database: str, store: str, beside: Callable[[int], Measured]
 ) -> tuple[list[tuple[Batch, Measured]], Rest]:
-    """Every batch, each with what `beside` measured after it."""
-    # A fresh interpreter: a fork would begin with this process's memory.
+    """Measures every batch, and `beside` after each of them."""
+    # A new interpreter, because a fork would start with the memory of this process.
     context = multiprocessing.get_context("spawn")
     pipe, theirs = context.Pipe()
     process = context.Process(target=ingest, args=(url, database, store, theirs))
@@ -213,7 +215,7 @@ def measure_ours(
         process.join()
 
 
-# ---- the other ways -------------------------------------------------------------------------
+# ---- the other methods ----------------------------------------------------------------------
 
 _TABLE = """
 CREATE {kind} TABLE {name} ({key} brokered_by bigint, status text, price double precision,
@@ -254,14 +256,14 @@ def pipelined(url: str, records: list[tuple[object, ...]]) -> None:
         cursor.executemany(_INSERT.format("pipelined"), map(_keyed, records))
 
 
-def timed(way: str, n: int, action: Callable[[], object]) -> Measured:
+def timed(method: str, n: int, action: Callable[[], object]) -> Measured:
     started = time.perf_counter()
     action()
-    return Measured(way, n, time.perf_counter() - started)
+    return Measured(method, n, time.perf_counter() - started)
 
 
 def create_tables(url: str) -> None:
-    """One for each of the others, with the same key (but for `to_sql` and the floor)."""
+    """Creates a table per method, with the same key (except for `to_sql` and the bare COPY)."""
     key = "row_hash uuid PRIMARY KEY,"
     with psycopg.connect(url) as connection:
         for name in ("per_row", "many", "pipelined"):
@@ -270,7 +272,7 @@ def create_tables(url: str) -> None:
 
 
 def measure_others(url: str, rows: pa.Table) -> list[Measured]:
-    """Each on rows of its own number."""
+    """Measures each other method on its own number of rows."""
     measured = []
     records = _records(rows.slice(0, SAMPLE["INSERT and commit per row"]))
     measured.append(
@@ -338,32 +340,34 @@ def report(
     parts = [
         Measured("  landing", rows, landing),
         Measured("  loading", rows, loading),
-        Measured("  the same again (nothing new)", rest.replayed, rest.replaying),
+        Measured("  loading again (nothing new)", rest.replayed, rest.replaying),
     ]
     many = Measured(
-        EXECUTEMANY, sum(each.rows for _, each in rounds), sum(each.seconds for _, each in rounds)
+        EXECUTEMANY,
+        sum(beside.rows for _, beside in rounds),
+        sum(beside.seconds for _, beside in rounds),
     )
-    each_round = sorted(batch.rate / beside.rate for batch, beside in rounds)
-    faster = statistics.median(each_round)
-    ratios = {EXECUTEMANY: faster} | {each.way: whole.rate / each.rate for each in others}
+    round_ratios = sorted(batch.rate / beside.rate for batch, beside in rounds)
+    faster = statistics.median(round_ratios)
+    ratios = {EXECUTEMANY: faster} | {other.method: whole.rate / other.rate for other in others}
     measured = [whole, *parts, many, *others]
     met = faster >= FASTER_THAN_EXECUTEMANY and rest.peak_mb <= PEAK_MEMORY_MB
     if as_json:
-        rates = [asdict(each) | {"rate": each.rate} for each in measured]
+        rates = [asdict(one) | {"rate": one.rate} for one in measured]
         print(
             json.dumps(
-                {"measured": rates, "ratios": ratios, "rounds": each_round, "met": met}
+                {"measured": rates, "ratios": ratios, "rounds": round_ratios, "met": met}
                 | asdict(rest)
             )
         )
         return 0 if met else 1
     print(f"{'':38}{'rows':>11}{'rows/s':>11}   realtor is")
-    for each in measured:
-        ratio = f"{ratios[each.way]:.2f} times as fast" if each.way in ratios else ""
-        print(f"{each.way:38}{each.rows:>11,}{each.rate:>11,.0f}   {ratio}")
+    for one in measured:
+        ratio = f"{ratios[one.method]:.2f} times as fast" if one.method in ratios else ""
+        print(f"{one.method:38}{one.rows:>11,}{one.rate:>11,.0f}   {ratio}")
     print(
-        f"{EXECUTEMANY}: {faster:.1f} times, median of {len(each_round)} batches side by side "
-        f"({each_round[0]:.1f} to {each_round[-1]:.1f}); target {FASTER_THAN_EXECUTEMANY:g}"
+        f"{EXECUTEMANY}: {faster:.1f} times as fast, median of {len(round_ratios)} batches "
+        f"({round_ratios[0]:.1f} to {round_ratios[-1]:.1f}); target {FASTER_THAN_EXECUTEMANY:g}"
         f"{'' if faster >= FASTER_THAN_EXECUTEMANY else '   MISSED'}"
     )
     print(

@@ -1,8 +1,8 @@
-"""The synthetic market: how fast it is made and served, and how well it matches the real file.
+"""The synthetic market: speed of generating and serving it, and similarity to the real file.
 
     python -m benchmarks.market --rows 2226382
 
-Exit status 1 when a figure misses its target.
+Exits with status 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REAL_BATCHES = (73_784, 94_551, 230_366, 4_055, 320_696, 361_457)
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value between `low` and `high`; `real` is the real file's, where it has one."""
+    """One value with its allowed interval, and the value of the real file, if there is one."""
 
     name: str
     value: float
@@ -80,15 +80,15 @@ def match(market: Market) -> list[Figure]:
     by_state = listings.groupby("state")["price"]
     medians = by_state.median()[by_state.size() > 500]
     real = pd.Series({name: state["median_price"] for name, state in facts["states"].items()})
-    off = float(np.abs(np.log(medians / real[medians.index])).max())
-    figures.append(Figure("largest error of a state's median", off, 0, 0.15))
+    largest_error = float(np.abs(np.log(medians / real[medians.index])).max())
+    figures.append(Figure("largest error of a state's median", largest_error, 0, 0.15))
     homes = listings[
         listings["price"].between(1e4, 1e7) & listings["house_size"].between(200, 20_000)
     ]
     log_price, log_size = np.log(homes["price"]), np.log(homes["house_size"])
     explained = facts["variance_log_price_explained"]
     zips = log_price.groupby(homes["zip_code"])
-    # Degrees of freedom: a zip with few homes explains them by chance.
+    # Corrects for degrees of freedom: a zip with few homes explains their prices by chance.
     freedom = (len(homes) - 1) / (len(homes) - zips.ngroups)
     unexplained = ((log_price - zips.transform("mean")) ** 2).mean() / log_price.var()
     elasticity = float(np.polyfit(log_size, log_price, 1)[0])

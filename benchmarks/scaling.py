@@ -1,13 +1,13 @@
-"""Training and batch valuation on two worker processes as rows grow, beside one machine's.
+"""Distributed training and valuation on two worker processes, compared with one machine.
 
     python -m benchmarks.scaling --rows 500000
 
-Listings of a synthetic market (each multiple is another draw of the same market) lie as Parquet
-partitions in a folder. Memory and valuation are measured over 1, 4 and 16 times the rows, whole
-trainings over 1 and 4 times (`--train`), each on workers that are new, so their peak is that run's
-alone. The baselines are the code of one machine on the same rows: `write_valuations`, `realtor
-score`, `train_model`; on the same cores, so they say what the distribution costs. Exit status 1
-when a figure misses its target.
+The listings of a synthetic market are Parquet partitions in a folder; each multiple is another draw
+of the same market. It measures memory and valuation with 1, 4 and 16 times the rows, and whole
+trainings with 1 and 4 times (`--train`), each on new workers, so that peak memory belongs to one
+run. The baselines are `write_valuations`, `realtor score` and `train_model` on the same rows and
+cores, so they show the cost of the distribution. Exits with status 1 when a figure misses its
+target.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from realtor_serving.offline.score_table import score_file
 WORKERS = 2
 SPLIT_BOUNDS = (70, 85)
 SMALL_SAMPLE, FEW_ROUNDS = 100_000, 20
-# Most of a worker's peak is Python and its libraries, which does not grow.
+# Largest growth of a worker's peak, most of which is Python and its libraries, and of its training.
 SAME_MEMORY, BYTES_A_ROW = 1.15, 100.0
 AS_GOOD = 1.01
 BUILD = CleanBuild(
@@ -64,7 +64,7 @@ BUILD = CleanBuild(
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value; `limit` is the most, or with `at_least` the least, it may be."""
+    """One measured value; `limit` is its upper limit, or with `at_least` its lower limit."""
 
     name: str
     value: float
@@ -79,43 +79,43 @@ class Figure:
 
 
 def lay_out(store: ObjectStore, rows: int, copies: int, seed: int) -> list[list[Partition]]:
-    """The partitions of each of `copies` draws of the market."""
+    """Writes `copies` draws of the market to the store; returns the partitions of each draw."""
     return [_lay_out(store, rows, copy, seed + copy) for copy in range(copies)]
 
 
 def _lay_out(store: ObjectStore, rows: int, copy: int, seed: int) -> list[Partition]:
     listings = generate(rows, seed).listings
-    kept = listings[TARGET].between(*VALUATION_PRICE_RANGE) & listings["state"].notna()
-    frame = normalise(listings[kept].reset_index(drop=True))
+    valid = listings[TARGET].between(*VALUATION_PRICE_RANGE) & listings["state"].notna()
+    frame = normalise(listings[valid].reset_index(drop=True))
     frame["row_hash"] = [f"{copy:08x}{row:024x}" for row in range(len(frame))]
     frame["load_id"] = frame["batch_number"] = copy
-    place = np.searchsorted(
+    split_number = np.searchsorted(
         SPLIT_BOUNDS, property_fold(columns_from_frame(frame), 100, 0), side="right"
     )
-    found = []
+    partitions = []
     for number, split in enumerate(SPLITS):
-        mine = frame[place == number]
-        for start in range(0, len(mine), PARTITION_ROWS):
+        rows_of_split = frame[split_number == number]
+        for start in range(0, len(rows_of_split), PARTITION_ROWS):
             table = pa.Table.from_pandas(
-                mine.iloc[start : start + PARTITION_ROWS], preserve_index=False
+                rows_of_split.iloc[start : start + PARTITION_ROWS], preserve_index=False
             )
             key = f"listings/load={copy}/split={split}/part-{start // PARTITION_ROWS:05d}.parquet"
             with store.create(key) as file:
                 pa.parquet.write_table(table, file, compression="zstd")
-            found.append(Partition(key, split, 0, table.num_rows))
-    return found
+            partitions.append(Partition(key, split, 0, table.num_rows))
+    return partitions
 
 
 @dataclass
 class Peak:
-    """The most memory that a worker process had, MB."""
+    """Peak memory of a worker process, in MB."""
 
     mb: float = 0.0
 
 
 @contextmanager
 def workers(peak: Peak) -> Iterator[Client]:
-    """New worker processes, their peak in `peak` when the block ends."""
+    """Starts new worker processes; writes their peak memory to `peak` when the block ends."""
     with (
         LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
@@ -128,25 +128,25 @@ def workers(peak: Peak) -> Iterator[Client]:
             peak.mb = max(peak.mb, int(kilobytes.split()[1]) / 1024)
 
 
-def whole(store: ObjectStore, partitions: Sequence[Partition]) -> Listings:
-    frames = [each.listings(store).frame for each in partitions]
+def read_all(store: ObjectStore, partitions: Sequence[Partition]) -> Listings:
+    frames = [partition.listings(store).frame for partition in partitions]
     return Listings(pd.concat(frames, ignore_index=True))
 
 
-def of(partitions: Sequence[Partition], split: str) -> list[Partition]:
-    return [each for each in partitions if each.split == split]
+def of_split(partitions: Sequence[Partition], split: str) -> list[Partition]:
+    return [partition for partition in partitions if partition.split == split]
 
 
-def told(text: str, started: float) -> None:
+def print_duration(text: str, started: float) -> None:
     print(f"{text}: {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
 
 
 def on_one_machine(
     store: ObjectStore, partitions: Sequence[Partition]
 ) -> tuple[ValuationModel, float]:
-    """The model of one machine, and its seconds from listings on disk."""
+    """The model trained on one machine, and the seconds it took from listings on disk."""
     started = time.perf_counter()
-    train, validation = (whole(store, of(partitions, split)) for split in SPLITS[:2])
+    train, validation = (read_all(store, of_split(partitions, split)) for split in SPLITS[:2])
     encoder, x = FeatureEncoder.fit(train.columns, train.price, as_of=AS_OF)
     model = train_model(
         "xgboost",
@@ -168,33 +168,34 @@ def error(model: ValuationModel, test: Listings) -> float:
 def measure_training(
     store: ObjectStore, draws: list[list[Partition]], multiples: Sequence[int]
 ) -> tuple[list[Figure], ValuationModel]:
-    """Models as good as one machine's, on the same homes; returns that of the first multiple."""
-    test = whole(store, of(draws[0], "test"))
+    """Compares the accuracy with one machine's; also returns the model of the first multiple."""
+    test = read_all(store, of_split(draws[0], "test"))
     figures, models = [], {}
     for multiple in multiples:
-        partitions = [each for draw in draws[:multiple] for each in draw]
-        rows = sum(each.rows for each in of(partitions, "train"))
+        partitions = [partition for draw in draws[:multiple] for partition in draw]
+        rows = sum(partition.rows for partition in of_split(partitions, "train"))
         model, alone = on_one_machine(store, partitions)
         models[multiple] = model
-        theirs = error(model, test)
+        baseline = error(model, test)
         print(
             f"x{multiple}: {rows:,} train rows; one machine {alone:.1f} s, "
             f"{model.estimator.hyperparameters['best_iteration'] + 1} rounds, "
-            f"RMSE of log price {theirs:.4f}",
+            f"RMSE of log price {baseline:.4f}",
             file=sys.stderr,
             flush=True,
         )
-        for most in (SAMPLE_ROWS, SMALL_SAMPLE) if multiple == 1 else (SAMPLE_ROWS,):
+        for sample_rows in (SAMPLE_ROWS, SMALL_SAMPLE) if multiple == 1 else (SAMPLE_ROWS,):
             started = time.perf_counter()
             with workers(Peak()) as client:
                 trained = cluster_training.train_on_cluster(
-                    client, Settings("xgboost"), BUILD, store, partitions, most
+                    client, Settings("xgboost"), BUILD, store, partitions, sample_rows
                 )
-            told(f"training x{multiple}, sample {most:,}", started)
+            print_duration(f"training x{multiple}, sample {sample_rows:,}", started)
             figures.append(
                 Figure(
-                    f"training x{multiple}, encoder on {min(most, rows):,}: RMSE / one machine's",
-                    error(trained.model, test) / theirs,
+                    f"training x{multiple}, encoder on {min(sample_rows, rows):,}: "
+                    "RMSE / one machine's",
+                    error(trained.model, test) / baseline,
                     AS_GOOD,
                 )
             )
@@ -204,22 +205,22 @@ def measure_training(
 def measure_memory(
     store: ObjectStore, draws: list[list[Partition]], multiples: Sequence[int]
 ) -> list[Figure]:
-    """The peak of a training's worker, which few rounds reach as well as many."""
-    figures, held = [], []
+    """Peak memory of a worker in a training; few rounds reach the same peak as many."""
+    figures, peaks = [], []
     settings = Settings("xgboost", {"n_estimators": FEW_ROUNDS})
     for multiple in multiples:
-        partitions = [each for draw in draws[:multiple] for each in draw]
+        partitions = [partition for draw in draws[:multiple] for partition in draw]
         peak, started = Peak(), time.perf_counter()
         with workers(peak) as client:
             cluster_training.train_on_cluster(
                 client, settings, BUILD, store, partitions, SMALL_SAMPLE
             )
-        told(f"{FEW_ROUNDS} rounds x{multiple}", started)
-        figures.append(Figure(f"training x{multiple}: peak of a worker, MB", peak.mb))
-        rows = sum(each.rows for each in partitions if each.split != "test")
-        held.append((rows / WORKERS, peak.mb * 2**20))
-    growth = (held[-1][1] - held[0][1]) / (held[-1][0] - held[0][0])
-    return [*figures, Figure("training: bytes of a worker by row it holds", growth, BYTES_A_ROW)]
+        print_duration(f"{FEW_ROUNDS} rounds x{multiple}", started)
+        figures.append(Figure(f"training x{multiple}: peak memory of a worker, MB", peak.mb))
+        rows = sum(part.rows for part in partitions if part.split != "test")
+        peaks.append((rows / WORKERS, peak.mb * 2**20))
+    growth = (peaks[-1][1] - peaks[0][1]) / (peaks[-1][0] - peaks[0][0])
+    return [*figures, Figure("training: bytes per row of a worker", growth, BYTES_A_ROW)]
 
 
 def measure_valuation(
@@ -231,7 +232,7 @@ def measure_valuation(
 ) -> list[Figure]:
     save_bundle(model, folder / "bundle")
     model = load_bundle(folder / "bundle")
-    listings = whole(store, draws[0])
+    listings = read_all(store, draws[0])
     started = time.perf_counter()
     write_valuations(model, listings, store, "one-machine.parquet")
     alone = len(listings) / (time.perf_counter() - started)
@@ -243,23 +244,25 @@ def measure_valuation(
     ]
     peaks = []
     for multiple in multiples:
-        partitions = [each for draw in draws[:multiple] for each in draw]
-        rows, peak = sum(each.rows for each in partitions), Peak()
+        partitions = [partition for draw in draws[:multiple] for partition in draw]
+        rows, peak = sum(part.rows for part in partitions), Peak()
         with workers(peak) as client:
-            # The workers' imports and their model are there before the clock starts.
+            # Warms up: workers import the code and load the model before the measurement.
             cluster_valuation.value(client, store, partitions[:1] * WORKERS, model, "warm")
             started = time.perf_counter()
             valued = cluster_valuation.value(client, store, partitions, model, f"x{multiple}")
             rate = rows / (time.perf_counter() - started)
-        told(f"valuation x{multiple}, {rows:,} rows", started)
+        print_duration(f"valuation x{multiple}, {rows:,} rows", started)
         peaks.append(peak.mb)
         figures += [
             Figure(f"valuation x{multiple}: rows/s", rate),
             Figure(f"valuation x{multiple}: rows/s / write_valuations'", rate / alone, 1.0, True),
-            Figure(f"valuation x{multiple}: peak of a worker, MB", peak.mb),
+            Figure(f"valuation x{multiple}: peak memory of a worker, MB", peak.mb),
         ]
         if multiple == 1:
-            figures.append(Figure("valuation x1: rows that differ", differing(store, valued), 0))
+            figures.append(
+                Figure("valuation x1: rows that differ", count_differing_rows(store, valued), 0)
+            )
     return [
         *figures,
         Figure(
@@ -270,30 +273,31 @@ def measure_valuation(
     ]
 
 
-def differing(store: ObjectStore, valued: Sequence[cluster_valuation.Valued]) -> int:
-    """Rows of the cluster's files that are not one machine's, bit for bit."""
+def count_differing_rows(store: ObjectStore, valued: Sequence[cluster_valuation.Valued]) -> int:
+    """Number of rows in the cluster's files that are not bit-equal to those of one machine."""
 
     def read(key: str) -> pd.DataFrame:
         with store.open(key) as file:
             return pa.parquet.read_table(file).to_pandas()
 
-    ours, theirs = pd.concat([read(each.key) for each in valued]), read("one-machine.parquet")
-    same = np.ones(len(theirs), bool)
-    for name in theirs:
-        mine, other = ours[name].to_numpy(), theirs[name].to_numpy()
-        same &= (mine == other) | (pd.isna(mine) & pd.isna(other))
-    return int((~same).sum()) + abs(len(ours) - len(theirs))
+    cluster = pd.concat([read(file.key) for file in valued])
+    machine = read("one-machine.parquet")
+    same = np.ones(len(machine), bool)
+    for name in machine:
+        ours, theirs = cluster[name].to_numpy(), machine[name].to_numpy()
+        same &= (ours == theirs) | (pd.isna(ours) & pd.isna(theirs))
+    return int((~same).sum()) + abs(len(cluster) - len(machine))
 
 
 def measure(rows: int, value: Sequence[int], train: Sequence[int], seed: int) -> list[Figure]:
-    # The settings of a platform; nothing of it is asked for.
+    # Required settings, which this benchmark does not use.
     for name in ("REALTOR_RAW_DATABASE_URL", "REALTOR_CLEAN_DATABASE_URL", "REALTOR_STORAGE_URL"):
         os.environ.setdefault(name, "unused://")
     with tempfile.TemporaryDirectory() as name:
         folder, store = Path(name), ObjectStore(url=f"file://{name}/store")
         started = time.perf_counter()
         draws = lay_out(store, rows, max(*value, *train), seed)
-        told("partitions", started)
+        print_duration("partitions", started)
         figures, model = measure_training(store, draws, train)
         figures += measure_memory(store, draws, value)
         return figures + measure_valuation(store, draws, value, model, folder)
@@ -301,26 +305,34 @@ def measure(rows: int, value: Sequence[int], train: Sequence[int], seed: int) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=200_000, help="of one draw, %(default)s")
     parser.add_argument(
-        "--value", type=int, nargs="+", default=[1, 4, 16], help="multiples, two at least"
+        "--rows", type=int, default=200_000, help="listings of one draw, default %(default)s"
     )
-    parser.add_argument("--train", type=int, nargs="+", default=[1, 4], help="multiples")
+    parser.add_argument(
+        "--value",
+        type=int,
+        nargs="+",
+        default=[1, 4, 16],
+        help="multiples of the rows to value, at least two",
+    )
+    parser.add_argument(
+        "--train", type=int, nargs="+", default=[1, 4], help="multiples to train on"
+    )
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     options = parser.parse_args()
     figures = measure(options.rows, options.value, options.train, options.seed)
     if options.json:
-        rows: list[dict[str, Any]] = [asdict(each) | {"met": each.met} for each in figures]
+        rows: list[dict[str, Any]] = [asdict(figure) | {"met": figure.met} for figure in figures]
         print(json.dumps(rows))
     else:
         print(f"{'':62}{'measured':>12}{'target':>10}")
-        for each in figures:
-            sign = "≥" if each.at_least else "≤"
-            target = "" if each.limit is None else f"{sign} {each.limit:g}"
-            verdict = "" if each.met else "   MISSED"
-            print(f"{each.name:62}{each.value:>12,.4g}{target:>10}{verdict}")
-    return 0 if all(each.met for each in figures) else 1
+        for figure in figures:
+            sign = "≥" if figure.at_least else "≤"
+            target = "" if figure.limit is None else f"{sign} {figure.limit:g}"
+            verdict = "" if figure.met else "   MISSED"
+            print(f"{figure.name:62}{figure.value:>12,.4g}{target:>10}{verdict}")
+    return 0 if all(figure.met for figure in figures) else 1
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A whole file valued offline, beside one request at a time, MLflow's pyfunc, and the bare trees.
+"""Offline valuation of a file, compared with single requests, MLflow's pyfunc and bare trees.
 
     python -m benchmarks.scoring --rows 2000000
 
-A champion is trained on a synthetic market as the platform trains it, and other listings are
-valued: Parquet in, every row checked, with its range and its warnings, Parquet out. The floor is
-the booster's predict alone on a matrix that is ready; the fewer trees it has stopped at, the more
-the quantile boosters of the range weigh beside it. Exit status 1 when a figure misses its target.
+It trains a champion on a synthetic market as the platform does, and values other listings: Parquet
+in, every row checked, with range and warnings, Parquet out. The lower bound on the time is the
+booster's predict alone on a prepared matrix; if the booster stopped at few trees, the quantile
+boosters of the range take a larger share. Exits with status 1 when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FLOOR_ROWS, PYFUNC_ROWS, REQUESTS, ROUNDS = 300_000, 10_000, 400, 3
 
 @dataclass(frozen=True)
 class Figure:
-    """Rows a second, and what `realtor score` has to be of it: `ratio` at least `target`."""
+    """Rows per second of one method; `ratio` (`realtor score` / method) must reach `target`."""
 
     name: str
     rows_a_second: float
@@ -82,7 +82,7 @@ def rate(rows: int, action: Any, *arguments: Any) -> float:
 
 
 def rates(rows: int, action: Any, *arguments: Any) -> tuple[float, float]:
-    """Rows by second, and by second of this process's processor time."""
+    """Rows per second, and rows per second of this process's CPU time."""
     started, worked = time.perf_counter(), time.process_time()
     action(*arguments)
     return rows / (time.perf_counter() - started), rows / (time.process_time() - worked)
@@ -150,8 +150,8 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
         booster.load_model(folder / "bundle" / estimator.file_name)
         floors, ours = [], []
         for _ in range(ROUNDS):
-            # By turns: the machine may be shared.
-            # A matrix of its own: of one that it has seen, the booster knows the answers.
+            # In turn, because the machine may be shared. A new matrix each time, because the
+            # booster caches the predictions of a matrix.
             ready = xgboost.DMatrix(matrix)
             floors.append(rates(len(sample), booster.predict, ready))
             target = folder / "valued.parquet"
@@ -186,8 +186,8 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
             over_http = rate(len(requests), one_by_one, url, requests)
     return [
         Figure("realtor score, Parquet to Parquet", own, 1.0, None),
-        Figure("the booster's predict, matrix ready", floor, own / floor, 0.4),
-        Figure("the same, by processor second", floor_cpu, own_cpu / floor_cpu, 0.4),
+        Figure("predict of the booster, matrix prepared", floor, own / floor, 0.4),
+        Figure("the same, per second of CPU time", floor_cpu, own_cpu / floor_cpu, 0.4),
         Figure("mlflow.pyfunc on pandas", with_pandas, own / with_pandas, 3.0),
         Figure("POST /predict, one after another", over_http, own / over_http, 50.0),
     ]
@@ -204,7 +204,7 @@ def main() -> int:
     if options.json:
         print(json.dumps([asdict(figure) | {"met": figure.met} for figure in figures]))
     else:
-        print(f"{'':38}{'rows/s':>12}{'score / it':>12}{'target':>10}")
+        print(f"{'':38}{'rows/s':>12}{'ratio':>12}{'target':>10}")
         for figure in figures:
             target = "" if figure.target is None else f"≥ {figure.target:g}"
             verdict = "" if figure.met else "   MISSED"

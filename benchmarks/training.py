@@ -1,9 +1,10 @@
-"""Training as the platform does it, all candidates with their papers, beside the bare fits.
+"""Training of all candidates with their metadata, compared with the bare fits.
 
     python -m benchmarks.training --rows 2226382
 
-Of the rows of a synthetic market 78 % train: 1.7 million of as many as the real file has. Half of
-the others validate, the rest is for test. Exit status 1 when a figure misses its target.
+78 % of the rows of a synthetic market are for training: 1.7 million rows if the market has as many
+rows as the real file. The others are half for validation and half for test. Exits with status 1
+when a figure misses its target.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from realtor_model.valuation.bundle import save_bundle
 TRAIN_ROWS, TRAIN_SHARE = 1_700_000, 0.78
 LARGER_BUNDLES = {"random_forest": 200.0}
 SIZE_LIMIT = 50.0
-PAPERS = {
+METADATA = {
     "data_version": "benchmark",
     "feature_version": "benchmark",
     "batches": [0],
@@ -45,7 +46,7 @@ PAPERS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value beside its limit."""
+    """One measured value and its limit."""
 
     name: str
     value: float
@@ -67,7 +68,7 @@ def peak_gb() -> float:
 
 @contextmanager
 def timed_fits(candidate: str) -> Iterator[list[float]]:
-    """The seconds of each of the candidate's fits; the first is the one on all rows."""
+    """Collects the seconds of each fit of the candidate; the first fit is on all rows."""
     kind = CANDIDATES[candidate].estimator
     fit, seconds = kind._fit, list[float]()
 
@@ -107,7 +108,7 @@ def measure(rows: int, seed: int) -> list[Figure]:
                 profile = drift.profile(train.columns, train.price)
                 trained = train_and_judge(
                     Settings(candidate), encoder, fitted, held_out, validation, test, profile,
-                    PAPERS,
+                    METADATA,
                 )  # fmt: skip
                 model = trained.model
                 report = Report.of(model, trained.judged, "validation", trained.curve)
