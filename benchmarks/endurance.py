@@ -151,7 +151,7 @@ class Registry:
             with mlflow.start_run():
                 mlflow.pyfunc.log_model(
                     name="model",
-                    python_model=str(ROOT / "realtor_assets" / "models" / "pyfunc_model.py"),
+                    python_model=str(ROOT / "realtor_assets" / "train" / "pyfunc_model.py"),
                     artifacts={"bundle": str(bundle)},
                     registered_model_name=REGISTERED_MODEL,
                     pip_requirements=[],

@@ -167,7 +167,7 @@ def servers(
             model = folder / "pyfunc"
             mlflow.pyfunc.save_model(
                 str(model),
-                python_model=str(ROOT / "realtor_assets" / "models" / "pyfunc_model.py"),
+                python_model=str(ROOT / "realtor_assets" / "train" / "pyfunc_model.py"),
                 artifacts={"bundle": str(bundle)},
                 pip_requirements=[],
             )
