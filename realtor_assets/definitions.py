@@ -1,4 +1,4 @@
-"""Everything there is in this code location, on one page, in the order in which data flows."""
+"""The Dagster code location: its assets by stage, checks, jobs, sensors and resources."""
 
 import dagster as dg
 
@@ -59,7 +59,7 @@ defs = dg.Definitions(
         ),
         "alerts": Alerts(webhook_url=config.alert_webhook_url),
     },
-    # A run is a process of its own already, and the estimators use every core: a process per step
-    # would only import this stack again for each, which takes longer than most steps.
+    # One process per run: the estimators use every core already, and a process per step would
+    # spend longer on its imports than most steps take.
     executor=dg.in_process_executor,
 )

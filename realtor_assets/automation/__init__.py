@@ -1,1 +1,1 @@
-"""When things run by themselves: the jobs, where each batch is on its way, and the sensors."""
+"""What runs by itself: the jobs, the state of each batch, and the sensors that launch jobs."""

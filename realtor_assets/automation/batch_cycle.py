@@ -1,7 +1,7 @@
-"""Where every batch is on its way: landed → loaded → decided → trained and judged → served.
+"""The state of every batch: landed → loaded → decided on → trained and judged → served.
 
-All of it is read from the databases and not from events, so that neither a restart nor a crash in
-between leaves a batch out, and what a person did by hand counts as done.
+The state is read from the databases and not from events: a restart or a crash leaves no batch out,
+and what a person did by hand counts.
 """
 
 import datetime as dt
@@ -19,8 +19,7 @@ from realtor_assets.resources import Database
 from realtor_assets.schema import require_current
 from realtor_assets.source import landing
 
-# How long is waited after the first failure at the same work, and after the second: what was away
-# for a while may be back. After the third a person has to look.
+# Pauses after the first and the second failure of the same work; after the third a person must act.
 PAUSES = (dt.timedelta(minutes=5), dt.timedelta(hours=1))
 TRIES = len(PAUSES) + 1
 LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -35,8 +34,8 @@ _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A decision to train that no training has answered yet."""
+class PendingTraining:
+    """A retrain decision "train" that no training has carried out yet."""
 
     decision_id: int
     partition_key: str
@@ -46,20 +45,24 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Cycle:
-    """What there is to do for the batches that are here, the first first.
+    """The work that waits, oldest first.
 
-    to_clean: loads without a retrain decision, and such as were decided on and are not in the clean
-        tables, for the run that was to put them there failed. newest_built: the last load in these.
+    Attributes:
+        to_load: partitions that are landed and not loaded.
+        to_clean: loads without a retrain decision, and loads that were decided on but are not in
+            the clean tables, because the run that should put them there failed.
+        to_train: decisions to train that were not carried out.
+        newest_built: the newest load in the clean tables; None before the first build.
     """
 
     to_load: list[str]
     to_clean: list[Load]
-    to_train: list[Wanted]
+    to_train: list[PendingTraining]
     newest_built: int | None
 
     @classmethod
     def now(cls, raw_database: Database, clean_database: Database) -> "Cycle":
-        """The state of the two databases."""
+        """Read the state from the two databases."""
         with raw_database.transaction() as raw, clean_database.transaction() as clean:
             require_current(raw, "raw")
             require_current(clean, "clean")
@@ -73,13 +76,13 @@ class Cycle:
 
     @property
     def next_step(self) -> str | None:
-        """What has to be done first, in words; None when every batch is through."""
+        """The next step in words; None when every batch has passed through the cycle."""
         if self.to_load:
             return f"{self.to_load[0]} is landed and waits to be loaded (job load)"
         if self.to_clean:
             partition = self.to_clean[0].partition_key
             return (
-                f"{partition} is loaded and waits for its retrain decision or its place in the "
+                f"{partition} is loaded and waits for its retrain decision, or to be added to the "
                 "clean tables (job clean)"
             )
         if self.to_train:
@@ -97,21 +100,21 @@ def _to_clean(raw: psycopg.Connection, clean: psycopg.Connection, built: set[int
     ]
 
 
-def _to_train(clean: psycopg.Connection) -> list[Wanted]:
-    """Decisions to train whose load no judged challenger was trained with."""
+def _to_train(clean: psycopg.Connection) -> list[PendingTraining]:
+    """Decisions to train on a load that no judged challenger was trained on."""
     rows = clean.execute(
         "SELECT decision_id, partition_key, rule, reason FROM retrain_decisions d"
         " WHERE decision = 'train' AND load_id IS NOT NULL AND NOT EXISTS"
         " (SELECT FROM promotion_decisions p WHERE d.load_id = ANY(p.loads))"
         " ORDER BY decision_id"
     ).fetchall()
-    return [Wanted(*row) for row in rows]
+    return [PendingTraining(*row) for row in rows]
 
 
 def last_call(
     raw_database: Database, group: int, day: str | None
 ) -> tuple[str, dt.datetime] | None:
-    """What became of the last call to the upstream (`api_request_log.outcome`), and when it was."""
+    """Outcome (`api_request_log.outcome`) and time of the last call to the upstream, or None."""
     with raw_database.transaction() as connection:
         row = connection.execute(
             "SELECT outcome, requested_at FROM api_request_log WHERE group_number = %s"
@@ -124,20 +127,23 @@ def last_call(
 def to_serve(
     clean_database: Database, instance: dg.DagsterInstance
 ) -> release_records.Release | None:
-    """The last release, if its version is not told to be served, and published."""
+    """The last release, unless the service serves its version and the history names it.
+
+    Both are read from the latest materializations of served_model and published_history.
+    """
     with clean_database.transaction() as connection:
         moves = release_records.releases(connection)
     if not moves:
         return None
-    told = [
+    confirmed = {
         latest_values(instance, "served_model").get("model_version"),
         latest_values(instance, "published_history").get("champion_version"),
-    ]
-    return None if set(told) == {moves[-1].model_version} else moves[-1]
+    }
+    return None if confirmed == {moves[-1].model_version} else moves[-1]
 
 
 def active_runs(instance: dg.DagsterInstance, *jobs: str) -> list[str]:
-    """The jobs among `jobs` that have a run under way, or one that Dagster will retry."""
+    """Those of `jobs` that have an unfinished run, or a failed one that Dagster will retry."""
     return [
         job
         for job in jobs
@@ -149,7 +155,7 @@ def active_runs(instance: dg.DagsterInstance, *jobs: str) -> list[str]:
 
 
 def next_try(instance: dg.DagsterInstance, job: str, tags: dict[str, str]) -> dt.datetime | None:
-    """When `job` may run for the work with these `tags`; None once its last `TRIES` runs failed."""
+    """When `job` may run for the work with `tags`; None if its last `TRIES` runs failed."""
     runs = instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=TRIES)
     failed = list(takewhile(lambda run: run.dagster_run.status in _FAILED, runs))
     if len(failed) == TRIES:

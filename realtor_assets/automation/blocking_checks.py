@@ -1,4 +1,4 @@
-"""Blocking checks across jobs: Dagster itself lets them stop only what is in the same run."""
+"""The blocking checks, for the sensors: Dagster lets them stop only steps of the same run."""
 
 from collections.abc import Collection
 
@@ -16,19 +16,21 @@ BLOCKING = [
 ]
 
 
-def verdicts(instance: dg.DagsterInstance, tables: Collection[str]) -> dict[str, bool | None]:
-    """Of each blocking check of `tables`, whether its last evaluation passed.
+def latest_outcomes(
+    instance: dg.DagsterInstance, tables: Collection[str]
+) -> dict[str, bool | None]:
+    """Blocking checks of `tables`, by "check of table": whether the latest evaluation passed.
 
-    None: it never came to one, or the run that was to make it ended before.
+    None: it was never evaluated, or the run that should evaluate it ended before.
     """
-    found: dict[str, bool | None] = {}
+    outcomes: dict[str, bool | None] = {}
     for key in BLOCKING:
         if (table := key.asset_key.to_user_string()) not in tables:
             continue
         record = instance.get_latest_asset_check_evaluation_record(key)
         evaluation = record.evaluation if record else None
-        # One that is only planned has no outcome yet.
-        found[f"{key.name} of {table}"] = (
+        # A planned evaluation has no outcome yet.
+        outcomes[f"{key.name} of {table}"] = (
             evaluation.passed if isinstance(evaluation, dg.AssetCheckEvaluation) else None
         )
-    return found
+    return outcomes

@@ -1,4 +1,4 @@
-"""The jobs: what a person launches in the UI, and what the sensors launch."""
+"""The jobs that sensors and people launch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,65 +29,67 @@ TRAIN = SERVE | dg.AssetSelection.groups("train", "release") - SEARCH
 ingest = dg.define_asset_job(
     "ingest",
     INGEST,
-    description="Ask the upstream for the next batch that is not here, and land it. The rest "
-    "follows by itself.",
+    description="Request the next batch from the upstream and land it. The sensors do the rest.",
 )
 load = dg.define_asset_job(
     "load",
     LOAD,
-    description="Load one landed batch into RAW. Again is fine: nothing is stored twice, and the "
-    "upstream is not asked.",
+    description="Load one landed batch into RAW. Repeating it stores nothing twice and does not "
+    "call the upstream.",
 )
 clean = dg.define_asset_job(
     "clean",
     CLEAN,
-    description="Decide on every loaded batch whether to train, and rebuild the clean tables.",
+    description="Decide for each loaded batch whether to train, and rebuild the clean tables.",
 )
 train = dg.define_asset_job(
     "train",
     TRAIN,
-    description="Train the candidates, let the best one duel with the champion, release, serve.",
+    description="Train the candidates, compare the best one with the champion in a duel, release "
+    "the winner and serve it.",
 )
 serve = dg.define_asset_job(
     "serve",
     SERVE,
-    description="Package the Production model, and see to it that the service serves it.",
+    description="Package the Production model and make the service load it.",
 )
 search = dg.define_asset_job(
     "search",
     SEARCH,
-    description="Look for better hyperparameters of one candidate. Nothing else waits for it.",
+    description="Search better hyperparameters for one candidate. No other job depends on it.",
 )
 
 
-@dg.job(description="Land a CSV in the Kaggle format as a batch. The rest follows by itself.")
+@dg.job(description="Land a CSV file in the Kaggle format as a batch. The sensors do the rest.")
 def ingest_csv() -> None:
     land_csv()
 
 
-class Said(dg.Config):
-    """Who wants it, and why; kept with the decision."""
+class OperatorNote(dg.Config):
+    """Who decides, and why. Both are stored with the decision."""
 
-    approver: str = Field(description="Who decides this.", min_length=1)
-    rationale: str = Field(description="Why.", min_length=1)
-
-
-class Version(Said):
-    """A version of realtor-price."""
-
-    version: str = Field(description="Number of the version.")
+    approver: str = Field(description="Who makes this decision.", min_length=1)
+    rationale: str = Field(description="The reason for it.", min_length=1)
 
 
-class EarlierVersion(Said):
+class StagedVersion(OperatorNote):
+    """A version of realtor-price that waits for approval."""
+
+    version: str = Field(description="The version's number.")
+
+
+class EarlierVersion(OperatorNote):
     """A version of realtor-price to go back to."""
 
-    version: str | None = Field(None, description="Unset: the one before.")
+    version: str | None = Field(
+        None, description="The version's number. Unset: the previous Production version."
+    )
 
 
-class Batch(Said):
-    """A batch that is held."""
+class HeldBatch(OperatorNote):
+    """A batch that was held back as suspect."""
 
-    partition: str = Field(description="Its partition.")
+    partition: str = Field(description="The batch's partition.")
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -110,9 +112,12 @@ def give_production_back(
 
 @dg.op(out=dg.Out(dg.Nothing))
 def approve_version(
-    context: dg.OpExecutionContext, config: Version, clean_database: Database, tracking: Tracking
+    context: dg.OpExecutionContext,
+    config: StagedVersion,
+    clean_database: Database,
+    tracking: Tracking,
 ) -> None:
-    """Promote a version that won its duel and waits for a person."""
+    """Promote a version that won its duel and waits for approval."""
     try:
         record = production_model.approve(
             clean_database, tracking, config.version, rationale=config.rationale,
@@ -124,8 +129,8 @@ def approve_version(
 
 
 @dg.op(out=dg.Out(dg.Nothing))
-def admit_held_batch(config: Batch, clean_database: Database) -> None:
-    """Let a batch that was held back as suspect into training."""
+def admit_held_batch(config: HeldBatch, clean_database: Database) -> None:
+    """Admit a batch that was held back as suspect to training."""
     try:
         load_decisions.admit_batch(
             clean_database, config.partition, approver=config.approver, rationale=config.rationale
@@ -134,17 +139,17 @@ def admit_held_batch(config: Batch, clean_database: Database) -> None:
         raise dg.Failure(str(problem), allow_retries=False) from problem
 
 
-@dg.job(description="Make an earlier version the Production model again. Serving it follows.")
+@dg.job(description="Make an earlier version the Production model again; the job serve follows.")
 def roll_back() -> None:
     give_production_back()
 
 
-@dg.job(description="Promote a version that waits for approval. Serving it follows.")
+@dg.job(description="Promote a version that waits for approval; the job serve follows.")
 def approve() -> None:
     approve_version()
 
 
-@dg.job(description="Let a held batch into training. Its new decision follows.")
+@dg.job(description="Admit a held batch to training; a new retrain decision follows.")
 def admit_batch() -> None:
     admit_held_batch()
 

@@ -1,7 +1,9 @@
-"""Fail the runs that ended with their code server: python -m realtor_assets.automation.lost_runs
+"""Marks runs as failed that ended with their code server.
 
-For a container whose code server runs the runs itself, before that server starts. Dagster cannot
-see that they are gone: they would hold their places in the pools for dagster.yaml's
+    python -m realtor_assets.automation.lost_runs
+
+Call it before the code server starts, in a container whose code server executes the runs. Dagster
+does not notice that they are gone, so they would occupy the pools for dagster.yaml's
 max_runtime_seconds.
 """
 
@@ -9,12 +11,12 @@ import logging
 
 import dagster as dg
 
-# Those being canceled end by themselves: Dagster waits for them for three minutes.
+# Not CANCELING: Dagster itself ends those after three minutes.
 _LIVE = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 def fail_lost_runs(instance: dg.DagsterInstance) -> list[str]:
-    """The ids of the runs that Dagster believed alive: failed now, and retried as after a crash."""
+    """Fail every run that Dagster believes alive; returns their ids. Retries follow as usual."""
     lost = instance.get_runs(dg.RunsFilter(statuses=_LIVE))
     for run in lost:
         instance.report_run_failed(run, "The code server that ran it has ended.")

@@ -1,4 +1,4 @@
-"""The sensors: each looks at the state of things, and launches the job that is next."""
+"""The sensors: each reads the state of the platform and launches the next job."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from realtor_assets.automation.batch_cycle import (
     next_try,
     to_serve,
 )
-from realtor_assets.automation.blocking_checks import verdicts
+from realtor_assets.automation.blocking_checks import latest_outcomes
 from realtor_assets.clean.assets import CLEAN_TABLES
 from realtor_assets.metadata.run_tags import (
     ALERTED_TAG,
@@ -42,7 +42,7 @@ from realtor_assets.source.assets import BATCHES
 
 SECONDS = 10
 RUNNING = dg.DefaultSensorStatus.RUNNING
-# A failed call is made again after this, however long the pause between batches.
+# A failed call is repeated after this pause, or the pause between batches if that is shorter.
 AGAIN_AFTER_FAILURE = dt.timedelta(minutes=15)
 ALERTED_DAYS = 7
 FRESH, STALE = "fresh", "stale"
@@ -52,43 +52,43 @@ FRESH, STALE = "fresh", "stale"
     job=jobs.ingest,
     minimum_interval_seconds=SECONDS,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Asks the upstream for its next batch, daily by default "
-    "(REALTOR_INGEST_EVERY_HOURS), when the batch before is through the whole cycle. Off until it "
-    "is switched on; on demand, launch the job ingest.",
+    description="Requests the upstream's next batch, daily by default "
+    "(REALTOR_INGEST_EVERY_HOURS), once the last batch has passed through the whole cycle. Off "
+    "until you switch it on; to request a batch at once, launch the job ingest.",
 )
 def ask_upstream(
     context: dg.SensorEvaluationContext, raw_database: Database, clean_database: Database
 ) -> dg.RunRequest | dg.SkipReason:
-    """One batch at a time: what is asked for meets a champion that has met the one before."""
+    """Ask for the next batch only after the last one has been decided on."""
     cycle = Cycle.now(raw_database, clean_database)
-    if step := cycle.next_step or _unproven(context.instance, cycle):
+    if step := cycle.next_step or _unpassed_checks(context.instance, cycle):
         return dg.SkipReason(f"one batch at a time: {step}")
     if running := active_runs(context.instance, "ingest", "load", "clean", "train", "serve"):
         return dg.SkipReason(f"one batch at a time: {running[0]} is running")
     due, why = max(_next_call(raw_database), _next_try(context.instance))
     if due > dt.datetime.now(dt.UTC):
-        return dg.SkipReason(f"the upstream is asked again at {due:%Y-%m-%d %H:%M} UTC: {why}")
+        return dg.SkipReason(f"the next call is due at {due:%Y-%m-%d %H:%M} UTC: {why}")
     return dg.RunRequest()
 
 
 def _next_call(raw_database: Database) -> tuple[dt.datetime, str]:
-    """When the upstream is to be asked again, and why not before."""
+    """When the next call is due, and why not earlier."""
     config = settings()
     last = last_call(raw_database, config.api_group, config.api_day)
     if last is None:
-        return LONG_AGO, "it was never asked"
+        return LONG_AGO, "the upstream was never called"
     outcome, at = last
     pause = dt.timedelta(hours=config.ingest_every_hours)
     if outcome == "end of data":
         pause = dt.timedelta(hours=config.end_of_data_pause_hours)
-        return at + pause, "it had no more data (REALTOR_END_OF_DATA_PAUSE_HOURS)"
+        return at + pause, "the upstream had no more data (REALTOR_END_OF_DATA_PAUSE_HOURS)"
     if outcome in ("failed", "lost"):
         return at + min(pause, AGAIN_AFTER_FAILURE), f"the last call was {outcome}"
     return at + pause, f"the last call was at {at:%Y-%m-%d %H:%M} (REALTOR_INGEST_EVERY_HOURS)"
 
 
 def _next_try(instance: dg.DagsterInstance) -> tuple[dt.datetime, str]:
-    """The same after a run that failed, perhaps before it made a call."""
+    """The same after a failed run, which may have failed before its call."""
     failed = dg.RunsFilter(job_name="ingest", statuses=[dg.DagsterRunStatus.FAILURE])
     for record in instance.get_run_records(failed, limit=1):
         pause = min(dt.timedelta(hours=settings().ingest_every_hours), AGAIN_AFTER_FAILURE)
@@ -100,16 +100,16 @@ def _next_try(instance: dg.DagsterInstance) -> tuple[dt.datetime, str]:
     job=jobs.load,
     minimum_interval_seconds=SECONDS,
     default_status=RUNNING,
-    description="Loads every batch that is landed and not loaded, and tries a failed load again, "
-    f"{TRIES} times in all.",
+    description="Loads every batch that is landed and not loaded. A load is tried up to "
+    f"{TRIES} times.",
 )
 def load_landed_batches(
     context: dg.SensorEvaluationContext, raw_database: Database, clean_database: Database
 ) -> dg.SensorResult | dg.SkipReason:
-    """A crash between landing and loading leaves nothing out."""
+    """Request a run for each waiting partition that is not being loaded already."""
     waiting = Cycle.now(raw_database, clean_database).to_load
     if not waiting:
-        return dg.SkipReason("every batch that is landed is loaded")
+        return dg.SkipReason("every landed batch is loaded")
     requests = []
     for partition in waiting:
         of_partition = dg.RunsFilter(job_name="load", tags={PARTITION_TAG: partition})
@@ -122,7 +122,7 @@ def load_landed_batches(
         run_requests=requests,
         skip_reason=None
         if requests
-        else f"{', '.join(waiting)}: being loaded, tried again later, or given up",
+        else f"{', '.join(waiting)}: being loaded, waiting for the next try, or given up",
         dynamic_partitions_requests=[BATCHES.build_add_request(waiting)],
     )
 
@@ -131,52 +131,55 @@ def load_landed_batches(
     job=jobs.clean,
     minimum_interval_seconds=SECONDS,
     default_status=RUNNING,
-    description="Carries every loaded batch into a retrain decision and the clean tables, unless a "
-    "blocking check of RAW has failed.",
+    description="Launches the job clean for loaded batches without a retrain decision, and for "
+    "clean tables that have not passed their blocking checks; not while a blocking check of RAW "
+    "fails.",
 )
 def decide_on_batches(
     context: dg.SensorEvaluationContext, raw_database: Database, clean_database: Database
 ) -> dg.RunRequest | dg.SkipReason:
-    """A load gets its decision and its place in the clean tables, whoever loaded it."""
+    """Every load gets a decision and is added to the clean tables, whoever loaded it."""
     cycle = Cycle.now(raw_database, clean_database)
-    unproven = _unproven(context.instance, cycle)
-    if not cycle.to_clean and not unproven:
+    unpassed = _unpassed_checks(context.instance, cycle)
+    if not cycle.to_clean and not unpassed:
         return dg.SkipReason("every loaded batch has its retrain decision")
     if failed := [
-        check for check, passed in verdicts(context.instance, LOADED_TABLES).items()
+        check for check, passed in latest_outcomes(context.instance, LOADED_TABLES).items()
         if passed is False
     ]:  # fmt: skip
-        return dg.SkipReason(f"nothing is built on what fails its checks: {', '.join(failed)}")
+        return dg.SkipReason(f"blocking checks of RAW fail: {', '.join(failed)}")
     names = ", ".join(load.partition_key for load in cycle.to_clean)
     newest = cycle.to_clean[-1].load_id if cycle.to_clean else cycle.newest_built
-    why = f"{names}: waits for its decision" if names else str(unproven)
+    why = f"{names}: waiting for a retrain decision" if names else str(unpassed)
     return _launched_once(context.instance, "clean", f"load {newest}", why)
 
 
-def _unproven(instance: dg.DagsterInstance, cycle: Cycle) -> str | None:
-    """Which blocking checks the clean tables have not passed, in words; None: all are passed."""
+def _unpassed_checks(instance: dg.DagsterInstance, cycle: Cycle) -> str | None:
+    """The blocking checks that the clean tables have not passed, in words; None if all passed."""
     if cycle.newest_built is None:
         return None
-    missing = [check for check, passed in verdicts(instance, CLEAN_TABLES).items() if not passed]
-    return f"checks that are not passed: {', '.join(missing)} (job clean)" if missing else None
+    missing = [
+        check for check, passed in latest_outcomes(instance, CLEAN_TABLES).items() if not passed
+    ]
+    return f"checks not passed yet: {', '.join(missing)} (job clean)" if missing else None
 
 
 @dg.sensor(
     job=jobs.train,
     minimum_interval_seconds=SECONDS,
     default_status=RUNNING,
-    description="Carries a decision to train into training, duel, release and service, once the "
-    "clean tables have passed their blocking checks.",
+    description="Launches the job train for a retrain decision that says train, once the clean "
+    "tables have passed their blocking checks.",
 )
 def train_as_decided(
     context: dg.SensorEvaluationContext, raw_database: Database, clean_database: Database
 ) -> dg.RunRequest | dg.SkipReason:
-    """A decision that no training has answered gets one; a training by hand answers it, too."""
+    """Carry out each decision to train once; a training by hand counts as well."""
     cycle = Cycle.now(raw_database, clean_database)
     if not cycle.to_train:
         return dg.SkipReason("every decision to train has been carried out")
-    if step := cycle.next_step if cycle.to_clean else _unproven(context.instance, cycle):
-        return dg.SkipReason(f"{step}; then it is trained")
+    if step := cycle.next_step if cycle.to_clean else _unpassed_checks(context.instance, cycle):
+        return dg.SkipReason(f"training waits: {step}")
     newest = cycle.to_train[-1]
     tags = {
         RETRAIN_DECISION_TAG: str(newest.decision_id),
@@ -192,18 +195,21 @@ def train_as_decided(
     job=jobs.serve,
     minimum_interval_seconds=SECONDS,
     default_status=RUNNING,
-    description="After a rollback, an approval or a promotion by hand: packages the Production "
-    "model and sees to it that the service serves it.",
+    description="Launches the job serve when the service does not serve the Production model: "
+    "after a rollback, an approval, or a promotion by hand.",
 )
 def serve_production(
     context: dg.SensorEvaluationContext, clean_database: Database
 ) -> dg.RunRequest | dg.SkipReason:
-    """What is in Production and not seen to be served is served."""
+    """Serve the Production version if no observation shows that it is served."""
     release = to_serve(clean_database, context.instance)
     if release is None:
-        return dg.SkipReason("the service was seen to serve the Production model")
-    # A version that comes back is other work than when it came first.
-    work, why = f"release {release.release_id}", f"version {release.model_version} is to be served"
+        return dg.SkipReason("the service serves the Production model")
+    # By release, not by version: a version that returns has to be served again.
+    work, why = (
+        f"release {release.release_id}",
+        f"version {release.model_version} is not served yet",
+    )
     return _launched_once(context.instance, "serve", work, why)
 
 
@@ -214,17 +220,17 @@ def _launched_once(
     why: str,
     tags: dict[str, str] | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
-    """A run of `job` for `work`, unless something that it would wait for is running.
+    """A run of `job` for `work`, unless a job of the same pool runs or the work failed lately.
 
-    They share the pool `pipeline`, so that no two of them ever run at once, whoever starts them.
+    clean, train and serve share the pool `pipeline`: no two of them run at once.
     """
     if running := active_runs(instance, "clean", "train", "serve"):
         return dg.SkipReason(f"{running[0]} is running; {why}")
     due = next_try(instance, job, {WORK_TAG: work})
     if due is None:
-        return dg.SkipReason(f"{job} failed {TRIES} times and waits for a person: {why}")
+        return dg.SkipReason(f"{job} failed {TRIES} times; a person has to look at it: {why}")
     if due > dt.datetime.now(dt.UTC):
-        return dg.SkipReason(f"{job} failed and is tried again at {due:%H:%M} UTC: {why}")
+        return dg.SkipReason(f"{job} failed; the next try is at {due:%H:%M} UTC: {why}")
     return dg.RunRequest(tags={WORK_TAG: work} | (tags or {}))
 
 
@@ -238,10 +244,10 @@ MLFLOW_STATUS = {
 @dg.sensor(
     minimum_interval_seconds=SECONDS,
     default_status=RUNNING,
-    description="Gives the MLflow run of every ended Dagster run that run's true status.",
+    description="Ends the MLflow run of each ended Dagster run, with the Dagster run's status.",
 )
 def close_mlflow_runs(context: dg.SensorEvaluationContext, tracking: Tracking) -> dg.SkipReason:
-    """Looks at what is open, not at events, so that nothing is missed while MLflow is away."""
+    """Start from MLflow's open runs, not from events: an outage of MLflow leaves none open."""
     closed = []
     for dagster_run_id in tracking.open_parents():
         run = context.instance.get_run_by_id(dagster_run_id)
@@ -255,11 +261,11 @@ def close_mlflow_runs(context: dg.SensorEvaluationContext, tracking: Tracking) -
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=RUNNING,
-    description="Raises an alert for every failed run: in the log, and at "
-    "REALTOR_ALERT_WEBHOOK_URL. One that the webhook does not take is sent again.",
+    description="Sends an alert for every failed run: to the log, and to "
+    "REALTOR_ALERT_WEBHOOK_URL. An alert that the webhook refuses is sent again.",
 )
 def alert_on_failures(context: dg.SensorEvaluationContext, alerts: Alerts) -> dg.SkipReason:
-    """A run is tagged once its alert is out: a crash in between sends one twice, never none."""
+    """Tag a run after its alert was sent: a crash in between repeats an alert and loses none."""
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=ALERTED_DAYS)
     failed = context.instance.get_runs(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
@@ -283,7 +289,7 @@ def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Alert:
     url = settings().dagster_url
     return Alert(
         f"{run.job_name} failed",
-        "; ".join(map(_failure, events)) or "The run ended without telling why.",
+        "; ".join(map(_failure, events)) or "The run ended without an error message.",
         f"{url.rstrip('/')}/runs/{run.run_id}" if url else None,
     )
 
@@ -299,20 +305,19 @@ def _failure(entry: dg.EventLogEntry) -> str:
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=RUNNING,
-    description="Observes which version the running service serves: an observation of "
-    "served_model, with its data version, every minute; and evaluates its freshness check when the "
-    "outcome changes.",
+    description="Asks the running service every minute which version it serves, and records an "
+    "observation of served_model. Evaluates the check freshness when its outcome changes.",
 )
 def observe_service(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """A service that is away is seen to be away, once it was there."""
+    """Record the served version; report a service that stopped answering as stale."""
     url = settings().service_url.rstrip("/")
     try:
         served = observe(url)
     except ServiceDown as problem:
-        away = f"the service at {url} does not answer: {problem}"
+        reason = f"the service at {url} does not answer: {problem}"
         seen = last_seen(context.instance)
         if seen is None or is_fresh(seen) or context.cursor == STALE:
-            return dg.SkipReason(away)
+            return dg.SkipReason(reason)
         return dg.SensorResult(asset_events=[_freshness(False, seen)], cursor=STALE)
     seen = dt.datetime.now(dt.UTC)
     observation = dg.AssetObservation(
@@ -324,8 +329,8 @@ def observe_service(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg
         },
         tags={DATA_VERSION_TAG: str(served["version"])},
     )
-    news = [] if context.cursor == FRESH else [_freshness(True, seen)]
-    return dg.SensorResult(asset_events=[observation, *news], cursor=FRESH)
+    evaluations = [] if context.cursor == FRESH else [_freshness(True, seen)]
+    return dg.SensorResult(asset_events=[observation, *evaluations], cursor=FRESH)
 
 
 def _freshness(passed: bool, seen: dt.datetime) -> dg.AssetCheckEvaluation:

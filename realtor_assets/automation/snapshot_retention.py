@@ -1,7 +1,7 @@
-"""What may go when a person says so: nothing here is deleted by itself.
+"""Removes Parquet snapshots of earlier clean builds, when a person asks for it.
 
-Landed payloads, RAW, decisions, releases and MLflow's runs and versions are the history, and stay.
-What can be made again from them may go: Parquet snapshots of earlier clean builds.
+Nothing is removed automatically. Landed payloads, RAW, decisions, releases and MLflow's runs and
+versions are the history and always stay; snapshots can be rebuilt from RAW.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ from realtor_assets.release import release_records
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import require_current
+from realtor_model.registry_names import DATA_VERSION_TAG
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The Parquet files of a clean build that may go."""
+    """The Parquet files of a clean build that may be removed."""
 
     data_version: str
     keys: Sequence[str]
@@ -26,7 +27,10 @@ class Snapshot:
 def removable_snapshots(
     store: ObjectStore, database: Database, tracking: Tracking, *, keep: int
 ) -> list[Snapshot]:
-    """Snapshots of all builds but the newest `keep` and those of the versions to go back to."""
+    """Snapshots that may be removed.
+
+    All but those of the newest `keep` builds, and of the versions that a rollback returns to.
+    """
     with database.transaction() as connection:
         require_current(connection, "clean")
         builds = [
@@ -36,19 +40,22 @@ def removable_snapshots(
             )
         ]
         line = release_records.in_line(release_records.releases(connection))
-    kept = {*builds[:keep], *(tracking.version(each).tags.get("data_version") for each in line)}
-    found = []
+    needed = {
+        *builds[:keep],
+        *(tracking.version(version).tags.get(DATA_VERSION_TAG) for version in line),
+    }
+    removable = []
     for version in builds:
         keys = [
             key for name in SNAPSHOTS
             if store.exists(key := CleanBuild.key_of(version, name))
         ]  # fmt: skip
-        if version not in kept and keys:
-            found.append(Snapshot(version, keys, sum(map(store.size, keys))))
-    return found
+        if version not in needed and keys:
+            removable.append(Snapshot(version, keys, sum(map(store.size, keys))))
+    return removable
 
 
 def remove(store: ObjectStore, snapshot: Snapshot) -> None:
-    """Remove a snapshot; half of it gone already is fine."""
+    """Remove a snapshot, or what is left of it."""
     for key in snapshot.keys:
         store.delete(key)

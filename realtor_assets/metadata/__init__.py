@@ -1,3 +1,3 @@
-"""What Dagster shows of assets: owners, schemas, pictures, and the latest materialization."""
+"""Metadata that Dagster shows with assets and runs: owners, tags, table schemas, plots."""
 
 OWNERS = ["team:data-platform"]

@@ -1,4 +1,4 @@
-"""Pictures of a model: for MLflow as figures, for Dagster as small PNGs in Markdown."""
+"""Plots of a model: figures for MLflow, small PNGs in Markdown for Dagster."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 
 Floats = NDArray[np.float64]
 INK, ACCENT, MUTED = "#1f2a44", "#c8553d", "#b9c0cf"
-# Pictures in Dagster's event log stay under about 100 KB each.
+# At this resolution a plot adds at most about 100 KB to Dagster's event log.
 EVENT_LOG_DPI = 70
 POINTS_SHOWN = 5_000
 

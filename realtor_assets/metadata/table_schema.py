@@ -1,4 +1,4 @@
-"""How Dagster shows the tables of RAW and CLEAN."""
+"""Metadata of the tables of RAW and CLEAN."""
 
 import dagster as dg
 import psycopg
@@ -6,7 +6,7 @@ from psycopg import sql
 
 
 def describe(connection: psycopg.Connection, table: str) -> dict[str, dg.MetadataValue]:
-    """Row count and column schema of `table`, read from the database itself."""
+    """Row count, column schema and name of `table`, read from the database."""
     columns = connection.execute(
         """
         SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,

@@ -1,1 +1,1 @@
-"""How good the Production model is, and how it values the newest batch."""
+"""Stage 6: the Production model's ratio study, and its valuations of the newest batch."""

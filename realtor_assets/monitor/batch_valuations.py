@@ -1,4 +1,4 @@
-"""Every listing of the newest batch, valued by the Production model."""
+"""The asset batch_valuations: the newest batch, valued by the Production model."""
 
 import dagster as dg
 import numpy as np
@@ -19,8 +19,9 @@ from realtor_assets.resources.mlflow_tracking import Tracking
     kinds={"parquet"},
     owners=OWNERS,
     deps=["production_model", *(f"raw_{split}" for split in SPLITS)],
-    description="Every listing of the newest batch valued as sold by the Production model, with "
-    "its range and confidence or the reason why not, as Parquet in the object store.",
+    description="Sale prices that the Production model estimates for the listings of the newest "
+    "batch, with range and confidence, or the reason why there is none: Parquet files in the "
+    "object store.",
 )
 def batch_valuations(
     store: ObjectStore, raw_database: Database, clean_database: Database, tracking: Tracking
@@ -36,12 +37,12 @@ def batch_valuations(
 
         partitions.export(raw_database, store, [newest])
         with cluster.cluster() as client:
-            found = partitions.partitions(store, [newest])
-            valued = cluster_valuation.value(client, store, found, model, folder)
+            parts = partitions.partitions(store, [newest])
+            valued = cluster_valuation.value(client, store, parts, model, folder)
         keys = [part.key for part in valued]
     else:
         keys = [f"{folder}/part-00000.parquet"]
-        write_valuations(model, _rows_of(raw_database, [newest]), store, keys[0])
+        write_valuations(model, _listings_of(raw_database, newest), store, keys[0])
     prices = read_prices(store, keys)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(f"{champion.version}:{build.data_version}"),
@@ -55,7 +56,7 @@ def batch_valuations(
     )
 
 
-def _rows_of(database: Database, loads: list[int]) -> Listings:
-    """All rows that `loads` first brought, whatever their split."""
-    frames = [read_listings(database, split, loads=loads).frame for split in SPLITS]
+def _listings_of(database: Database, load_id: int) -> Listings:
+    """The rows that a load inserted, of all splits."""
+    frames = [read_listings(database, split, loads=[load_id]).frame for split in SPLITS]
     return Listings(pd.concat(frames, ignore_index=True))

@@ -1,4 +1,4 @@
-"""Batch valuation, partition by partition: each becomes a Parquet file that appears whole."""
+"""Batch valuation on a Dask cluster: one Parquet file per partition."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from realtor_model.valuation.valuation_model import ValuationModel
 
 @dataclass(frozen=True)
 class Valued:
-    """What became of one partition: its file, and how many rows have a value and have none."""
+    """The file of one partition: its key, its rows, and how many of them have no estimate."""
 
     key: str
     rows: int
@@ -29,10 +29,11 @@ def value(
     model: ValuationModel,
     folder: str,
 ) -> list[Valued]:
-    """Value all listings of `partitions` as sold, on the workers, into files under `folder`.
+    """Estimate sale prices for all listings of `partitions`, into files under `folder`.
 
-    The files have row_hash, the 12 columns and `ESTIMATES`. A partition is valued by one task,
-    which replaces its file: a killed worker's tasks run again elsewhere and leave the same bytes.
+    The files have the columns row_hash, the 12 of a listing, and `ESTIMATES`. One task values one
+    partition and replaces its file, so a task that runs again after a worker died writes the same
+    bytes.
     """
     tasks = [
         (partition, f"{folder}/part-{number:05d}.parquet")

@@ -1,4 +1,4 @@
-"""The appraiser's ratio study of the Production model."""
+"""The asset ratio_study: the appraiser's ratio study (IAAO) of the Production model."""
 
 import dagster as dg
 import numpy as np
@@ -23,8 +23,8 @@ SEGMENTS_SHOWN = 15
     kinds={"pandas"},
     owners=OWNERS,
     deps=["production_model", "raw_test"],
-    description="The appraiser's ratio study of the Production model on the test split: median "
-    "ratio, COD, PRD, PRB, overall and by status, state and value band.",
+    description="The ratio study (IAAO) of the Production model on the test split: median "
+    "ratio, COD, PRD and PRB, overall and by status, state and fifth of the estimate.",
 )
 def ratio_study(
     raw_database: Database, clean_database: Database, tracking: Tracking

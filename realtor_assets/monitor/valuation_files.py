@@ -1,4 +1,4 @@
-"""Listings valued into a Parquet file of the object store, whoever does it: a run, or a worker."""
+"""Parquet files of valuations in the object store, for one machine and for cluster workers."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from realtor_model.valuation.home_tables import CHUNK_ROWS, ESTIMATES, estimate
 from realtor_model.valuation.valuation_model import ValuationModel
 
 _PRICE = "estimated_price"
-# The same in every file: what pandas makes of a whole number depends on whether one is missing.
+# Fixed types: pandas would write whole numbers as integers only where none is missing.
 _TYPES = dict.fromkeys((*NUMBERS, TARGET), pa.float64()) | {"prev_sold_date": pa.date32()}
 _LISTED = pa.schema([(name, _TYPES.get(name, pa.string())) for name in ("row_hash", *COLUMNS)])
 
@@ -20,9 +20,12 @@ _LISTED = pa.schema([(name, _TYPES.get(name, pa.string())) for name in ("row_has
 def write_valuations(
     model: ValuationModel, listings: Listings, store: ObjectStore, key: str
 ) -> pa.ChunkedArray:
-    """Value `listings` as sold into the file `key`: row_hash, the 12 columns, `ESTIMATES`.
+    """Estimate sale prices for `listings` (n rows) and write them into the file `key`.
 
-    Returns the estimated prices (n,), dollars, null where there is no value.
+    The file has the columns row_hash, the 12 of a listing, and `ESTIMATES`.
+
+    Returns:
+        The estimated prices (n,), dollars, float64; null where there is no estimate.
     """
     listed = pa.Table.from_pandas(listings.frame, _LISTED, preserve_index=False)
     schema = pa.schema([*_LISTED, *ESTIMATES])
@@ -41,7 +44,7 @@ def write_valuations(
 
 
 def read_prices(store: ObjectStore, keys: Iterable[str]) -> pa.ChunkedArray:
-    """The estimated prices in the files `keys`."""
+    """The estimated prices in the files `keys`, dollars, float64, null where there is none."""
     parts = []
     for key in keys:
         with store.open(key) as file:

@@ -1,1 +1,1 @@
-"""What leaves the pipeline: the bento, the running service, and the published history."""
+"""Stage 7: the bento, the running service, and the published history."""

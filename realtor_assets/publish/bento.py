@@ -1,4 +1,4 @@
-"""The Production model packaged with the service as a bento."""
+"""The asset bento: the Production model packaged with the service."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from realtor_assets.metadata import OWNERS
-from realtor_assets.publish.withdrawal import withdrawn
+from realtor_assets.publish.withdrawal import withdraw
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model.valuation.bundle import BrokenBundle, save_bundle
@@ -21,8 +21,8 @@ from realtor_model.valuation.bundle import BrokenBundle, save_bundle
     owners=OWNERS,
     deps=["production_model"],
     pool="pipeline",
-    description="The Production model packaged with the service: a bento that values homes with "
-    "no registry, database or network. A version whose bundle is broken is rolled back.",
+    description="The Production model packaged with the service. The bento needs no registry, "
+    "database or network. A version with a broken bundle is rolled back.",
 )
 def bento(clean_database: Database, tracking: Tracking) -> dg.MaterializeResult[None]:
     champion = tracking.production()
@@ -31,11 +31,11 @@ def bento(clean_database: Database, tracking: Tracking) -> dg.MaterializeResult[
         model = tracking.load_bundle(champion)
     except BrokenBundle as problem:
         reason = f"The bundle of version {version} is broken: {problem}"
-        raise withdrawn(clean_database, tracking, version, reason) from problem
+        raise withdraw(clean_database, tracking, version, reason) from problem
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / BUNDLE_ARTIFACT
         save_bundle(model, bundle)
-        # A process of its own: packaging belongs to the serving package, which assets don't import.
+        # In a subprocess: packaging belongs to realtor_serving, which assets do not import.
         packaged = subprocess.run(  # noqa: S603
             [
                 sys.executable, "-m", "realtor_serving.packaging.bento_packager", str(bundle),

@@ -1,4 +1,4 @@
-"""Asset checks of the running service: same values, right version, seen lately."""
+"""Asset checks of served_model: same estimates as offline, right version, recent answer."""
 
 import dagster as dg
 import httpx
@@ -30,7 +30,7 @@ PARITY_DOLLARS = 0.01
 
 @dg.asset_check(
     asset="served_model",
-    description="The service values test listings over HTTP as the Production model does offline.",
+    description="The service estimates the same prices over HTTP as the Production model offline.",
 )
 def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.AssetCheckResult:
     model = tracking.load_bundle(tracking.production())
@@ -63,14 +63,16 @@ def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.Asse
 
 @dg.asset_check(
     asset="served_model",
-    description="The service, asked now, serves the Production model.",
+    description="The service serves the Production version now.",
 )
 def serves_production(tracking: Tracking) -> dg.AssetCheckResult:
     champion = tracking.production_version()
     try:
         served = str(observe(settings().service_url.rstrip("/"))["version"])
     except ServiceDown as problem:
-        return dg.AssetCheckResult(passed=False, description=f"It does not answer: {problem}")
+        return dg.AssetCheckResult(
+            passed=False, description=f"The service does not answer: {problem}"
+        )
     return dg.AssetCheckResult(
         passed=served == champion,
         metadata={"served": served, "production": champion or "none"},
@@ -79,8 +81,8 @@ def serves_production(tracking: Tracking) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset="served_model",
-    description="The service was seen to answer within the last "
-    f"{FRESH_FOR.total_seconds() / 60:.0f} minutes. The sensor observe_service looks every minute, "
+    description="The service answered within the last "
+    f"{FRESH_FOR.total_seconds() / 60:.0f} minutes. The sensor observe_service asks every minute "
     "and evaluates this check when its outcome changes.",
 )
 def freshness(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:

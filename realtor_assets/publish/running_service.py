@@ -1,4 +1,4 @@
-"""What the running service answers: which model it serves, and whether it was seen lately."""
+"""HTTP calls to the running service: reload it, and ask which version it serves."""
 
 import datetime as dt
 import time
@@ -10,7 +10,7 @@ import httpx
 
 from realtor_assets.pipeline_settings import settings
 
-# So many answers in a row, each on a connection of its own, that no worker still has the old one.
+# After so many equal answers in a row, each on a new connection, no worker has the old version.
 ANSWERS_IN_A_ROW = 20
 
 
@@ -24,17 +24,19 @@ REFUSED = 409
 
 
 class ServiceDown(Exception):
-    """The running service does not answer, or has no registry to ask."""
+    """The service does not answer, or cannot reach the model registry."""
 
 
 class ServiceRefuses(Exception):
-    """The running service cannot load the Production model; the text says why."""
+    """The service cannot load the Production model; the text is its reason."""
 
 
-def tell_to_reload(url: str) -> dict[str, Any]:
-    """Tell the service at `url` to take the Production model now; returns what it answers.
+def reload_service(url: str) -> dict[str, Any]:
+    """Make the service at `url` load the Production model now; returns its answer.
 
-    Raises `ServiceRefuses`, `ServiceDown`.
+    Raises:
+        ServiceRefuses: it cannot load that model.
+        ServiceDown: it does not answer, or answers with another error.
     """
     try:
         answer = httpx.post(
@@ -50,9 +52,13 @@ def tell_to_reload(url: str) -> dict[str, Any]:
 
 
 def observe(url: str) -> dict[str, Any]:
-    """What the service at `url` tells of the model it serves. Raises `ServiceDown`."""
+    """GET /model-info of the service at `url`.
+
+    Raises:
+        ServiceDown: it does not answer with success.
+    """
     try:
-        # A connection of its own each time: another worker may answer the next.
+        # A new connection for each request, so that another worker may answer.
         answer = httpx.get(f"{url}/model-info", headers=settings().service_headers, timeout=30)
         return dict(answer.raise_for_status().json())
     except httpx.HTTPError as problem:
@@ -60,7 +66,7 @@ def observe(url: str) -> dict[str, Any]:
 
 
 def last_seen(instance: dg.DagsterInstance) -> dt.datetime | None:
-    """When the service was last seen to answer: materialized, or observed."""
+    """When served_model was last materialized or observed; None if never."""
     filters = dg.AssetRecordsFilter(dg.AssetKey("served_model"))
     records = [
         *instance.fetch_materializations(filters, limit=1).records,
@@ -72,19 +78,25 @@ def last_seen(instance: dg.DagsterInstance) -> dt.datetime | None:
 
 
 def is_fresh(seen: dt.datetime | None) -> bool:
-    """Whether `last_seen` is recent enough."""
+    """Whether `seen` is at most `FRESH_FOR` ago."""
     return seen is not None and seen > dt.datetime.now(dt.UTC) - FRESH_FOR
 
 
 def seen_in_words(seen: dt.datetime | None) -> str:
-    """`last_seen` for people."""
+    """`seen` as a sentence."""
     return (
-        "It was never seen." if seen is None else f"It was last seen at {seen:%Y-%m-%d %H:%M} UTC."
+        "The service has never answered."
+        if seen is None
+        else f"The service last answered at {seen:%Y-%m-%d %H:%M} UTC."
     )
 
 
-def observe_until(url: str, version: str, told: Callable[[str], None]) -> dict[str, Any]:
-    """Wait until every worker serves `version`; returns the last answer. Raises `ServiceDown`."""
+def wait_until_served(url: str, version: str, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Wait until every worker serves `version`; returns the last answer of /model-info.
+
+    Raises:
+        ServiceDown: the service stopped answering, or served another version for too long.
+    """
     deadline = time.monotonic() + OBSERVE_SECONDS
     in_a_row = 0
     while True:
@@ -98,5 +110,5 @@ def observe_until(url: str, version: str, told: Callable[[str], None]) -> dict[s
                     f"after {OBSERVE_SECONDS:.0f} s it still serves version {served['version']}, "
                     f"not {version}"
                 )
-            told(f"the service still answers with version {served['version']}")
+            progress(f"the service still answers with version {served['version']}")
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""The running service, told to reload and observed to serve the Production model."""
+"""The assets served_model and inference_log: the running service and its log."""
 
 import dagster as dg
 
@@ -7,10 +7,10 @@ from realtor_assets.pipeline_settings import settings
 from realtor_assets.publish.running_service import (
     ServiceDown,
     ServiceRefuses,
-    observe_until,
-    tell_to_reload,
+    reload_service,
+    wait_until_served,
 )
-from realtor_assets.publish.withdrawal import withdrawn
+from realtor_assets.publish.withdrawal import withdraw
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 
@@ -21,9 +21,9 @@ from realtor_assets.resources.mlflow_tracking import Tracking
     owners=OWNERS,
     deps=["bento"],
     retry_policy=dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL),
-    description="What the running service answers with: it is told to reload, and observed until "
-    "every worker serves the Production model. A version that it cannot load is rolled back. The "
-    "sensor observe_service looks again every minute.",
+    description="The model in the running service. Materializing it reloads the service and waits "
+    "until every worker serves the Production model; a version that the service cannot load is "
+    "rolled back. The sensor observe_service observes it every minute.",
 )
 def served_model(
     context: dg.AssetExecutionContext, clean_database: Database, tracking: Tracking
@@ -31,8 +31,8 @@ def served_model(
     champion = tracking.production()
     version, url = str(champion.version), settings().service_url.rstrip("/")
     try:
-        reload = tell_to_reload(url)
-        served = observe_until(url, version, context.log.info)
+        reload = reload_service(url)
+        served = wait_until_served(url, version, context.log.info)
     except ServiceDown as problem:
         raise dg.Failure(
             f"the service at {url} does not serve version {version}: {problem}. The promotion "
@@ -40,8 +40,8 @@ def served_model(
         ) from problem
     except ServiceRefuses as problem:
         reason = f"The service cannot load version {version}: {problem}"
-        failure = withdrawn(clean_database, tracking, version, reason)
-        tell_to_reload(url)
+        failure = withdraw(clean_database, tracking, version, reason)
+        reload_service(url)
         raise failure from problem
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
@@ -60,5 +60,5 @@ inference_log = dg.AssetSpec(
     kinds={"postgres"},
     owners=OWNERS,
     deps=["served_model"],
-    description="Valuations given over HTTP, written to RAW by the service itself.",
+    description="Valuations answered over HTTP; the service itself writes them to RAW.",
 )

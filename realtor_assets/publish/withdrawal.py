@@ -1,4 +1,4 @@
-"""A version that cannot be served gives Production back to the one before."""
+"""Rolls back a Production version that cannot be served."""
 
 import dagster as dg
 
@@ -7,10 +7,14 @@ from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 
 
-def withdrawn(database: Database, tracking: Tracking, version: str, reason: str) -> dg.Failure:
-    """Give Production back to the version before `version`, which cannot be served."""
+def withdraw(database: Database, tracking: Tracking, version: str, reason: str) -> dg.Failure:
+    """Roll Production back from `version`, because of `reason`.
+
+    Returns:
+        The failure to raise: it says which version is in Production now.
+    """
     with production(database, tracking) as alias:
-        # Somebody may have been quicker.
+        # Another process may have moved the alias already.
         current = alias.version
     if current != version:
         return dg.Failure(f"{reason} Version {current} is in Production now.", allow_retries=False)
@@ -19,7 +23,7 @@ def withdrawn(database: Database, tracking: Tracking, version: str, reason: str)
             database, tracking, reason=reason, approver="served_model", rule="cannot be served"
         )
     except UnknownVersion as problem:
-        return dg.Failure(f"{reason} There is no way back: {problem}.", allow_retries=False)
+        return dg.Failure(f"{reason} There is no earlier version: {problem}.", allow_retries=False)
     return dg.Failure(
         f"{reason} Version {back.model_version} is in Production again.", allow_retries=False
     )

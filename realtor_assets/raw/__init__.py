@@ -1,1 +1,1 @@
-"""RAW: landed payloads loaded into typed tables; broken rows go to the quarantine."""
+"""Stage 2: landed payloads become typed listings, split by property, or quarantined rows."""

@@ -1,4 +1,4 @@
-"""Landed payloads → RAW: each batch is a partition, loaded in one transaction."""
+"""Landed payloads, and the RAW tables: each batch is a partition, loaded in one transaction."""
 
 from collections.abc import Iterator
 
@@ -22,13 +22,13 @@ from realtor_assets.source.landing import LandedPayload, describe_payload, find,
     deps=["api_request_log"],
     partitions_def=BATCHES,
     description="Batches exactly as received, zstd-compressed in the object store before anything "
-    "parses them: what the upstream sent is never lost. Materializing a partition again checks "
-    "that its bytes are still the ones received.",
+    "parses them. The step that lands a batch reports its partition here; materializing the "
+    "partition checks that its bytes are still the ones received.",
 )
 def landed_payloads(
     context: dg.AssetExecutionContext, store: ObjectStore, raw_database: Database
 ) -> dg.MaterializeResult[None]:
-    payload = _payload_of(context, raw_database)
+    payload = _required_payload(context, raw_database)
     try:
         size, sha256 = measure(store, payload.payload_key)
     except (FileNotFoundError, zstandard.ZstdError) as problem:
@@ -40,15 +40,15 @@ def landed_payloads(
     )
 
 
-def _damaged(payload: LandedPayload, found: str) -> dg.Failure:
+def _damaged(payload: LandedPayload, problem: str) -> dg.Failure:
     return dg.Failure(
         f"{payload.payload_key} is not what was received ({payload.bytes:,} bytes with sha256 "
-        f"{payload.sha256}): {found}. Restore it from a backup of the object store.",
+        f"{payload.sha256}): {problem}. Restore it from a backup of the object store.",
         allow_retries=False,
     )
 
 
-def _payload_of(context: dg.AssetExecutionContext, database: Database) -> LandedPayload:
+def _required_payload(context: dg.AssetExecutionContext, database: Database) -> LandedPayload:
     with database.transaction() as connection:
         require_current(connection, "raw")
         payload = find(connection, context.partition_key)
@@ -61,11 +61,11 @@ def _payload_of(context: dg.AssetExecutionContext, database: Database) -> Landed
 
 
 LOADED_TABLES = {
-    "raw_train": "Listings to fit on: 70 % of the properties, typed, one row per distinct record.",
-    "raw_validation": "Listings to choose between models and to calibrate their intervals: 15 %.",
-    "raw_test": "Listings no model sees until it is judged: 15 % of the properties.",
-    "raw_quarantine": "Rows that break the listing contract, kept with column, rule and value.",
-    "ingestion_summary": "One row per load of a batch: where each of its rows went.",
+    "raw_train": "Listings to train on: 70 % of the properties, typed, without duplicates.",
+    "raw_validation": "Listings to compare models on and calibrate intervals with: 15 %.",
+    "raw_test": "Listings to judge the final model on: 15 % of the properties.",
+    "raw_quarantine": "Rows that break the listing contract, with column, rule and value.",
+    "ingestion_summary": "One row per load of a batch: where its rows went.",
 }
 
 
@@ -88,7 +88,7 @@ LOADED_TABLES = {
 def load_batch(
     context: dg.AssetExecutionContext, store: ObjectStore, raw_database: Database
 ) -> Iterator[dg.MaterializeResult[None]]:
-    payload = _payload_of(context, raw_database)
+    payload = _required_payload(context, raw_database)
     with raw_database.transaction() as connection:
         report = load_payload(
             store,
@@ -105,7 +105,7 @@ def load_batch(
     if report.error is not None:
         raise dg.Failure(
             f"{payload.partition_key} is refused: {report.error}. Its payload stays in the object "
-            "store; materialize the partition again to try it again.",
+            "store; to load it again, materialize the partition again.",
             metadata={"payload": store.url_of(payload.payload_key)},
             allow_retries=False,
         )
@@ -121,13 +121,13 @@ def load_batch(
             metadata = describe(connection, name)
             metadata["dagster/partition_row_count"] = dg.MetadataValue.int(added[name])
             if name == "ingestion_summary":
-                metadata["loaded_now"] = dg.MetadataValue.md(load_table(report))
+                metadata["loaded_now"] = dg.MetadataValue.md(load_report_markdown(report))
             yield dg.MaterializeResult(
                 asset_key=name, metadata=metadata, data_version=dg.DataVersion(payload.sha256)
             )
 
 
-def load_table(report: LoadReport) -> str:
+def load_report_markdown(report: LoadReport) -> str:
     """`report` as a Markdown table."""
     return (
         "| batch | received | train | validation | test | duplicate | quarantined | seconds |\n"
@@ -139,7 +139,7 @@ def load_table(report: LoadReport) -> str:
 
 
 def pending_partitions(database: Database) -> list[str]:
-    """Partitions whose payload is landed and was never loaded nor refused."""
+    """Partitions that are landed, and were never loaded and never refused."""
     with database.transaction() as connection:
         require_current(connection, "raw")
         return [payload.partition_key for payload in pending(connection)]

@@ -1,4 +1,4 @@
-"""Asset checks of RAW: the listing contract, complete counts, no property in two splits."""
+"""Asset checks of RAW: listing contract, complete row counts, no property in two splits."""
 
 import dagster as dg
 import pandas as pd
@@ -16,7 +16,7 @@ BROKEN_SHOWN = 10
 
 
 def contract_check(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> dg.AssetCheckResult:
-    """Validate `frame` lazily; the result shows the first broken values with their rule."""
+    """Check `frame` (n rows) against `schema`; metadata show the first values that break it."""
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as problems:
@@ -37,7 +37,7 @@ def _raw_contract(split: str) -> dg.AssetChecksDefinition:
         asset=f"raw_{split}",
         name="listing_contract",
         blocking=True,
-        description="Every row of the newest batch keeps the listing contract (Pandera).",
+        description="Every row of the newest batch meets the listing contract (Pandera).",
     )
     def listing_contract(raw_database: Database) -> dg.AssetCheckResult:
         newest = raw_database.read(
@@ -51,14 +51,14 @@ def _raw_contract(split: str) -> dg.AssetChecksDefinition:
 
 
 def coerced(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` as read from PostgreSQL, in the dtypes of the raw contract."""
+    """`frame`, as read from PostgreSQL, in the dtypes of the listing contract."""
     return frame.astype({name: column.dtype.type for name, column in RAW_SCHEMA.columns.items()})
 
 
 @dg.asset_check(
     asset="ingestion_summary",
     blocking=True,
-    description="received = inserted + duplicate + quarantined, and the tables hold that many.",
+    description="received = inserted + duplicate + quarantined, and the tables hold as many rows.",
 )
 def every_row_is_somewhere(raw_database: Database) -> dg.AssetCheckResult:
     with raw_database.transaction() as connection:
@@ -71,23 +71,22 @@ def every_row_is_somewhere(raw_database: Database) -> dg.AssetCheckResult:
             " FROM ingestion_summary"
         ).fetchone()
     assert row is not None
-    claimed, held = row[:6], row[6:]
+    *inserted, received, duplicate = map(int, row[:6])
+    stored = list(map(int, row[6:]))
     names = ("raw_train", "raw_validation", "raw_test", "raw_quarantine")
-    *kept, received, duplicate = map(int, claimed)
     return dg.AssetCheckResult(
-        passed=list(map(int, held)) == kept and received == sum(kept) + duplicate,
+        passed=stored == inserted and received == sum(inserted) + duplicate,
         metadata={"received": received, "duplicate": duplicate}
-        | {f"{name}_claimed": n for name, n in zip(names, kept, strict=True)}
-        | {f"{name}_held": n for name, n in zip(names, held, strict=True)},
+        | {f"{name}_claimed": n for name, n in zip(names, inserted, strict=True)}
+        | {f"{name}_held": n for name, n in zip(names, stored, strict=True)},
     )
 
 
 @dg.asset_check(
     asset="ingestion_summary",
     name="no_batch_is_missing",
-    description="No batch number of the upstream is skipped. What is lost on its way (the "
-    "upstream's cursor moves at the call) is fetched again by the next ingest; what stays missing "
-    "the upstream does not give.",
+    description="No batch number of the upstream is missing. The next ingest fetches a lost batch "
+    "again; a batch that stays missing is one that the upstream does not give.",
 )
 def no_batch_is_missing(raw_database: Database) -> dg.AssetCheckResult:
     with raw_database.transaction() as connection:
@@ -109,7 +108,7 @@ def no_batch_is_missing(raw_database: Database) -> dg.AssetCheckResult:
     asset="raw_test",
     additional_deps=["raw_train", "raw_validation"],
     blocking=True,
-    description="No property has rows in two splits: the test split measures homes never seen.",
+    description="No property has rows in two splits: test homes are new to every model.",
 )
 def no_property_straddles_splits(raw_database: Database) -> dg.AssetCheckResult:
     properties = " UNION ALL ".join(

@@ -1,4 +1,4 @@
-"""Landed payload → RAW: read, check, deduplicate, split, in one transaction per payload.
+"""Loads a landed payload into RAW: read, check, deduplicate, split, in one transaction.
 
 Loading never calls the upstream and may be repeated: a row that RAW or its quarantine holds is not
 stored again.
@@ -23,9 +23,9 @@ from realtor_assets.source.payload_reader import PayloadUnreadable, read_pieces
 from realtor_model.listing import COLUMNS, SchemaChanged, check
 
 _RULES_SHOWN = 3
-# Held by a load until its transaction ends: what one load finds missing, no other adds meanwhile.
+# A load holds this lock until its transaction ends, so that no other load adds the same rows.
 _ONE_LOAD = lock_key("one load at a time")
-# Looks each hash up in the key: a join would read the whole table for every piece.
+# Looks up each hash in the primary key: a join would read the whole table for every piece.
 _KNOWN = """
 SELECT position FROM unnest(%s::uuid[]) WITH ORDINALITY AS asked (row_hash, position)
 WHERE (SELECT true FROM {} held WHERE held.row_hash = asked.row_hash)
@@ -44,12 +44,12 @@ FROM staged_quarantine ON CONFLICT (partition_key, position) DO NOTHING
 
 
 class TooManyBroken(Exception):
-    """A larger share of a batch breaks the contract than broken rows account for."""
+    """A larger share of a batch breaks the contract than REALTOR_MAX_BROKEN_SHARE allows."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Where the rows of one payload went. `received` is the sum of the other counts."""
+    """What happened to the rows of one payload; `received` is the sum of the other counts."""
 
     load_id: int
     partition_key: str
@@ -81,8 +81,13 @@ def load_payload(
 ) -> LoadReport:
     """Load one payload into RAW inside the caller's transaction.
 
-    A payload that cannot be taken as a whole (cut off, other columns, more than `max_broken_share`
-    of its rows broken) is recorded as refused with the reason, and stays in the object store.
+    A payload that is cut off, has other columns, or has more than `max_broken_share` of its rows
+    broken is recorded as refused, with the reason as `error`, and stays in the object store.
+
+    Args:
+        connection: with an open transaction.
+        max_broken_share: 0 to 1.
+        progress: called after each piece.
     """
     started = time.monotonic()
     load_id = _next_load_id(connection)
@@ -129,7 +134,7 @@ def load_payload(
 
 
 class _Counts:
-    """How many rows were received, and how many of them break which rule."""
+    """Counts of the received rows, and of those that break each rule."""
 
     def __init__(self) -> None:
         self.received = self.broken = 0
@@ -139,30 +144,33 @@ class _Counts:
     def add(self, received: int, broken: pd.DataFrame) -> None:
         self.received += received
         self.broken += len(broken)
-        found = broken.groupby("rule", sort=False)["value"].agg(["size", "first"])
-        for rule, number, example in zip(found.index, found["size"], found["first"], strict=True):
+        by_rule = broken.groupby("rule", sort=False)["value"].agg(["size", "first"])
+        for rule, number, example in zip(
+            by_rule.index, by_rule["size"], by_rule["first"], strict=True
+        ):
             self._rules[rule] = self._rules.get(rule, 0) + int(number)
             self._examples.setdefault(rule, example)
 
     def refuse_beyond(self, share: float) -> None:
-        """Raises `TooManyBroken`, telling which rules broke most often."""
+        """Raise `TooManyBroken`, naming the most frequent rules, above this share of rows."""
         if self.broken <= share * self.received:
             return
         most = sorted(self._rules, key=lambda rule: -self._rules[rule])[:_RULES_SHOWN]
-        found = "; ".join(
+        rules = "; ".join(
             f"{rule}: {self._rules[rule] / self.received:.0%} of the rows, such as "
             f"{self._examples[rule]!r}"
             for rule in most
         )
         raise TooManyBroken(
             f"{self.broken:,} of {self.received:,} rows break the contract, more than "
-            f"{share:.0%}: the data has changed ({found})"
+            f"{share:.0%}: the data has changed ({rules})"
         )
 
 
 class _Loader:
-    """Writes pieces in a thread of its own, so that PostgreSQL's work on one piece and the reading
-    of the next go on at the same time. One connection, so one transaction.
+    """Writes pieces in a thread, so that one piece is written while the next is read.
+
+    All pieces go through one connection and one transaction.
     """
 
     def __init__(
@@ -186,13 +194,13 @@ class _Loader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # The thread must have let go of the connection before anybody ends its transaction.
+        # The thread must be done with the connection before its transaction ends.
         self._thread.shutdown(wait=True)
         if kind is None:
             self._wait()
 
     def load(self, valid: pd.DataFrame, broken: pd.DataFrame) -> None:
-        """Take one piece. Returns when the piece before it is in; raises what kept that out."""
+        """Start writing one piece after the one before is written; raises what that one raised."""
         rows = _listings(valid)
         hashes, sides = row_hashes(rows), splits(rows)
         quarantined = pa.Table.from_pandas(
@@ -212,7 +220,7 @@ class _Loader:
         sides: NDArray[np.int64],
         quarantined: pa.Table,
     ) -> None:
-        # Sorted, rows fill the keys' pages one after another; at random they touch most of them.
+        # Sorted rows fill the key's pages one by one; unsorted rows would touch most of them.
         _, distinct = np.unique(hashes, return_index=True)
         for side, split in enumerate(SPLITS):
             of_split = distinct[sides[distinct] == side]
@@ -231,15 +239,15 @@ class _Loader:
             added = self._connection.execute(_QUARANTINE, self._values)
             self.quarantined += added.rowcount
             self._connection.execute("TRUNCATE staged_quarantine")
-        # Arrow would keep what the largest piece took.
+        # Without this, Arrow keeps the memory of the largest piece.
         pa.default_memory_pool().release_unused()
 
     def _unknown(self, table: str, hashes: NDArray[np.bytes_]) -> NDArray[np.bool_]:
-        """Which of the rows `table` does not hold."""
-        asked = (b"{" + b",".join(hashes) + b"}").decode()
+        """Mask (n,) of the hashes (n,) that `table` does not hold."""
+        keys = (b"{" + b",".join(hashes) + b"}").decode()
         query = sql.SQL(_KNOWN).format(sql.Identifier(table))
         with self._connection.cursor(row_factory=psycopg.rows.scalar_row) as cursor:
-            known = cursor.execute(query, [asked]).fetchall()
+            known = cursor.execute(query, [keys]).fetchall()
         unknown = np.ones(len(hashes), dtype=bool)
         unknown[np.array(known, dtype=np.int64) - 1] = False
         return unknown

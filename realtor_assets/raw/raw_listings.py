@@ -1,4 +1,4 @@
-"""RAW listings in the valuation domain, as the model's columns."""
+"""Reads RAW listings whose price is in `VALUATION_PRICE_RANGE`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,20 +17,22 @@ IN_DOMAIN = f"price BETWEEN {_LOW} AND {_HIGH}"
 
 @dataclass(frozen=True)
 class Listings:
-    """`n` listings of one split, ordered by `row_hash`.
+    """n listings.
 
-    `frame` has the 12 columns plus row_hash, load_id and batch_number; `columns` is the mapping
-    that the encoder takes; `price` is float64 (n,), dollars.
+    Attributes:
+        frame: n rows with the 12 columns, row_hash, load_id and batch_number.
     """
 
     frame: pd.DataFrame
 
     @property
     def columns(self) -> Columns:
+        """The 11 inputs as arrays (n,), as the encoder takes them."""
         return columns_from_frame(self.frame)
 
     @property
     def price(self) -> NDArray[np.float64]:
+        """Prices (n,), dollars."""
         return self.frame[TARGET].to_numpy(np.float64)
 
     @property
@@ -49,9 +51,12 @@ def read_listings(
     loads: Sequence[int] | None = None,
     most: int | None = None,
 ) -> Listings:
-    """The listings of `split` ("train", "validation" or "test"), all or those of `loads`.
+    """The listings of a split, ordered by `row_hash`.
 
-    `most` of them at most: the first by hash, which is as good as drawn at random.
+    Args:
+        split: "train", "validation" or "test".
+        loads: only rows that these loads inserted; None: all.
+        most: at most so many rows: the first by hash, which is as good as a random sample.
     """
     limit = "" if most is None else f" LIMIT {most}"
     table = database.read(listings_query(split, loads) + limit)
@@ -59,7 +64,7 @@ def read_listings(
 
 
 def listings_query(split: str, loads: Sequence[int] | None = None) -> str:
-    """SQL of the listings of `split`, all or those of `loads`, ordered by `row_hash`."""
+    """SQL for the listings of `split`, all or those of `loads`, ordered by `row_hash`."""
     of_loads = "" if loads is None else f"AND load_id = ANY('{{{','.join(map(str, loads))}}}')"
     return (
         f"SELECT row_hash::text AS row_hash, load_id, batch_number, {', '.join(COLUMNS)}"

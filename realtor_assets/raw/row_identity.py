@@ -1,6 +1,6 @@
-"""Which record a listing is, and on which side of the split its property lies.
+"""The hash that identifies a listing, and the split of its property.
 
-Both follow from the row alone, so that the same row always meets itself, however it arrives.
+Both depend on the row alone, so the same row gets the same hash and split in every batch.
 """
 
 import hashlib
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from realtor_model.listing import COLUMNS
 
 SPLITS = ("train", "validation", "test")
-# Of a hundred properties, where the second and the third split begin.
+# Where the second and the third split begin, in hundredths of the properties.
 _BOUNDS = (70, 85)
-# What PostgreSQL quotes in the text of a record.
+# Texts that PostgreSQL quotes inside a record.
 _QUOTED = re.compile(r'[\s"\\(),]|^$', re.ASCII)
 
 
 def row_hashes(rows: pa.Table) -> NDArray[np.bytes_]:
     """The MD5 (n,) of each typed record's text: 32 hexadecimal digits, dtype S32.
 
-    The text is PostgreSQL's of the 12 columns in their order, so anybody can compute it again:
+    The text is PostgreSQL's for the 12 columns in their order, so SQL computes the same hash:
     `md5(ROW(brokered_by, status, …)::text)`.
     """
     fields = _joined([_as_record_text(rows.column(name)) for name in COLUMNS], ",")
@@ -35,14 +35,14 @@ def row_hashes(rows: pa.Table) -> NDArray[np.bytes_]:
 def splits(rows: pa.Table) -> NDArray[np.int64]:
     """The split (n,) of each row, as its position in `SPLITS`: 70 / 15 / 15.
 
-    A hash of the property (street, city, zip) decides: all listings of one house fall on one side,
-    and a row never moves as data grows.
+    The split follows from a hash of the property (street, city, zip), so all listings of one house
+    are in one split, and a row stays in its split as data grows.
     """
     street, city, zip_code = (
         rows.column(name).cast(pa.string()) for name in ("street", "city", "zip_code")
     )
     properties = _joined([street, pc.utf8_lower(city), zip_code], "|")
-    heads = b"".join([_md5(each).digest()[:4] for each in _bytes(properties)])
+    heads = b"".join([_md5(address).digest()[:4] for address in _bytes(properties)])
     hundredths = np.frombuffer(heads, ">u4") % 100
     return np.searchsorted(_BOUNDS, hundredths, side="right")
 
@@ -69,7 +69,7 @@ def _as_record_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
         or pa.types.is_large_string(column.type)
     ):
         return column.cast(pa.string())
-    # A batch has far fewer prices, sizes and places than rows.
+    # Distinct values are rendered once: a batch has far fewer prices, sizes and places than rows.
     coded = column.combine_chunks().dictionary_encode()
     render = _float_text if pa.types.is_floating(column.type) else _quoted_text
     texts = pa.array([render(value) for value in coded.dictionary.to_pylist()], pa.string())
@@ -77,8 +77,8 @@ def _as_record_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _float_text(value: float) -> str:
-    # Both write the shortest digits that read back as the same number; below 1e15, where
-    # PostgreSQL begins to use exponents, only the zero behind the point differs.
+    # Python and PostgreSQL both write the shortest digits that read back as the same number.
+    # Below 1e15, where PostgreSQL changes to exponents, only the ".0" of whole numbers differs.
     return repr(value).removesuffix(".0")
 
 

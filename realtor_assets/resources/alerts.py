@@ -1,6 +1,6 @@
-"""Alerts: what a person has to know of, in the log and, where one is set, at a webhook.
+"""The resource `alerts`: messages to people, in the log and at a webhook.
 
-Another way to be told is another subclass of `Alerts`, put into `definitions.py` in its place.
+For another channel, write a subclass of `Alerts` and use it in `definitions.py`.
 """
 
 import logging
@@ -15,7 +15,13 @@ _TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Alert:
-    """What happened, in one line; what is known of it; and where to look."""
+    """A message to people.
+
+    Attributes:
+        title: what happened, in one line.
+        text: the error, or other details.
+        url: the page with more.
+    """
 
     title: str
     text: str
@@ -23,16 +29,20 @@ class Alert:
 
 
 class Alerts(dg.ConfigurableResource[None]):
-    """Tells people. `webhook_url` takes the alert as JSON: title, text, url."""
+    """Sends alerts. `webhook_url` receives each as JSON: title, text, url."""
 
     webhook_url: str | None = None
 
     def send(self, alert: Alert) -> None:
-        """Tell it everywhere. Raises `httpx.HTTPError` when the webhook does not take it."""
+        """Log `alert` and post it to the webhook, if there is one.
+
+        Raises:
+            httpx.HTTPError: the webhook does not answer or refuses.
+        """
         logger.error("ALERT %s: %s %s", alert.title, alert.text, alert.url or "")
         if self.webhook_url:
-            # `text` alone is what most chat programs show of a post.
-            told = asdict(alert) | {
+            # Most chat programs show only `text`.
+            payload = asdict(alert) | {
                 "text": f"{alert.title}: {alert.text} {alert.url or ''}".strip()
             }
-            httpx.post(self.webhook_url, json=told, timeout=_TIMEOUT_SECONDS).raise_for_status()
+            httpx.post(self.webhook_url, json=payload, timeout=_TIMEOUT_SECONDS).raise_for_status()

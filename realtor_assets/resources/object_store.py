@@ -1,4 +1,4 @@
-"""The object store: whole objects under keys, on a local disk or S3."""
+"""The resource `store`: objects under keys, on a local disk or S3."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _PARTIAL = ".partial-"
 class ObjectStore(dg.ConfigurableResource[None]):
     """A folder of an fsspec file system: `file:///…` on one machine, `s3://…` elsewhere.
 
-    Keys are relative POSIX paths. A key appears with all of its bytes or not at all.
+    Keys are relative POSIX paths. An object appears with all its bytes or not at all.
     """
 
     url: str
@@ -27,13 +27,13 @@ class ObjectStore(dg.ConfigurableResource[None]):
 
     @contextmanager
     def create(self, key: str) -> Iterator[IO[bytes]]:
-        """Write `key` as a whole: it appears when the block ends, and never when it raises."""
+        """Write the object `key`: it appears when the block ends, or not at all if that raises."""
         fs, path = fsspec.url_to_fs(self.url_of(key))
         if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
             with _create_local(Path(path)) as file:
                 yield file
             return
-        # An object store shows an object when its upload completes; one that raises is discarded.
+        # S3 shows an object when its upload completes; a failed upload is discarded.
         file = fs.open(path, "wb", autocommit=False)
         try:
             yield file
@@ -44,36 +44,44 @@ class ObjectStore(dg.ConfigurableResource[None]):
             raise
 
     def open(self, key: str) -> IO[bytes]:
-        """Read `key`. Raises `FileNotFoundError` when there is none."""
+        """A reader of the object `key`.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
         fs, path = fsspec.url_to_fs(self.url_of(key))
         return fs.open(path, "rb")  # type: ignore[no-any-return]
 
     def size(self, key: str) -> int:
-        """Bytes of `key`. Raises `FileNotFoundError` when there is none."""
+        """Size of the object `key` in bytes.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
         fs, path = fsspec.url_to_fs(self.url_of(key))
         return int(fs.size(path))
 
     def delete(self, key: str) -> None:
-        """Remove `key`, and what a writer that was killed has left of it; none is fine too."""
+        """Remove the object `key`, if it exists, and partial files of killed writers."""
         fs, path = fsspec.url_to_fs(self.url_of(key))
         folder, _, name = path.rpartition("/")
-        for each in (path, *fs.glob(f"{folder}/{_PARTIAL}{name}-*")):
-            if fs.exists(each):
-                fs.rm_file(each)
+        for file in (path, *fs.glob(f"{folder}/{_PARTIAL}{name}-*")):
+            if fs.exists(file):
+                fs.rm_file(file)
 
     def exists(self, key: str) -> bool:
-        """Whether `key` is there."""
+        """Whether the object `key` exists."""
         fs, path = fsspec.url_to_fs(self.url_of(key))
         return bool(fs.exists(path))
 
     def list_keys(self, prefix: str) -> list[str]:
-        """Every key under the folder `prefix`, sorted."""
+        """The keys under the folder `prefix`, sorted."""
         fs, root = fsspec.url_to_fs(self.url.rstrip("/"))
         fs.invalidate_cache()
-        found: list[str] = fs.find(f"{root}/{prefix}")
+        paths: list[str] = fs.find(f"{root}/{prefix}")
         return sorted(
             path.removeprefix(root).lstrip("/")
-            for path in found
+            for path in paths
             if not path.rsplit("/", 1)[-1].startswith(".")
         )
 

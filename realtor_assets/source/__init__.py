@@ -1,1 +1,1 @@
-"""The upstream API and a user's own files: the next batch is asked for and landed verbatim."""
+"""Stage 1: the upstream API and CSV files. Every batch is landed verbatim in the object store."""

@@ -1,4 +1,4 @@
-"""Ask the upstream for the next batch, or take a file, and land it verbatim."""
+"""The upstream's next batch, or a CSV file, landed verbatim in the object store."""
 
 import time
 from pathlib import Path
@@ -25,8 +25,8 @@ listings_api = dg.AssetSpec(
     group_name="source",
     kinds={"api"},
     owners=OWNERS,
-    description="The upstream API, which hands out property listings in large batches and moves "
-    "its cursor on every call.",
+    description="The upstream API, which returns property listings in large batches and moves its "
+    "cursor on every call.",
 )
 
 
@@ -37,7 +37,7 @@ listings_api = dg.AssetSpec(
     deps=[listings_api],
     pool="upstream",
     description="Every call to the upstream, failed ones too: status, bytes, seconds, error. "
-    "Materializing it asks for the next batch and lands it, as a new partition.",
+    "Materializing it requests the next batch and lands it as a new partition.",
 )
 def api_request_log(
     context: dg.AssetExecutionContext, store: ObjectStore, raw_database: Database
@@ -57,7 +57,7 @@ def api_request_log(
     if landed is None:
         context.log.info("the upstream has no more batches for group %s", config.api_group)
     else:
-        announce(context, landed, store)
+        report_landed_payload(context, landed, store)
     with raw_database.transaction() as connection:
         return dg.MaterializeResult(
             metadata=describe(connection, "api_request_log")
@@ -68,12 +68,17 @@ def api_request_log(
         )
 
 
-def announce(
+def report_landed_payload(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
     landed: LandedPayload,
     store: ObjectStore,
 ) -> None:
-    """Show a payload that is landed as a partition, before anything loads it."""
+    """Report a payload that is safe in the store as a materialized partition of landed_payloads.
+
+    The call is a step of `api_request_log`; what it lands belongs to the asset `landed_payloads`.
+    Dagster shows the partition from this event on, before anything loads it. Materializing
+    landed_payloads later does not land anything: it checks the bytes.
+    """
     context.instance.add_dynamic_partitions(str(BATCHES.name), [landed.partition_key])
     context.log_event(
         dg.AssetMaterialization(
@@ -86,7 +91,7 @@ def announce(
 
 
 class FileToLand(dg.Config):
-    """A CSV in the Kaggle format, by its path on the machine that runs this."""
+    """A CSV in the Kaggle format: its path on the machine that executes the run."""
 
     path: str
 
@@ -98,24 +103,21 @@ def land_csv(
     store: ObjectStore,
     raw_database: Database,
 ) -> None:
-    """Land a CSV file as a batch of its own; the same bytes again are the same batch."""
+    """Land a CSV file as a batch of its own. Landing the same bytes again changes nothing."""
     with raw_database.transaction() as connection:
         require_current(connection, "raw")
-    announce(
-        context,
-        land_file(Path(config.path), store, raw_database, tagged_progress(context)),
-        store,
-    )
+    landed = land_file(Path(config.path), store, raw_database, tagged_progress(context))
+    report_landed_payload(context, landed, store)
 
 
 def tagged_progress(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Progress:
-    """Keeps the run's progress tag up to date, at most every two seconds."""
-    told = 0.0
+    """A function that writes progress texts into the run's tag, at most every two seconds."""
+    written_at = 0.0
 
-    def tell(text: str) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _PROGRESS_SECONDS:
-            told = time.monotonic()
+    def write_tag(text: str) -> None:
+        nonlocal written_at
+        if time.monotonic() - written_at >= _PROGRESS_SECONDS:
+            written_at = time.monotonic()
             context.instance.add_run_tags(context.run.run_id, {PROGRESS_TAG: text})
 
-    return tell
+    return write_tag

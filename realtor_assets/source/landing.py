@@ -1,4 +1,4 @@
-"""Batches that are safe in the object store, and where they are written down: `landed_payloads`."""
+"""Landed payloads: batches as received, in the object store and in the table `landed_payloads`."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from psycopg import sql
 from realtor_assets.resources import Database, ObjectStore
 
 PAYLOADS = "payloads"
-# The group of the files that are given by hand; the upstream's groups begin at 1.
+# Group of CSV files; the upstream's groups begin at 1.
 FILES = 0
 ZSTD_LEVEL = 3
 _BLOCK = 2**20
 
-# Told how far long work is, in words.
+# Called with the progress of long work, as text.
 Progress = Callable[[str], None]
 
 
@@ -27,9 +27,9 @@ class LandedPayload:
     """A batch as received, safe in the object store.
 
     Attributes:
-        partition_key: its partition in Dagster: group, batch and the first bytes of its sha256, so
-            that other bytes under a known number are another partition.
-        batch_number: None when the payload does not tell.
+        partition_key: its partition in Dagster: group, batch and the first digits of its sha256,
+            so that other bytes under the same batch number are another partition.
+        batch_number: None when the payload names none.
         bytes, sha256: of the payload as received, before compression.
     """
 
@@ -43,27 +43,33 @@ class LandedPayload:
     sha256: str
 
 
-_COLUMNS = sql.SQL(", ").join(sql.Identifier(each.name) for each in fields(LandedPayload))
+_COLUMNS = sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(LandedPayload))
 
 
 def partition_key(group: int, day: str | None, batch: int | None, sha256: str) -> str:
-    """The name of a batch: `group-1-batch-003-5f0c62aa`, or `file-000-…` for a file."""
+    """The partition of a batch: group, day, number and the first 8 digits of its sha256.
+
+    >>> partition_key(1, None, 3, "5f0c62aa" + 56 * "0")
+    'group-1-batch-003-5f0c62aa'
+    >>> partition_key(FILES, None, 0, "5f0c62aa" + 56 * "0")
+    'file-000-5f0c62aa'
+    """
     number = "unreadable" if batch is None else f"{batch:03d}"
     if group == FILES:
         return f"file-{number}-{sha256[:8]}"
-    asked = f"group-{group}" + (f"-{day.lower()}" if day else "")
-    return f"{asked}-batch-{number}-{sha256[:8]}"
+    source = f"group-{group}" + (f"-{day.lower()}" if day else "")
+    return f"{source}-batch-{number}-{sha256[:8]}"
 
 
 def find(connection: psycopg.Connection, partition: str) -> LandedPayload | None:
-    """The payload of a partition, or None."""
+    """The landed payload of a partition, or None."""
     query = sql.SQL("SELECT {} FROM landed_payloads WHERE partition_key = %s").format(_COLUMNS)
     row = connection.execute(query, [partition]).fetchone()
     return LandedPayload(*row) if row else None
 
 
 def pending(connection: psycopg.Connection) -> list[LandedPayload]:
-    """What is landed and was never loaded nor refused, in order of landing."""
+    """The payloads that were never loaded and never refused, in order of landing."""
     query = sql.SQL(
         "SELECT {} FROM landed_payloads p WHERE NOT EXISTS (SELECT FROM ingestion_summary s"
         " WHERE s.partition_key = p.partition_key) ORDER BY landed_at, partition_key"
@@ -72,7 +78,7 @@ def pending(connection: psycopg.Connection) -> list[LandedPayload]:
 
 
 def register(connection: psycopg.Connection, payload: LandedPayload) -> None:
-    """Write down a payload that is in the object store."""
+    """Insert a payload that is in the object store into `landed_payloads`."""
     connection.execute(
         sql.SQL("INSERT INTO landed_payloads ({}) VALUES ({})").format(
             _COLUMNS, sql.SQL(", ").join(sql.Placeholder() * len(fields(payload)))
@@ -82,15 +88,17 @@ def register(connection: psycopg.Connection, payload: LandedPayload) -> None:
 
 
 def describe_payload(payload: LandedPayload, store: ObjectStore) -> dict[str, str | int]:
-    """What Dagster shows of a payload."""
-    shown = asdict(payload) | {"url": store.url_of(payload.payload_key)}
-    return {name: value for name, value in shown.items() if value is not None}
+    """`payload` and its URL as metadata of a materialization."""
+    metadata = asdict(payload) | {"url": store.url_of(payload.payload_key)}
+    return {name: value for name, value in metadata.items() if value is not None}
 
 
 def measure(store: ObjectStore, key: str) -> tuple[int, str]:
-    """Size and sha256 of the bytes that were compressed into `key`.
+    """Size and sha256 of the payload in the zstd-compressed object `key`.
 
-    Raises `zstandard.ZstdError` when they are damaged, `FileNotFoundError` when they are not there.
+    Raises:
+        zstandard.ZstdError: the object is damaged.
+        FileNotFoundError: there is no such object.
     """
     size, digest = 0, hashlib.sha256()
     with store.open(key) as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
@@ -103,36 +111,37 @@ def measure(store: ObjectStore, key: str) -> tuple[int, str]:
 def land_file(
     path: Path, store: ObjectStore, database: Database, progress: Progress
 ) -> LandedPayload:
-    """Land a CSV file as a batch of its own; the same bytes again are the same batch.
+    """Land a CSV file as a batch of its own. The same bytes again return the batch they are in.
 
-    Raises `OSError` when it cannot be read.
+    Raises:
+        OSError: the file cannot be read, or changed while it was read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        sha256 = _copied(file, None, size, lambda text: progress(f"reading {path.name}: {text}"))
+        sha256 = _copy(file, None, size, lambda text: progress(f"reading {path.name}: {text}"))
     key = f"{PAYLOADS}/files/{sha256}.csv.zst"
     with database.lock("landing of files"):
         with database.transaction() as connection:
-            known = connection.execute(
+            row = connection.execute(
                 "SELECT partition_key FROM landed_payloads WHERE payload_key = %s", [key]
             ).fetchone()
-            if known is not None:
-                found = find(connection, known[0])
-                assert found is not None
-                return found
-            counted = connection.execute(
+            if row is not None:
+                landed = find(connection, row[0])
+                assert landed is not None
+                return landed
+            count = connection.execute(
                 "SELECT count(*) FROM landed_payloads WHERE group_number = %s", [FILES]
             ).fetchone()
-            assert counted is not None
+            assert count is not None
         with path.open("rb") as file, store.create(key) as target:
             writer = zstandard.ZstdCompressor(level=ZSTD_LEVEL).stream_writer(target, closefd=False)
             with writer:
-                again = _copied(
+                landed_sha256 = _copy(
                     file, writer, size, lambda text: progress(f"landing {path.name}: {text}")
                 )
-            if again != sha256:
+            if landed_sha256 != sha256:
                 raise OSError(f"{path} changed while it was read")
-        number = int(counted[0])
+        number = int(count[0])
         payload = LandedPayload(
             partition_key(FILES, None, number, sha256),
             key, "file", FILES, None, number, path.stat().st_size, sha256,
@@ -142,7 +151,8 @@ def land_file(
     return payload
 
 
-def _copied(file: IO[bytes], target: IO[bytes] | None, size: int, progress: Progress) -> str:
+def _copy(file: IO[bytes], target: IO[bytes] | None, size: int, progress: Progress) -> str:
+    """Read `file` to its end, into `target` where there is one; returns its sha256."""
     digest, done = hashlib.sha256(), 0
     while block := file.read(_BLOCK):
         digest.update(block)

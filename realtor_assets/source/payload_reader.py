@@ -1,7 +1,7 @@
-"""What is inside a landed payload: its header, and its rows in pieces.
+"""Reads landed payloads: the header, and the rows in pieces.
 
 A payload is the upstream's JSON document or a CSV file in the Kaggle format, zstd-compressed; its
-key ends in `.json.zst` or `.csv.zst`. It is read as a stream: memory holds one piece of it.
+key ends in `.json.zst` or `.csv.zst`. Reading streams: memory holds one piece at a time.
 """
 
 import io
@@ -22,13 +22,13 @@ from realtor_assets.resources import ObjectStore
 from realtor_model.listing import COLUMNS, RANGES, SchemaChanged
 
 PIECE_BYTES = 4 * 2**20
-# A larger number is no count of batches, and what lies below it is looked for one by one.
+# A larger number is not a batch number: missing batches below it are looked for one by one.
 MAX_BATCHES = 100_000
 # The rows of a document begin within this many bytes.
 _HEAD_BYTES = 2**20
-# Ends of rows that are tried before a document counts as broken: text may look like one.
+# How many candidates for the end of a row are tried: text inside a row may look like one.
 _ENDS_TRIED = 50
-# A row longer than this many pieces is no row.
+# A document without the end of a row in this many pieces is refused.
 _PIECES_WITHOUT_END = 3
 _ROWS = re.compile(rb'"data"\s*:\s*\[')
 _END_OF_ROW = re.compile(rb"\}\s*,")
@@ -45,17 +45,17 @@ _DOCUMENTED = pyarrow.json.ParseOptions(
 
 
 class PayloadUnreadable(Exception):
-    """A landed payload is not the document that the upstream promises."""
+    """A landed payload breaks the format that the upstream documents."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows of a payload, as received.
+    """Consecutive rows of a payload, as received.
 
     Attributes:
-        first: position of its first row in the payload, from 0.
-        rows: n rows with the columns of the payload; values as JSON or the CSV has them.
-        share: of the payload that has been read so far, 0 to 1.
+        first: position of the first row in the payload, from 0.
+        rows: n rows with the payload's own columns and values.
+        share: how much of the payload has been read, 0 to 1.
     """
 
     first: int
@@ -64,10 +64,14 @@ class Piece:
 
 
 def read_batch_number(store: ObjectStore, key: str) -> int:
-    """The `batch_number` of a JSON payload. Raises `PayloadUnreadable`."""
+    """The `batch_number` of a JSON payload.
+
+    Raises:
+        PayloadUnreadable: it is not JSON, or has no batch number from 0 to `MAX_BATCHES` - 1.
+    """
     with _opened(store, key) as (document, _):
         reader = _Document(key, document)
-        # The API puts the rows last; where they are not, the header is whole behind them.
+        # The API writes the rows last. In a document with fields behind them, read those too.
         number = reader.header(b"[]}").get("batch_number")
         if number is None:
             for _ in reader.pieces():
@@ -84,7 +88,7 @@ def read_pieces(store: ObjectStore, key: str) -> Iterator[Piece]:
     """The rows of a payload, in order.
 
     Raises:
-        PayloadUnreadable: it is cut off, or not JSON, or has no rows array.
+        PayloadUnreadable: it is cut off, is not JSON, or has no array `data`.
         SchemaChanged: a CSV lacks columns.
     """
     first = 0
@@ -123,13 +127,13 @@ class _Document:
         self._key = key
         self._document = document
         head = document.read(_HEAD_BYTES)
-        found = _ROWS.search(head)
-        if found is None:
+        start = _ROWS.search(head)
+        if start is None:
             self._parse(head, 0)
             raise PayloadUnreadable(f"{key} has no array `data`")
-        # Without its "[": what is put behind it makes the document without its rows.
-        self._head = head[: found.end() - 1]
-        self._buffer = bytearray(head[found.end() - 1 :])
+        # Ends before the "[" of the rows, so that "[]" and a tail complete a document without rows.
+        self._head = head[: start.end() - 1]
+        self._buffer = bytearray(head[start.end() - 1 :])
         self.tail = b""
 
     def header(self, tail: bytes) -> dict[str, Any]:
@@ -140,7 +144,7 @@ class _Document:
         return header
 
     def pieces(self) -> Iterator[pd.DataFrame]:
-        """The rows, and at the end `tail`: the document from the end of its rows, after "[]"."""
+        """The rows. Afterwards `tail` is "[]" and the rest of the document behind the rows."""
         done = 0
         while block := self._document.read(PIECE_BYTES):
             self._buffer += block
@@ -174,7 +178,7 @@ class _Document:
 
         Raises:
             orjson.JSONDecodeError: no array ends there.
-            PayloadUnreadable: not all that is in it is an object.
+            PayloadUnreadable: an element of the array is not an object.
         """
         rows = _documented_rows(self._buffer[1 : end - 1])
         if rows is not None:
@@ -185,14 +189,14 @@ class _Document:
         return pd.DataFrame.from_records(records)
 
     def _commas(self) -> Iterator[int]:
-        """Where a row may end, the last first: commas behind a brace, in texts too."""
+        """Positions of commas behind a brace, the last first: a row may end there."""
         at = len(self._buffer)
         for _ in range(_ENDS_TRIED):
             at = self._buffer.rfind(b"}", 0, at)
             if at < 0:
                 return
-            if found := _END_OF_ROW.match(self._buffer, at):
-                yield found.end() - 1
+            if end := _END_OF_ROW.match(self._buffer, at):
+                yield end.end() - 1
 
     def _last_rows(self, done: int) -> pd.DataFrame | None:
         end = len(self._buffer)
@@ -226,9 +230,9 @@ class _Document:
 def _documented_rows(rows: bytearray) -> pd.DataFrame | None:
     """The rows as the upstream writes them: compact, the 12 columns, each of its one type.
 
-    None where they are anything else, which is for the parser that takes everything: this one
-    takes half its time and holds no lock of the interpreter's meanwhile. An end of row inside a
-    text becomes a line break there, which JSON forbids, so it does not pass for one.
+    None for any other rows, which the general parser reads. This parser takes half its time and
+    releases the interpreter's lock. Where a text contains the end of a row, the line break put
+    there is invalid JSON, so the row is not cut.
     """
     lines = io.BytesIO(rows.replace(b"},{", b"}\n{"))
     try:
@@ -237,7 +241,7 @@ def _documented_rows(rows: bytearray) -> pd.DataFrame | None:
     except pa.ArrowInvalid:
         return None
     if any(column.null_count == len(table) for column in table.columns):
-        # A column that is not there looks the same.
+        # A column that is missing looks the same as an empty one.
         return None
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
     return frame

@@ -1,9 +1,8 @@
 """The client of the upstream listings API: every answer is landed before it is read.
 
-The upstream moves its cursor at the call, so what is lost on its way must be noticed and fetched
-again: see `realtor_assets.source.upstream_cursor`. A call is written down before it is made
-(`api_request_started`) and after it (`api_request_log`); a call that only started died with its
-process.
+The upstream moves its cursor at the call, so a lost answer must be noticed and fetched again: see
+`realtor_assets.source.upstream_cursor`. A call is logged before it is made (`api_request_started`)
+and after it (`api_request_log`); a call with only the first entry died with its process.
 """
 
 import hashlib
@@ -36,23 +35,23 @@ from realtor_assets.source.upstream_cursor import Call, Position, position
 
 END_OF_DATA = "ya se recolect"
 BODY_SHOWN = 500
-# An answer that is not a batch is kept up to this size.
+# Of an answer that is not a batch, this many bytes are read.
 _BODY_READ = 64 * 2**10
-# The server is busy, or wants the same call later.
+# Statuses by which a server asks for the same call later.
 _LATER = {408, 425, 429}
 
 
 class UpstreamError(Exception):
-    """The upstream gave no batch, and calling again as it is will not help."""
+    """The upstream gave no batch, and the same call again will not help."""
 
 
 class UpstreamUnavailable(UpstreamError):
-    """The upstream gave no batch this time: silence, a broken answer, a 5xx, or a 429."""
+    """The upstream gave no batch this time: a timeout, a broken answer, 5xx or 429."""
 
 
 @dataclass
 class _Answer:
-    """What is known of a call, filled in while it goes on."""
+    """The answer to a call, filled in while it arrives."""
 
     status: int | None = None
     size: int = 0
@@ -78,18 +77,18 @@ class ListingsApi:
     def land_next_batch(
         self, store: ObjectStore, database: Database, progress: Progress
     ) -> LandedPayload | None:
-        """Land the next batch that we do not have, and return it; None at the end of the data.
+        """Land the next batch that is not landed yet, and return it; None at the end of the data.
 
-        Batches that come again are noticed and dropped. One that was lost on its way, or skipped,
-        is fetched again by rewinding the upstream; what comes on the way there is not stored twice.
+        A batch that comes again is dropped. A lost or skipped batch is fetched by rewinding the
+        upstream; the batches before it come again and are dropped.
 
         Raises:
             UpstreamUnavailable: `attempts` calls in a row failed.
-            UpstreamError: an answer that trying again cannot mend, or nothing but repetitions.
+            UpstreamError: an answer that a retry cannot repair, or only batches that are landed.
         """
         with database.lock(f"upstream {self.url} {self.group} {self.day}"):
             self._settle(store, database)
-            # Twice through what is known, and as much again as may be new.
+            # Enough calls for two rounds through the landed batches, and some new ones.
             for _ in range(2 * len(self._position(database).held) + 2 * self.attempts + 10):
                 for attempt in tenacity.Retrying(
                     retry=tenacity.retry_if_exception_type(UpstreamUnavailable),
@@ -109,7 +108,7 @@ class ListingsApi:
                 if answer.outcome == "end of data" and not self._position(database).must_rewind:
                     return None
         raise UpstreamError(
-            f"{self.url} gives nothing but batches that are landed already; "
+            f"{self.url} returns only batches that are landed already; "
             "`realtor restart-upstream` rewinds it"
         )
 
@@ -118,12 +117,12 @@ class ListingsApi:
     def _step(
         self, store: ObjectStore, database: Database, progress: Progress, attempt: int
     ) -> tuple[_Answer, LandedPayload | None]:
-        """One call: a rewind where something is missing, else the next batch."""
+        """One call: a rewind if a batch is missing, else the next batch."""
         reached = self._position(database)
         rewind = reached.must_rewind
         if rewind:
             missing = ", ".join(map(str, sorted(reached.missing)))
-            progress(f"batch {missing} was lost or passed over: rewinding the upstream")
+            progress(f"batch {missing} was lost or skipped: rewinding the upstream")
         endpoint = "restart_data_generation" if rewind else "data"
         request = self._start(database, endpoint, attempt)
         answer = _Answer()
@@ -208,7 +207,7 @@ class ListingsApi:
         raise failure(f"the upstream answered {status}: {text}{hint}")
 
     def _recognise(self, answer: _Answer, key: str, store: ObjectStore) -> LandedPayload:
-        """The payload just landed. What does not tell its number is kept under the name of none."""
+        """The payload just landed; its batch number is None where it names none."""
         try:
             answer.batch_number = read_batch_number(store, key)
         except PayloadUnreadable as problem:
@@ -254,7 +253,7 @@ class ListingsApi:
         landed: LandedPayload | None,
         seconds: float | None,
     ) -> LandedPayload | None:
-        """Write the call down, and what it landed, in one transaction; returns it if it is new."""
+        """Log the call, register what it landed, and return that if it is new."""
         with database.transaction() as connection:
             if landed is not None:
                 known = find(connection, landed.partition_key)
@@ -283,7 +282,7 @@ class ListingsApi:
         return landed
 
     def _settle(self, store: ObjectStore, database: Database) -> None:
-        """Write down what became of the calls whose process died: landed after all, or lost."""
+        """Log the calls whose process died: landed if their payload is whole, else lost."""
         columns = (
             "request_id", "requested_at", "endpoint", "group_number", "day", "url", "attempt",
             "payload_key",
@@ -341,9 +340,10 @@ def _call(endpoint: str, outcome: str, batch: int | None, state: str) -> Call:
 
 
 def _is_end_of_data(status: int, body: bytes, *, known: bool) -> bool:
-    """400 with the documented text; or 404, as the API's first description has it.
+    """Whether the answer means the end of the data.
 
-    A 404 of an address that has never given a batch is no end: the address is wrong.
+    That is 400 with the documented text, or 404, as in the API's first description. A 404 from an
+    address that has never given a batch means that the address is wrong.
     """
     text = unicodedata.normalize("NFKD", body.decode(errors="replace")).lower()
     return (status == httpx.codes.BAD_REQUEST and END_OF_DATA in text) or (

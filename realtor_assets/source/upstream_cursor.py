@@ -1,8 +1,8 @@
-"""Which batches the upstream still owes us, worked out from the history of our calls.
+"""Which batches the upstream still owes us, derived from the history of our calls.
 
 The upstream moves its cursor at the call: an answer that is lost on its way, or with the process
 that was reading it, is lost until the cursor is rewound to batch 0. After a lost call the cursor is
-in one of two places; the next answer tells in which.
+in one of two places; the next answer shows in which.
 """
 
 from collections.abc import Iterable
@@ -35,15 +35,16 @@ class Call:
 
 @dataclass
 class Position:
-    """What the calls so far tell.
+    """What is known after the calls so far.
 
     Attributes:
         held: numbers of the batches that are landed and usable.
-        missing: numbers that were passed over, and that a rewind may bring.
-        unobtainable: numbers that did not come although nothing was lost since a rewind, or that
-            were refused twice.
-        low, high: the first and the last number that the next answer can have.
-        perhaps_after_all: or there is no next answer, since a rewind from the end of data was lost.
+        missing: numbers that were skipped, and that a rewind may bring.
+        unobtainable: numbers that did not come although no call was lost since a rewind, or
+            that were refused twice.
+        low, high: the lowest and the highest number that the next answer can have.
+        perhaps_after_all: a rewind from the end of data was lost, so the next answer may also be
+            the end of data.
     """
 
     held: set[int] = field(default_factory=set)
@@ -65,16 +66,16 @@ class Position:
         if call.outcome == "failed":
             return
         if call.rewind:
-            self._asked_to_rewind(answered=call.outcome == "landed")
+            self._rewind_requested(answered=call.outcome == "landed")
         elif call.outcome == "lost":
-            self._perhaps_gave_one()
+            self._may_have_advanced()
         elif call.outcome == "end of data":
             self._end()
         else:
             assert call.batch is not None
             self._landed(call.batch, call.usable)
 
-    def _asked_to_rewind(self, answered: bool) -> None:
+    def _rewind_requested(self, answered: bool) -> None:
         if answered or self.high == _AFTER_ALL:
             # What lies behind all batches cannot be counted up to.
             self.perhaps_after_all = not answered
@@ -82,7 +83,7 @@ class Position:
         self.low = 0
         self._rewound = self._rewound or answered
 
-    def _perhaps_gave_one(self) -> None:
+    def _may_have_advanced(self) -> None:
         if self.high != _AFTER_ALL:
             while self.high in self.unobtainable:
                 self.high += 1
@@ -94,24 +95,24 @@ class Position:
             # The upstream has started again by itself.
             self.low = self.high = 0
         certain = self._rewound and self.low == self.high
-        self._passed_over(range(self.low, batch), certain)
+        self._skipped(range(self.low, batch), certain)
         if usable:
             self.held.add(batch)
             self.missing.discard(batch)
             self.unobtainable.discard(batch)
         else:
-            self._passed_over([batch], certain=batch in self._refused)
+            self._skipped([batch], certain=batch in self._refused)
             self._refused.add(batch)
         self.low = self.high = batch + 1
 
     def _end(self) -> None:
-        self._passed_over(range(self.low, self.high), certain=False)
+        self._skipped(range(self.low, self.high), certain=False)
         if self.low == self.high and not self.perhaps_after_all:
             self.missing = {batch for batch in self.missing if batch < self.low}
         self.perhaps_after_all = False
         self.low = self.high = _AFTER_ALL
 
-    def _passed_over(self, batches: Iterable[int], certain: bool) -> None:
+    def _skipped(self, batches: Iterable[int], certain: bool) -> None:
         new = set(batches) - self.held - self.unobtainable
         if certain:
             self.missing -= new

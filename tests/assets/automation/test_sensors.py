@@ -17,7 +17,7 @@ from realtor_assets.automation import batch_cycle, sensors
 from realtor_assets.automation.batch_cycle import TRIES
 from realtor_assets.automation.blocking_checks import BLOCKING
 from realtor_assets.clean.assets import CLEAN_TABLES
-from realtor_assets.metadata.run_tags import WORK_TAG
+from realtor_assets.metadata.run_tags import RETRAIN_REASON_TAG, WORK_TAG
 from realtor_assets.publish import running_service
 from realtor_assets.publish.running_service import is_fresh, last_seen
 from realtor_assets.raw.assets import LOADED_TABLES
@@ -207,7 +207,7 @@ def test_a_batch_goes_through_the_whole_cycle_before_the_next(lineage: Lineage) 
     assert "waits for its training" in skips(lineage.tick("ask_upstream"))
     asked = lineage.tick("train_as_decided")
     assert isinstance(asked, dg.RunRequest)
-    assert asked.tags["realtor/retrain_reason"] == "drift: It drifted."
+    assert asked.tags[RETRAIN_REASON_TAG] == "drift: It drifted."
 
     with lineage.resources["clean_database"].transaction() as connection:
         connection.execute(
@@ -245,7 +245,7 @@ def test_what_was_away_for_a_minute_may_be_back(
     ran(lineage, "load", dg.DagsterRunStatus.FAILURE, **{"dagster/partition": partition})
     ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **{WORK_TAG: f"decision {wanted(lineage)}"})
 
-    assert "train failed and is tried again at" in skips(lineage.tick("train_as_decided"))
+    assert "train failed; the next try is at" in skips(lineage.tick("train_as_decided"))
     assert requested(lineage) == []
     monkeypatch.setattr(batch_cycle, "PAUSES", AT_ONCE)
     assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
@@ -272,7 +272,7 @@ def test_what_fails_again_and_again_waits_for_a_person(
         tags = {WORK_TAG: f"decision {decision}"}
         ran(lineage, "train", dg.DagsterRunStatus.FAILURE, **tags)
 
-    assert f"failed {TRIES} times and waits" in skips(lineage.tick("train_as_decided"))
+    assert f"failed {TRIES} times; a person has to look" in skips(lineage.tick("train_as_decided"))
     assert "waits for its training" in skips(lineage.tick("ask_upstream"))
 
 
@@ -297,7 +297,7 @@ def test_a_decision_whose_build_was_never_made_is_not_trained_on(lineage: Lineag
     decided(lineage, second, "train")
 
     assert "group-1-batch-001-0123abcd is loaded and waits" in skips(lineage.tick("ask_upstream"))
-    assert "then it is trained" in skips(lineage.tick("train_as_decided"))
+    assert "training waits: " in skips(lineage.tick("train_as_decided"))
     assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
 
     built(lineage, first, second)
@@ -368,7 +368,9 @@ def told(lineage: Lineage, asset: str, **metadata: str) -> None:
 
 
 def test_what_is_in_production_is_served(lineage: Lineage) -> None:
-    assert "was seen to serve" in skips(lineage.tick("serve_production")), "there is nothing"
+    assert "the service serves the Production model" in skips(lineage.tick("serve_production")), (
+        "there is nothing"
+    )
     release = released(lineage, "3")
     asked = lineage.tick("serve_production")
     assert isinstance(asked, dg.RunRequest)
@@ -376,7 +378,7 @@ def test_what_is_in_production_is_served(lineage: Lineage) -> None:
 
     told(lineage, "served_model", model_version="3")
     told(lineage, "published_history", champion_version="3")
-    assert "was seen to serve" in skips(lineage.tick("serve_production"))
+    assert "the service serves the Production model" in skips(lineage.tick("serve_production"))
 
 
 def test_a_release_that_is_not_published_is_served_again(lineage: Lineage) -> None:
@@ -393,7 +395,7 @@ def test_a_version_that_comes_back_is_served_though_it_failed_before(lineage: Li
     release = released(lineage, "3")
     for _ in range(TRIES):
         ran(lineage, "serve", dg.DagsterRunStatus.FAILURE, **{WORK_TAG: f"release {release}"})
-    assert f"failed {TRIES} times and waits" in skips(lineage.tick("serve_production"))
+    assert f"failed {TRIES} times; a person has to look" in skips(lineage.tick("serve_production"))
 
     for version, action in (("4", "promoted"), ("3", "rolled back")):
         released(lineage, version, action)
@@ -499,5 +501,5 @@ def test_a_service_that_went_away_is_no_longer_fresh(
     (check,) = gone.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert not check.passed
-    assert "It was last seen at" in str(check.description)
+    assert "The service last answered at" in str(check.description)
     assert "does not answer" in skips(lineage.tick("observe_service", cursor=gone.cursor))

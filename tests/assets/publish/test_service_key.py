@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from realtor_assets.pipeline_settings import settings
-from realtor_assets.publish.running_service import ServiceDown, observe, tell_to_reload
+from realtor_assets.publish.running_service import ServiceDown, observe, reload_service
 from realtor_serving.http.api_keys import ApiKeys, _sha256
 from realtor_serving.http.gate import Gate, RouteRule
 from tests.servers import listening
@@ -54,7 +54,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.cache_clear()
 
 
-@pytest.mark.parametrize("ask", [tell_to_reload, observe])
+@pytest.mark.parametrize("ask", [reload_service, observe])
 def test_the_service_lets_the_pipeline_in_by_its_key(
     service: str, ask: Callable[[str], dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +64,7 @@ def test_the_service_lets_the_pipeline_in_by_its_key(
 
 
 @pytest.mark.parametrize("key", ["", "another"])
-@pytest.mark.parametrize("ask", [tell_to_reload, observe])
+@pytest.mark.parametrize("ask", [reload_service, observe])
 def test_without_the_key_it_does_not(
     service: str,
     ask: Callable[[str], dict[str, object]],
