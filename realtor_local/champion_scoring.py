@@ -1,4 +1,4 @@
-"""`realtor score`: a file or a table of homes valued with the champion, without the service."""
+"""`realtor score`: values a file or a table of homes with the champion, without the service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realtor_serving.offline.score_table import Source, UnusableFile, file_sourc
 
 URL_SCHEMES = ("postgresql://", "postgres://")
 
-# Types that come as they are; others (uuid, jsonb, numeric, …) as text, which every output holds.
+# Types that are read as they are; others (uuid, jsonb, numeric, …) are read as text.
 _PLAIN_TYPES = (
     "smallint", "integer", "bigint", "real", "double precision", "text", "boolean", "date",
     "character varying",

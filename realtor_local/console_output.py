@@ -1,4 +1,4 @@
-"""What `realtor` prints: tables and lines, on a terminal and in a log."""
+"""Tables and lines that `realtor` prints, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IN_DOLLARS = {"rmse", "mae"}
 
 
 def make_console(*, error: bool = False) -> Console:
-    """A console that leaves text as it is: log lines may look like markup."""
+    """A console without markup, because log lines may look like it."""
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() else 120
     return Console(stderr=error, markup=False, highlight=False, soft_wrap=True, width=width)
@@ -32,7 +32,7 @@ def platform_table(
     listing: Mapping[str, object],
     valuation: Mapping[str, Any] | None,
 ) -> Table:
-    """Where everything is, what the champion is worth, one valuation, and what to do next."""
+    """URLs, the champion's figures, one valuation, and the next steps."""
     table = Table(show_header=False, title="Realtor", title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -106,14 +106,12 @@ def _next_rows(urls: Mapping[str, str], *, champion: bool) -> list[tuple[str, st
             0,
             (
                 "Next batch",
-                f"realtor ingest, or the job ingest at {dagster}/jobs: loading, deciding and"
-                " training follow by themselves",
+                f"realtor ingest, or the job ingest at {dagster}/jobs: the sensors load it,"
+                " decide and train",
             ),
         )
     elif dagster:
-        rows.insert(
-            0, ("First model", "realtor up runs the lineage; or: realtor ingest && realtor train")
-        )
+        rows.insert(0, ("First model", "realtor up trains it; or: realtor ingest && realtor train"))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""`realtor history`: why models were trained, promoted, rejected or rolled back, and when."""
+"""`realtor history`: the decisions about batches and models, and the releases, from CLEAN."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ _RELEASES: LiteralString = (
 def read_history(raw_url: str, clean_url: str) -> dict[str, Rows]:
     """Batches without a decision, retrain decisions, promotion decisions and releases, in order."""
     with psycopg.connect(clean_url, row_factory=dict_row, connect_timeout=10) as clean:
-        told: dict[str, Rows] = {
+        decisions: dict[str, Rows] = {
             "retrain_decisions": clean.execute(_DECISIONS).fetchall(),
             "promotion_decisions": clean.execute(_PROMOTIONS).fetchall(),
             "releases": clean.execute(_RELEASES).fetchall(),
         }
     with psycopg.connect(raw_url, row_factory=dict_row, connect_timeout=10) as raw:
         batches = raw.execute(_BATCHES).fetchall()
-    decided = {row["load_id"] for row in told["retrain_decisions"]}
-    return {"waiting": [row for row in batches if row["load_id"] not in decided], **told}
+    decided = {row["load_id"] for row in decisions["retrain_decisions"]}
+    return {"waiting": [row for row in batches if row["load_id"] not in decided], **decisions}
 
 
-def show(told: dict[str, Rows], console: Console) -> None:
+def show(tables: dict[str, Rows], console: Console) -> None:
     """Print the tables of `read_history`."""
-    _print(console, "Batches that wait for a decision", told["waiting"], ("batch", "inserted"))
+    _print(console, "Batches waiting for a decision", tables["waiting"], ("batch", "inserted"))
     for title, key, columns in (
-        ("Was a model trained, and why", "retrain_decisions", "batch champion decision rule"),
-        ("Was it promoted, and why", "promotion_decisions", "version champion decision rule"),
-        ("What was in Production", "releases", "version replaced action"),
+        ("Retrain decisions", "retrain_decisions", "batch champion decision rule"),
+        ("Promotion decisions", "promotion_decisions", "version champion decision rule"),
+        ("Releases", "releases", "version replaced action"),
     ):
-        _print(console, title, told[key], (*columns.split(), "reason"))
+        _print(console, title, tables[key], (*columns.split(), "reason"))
 
 
-def tell_news(before: dict[str, Rows], after: dict[str, Rows], console: Console) -> None:
-    """Print what was decided since `before`, and which batches a person has to look at."""
+def print_new_decisions(before: dict[str, Rows], after: dict[str, Rows], console: Console) -> None:
+    """Print the decisions since `before`, and the batches that are held back."""
     for key in ("retrain_decisions", "promotion_decisions"):
         for row in after[key][len(before[key]) :]:
             what = row.get("batch") or f"version {row['version']}"
@@ -71,8 +71,8 @@ def tell_news(before: dict[str, Rows], after: dict[str, Rows], console: Console)
     last = {row["load_id"]: row for row in after["retrain_decisions"]}
     if held := [row["batch"] for row in last.values() if row["decision"] == "hold"]:
         console.print(
-            f"Held back until somebody has looked: {', '.join(held)}. `realtor history` says why,"
-            " `realtor admit BATCH --reason …` lets one in.",
+            f"Held back as suspect: {', '.join(held)}. `realtor history` says why;"
+            " `realtor admit BATCH --reason …` admits a batch to training.",
             style="yellow",
         )
 

@@ -1,4 +1,4 @@
-"""The lineage from outside: its source, its jobs in order, and whether it has a champion."""
+"""Runs the pipeline's Dagster jobs from the command line, and shows their progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from realtor_model.registry_names import PRODUCTION_ALIAS, REGISTERED_MODEL
 
 
 class RegistryError(RealtorError):
-    """MLflow does not tell whether there is a Production model."""
+    """MLflow does not answer whether there is a Production model."""
 
 
 class UpstreamError(RealtorError):
@@ -28,7 +28,11 @@ class UpstreamError(RealtorError):
 
 
 def rewind_upstream(url: str, *, group: str, day: str | None) -> None:
-    """Sets our group's cursor back to the first batch. Raises UpstreamError."""
+    """Set the cursor of our group back to the first batch.
+
+    Raises:
+        UpstreamError: the upstream does not answer with success.
+    """
     parameters = {"group_number": group} | ({"day": day} if day else {})
     try:
         with http_client(60.0) as client:
@@ -39,7 +43,11 @@ def rewind_upstream(url: str, *, group: str, day: str | None) -> None:
 
 
 def has_champion(mlflow_url: str) -> bool:
-    """Whether MLflow has a Production model. Raises RegistryError."""
+    """Whether MLflow has a Production model.
+
+    Raises:
+        RegistryError: MLflow does not answer.
+    """
     try:
         with http_client(30.0) as client:
             answer = client.get(
@@ -73,7 +81,7 @@ class Ingestion:
         self._console = console
 
     def first(self) -> None:
-        """Makes sure that RAW holds a batch, as far as that is not done already."""
+        """Ingest and load a batch, unless RAW holds one."""
         if self._ask(_LOADED):
             return
         if not self._ask(_PENDING):
@@ -81,7 +89,7 @@ class Ingestion:
         self._load_pending()
 
     def next(self) -> bool:
-        """Lands and loads the next batch. False when the upstream has no more."""
+        """Land and load the next batch. Returns False when the upstream has no more."""
         before = self._landed()
         self._run("ingest")
         self._load_pending()
@@ -91,9 +99,10 @@ class Ingestion:
         return True
 
     def batch(self, number: int, group: int) -> None:
-        """Loads a batch that is landed once more, or asks for batches up to that one.
+        """Load a landed batch again, or ingest batches until that one arrives.
 
-        Raises NoSuchBatch.
+        Raises:
+            NoSuchBatch: the upstream ends before it.
         """
         of_number = (
             "SELECT partition_key FROM landed_payloads WHERE batch_number = %s"
@@ -110,7 +119,7 @@ class Ingestion:
         """Lands and loads a CSV file."""
         self._run("ingest_csv", config={"ops": {"land_csv": {"config": {"path": str(path)}}}})
         if not self._load_pending():
-            self._console.print("These bytes are in RAW already: nothing is added.")
+            self._console.print("This file is in RAW already: nothing is added.")
 
     def _load_pending(self) -> bool:
         waiting = self._ask(_PENDING)
@@ -123,12 +132,12 @@ class Ingestion:
         # The sensor may have been quicker.
         run_id = self._dagster.unfailed_run("load", partition) if pending else None
         _follow(self._dagster, "load", self._console, run_id=run_id, partition=partition)
-        self._told(partition)
+        self._print_summary(partition)
 
     def _run(self, job: str, config: Mapping[str, Any] | None = None) -> None:
         _follow(self._dagster, job, self._console, config=config)
 
-    def _told(self, partition: str) -> None:
+    def _print_summary(self, partition: str) -> None:
         for received, inserted, duplicate, quarantined in self._ask(_SUMMARY, partition):
             self._console.print(
                 f"{partition}: {received:,} rows received = {inserted:,} inserted +"
@@ -181,13 +190,13 @@ def _follow(
         run_id = dagster.active_run(job)
     run_id = run_id or dagster.launch(job, partition=partition, config=config)
     console.print(f"{job}: {dagster.run_url(run_id)}")
-    with Teller(job, console) as teller:
-        dagster.follow(run_id, teller.tell)
+    with ProgressDisplay(job, console) as display:
+        dagster.follow(run_id, display.update)
     console.print(f"✓ {job:<18}{time.monotonic() - began:6.1f} s", style="green")
 
 
-class Teller:
-    """A progress bar on a terminal; elsewhere one line per change."""
+class ProgressDisplay:
+    """A progress bar on a terminal; elsewhere a line for each change."""
 
     def __init__(self, job: str, console: Console) -> None:
         self._job = job
@@ -202,21 +211,21 @@ class Teller:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task(job, total=None, text="")
-        self._told = ""
+        self._printed = ""
         self._detail = ""
         self._detailed: tuple[str, ...] = ()
 
-    def __enter__(self) -> Teller:
+    def __enter__(self) -> ProgressDisplay:
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def tell(self, progress: RunProgress) -> None:
+    def update(self, progress: RunProgress) -> None:
         begun = progress.done or progress.running
         steps = f"{progress.done}/{progress.total} steps" if begun else progress.status.lower()
-        # The detail stays what it was last when its step is over, and says nothing of the next.
+        # The progress tag stays after its step has ended: it must not be shown for the next step.
         if progress.detail != self._detail:
             self._detail, self._detailed = progress.detail, progress.running
         detail = progress.detail if progress.running == self._detailed != () else ""
@@ -226,6 +235,6 @@ class Teller:
             share = re.search(r"(\d+)%", detail)
             total, done = (100, int(share[1])) if share else (None, 0)
             self._bar.update(self._task, total=total, completed=done, text=text)
-        elif text != self._told:
+        elif text != self._printed:
             self._console.print(f"{self._job}: {text}")
-        self._told = text
+        self._printed = text

@@ -1,4 +1,4 @@
-"""The valuation service, over HTTP."""
+"""An HTTP client of the valuation service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 from realtor_local.errors import RealtorError
 from realtor_local.program_health import http_client
 
-# What `realtor up` shows a valuation of: an ordinary house, in the state the market starts with.
+# The home that `realtor up` values: an ordinary house in the state with which the market starts.
 EXAMPLE: Mapping[str, object] = {
     "status": "for_sale",
     "bed": 3,
@@ -24,7 +24,7 @@ EXAMPLE: Mapping[str, object] = {
 
 
 class ServiceError(RealtorError):
-    """The service does not answer, or refuses; the text holds its reasons."""
+    """The service does not answer, or refuses; the text is the reason."""
 
 
 class ServiceClient:
@@ -37,7 +37,7 @@ class ServiceClient:
         return self._ask("GET", "/model-info")
 
     def reload(self) -> dict[str, Any]:
-        """Makes the service look for a new champion now. Returns before, after, changed."""
+        """POST /reload-model: load the Production model now. Returns before, after and changed."""
         return self._ask("POST", "/reload-model", timeout=120.0)
 
     def predict(self, listing: Mapping[str, object]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class ServiceClient:
         except httpx.HTTPError as error:
             raise ServiceError(
                 f"The service at {self.url} does not answer ({error}). Is the platform up?"
-                " `realtor status` tells."
+                " `realtor status` shows it."
             ) from error
         if answer.is_success:
             return dict(answer.json())
@@ -67,13 +67,13 @@ class ServiceClient:
 
 def _refusal(answer: httpx.Response) -> str:
     try:
-        told = answer.json()
+        body = answer.json()
     except ValueError:
-        told = {}
-    if not isinstance(told, dict) or not told:
+        body = {}
+    if not isinstance(body, dict) or not body:
         return f"The service answers {answer.status_code}: {answer.text[:300]}"
-    error, detail = told.get("error") or told.get("status"), told.get("detail")
-    # The service's own error names every field; detail is for programs, unless it stands alone.
+    error, detail = body.get("error") or body.get("status"), body.get("detail")
+    # `error` names every field; `detail` is for programs, and is shown where it is text.
     if isinstance(detail, str):
         return f"{error}: {detail}" if error else detail
     return str(error or f"The service answers {answer.status_code}: {answer.text[:300]}")

@@ -21,7 +21,7 @@ from realtor_local.errors import RealtorError
 app = typer.Typer(
     name="realtor",
     help="The Realtor platform on this machine.\n\n"
-    "Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage, 3 the platform is down"
+    "Exit codes: 0 success, 1 failure (one line says why), 2 wrong usage, 3 the platform is down"
     " (status), 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -55,7 +55,7 @@ for command in (
 
 
 def main() -> None:
-    """The entry point: an error that a person can put right is one line and exit code 1."""
+    """The entry point: an error that a user can fix prints one line and exits with code 1."""
     try:
         app()
     except (RealtorError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What commands have in common: settings, the platform that was started last, exit codes."""
+"""Shared by the commands: settings, the environment of the platform, exit codes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ def stack() -> Stack:
 
 
 def platform() -> dict[str, str]:
-    """What platform.env tells of the platform that was started last. Raises RealtorError."""
+    """The variables in platform.env, which the last start wrote.
+
+    Raises:
+        RealtorError: no platform was ever started.
+    """
     from realtor_local.platform_home import PlatformHome
 
     home = PlatformHome(settings().home)
@@ -45,7 +49,11 @@ def platform() -> dict[str, str]:
 
 
 def running_platform() -> dict[str, str]:
-    """`platform()`, for what can only be done while it runs. Raises RealtorError."""
+    """The same, for commands that need a running platform.
+
+    Raises:
+        RealtorError: it is down.
+    """
     environment = platform()
     if not stack().supervisor.alive():
         raise RealtorError("The platform is down: `realtor up` starts it.")

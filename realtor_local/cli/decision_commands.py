@@ -1,4 +1,4 @@
-"""What a person decides instead of the pipeline: of versions, and of a batch held back."""
+"""Commands for decisions by a person: promote, roll back, approve, admit a batch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _Approver = Annotated[
-    str, typer.Option("--approver", help="Who decides this. (default: the user logged in)")
+    str, typer.Option("--approver", help="Who makes this decision. (default: the user logged in)")
 ]
 
 
 def promote(
     version: Annotated[str, typer.Argument(help="Version of the registered model.")],
     reason: Annotated[
-        str, typer.Option(help="Why; kept with the decision.")
+        str, typer.Option(help="Reason, stored with the decision.")
     ] = "promoted on the command line",
     approver: _Approver = "",
 ) -> None:
@@ -33,25 +33,30 @@ def promote(
 
 def rollback(
     version: Annotated[
-        str | None, typer.Argument(help="An earlier version. (default: the one before)")
+        str | None,
+        typer.Argument(help="An earlier version. (default: the previous Production version)"),
     ] = None,
     reason: Annotated[
-        str, typer.Option(help="Why; kept with the decision.")
+        str, typer.Option(help="Reason, stored with the decision.")
     ] = "rolled back on the command line",
     approver: _Approver = "",
 ) -> None:
-    """Give Production back to an earlier version. Exit codes: 0 done, 1 there is none."""
+    """Make an earlier version the Production model again.
+
+    Exit codes: 0 done, 1 no such version.
+    """
     _release("roll_back", version=version, reason=reason, approver=approver)
 
 
 def approve(
     version: Annotated[str, typer.Argument(help="Version that waits for approval.")],
-    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
+    reason: Annotated[str, typer.Option(help="Reason, stored with the decision.")],
     approver: _Approver = "",
 ) -> None:
-    """Promote a version that won its duel and waits for a person (REALTOR_APPROVAL_REQUIRED).
+    """Promote a version that won its duel and waits for approval (REALTOR_APPROVAL_REQUIRED).
 
-    Exit codes: 0 promoted, 1 it does not wait, or another model came into Production meanwhile.
+    Exit codes: 0 promoted, 1 the version does not wait for approval, or another version became the
+    Production model in the meantime.
     """
     _release("approve", version, rationale=reason, approver=approver)
 
@@ -60,12 +65,12 @@ def admit(
     partition: Annotated[
         str, typer.Argument(help="Partition of the batch, as `history` names it.")
     ],
-    reason: Annotated[str, typer.Option(help="Why; kept with the batch.")],
+    reason: Annotated[str, typer.Option(help="Reason, stored with the decision.")],
     approver: _Approver = "",
 ) -> None:
-    """Let a batch that was held back as suspect into training.
+    """Admit a batch that was held back as suspect to training.
 
-    Its new decision, and the training, follow by themselves. Exit codes: 0 done, 1 it is not held.
+    The sensors then decide on it again and train. Exit codes: 0 done, 1 the batch is not held.
     """
     os.environ.update(context.running_platform())
     from realtor_assets.clean.load_decisions import NotHeld, admit_batch
@@ -76,11 +81,11 @@ def admit(
         admit_batch(database, partition, approver=approver or getuser(), rationale=reason)
     except NotHeld as error:
         raise RealtorError(str(error)) from error
-    context.console().print(f"{partition} is admitted; its new decision follows.")
+    context.console().print(f"{partition} is admitted; a new retrain decision follows.")
 
 
 def _release(action: str, *version: str, approver: str, **how: str | None) -> None:
-    """Call a function of `realtor_assets.release.production_model`, and have the service follow."""
+    """Call a function of `realtor_assets.release.production_model`, then reload the service."""
     console, environment = context.console(), context.running_platform()
     os.environ.update(environment)
     from realtor_assets.release import production_model
@@ -103,8 +108,8 @@ def _reload(console: Console, environment: Mapping[str, str]) -> None:
     from realtor_local.service_client import ServiceClient, ServiceError
 
     try:
-        told = ServiceClient(environment["REALTOR_SERVICE_URL"]).reload()
+        answer = ServiceClient(environment["REALTOR_SERVICE_URL"]).reload()
     except ServiceError as error:
-        console.print(f"Done. The service will follow when it is up: {error}", style="yellow")
+        console.print(f"Done. The service loads it when it is up: {error}", style="yellow")
     else:
-        console.print(f"The service now values with version {told['after']}.")
+        console.print(f"The service now serves version {answer['after']}.")

@@ -1,4 +1,4 @@
-"""From the upstream to a decided model, and what is kept of it."""
+"""Commands for the pipeline: ingest, train, history, prune."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtor_local.errors import RealtorError
 
 
 def restart_upstream() -> None:
-    """Rewind the upstream to its first batch; what is in RAW already is not stored twice.
+    """Rewind the upstream to its first batch. Rows that are in RAW are not stored twice.
 
     Exit codes: 0 rewound, 1 the upstream does not answer.
     """
@@ -28,8 +28,8 @@ def restart_upstream() -> None:
         day=environment.get("REALTOR_API_DAY"),
     )
     context.console().print(
-        "The upstream begins again at its first batch. The next `realtor ingest` goes through what"
-        " is here already, to the first batch that is not."
+        "The upstream starts again at its first batch. The next `realtor ingest` skips the batches"
+        " that are landed already."
     )
 
 
@@ -39,12 +39,12 @@ def ingest(
         typer.Option(
             min=0,
             metavar="N",
-            help="Batch number N: once more if it is landed (nothing is stored twice, the upstream"
-            " is not asked), else ask for batches up to it.",
+            help="Batch number N. If it is landed, load it again (nothing is stored twice); else"
+            " request batches until N arrives.",
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every batch, until the upstream has no more.")
+        bool, typer.Option("--all", help="All batches, until the upstream has no more.")
     ] = False,
     csv: Annotated[
         Path | None,
@@ -53,13 +53,13 @@ def ingest(
         ),
     ] = None,
 ) -> None:
-    """Take listings into RAW; without an option, the upstream's next batch.
+    """Load listings into RAW; without an option, the upstream's next batch.
 
     Runs the Dagster jobs `ingest` (or `ingest_csv`) and `load`. Exit codes: 0 done (also when the
     upstream has no more data), 1 a run failed or there is no such batch.
     """
     if (batch is not None) + every + (csv is not None) > 1:
-        raise typer.BadParameter("only one of --batch, --all and --csv can be given")
+        raise typer.BadParameter("give only one of --batch, --all and --csv")
     from realtor_local.dagster_client import DagsterClient
     from realtor_local.pipeline_jobs import Ingestion
 
@@ -76,51 +76,51 @@ def ingest(
 
 
 def train() -> None:
-    """Build the features, train the candidates and let the best one challenge Production.
+    """Build the features, train the candidates, and compare the best one with the champion.
 
-    Runs the Dagster jobs `clean` and `train`, and tells what was decided.
+    Runs the Dagster jobs `clean` and `train` and prints the decisions.
 
-    Exit codes: 0 both succeeded, whatever was decided; 1 one failed.
+    Exit codes: 0 both jobs succeeded, whatever the decision; 1 a job failed.
     """
-    from realtor_local.decision_history import read_history, tell_news
+    from realtor_local.decision_history import print_new_decisions, read_history
     from realtor_local.pipeline_jobs import run_jobs
 
     environment, console = context.running_platform(), context.console()
     databases = (environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"])
     before = read_history(*databases)
     run_jobs(_dagster_url(environment), ["clean", "train"], console)
-    tell_news(before, read_history(*databases), console)
+    print_new_decisions(before, read_history(*databases), console)
 
 
 def history(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show what was decided of every batch and challenger, and every release, with reasons.
+    """Show the decision about every batch and challenger, and every release, with reasons.
 
-    Exit code 0 also before the first batch; 1 when a database does not answer.
+    Exit codes: 0 shown (also before the first batch), 1 a database does not answer.
     """
     from realtor_local.decision_history import read_history, show
 
     environment = context.running_platform()
-    told = read_history(
+    tables = read_history(
         environment["REALTOR_RAW_DATABASE_URL"], environment["REALTOR_CLEAN_DATABASE_URL"]
     )
     if as_json:
-        typer.echo(json.dumps(told, indent=2, default=str))
+        typer.echo(json.dumps(tables, indent=2, default=str))
     else:
-        show(told, context.console())
+        show(tables, context.console())
 
 
 def prune(
-    keep: Annotated[int, typer.Option(min=1, help="Newest clean builds to keep.")] = 5,
+    keep: Annotated[int, typer.Option(min=1, help="How many clean builds to keep.")] = 5,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Remove them; without it they are only listed.")
+        bool, typer.Option("--apply", help="Remove the snapshots. Without it they are only listed.")
     ] = False,
 ) -> None:
-    """Remove Parquet snapshots of earlier clean builds, which can be made again from RAW.
+    """Remove Parquet snapshots of earlier clean builds, which can be rebuilt from RAW.
 
-    Payloads, tables, decisions, MLflow's runs and versions stay, and so do the snapshots of the
-    versions that a rollback goes back to. Exit code 0 also when there is nothing to remove.
+    Keeps payloads, tables, decisions, MLflow's runs and versions, and the snapshots of versions
+    that a rollback returns to. Exit code: 0, also when there is nothing to remove.
     """
     environment, console = context.running_platform(), context.console()
     os.environ.update(environment)
@@ -129,23 +129,23 @@ def prune(
     from realtor_assets.resources.mlflow_tracking import Tracking
 
     store = ObjectStore(url=environment["REALTOR_STORAGE_URL"])
-    found = removable_snapshots(
+    snapshots = removable_snapshots(
         store,
         Database(url=environment["REALTOR_CLEAN_DATABASE_URL"]),
         Tracking(tracking_uri=environment["MLFLOW_TRACKING_URI"]),
         keep=keep,
     )
-    for snapshot in found:
+    for snapshot in snapshots:
         if apply:
             remove(store, snapshot)
-        done = "removed" if apply else "would go"
+        action = "removed" if apply else "would be removed"
         console.print(
-            f"{done}: clean build {snapshot.data_version}, {snapshot.bytes / 1e6:,.1f} MB"
+            f"{action}: clean build {snapshot.data_version}, {snapshot.bytes / 1e6:,.1f} MB"
         )
-    if not found:
+    if not snapshots:
         console.print("There is nothing to remove.")
     elif not apply:
-        console.print("Nothing is removed yet: --apply does it.")
+        console.print("Nothing is removed yet: run it again with --apply.")
 
 
 def _dagster_url(environment: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The platform as a whole: start, stop, look at, save and bring back."""
+"""Commands for the platform as a whole: start, stop, inspect, back up, restore."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ def up(
         bool | None,
         typer.Option(
             "--detach/--foreground",
-            help="Return once the platform is up, or stay and stop it on Ctrl-C."
+            help="Return once the platform is up, or stay and stop it with Ctrl-C."
             " (default: foreground on a terminal, else detached)",
         ),
     ] = None,
     lineage: Annotated[
         bool,
         typer.Option(
-            "--lineage/--no-lineage", help="Train a first model where there is none in Production."
+            "--lineage/--no-lineage", help="Train a first model if there is no Production model."
         ),
     ] = True,
 ) -> None:
-    """Start the platform, and train its first model.
+    """Start the platform and train its first model.
 
-    Again and again is fine: what runs is left alone, and what stopped half-way is finished.
-    Exit codes: 0 up (or, in the foreground, stopped by Ctrl-C), 1 something does not start or the
-    lineage failed, 130 interrupted while starting.
+    It can be repeated: running programs keep running, and an interrupted start is completed.
+
+    Exit codes: 0 up (in the foreground: stopped with Ctrl-C), 1 a program does not start or the
+    first training failed, 130 interrupted while starting.
     """
     from realtor_local.up import up as bring_up
 
@@ -44,10 +45,10 @@ def up(
 
 def down(
     purge: Annotated[
-        bool, typer.Option("--purge", help="Remove all its data as well: there is no way back.")
+        bool, typer.Option("--purge", help="Also remove all data. This cannot be undone.")
     ] = False,
 ) -> None:
-    """Stop the platform, and whatever it has left behind. Exit code 0 also when nothing ran."""
+    """Stop the platform and any process it left behind. Exit code: 0, also when nothing ran."""
     console, stack = context.console(), context.stack()
     stopped = stack.stop()
     console.print("The platform is stopped." if stopped else "The platform was not running.")
@@ -63,15 +64,15 @@ def backup(
         typer.Option(
             min=1,
             metavar="N",
-            help="Save into a new folder in FOLDER, named after the time, and remove all but the"
-            " newest N of those.",
+            help="Save into a new subfolder of FOLDER, named after the time, and remove all but the"
+            " newest N of these.",
         ),
     ] = None,
 ) -> None:
-    """Save the four databases and the stores into FOLDER, while the platform runs.
+    """Save the four databases and the stores into FOLDER while the platform runs.
 
-    Exit codes: 0 saved, 1 FOLDER exists or a database does not answer; then nothing is left of it,
-    unless it says that the backup is whole and that only RAW could not note it down.
+    Exit codes: 0 saved, 1 FOLDER exists or a database does not answer. A failed backup leaves
+    nothing behind, unless only its entry in RAW failed: then the message says that it is complete.
     """
     from realtor_local.backup import save, save_and_keep
 
@@ -82,16 +83,16 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `realtor backup` made.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a backup.")],
 ) -> None:
-    """Bring back what `realtor backup` saved, into a platform that is down and empty.
+    """Restore a backup into a platform that is down and empty.
 
-    Run it again when it was cut off. Exit code 1 when FOLDER is not whole, or there is something
-    that would be lost.
+    Repeat an interrupted restore with the same FOLDER. Exit codes: 0 restored, 1 FOLDER is not
+    complete, or the platform holds data that would be lost.
     """
     console = context.console()
     context.stack().restore(folder)
-    console.print(f"{folder} is restored. `realtor up` starts it.")
+    console.print(f"{folder} is restored. `realtor up` starts the platform.")
 
 
 def status(
@@ -99,7 +100,7 @@ def status(
 ) -> None:
     """Show each program's state, pid, uptime, port, URL and health.
 
-    Exit codes: 0 all healthy, 1 something is not, 3 the platform is down.
+    Exit codes: 0 all healthy, 1 a program is unhealthy, 3 the platform is down.
     """
     from dataclasses import asdict
 
@@ -120,9 +121,9 @@ def status(
 
 
 def doctor() -> None:
-    """Check this machine and the platform, and name the fix for what is wrong.
+    """Check this machine and the platform, and print a fix for each problem.
 
-    Exit codes: 0 nothing fails (warnings may remain), 1 something does.
+    Exit codes: 0 no check failed (there may be warnings), 1 a check failed.
     """
     from realtor_local.doctor import diagnose, report
 

@@ -1,4 +1,4 @@
-"""What homes are worth: one by the running service, many by the champion alone."""
+"""Commands that value homes: one with the running service, a table with the champion."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def predict(
     zip_code: Annotated[str | None, typer.Option(help="Zip code.")] = None,
     house_size: Annotated[int | None, typer.Option(help="Living area, in square feet.")] = None,
     prev_sold_date: Annotated[
-        str | None, typer.Option(help="When it was last sold, as YYYY-MM-DD.")
+        str | None, typer.Option(help="Date of the last sale, as YYYY-MM-DD.")
     ] = None,
     listing: Annotated[
         str | None,
-        typer.Option("--json", help="The whole property as a JSON object, instead of options."),
+        typer.Option("--json", help="The home as a JSON object, instead of options."),
     ] = None,
 ) -> None:
-    """Value one property with the running service.
+    """Value one home with the running service.
 
-    Exit codes: 0 valued, 1 refused (the reason names the field) or the service does not answer.
+    Exit codes: 0 valued, 1 the service refuses (the reason names the field) or does not answer.
     """
     from realtor_local.console_output import valuation_text
     from realtor_local.service_client import ServiceClient
@@ -69,7 +69,7 @@ def score(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="IN", help="Properties: a CSV or Parquet file, or postgresql://… with --table."
+            metavar="IN", help="Homes: a CSV or Parquet file, or postgresql://… with --table."
         ),
     ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, CSV or Parquet.")],
@@ -78,21 +78,21 @@ def score(
         typer.Option(help="Table of the database IN: its name, or schema.name."),
     ] = None,
 ) -> None:
-    """Value a file or a table of properties with the champion, without the service.
+    """Value a file or a table of homes with the champion, without the service.
 
-    Every row comes out, with an estimate or the reason why there is none: OUT has the columns of
-    IN and estimated_price, estimated_low, estimated_high, confidence, warnings and error, in place
-    of those that IN has by these names. A run that was killed goes on where it was when it is
-    started again.
+    OUT has every row of IN, with an estimate or the reason why there is none: the columns of
+    IN, and estimated_price, estimated_low, estimated_high, confidence, warnings and error, which
+    replace columns of IN with the same names. After an interruption, run the same command again: it
+    continues where it stopped.
 
-    Exit codes: 0 written, 1 there is no champion, IN cannot be read or OUT not be written, 2 a URL
-    without --table or a file with it.
+    Exit codes: 0 written, 1 there is no champion, IN cannot be read, or OUT cannot be written, 2 a
+    URL without --table, or a file with it.
     """
     from realtor_local.champion_scoring import URL_SCHEMES, score_with_champion
 
     if source.startswith(URL_SCHEMES) != (table is not None):
         raise typer.BadParameter(
-            "a postgresql:// URL needs a table, a file none", param_hint="--table"
+            "a postgresql:// URL needs --table; a file must not have it", param_hint="--table"
         )
     cache = Path(context.platform()["REALTOR_CHAMPION_CACHE"])
     score_with_champion(cache, source, table, target, context.console())

@@ -11,14 +11,14 @@ from rich.console import Console
 from realtor_assets.clean.load_decisions import admit_batch
 from realtor_assets.resources import Database
 from realtor_assets.schema import migrate
-from realtor_local.decision_history import Rows, read_history, tell_news
+from realtor_local.decision_history import Rows, print_new_decisions, read_history
 
 pytestmark = [pytest.mark.integration]
 
 
 def news(before: dict[str, Rows], after: dict[str, Rows]) -> str:
     console = Console(file=io.StringIO(), width=1000)
-    tell_news(before, after, console)
+    print_new_decisions(before, after, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -47,6 +47,6 @@ def test_what_was_decided_is_told_once_and_a_held_batch_until_it_is_admitted(
 
     first, then = news(began, held).splitlines()
     assert first == "batch-2: hold (suspect data). because"
-    assert then.startswith("Held back until somebody has looked: batch-2.")
+    assert then.startswith("Held back as suspect: batch-2.")
     assert news(held, held).splitlines() == [then]
     assert news(held, admitted) == ""

@@ -17,7 +17,7 @@ from dagster._core.utils import make_new_run_id
 from rich.console import Console
 
 from realtor_local.dagster_client import DagsterClient, DagsterError, Progress, RunFailedError
-from realtor_local.pipeline_jobs import Teller, run_jobs
+from realtor_local.pipeline_jobs import ProgressDisplay, run_jobs
 from realtor_local.ports import free_port
 from realtor_local.program_health import http_problem
 from tests.local.conftest import eventually
@@ -102,9 +102,9 @@ def test_jobs_run_in_order_with_a_line_per_change(url: str) -> None:
 
 def test_how_far_a_step_is_is_not_said_of_the_next() -> None:
     output = io.StringIO()
-    with Teller("load", Console(file=output, markup=False, width=200)) as teller:
+    with ProgressDisplay("load", Console(file=output, markup=False, width=200)) as teller:
         for done, running in ((1, ("load_batch",)), (2, ("raw_train",)), (3, ())):
-            teller.tell(Progress("STARTED", done, 3, running, detail="62%, 23,865 rows read"))
+            teller.update(Progress("STARTED", done, 3, running, detail="62%, 23,865 rows read"))
 
     assert output.getvalue().splitlines() == [
         "load: 1/3 steps  load_batch  62%, 23,865 rows read",
@@ -125,8 +125,8 @@ def test_a_queued_run_tells_what_it_waits_for(url: str, home: Path) -> None:
         instance.add_run(
             DagsterRun("good", queued, status=DagsterRunStatus.QUEUED, remote_job_origin=origin)
         )
-        with Teller("good", Console(file=output, markup=False, width=200)) as teller:
-            teller.tell(dagster.progress(queued))
+        with ProgressDisplay("good", Console(file=output, markup=False, width=200)) as teller:
+            teller.update(dagster.progress(queued))
 
         assert dagster.cancel_live_runs() == ["bad"]
         assert dagster.progress(queued).behind == ()
