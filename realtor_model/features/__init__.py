@@ -1,4 +1,4 @@
-"""The one path from a listing's columns to the model's matrix: training, HTTP and batch."""
+"""Turns listings into the model's feature matrix, in the same way for training, HTTP and batch."""
 
 from realtor_model.features.encoder import FeatureEncoder
 from realtor_model.features.encoder_state import EncoderTables

@@ -1,7 +1,7 @@
-"""Fitted maps and statistics, and the pure function that turns columns into the matrix.
+"""The feature encoder: fitted on train rows, then a pure function from inputs to features.
 
-`FeatureEncoder.transform` depends on the columns and on the fitted state alone, and the fitted
-state is exactly three tables: `encoding_mappings`, `preprocessing_statistics`, `zip_context`.
+`FeatureEncoder.transform` depends only on its input and on the fitted state, which is exactly three
+tables: `encoding_mappings`, `preprocessing_statistics`, `zip_context`.
 """
 
 import datetime as dt
@@ -23,17 +23,20 @@ from realtor_model.features.price_levels import Fitting, Means, targets_of
 Floats = NDArray[np.float64]
 
 _ACRES_FLOOR = 0.01
-# Rows that are transformed at a time: what stays in the processor's cache is quicker.
+# Rows per chunk of a transformation, so that a chunk fits the processor's cache.
 _CHUNK = 4_096
 
 
 class FeatureEncoder:
-    """Fitted maps and statistics; turns columns into a float32 matrix (n, len(feature_names)).
+    """Turns n rows of inputs into a float32 matrix (n, len(feature_names)), all finite.
 
-    Categories are matched without regard to case. Codes count from the most frequent category, 0;
-    a missing or unknown one is -1. The shrunken means of an unknown zip are those of its first
-    three digits, else its city, else its state, else the country's, and so is its context; an
-    unknown broker changes nothing.
+    Categories are matched without regard to case. The most frequent category has the code 0; a
+    missing or unknown category has the code -1. An unknown zip takes shrunken means and context
+    from its first three digits, else its city, else its state, else the country. An unknown broker
+    has no effect.
+
+    Attributes:
+        feature_names: names of the matrix's columns, in order.
     """
 
     def __init__(self, state: EncoderState) -> None:
@@ -42,23 +45,25 @@ class FeatureEncoder:
         self._numbers = state.numbers
         context = state.context
         self._places = Places.of(state.levels, context.index)
-        # Features that are looked up as they are, side by side in the matrix and in the table.
-        kept = [name for name in CONTEXT if name in self.feature_names]
+        # Context features are copied as they are; they stand side by side in matrix and table.
+        looked_up = [name for name in CONTEXT if name in self.feature_names]
         self._points = context[["latitude", "longitude"]].to_numpy(np.float64)
-        # A zip and its first three digits are digits; a city is named with its state.
+        # Keys of zips and zip3s are digits, keys of cities contain "|"; the others are wide.
         self._wide = np.array(
             [not (key.isdigit() or "|" in key) for key in map(str, context.index)]
         )
-        self._looked_up = context[kept].to_numpy(np.float32)
+        self._looked_up = context[looked_up].to_numpy(np.float32)
         self._computed = [
-            (position, name) for position, name in enumerate(self.feature_names) if name not in kept
+            (position, name)
+            for position, name in enumerate(self.feature_names)
+            if name not in looked_up
         ]
         self._context_at = slice(len(self._computed), len(self.feature_names))
-        assert self.feature_names[self._context_at] == tuple(kept), "the context comes last"
+        assert self.feature_names[self._context_at] == tuple(looked_up), "the context comes last"
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """The range of bed, bath, acre_lot and house_size in the train rows, but for extremes."""
+        """Lowest and highest value of each of `MEASURES` in the train rows, without extremes."""
         return self._numbers.ranges
 
     @classmethod
@@ -72,20 +77,24 @@ class FeatureEncoder:
         folds: int = 5,
         seed: int = 0,
     ) -> tuple[Self, NDArray[np.float32]]:
-        """Fit on train rows; returns the encoder and the train matrix (n, n_features).
+        """Fit an encoder on train rows, and transform these out of fold.
 
         Args:
             columns: n train rows.
-            price: dollars, float64 (n,), positive.
-            as_of: the date that the data speaks for; tenure and sale month count from it.
-            without: groups of `FEATURE_GROUPS` that are left out.
-            folds: the target statistics of a train row come from the other folds. Listings of one
-                property (street, city, zip) share a fold, so no row sees its own price.
-            seed: of the folds.
+            price: sale or asking prices, dollars, shape (n,), all positive.
+            as_of: reference date of the data; tenure and sale month count from it.
+            without: groups of `FEATURE_GROUPS` to leave out.
+            folds: number of folds, >= 2. The target statistics of a train row are computed from the
+                other folds; listings of one property (street, city, zip) share a fold, so no row
+                contains its own price.
+            seed: seed of the assignment to folds.
+
+        Returns:
+            The encoder, and the out-of-fold matrix of the train rows, float32 (n, n_features).
 
         Raises:
-            ValueError: no rows, a price that is not positive, lengths that differ, one fold, a
-                group that does not exist.
+            ValueError: there are no rows, a price is not positive, the lengths differ, folds < 2,
+                or a group does not exist.
         """
         price = np.asarray(price, np.float64)
         if not 0 < len(price) == len(columns["status"]) or not np.all(price > 0):
@@ -117,45 +126,51 @@ class FeatureEncoder:
         return encoder, matrix
 
     def locate(self, columns: Columns) -> Located:
-        """Where n rows are: what `transform` and `unknown` look up, for both of them to use."""
+        """Codes and places of n rows, which `transform`, `unknown` and `wide` share."""
         return locate(columns, self._places)
 
     def transform(self, columns: Columns, at: Located | None = None) -> NDArray[np.float32]:
-        """The matrix (n, n_features) of any rows, all finite; a row's values depend on it alone."""
+        """The features of n rows, float32 (n, n_features), all finite.
+
+        A row's features do not depend on the other rows.
+
+        Args:
+            at: `locate(columns)`, if the caller has it already.
+        """
         return self._in_chunks(columns, at or self.locate(columns), self._state.means)
 
     def coordinates(self, columns: Columns) -> Floats:
-        """Latitude and longitude (n, 2), degrees, of the centre of each row's zip.
+        """Latitude and longitude of each row's zip, float64 (n, 2), degrees.
 
-        Of an unknown zip those of its first three digits, else its city, its state, the country.
+        An unknown zip has those of its first three digits, else its city, state, or the country.
         """
         return self._points[self.locate(columns).place]
 
     def unknown(self, columns: Columns, at: Located) -> dict[str, NDArray[np.bool_]]:
-        """For state, city and zip_code: which rows (n,) name one that training never saw."""
+        """Masks (n,) for state, city and zip_code: the row's one is not among the train rows."""
         codes = {name: at.codes[name] for name in ("state", "city", "zip_code")}
-        # Mostly none: a sign that is in one of the codes is in all of them together.
+        # The OR of the codes is negative if any code is -1, which is rare.
         somewhere = (codes["state"] | codes["city"] | codes["zip_code"]) < 0
         if not somewhere.any():
             return dict.fromkeys(codes, somewhere)
         return {name: (code < 0) & pd.notna(columns[name]) for name, code in codes.items()}
 
     def wide(self, at: Located) -> NDArray[np.bool_]:
-        """Which rows (n,) are placed no nearer than by their state, or by the country."""
+        """Mask (n,) of the rows whose place is known only to the state, or not at all."""
         wide: NDArray[np.bool_] = self._wide[at.place]
         return wide & (at.codes["zip_code"] < 0) & (at.codes["city"] < 0)
 
     def outside(self, columns: Columns) -> list[tuple[str, int]]:
-        """Which bed, bath, acre_lot and house_size lie outside of `ranges`: name and row."""
+        """Values outside `ranges`, as (input, row)."""
         return self._numbers.outside(columns)
 
     def described(self, columns: Columns) -> dict[str, NDArray[Any]]:
-        """What the clean tables keep of n rows for people and analysis, and no model sees.
+        """Columns (n,) of the clean tables that are for analysis; no model uses them.
 
-        The code (n,) of each row's state, city, zip and broker, -1 if unknown; bed, bath, acre_lot
-        and house_size in train standard deviations from the train mean, imputed where missing;
-        year and quarter of the previous sale, NaN where unknown; square feet per acre. A tree does
-        not see the difference to the features, or finds noise to learn by heart (docs/MODEL.md).
+        Codes of state, city, zip and broker, -1 if unknown; z-scores of bed, bath, acre_lot and
+        house_size, imputed where missing; year and quarter of the previous sale, NaN where unknown;
+        square feet per acre. They give a tree no information beyond the features, or only noise to
+        overfit (docs/MODEL.md).
         """
         codes = locate(columns, self._places).codes
         _, filled = self._numbers.filled(columns)
@@ -171,14 +186,17 @@ class FeatureEncoder:
         }
 
     def to_tables(self) -> EncoderTables:
-        """The fitted state, whole."""
+        """The complete fitted state."""
         return self._state.to_tables()
 
     @classmethod
     def from_tables(
         cls, mappings: pd.DataFrame, statistics: pd.DataFrame, zip_context: pd.DataFrame
     ) -> Self:
-        """The encoder whose `to_tables` these are, rows in any order; `transform` is bit-equal.
+        """The encoder with this fitted state; its `transform` is bit-equal to the original's.
+
+        Args:
+            mappings, statistics, zip_context: what `to_tables` returned, rows in any order.
 
         Raises:
             ValueError: a column or a statistic is missing.
@@ -239,7 +257,7 @@ class FeatureEncoder:
             NEIGHBOURS[0]: prices.neighbours[:, 0],
             NEIGHBOURS[1]: prices.neighbours[:, 1],
         }
-        # By feature first: whole rows are written at a time.
+        # Filled feature by feature: writing whole rows of `computed` is faster than columns.
         computed = np.empty((len(self._computed), len(bed)), np.float32)
         for position, name in self._computed:
             computed[position] = features[name]

@@ -1,4 +1,4 @@
-"""The fitted state of the encoder, which is exactly three tables."""
+"""The fitted state of the encoder, and the three tables that it is stored in."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -16,7 +16,7 @@ _MAPPING_COLUMNS = ("column_name", "category", "parent", "code", "listings", *TA
 
 
 class EncoderTables(NamedTuple):
-    """The fitted state, whole.
+    """The complete fitted state.
 
     encoding_mappings: column_name (one of `LEVELS`), category, parent (text), code, listings
         (int64), log_price, log_price_per_sqft (float64).
@@ -31,7 +31,15 @@ class EncoderTables(NamedTuple):
 
 @dataclass(frozen=True)
 class EncoderState:
-    """All that an encoder knows: its features, the categories, and what was fitted of each."""
+    """What was fitted: categories, their target means, and statistics of numbers and dates.
+
+    Attributes:
+        feature_names: the matrix's columns, in order.
+        levels: categories of each of `LEVELS`.
+        context: float32 `CONTEXT` columns, indexed by place.
+        means: target statistics.
+        numbers: statistics of numbers and dates.
+    """
 
     feature_names: tuple[str, ...]
     levels: dict[str, Level]
@@ -40,7 +48,7 @@ class EncoderState:
     numbers: Numbers
 
     def to_tables(self) -> EncoderTables:
-        """The fitted state, whole."""
+        """The state as three tables."""
         mappings = pd.concat(
             [
                 pd.DataFrame(
@@ -77,7 +85,7 @@ class EncoderState:
 
     @classmethod
     def from_tables(cls, tables: EncoderTables) -> Self:
-        """The state whose `to_tables` these are, rows in any order; bit for bit the same.
+        """The state in `tables`, rows in any order; bit for bit the one that was stored.
 
         Raises:
             ValueError: a column or a statistic is missing.

@@ -1,16 +1,16 @@
-"""The features by name: in which group they come, from which input, and which way they move."""
+"""Names of the features: their groups, the inputs they come from, and their monotone signs."""
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from realtor_model.features.place_context import CENSUS, COORDINATES, HOME_VALUE
 
-# Part of every data version: changing what a feature means, and this text, rebuilds the tables.
+# Part of every data version. Change it whenever a feature changes, so that the tables are rebuilt.
 FEATURE_VERSION = "2"
 
 NEIGHBOURS = ("near_log_price_per_sqft", "around_log_price_per_sqft")
 
-# What is bought together is left out together: `docs/MODEL.md` says what each group buys.
+# Groups that can be left out; docs/MODEL.md measures what each of them contributes.
 FEATURE_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "home": (
@@ -37,7 +37,7 @@ FEATURE_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )  # fmt: skip
 FEATURE_NAMES = tuple(name for names in FEATURE_GROUPS.values() for name in names)
 
-# Feature -> the inputs that it is computed from; explanations add features up by the first of them.
+# Feature -> inputs it is computed from. Explanations sum features by their first input.
 _ZIP = ("zip_code", "city", "state")
 INPUTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -67,8 +67,8 @@ INPUTS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **dict.fromkeys((*NEIGHBOURS, *COORDINATES, *CENSUS, *HOME_VALUE), _ZIP),
     }
 )
-# A larger house and one more bathroom never lower a value; more bedrooms in the same space may.
-# The sign is the one of the feature when the input grows.
+# A larger house or one more bathroom never lowers a value; more bedrooms in the same space may.
+# 1: the feature rises with the input, -1: it falls.
 MONOTONE: Mapping[str, int] = MappingProxyType(
     {
         "bath": 1,
@@ -79,8 +79,8 @@ MONOTONE: Mapping[str, int] = MappingProxyType(
     }
 )
 
-# Features that are imputed where an input is missing, and the one that says so: a model that can
-# tell missing from typical may see the gap itself.
+# Imputed feature -> the feature that marks the imputation. Models that handle missing values see a
+# gap there instead of the imputed value.
 IMPUTED: Mapping[str, str] = MappingProxyType(
     {
         "bed": "bed_missing",
@@ -93,10 +93,13 @@ IMPUTED: Mapping[str, str] = MappingProxyType(
 
 
 def features_without(groups: Collection[str]) -> tuple[str, ...]:
-    """The names of all features but those of `groups`.
+    """The names of all features except those of `groups`, in the order of the matrix.
 
     Raises:
-        ValueError: a group that does not exist.
+        ValueError: a group does not exist.
+
+    >>> set(FEATURE_NAMES) - set(features_without(["status"])) == {"is_sold", "is_ready_to_build"}
+    True
     """
     if unknown := sorted(set(groups) - set(FEATURE_GROUPS)):
         raise ValueError(

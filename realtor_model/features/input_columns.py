@@ -1,4 +1,4 @@
-"""The 11 inputs as columns: the one form in which listings and single homes reach the encoder."""
+"""The 11 inputs as arrays: the form in which listings and single homes reach the encoder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,10 +15,14 @@ _UNDATED = np.array(["NaT"], "datetime64[D]")
 
 
 def columns_from_frame(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """The 11 inputs of a typed raw frame (as `check` makes it, or as read back from RAW).
+    """The 11 inputs of n listings as arrays.
 
-    Returns arrays (n,): float64 with NaN for numbers and ids, object arrays of str or None for
-    text, datetime64[D] with NaT for the date.
+    Args:
+        frame: typed listings, from `realtor_model.listing.check` or read back from RAW.
+
+    Returns:
+        Input name to array (n,): float64 with NaN for numbers and ids, object with str or None for
+        texts, datetime64[D] with NaT for the date.
     """
     columns: dict[str, NDArray[Any]] = {}
     for name in INPUTS:
@@ -33,7 +37,11 @@ def columns_from_frame(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 
 def columns_from_properties(properties: Sequence[Property]) -> dict[str, NDArray[Any]]:
-    """The 11 inputs of `properties`; arrays (n,) of the same types as `columns_from_frame`."""
+    """The 11 inputs of n homes as arrays (n,), typed as by `columns_from_frame`.
+
+    >>> columns_from_properties([Property(bed=3, state="Texas", house_size=1800)])["bed"]
+    array([3.])
+    """
     columns: dict[str, NDArray[Any]] = {}
     for name in INPUTS:
         values = [getattr(item, name) for item in properties]
@@ -48,33 +56,33 @@ def columns_from_properties(properties: Sequence[Property]) -> dict[str, NDArray
 
 
 def properties_from_columns(columns: Columns) -> Iterator[Property]:
-    """The homes of columns that `columns_from_properties` could have made; not checked again."""
+    """The homes in `columns`, without a new check of their values."""
     values: list[list[Any]] = []
     for name in INPUTS:
         whole = int if name in WHOLE_NUMBERS else float
-        kept = columns[name].tolist()
+        entries = columns[name].tolist()
         if name in NUMBERS:
-            kept = [None if value != value else whole(value) for value in kept]
-        values.append(kept)
-    for entries in zip(*values, strict=True):
-        yield Property.model_construct(**dict(zip(INPUTS, entries, strict=True)))
+            entries = [None if value != value else whole(value) for value in entries]
+        values.append(entries)
+    for home in zip(*values, strict=True):
+        yield Property.model_construct(**dict(zip(INPUTS, home, strict=True)))
 
 
 def as_sold(columns: Columns) -> dict[str, NDArray[Any]]:
-    """The same homes as if they were sold now, which is what a valuation answers.
+    """The same homes as if sold now: the question that a valuation answers.
 
-    The date is taken out: on a sold listing it is the day of the sale itself.
+    The date is removed, because on a sold listing it is the date of that sale.
     """
     return _with_status(columns, "sold")
 
 
 def as_asked(columns: Columns) -> dict[str, NDArray[Any]]:
-    """The same homes as if they were listed for sale now: what is usually asked for them."""
+    """The same homes as if listed for sale now: for estimates of the asking price."""
     return _with_status(columns, "for_sale")
 
 
 def take(arrays: Columns, rows: NDArray[Any] | slice) -> dict[str, NDArray[Any]]:
-    """The `rows` (positions, or a mask) of every array."""
+    """The same columns with only `rows`: positions, a mask (n,), or a slice."""
     return {name: values[rows] for name, values in arrays.items()}
 
 

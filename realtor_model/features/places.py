@@ -1,4 +1,4 @@
-"""The categories that a listing names (state, zip, city, broker), and where they are looked up."""
+"""Categories of places and brokers, and the lookup of rows in them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,16 +15,21 @@ from realtor_model.features.input_columns import Columns
 Ints = NDArray[np.int64]
 
 LEVELS = ("state", "zip3", "zip_code", "city", "brokered_by")
-# A text key for each row: a small table of rows is walked, a large one is made unique first.
+# Up to so many rows are looked up one by one; of more rows, each distinct place once.
 _ROWS_WALKED = 64
-# Places as they are written, whose codes are kept: 20 MB when each is as long as it may be.
+# Cached lookups: at most 20 MB, if every name is as long as allowed.
 _REMEMBERED = 50_000
 COUNTRY = ""
 
 
 @dataclass(frozen=True)
 class Level:
-    """The categories of one column. `parents[code]` is a category one level up; "" the country."""
+    """The categories of one column.
+
+    Attributes:
+        codes: category -> code.
+        parents: by code, the category one level up; "" is the country.
+    """
 
     codes: dict[str, int]
     parents: tuple[str, ...]
@@ -32,19 +37,24 @@ class Level:
 
 @dataclass(frozen=True)
 class Located:
-    """Where n rows are: the code (n,) of each level, -1 if unknown; the row (n,) of the context."""
+    """Codes and places of n rows.
+
+    Attributes:
+        codes: level -> codes (n,), -1 if unknown.
+        place: rows (n,) of the context table.
+    """
 
     codes: Mapping[str, Ints]
     place: Ints
 
     def rows(self, rows: NDArray[Any] | slice) -> "Located":
-        """The `rows` alone."""
+        """The same for only `rows`."""
         return Located({name: codes[rows] for name, codes in self.codes.items()}, self.place[rows])
 
 
 @dataclass(frozen=True)
 class Places:
-    """What names are looked up in: the fitted levels, and the rows of the context by key."""
+    """The lookup of names: fitted levels, and the rows of the context table by place."""
 
     levels: Mapping[str, Level]
     context: Mapping[str, int]
@@ -52,13 +62,13 @@ class Places:
 
     @classmethod
     def of(cls, levels: Mapping[str, Level], context: "pd.Index[Any]") -> Self:
-        """The fitted `levels` beside the context's index; a zip3 tells a state that is missing."""
+        """The lookup of fitted `levels` and the context's index; a zip3 gives a missing state."""
         state_of = dict(zip(levels["zip3"].codes, levels["zip3"].parents, strict=True))
         return cls(levels, {str(key): row for row, key in enumerate(context)}, state_of)
 
     @staticmethod
     def fit(columns: Columns) -> dict[str, Level]:
-        """The categories of the rows `columns`, most frequent first."""
+        """The categories in n train rows, most frequent first."""
         state_of = _states_of_zip3(columns)
         combinations, member = _combinations(columns)
         listings = np.bincount(member, minlength=len(combinations))
@@ -76,10 +86,8 @@ class Places:
 
     @cached_property
     def find(self) -> Callable[[str | None, str | None, str | None], tuple[int, ...]]:
-        """Of a state, city and zip_code: the codes of state, zip3, zip_code and city, and the row
-        of the context.
-
-        It remembers: listings and requests name the same places again and again.
+        """Function of (state, city, zip_code): codes of state, zip3, zip_code and city, and the row
+        of the context table. It caches, because listings and requests repeat places.
         """
         return lru_cache(maxsize=_REMEMBERED)(self._find)
 
@@ -97,7 +105,7 @@ class Places:
 
 
 def locate(columns: Columns, places: Places) -> Located:
-    """Where each of n rows is."""
+    """Codes and places of n rows."""
     if len(columns["state"]) <= _ROWS_WALKED:
         rows = zip(
             columns["state"].tolist(),
@@ -105,17 +113,20 @@ def locate(columns: Columns, places: Places) -> Located:
             columns["zip_code"].tolist(),
             strict=True,
         )
-        found = np.array([places.find(*row) for row in rows], np.int64).reshape(-1, 5)
+        table = np.array([places.find(*row) for row in rows], np.int64).reshape(-1, 5)
     else:
         combinations, member = _combinations(columns)
-        found = np.array([places.find(*row) for row in combinations], np.int64)[member]
+        table = np.array([places.find(*row) for row in combinations], np.int64)[member]
     brokers = _locate_brokers(columns["brokered_by"], places.levels["brokered_by"])
-    codes = {name: found[:, i] for i, name in enumerate(("state", "zip3", "zip_code", "city"))}
-    return Located(codes | {"brokered_by": brokers}, found[:, 4])
+    codes = {name: table[:, i] for i, name in enumerate(("state", "zip3", "zip_code", "city"))}
+    return Located(codes | {"brokered_by": brokers}, table[:, 4])
 
 
 def property_fold(columns: Columns, folds: int, seed: int) -> Ints:
-    """The fold (n,) of each row: a hash of the property, so that its listings stay together."""
+    """The fold (n,) of each row, 0 to `folds` - 1: a hash of the property (street, city, zip).
+
+    All listings of one property are in one fold.
+    """
     city, cities = pd.factorize(columns["city"])
     folded = np.array([*(text.strip().casefold() for text in cities), None], object)
     identity = pd.DataFrame(
@@ -149,11 +160,11 @@ def _combinations(
 def _locate_brokers(brokers: NDArray[np.float64], level: Level) -> Ints:
     get = level.codes.get
     if len(brokers) <= _ROWS_WALKED:
-        # NaN is not itself.
-        found = [get(_broker(each), -1) if each == each else -1 for each in brokers.tolist()]
-        return np.array(found, np.int64)
+        # NaN is not equal to itself.
+        known = [get(_broker(id_), -1) if id_ == id_ else -1 for id_ in brokers.tolist()]
+        return np.array(known, np.int64)
     member, ids = pd.factorize(brokers)
-    codes = [get(_broker(each), -1) for each in ids.tolist()]
+    codes = [get(_broker(id_), -1) for id_ in ids.tolist()]
     return np.array([*codes, -1], np.int64)[member]
 
 
@@ -164,7 +175,7 @@ def _broker(value: float) -> str:
 def _keys(
     state: str | None, city: str | None, zip_code: str | None, state_of: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """The categories of one row. A missing state is the one that the zip lies in."""
+    """The categories of one row; a missing state is taken from the zip."""
     zip3 = None if zip_code is None else zip_code[:3]
     if state is not None:
         state = _folded(state)
@@ -197,7 +208,7 @@ def _states_of_zip3(columns: Columns) -> dict[str, str]:
 
 
 def _level(name: str, counts: Mapping[str, int], state_of: Mapping[str, str]) -> Level:
-    # By listings and never by price: the code of a zip with one listing would tell its price.
+    # By listings, never by price: else the code of a zip with one listing reveals its price.
     categories = sorted(counts, key=lambda category: (-counts[category], category))
     parent_of = {
         "state": lambda _: "",

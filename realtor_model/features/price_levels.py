@@ -1,4 +1,4 @@
-"""Target statistics: mean log prices by place and broker, shrunk towards the place above."""
+"""Target statistics: mean log prices by place and broker, shrunk towards the parent place."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from realtor_model.features.places import Level, Located
 
 Floats = NDArray[np.float64]
 
-# Listings of the parent that are added to each category (empirical Bayes, fixed weight).
+# Weight of the parent's mean, in listings (empirical Bayes with a fixed weight).
 SMOOTHING: Mapping[str, float] = {
     "state": 20.0, "zip3": 15.0, "zip_code": 10.0, "city": 10.0, "brokered_by": 10.0,
 }  # fmt: skip
 TARGETS = ("log_price", "log_price_per_sqft")
 
-# Neighbouring zips with listings, of which one counts as so many listings at most: a zip of a
-# thousand must not drown what surrounds it.
+# So many neighbouring zips count, each with at most so many listings: one zip with a thousand
+# listings must not outweigh the others.
 _NEIGHBOURING_ZIPS = 32
 _MOST_LISTINGS = 10.0
-# The distance over which a neighbour's weight falls to 1/e is that of the so-manieth zip.
+# A neighbour's weight falls to 1/e at the distance of the 3rd ("near") or 12th ("around") zip.
 _NEAR, _AROUND = 3, 12
 _SHORTEST_DISTANCE = 1.0
 
@@ -33,11 +33,14 @@ _NO_EFFECT = np.zeros(2)
 
 
 class Prices(NamedTuple):
-    """What the train rows say of prices where n rows are.
+    """Target statistics at the places of n rows.
 
-    state, city, zip_code: (n, 2) mean log price and log price per square foot, from the nearest
-    known place. broker: (n, 2), what the broker adds to both. neighbours: (n, 2), log price per
-    square foot near and around. city_listings, zip_listings: (n,), 0 where unknown.
+    Attributes:
+        state, city, zip_code: (n, 2), mean log price and mean log price per square foot, of the
+            place or the next larger known one.
+        broker: (n, 2), the broker's effect on both; 0 if unknown.
+        neighbours: (n, 2), log price per square foot near and around.
+        city_listings, zip_listings: (n,), 0 where unknown.
     """
 
     state: Floats
@@ -51,13 +54,14 @@ class Prices(NamedTuple):
 
 @dataclass(frozen=True)
 class Means:
-    """Target statistics fitted on some rows.
+    """Fitted target statistics.
 
-    `country` is (2,): mean log price and log price per square foot. `levels[name]` is
-    (categories + 1, 3): listings, and the two shrunken means; NaN where the rows have no listing,
-    and in the last row, where the code -1 of an unknown category points. For brokers the means are
-    relative to the homes' locations. `neighbours` is (places, 2): log price per square foot near
-    and around each place of the context.
+    Attributes:
+        country: (2,), mean log price and mean log price per square foot.
+        levels: level -> (categories + 1, 3): listings and the two shrunken means. Without listings
+            the means are NaN, and so is the last row, which the code -1 of an unknown category
+            selects. The means of brokers are relative to the homes' places.
+        neighbours: (places, 2), log price per square foot near and around each place.
     """
 
     country: Floats
@@ -65,26 +69,26 @@ class Means:
     neighbours: Floats
 
     def at(self, located: Located) -> Prices:
-        """The prices where rows are."""
-        found = {name: table[located.codes[name]] for name, table in self.levels.items()}
-        own = {name: rows[:, 1:] for name, rows in found.items()}
+        """The statistics at the places of n rows."""
+        rows_of = {name: table[located.codes[name]] for name, table in self.levels.items()}
+        own = {name: rows[:, 1:] for name, rows in rows_of.items()}
         return Prices(
             *_locations(own, self.country),
             _first_known(own["brokered_by"], _NO_EFFECT),
             self.neighbours[located.place],
-            found["city"][:, 0],
-            found["zip_code"][:, 0],
+            rows_of["city"][:, 0],
+            rows_of["zip_code"][:, 0],
         )
 
 
 def targets_of(columns: Columns, price: Floats) -> Floats:
-    """Log price and log price per square foot (n, 2); the latter NaN without a size."""
+    """Log price and log price per square foot, (n, 2); the second is NaN without a size."""
     log_price = np.log(price)
     return np.column_stack([log_price, log_price - np.log(columns["house_size"])])
 
 
 class Fitting:
-    """What the target statistics of every fold have in common."""
+    """Fits target statistics: what all folds share is computed once."""
 
     def __init__(self, levels: dict[str, Level], context: pd.DataFrame) -> None:
         self._levels = levels
@@ -94,13 +98,17 @@ class Fitting:
             "city": _find(levels["state"], levels["city"].parents),
         }
         self._points = context[["latitude", "longitude"]].to_numpy(np.float64)
-        # Where each zip of the train rows lies in the context; -1 for zips that do not exist.
+        # Row of the context for each zip of the train rows; -1 for zips that do not exist.
         self._zip_at = context.index.get_indexer(pd.Index(list(levels["zip_code"].codes)))
 
     def means(self, at: Located, targets: Floats, places: NDArray[np.intp]) -> Means:
-        """Fit on rows that are located `at` places; neighbours are found for `places` only.
+        """Fit on n rows. A category's mean is shrunk: (sum + k · parent's mean) / (n + k).
 
-        A category's mean is shrunk to its parent's: (sum + k · parent) / (n + k).
+        Args:
+            at: codes and places of the rows.
+            targets: (n, 2), from `targets_of`.
+            places: rows of the context table for which neighbours are computed; the others get the
+                country's mean.
         """
         known = ~np.isnan(targets)
         listings = known.sum(axis=0)
@@ -127,13 +135,13 @@ class Fitting:
         neighbours[places] = self._neighbours(
             at.codes["zip_code"], targets[:, 1], places, country[1]
         )
-        # Kept in float32, like all that the matrix looks up: rebuilt from tables it is the same.
+        # Rounded to float32, as stored in the tables, so that a rebuilt encoder is bit-equal.
         return Means(country, tables, neighbours.astype(np.float32).astype(np.float64))
 
     def _neighbours(
         self, codes: NDArray[np.int64], target: Floats, places: NDArray[np.intp], country: float
     ) -> Floats:
-        """Mean of `target` near and around `places`, (len(places), 2); nearer zips weigh more."""
+        """Means (len(places), 2) of `target` near and around `places`; near zips weigh more."""
         size = len(self._zip_at)
         known = (codes >= 0) & ~np.isnan(target)
         listings = np.bincount(codes[known], minlength=size)
@@ -175,9 +183,10 @@ def _shrunk(name: str, places: NDArray[np.int64], targets: Floats, parents: Floa
 
 
 def _locations(own: Mapping[str, Floats], country: Floats) -> tuple[Floats, Floats, Floats]:
-    """The means (n, 2) of each row's state, city and zip, from the nearest known place.
+    """The means (n, 2) of each row's state, city and zip, or of the next larger known place.
 
-    own: those of its places themselves, NaN where unknown.
+    Args:
+        own: level -> means (n, 2) of the row's own categories, NaN where unknown.
     """
     state = _first_known(own["state"], country)
     around = _first_known(own["zip3"], state)

@@ -1,4 +1,4 @@
-"""What the one date of a listing says: the outcome of a sale, or the sale before it."""
+"""The meaning of a listing's date: the sale itself, or the sale before it."""
 
 from typing import Any, NamedTuple
 
@@ -14,12 +14,17 @@ _OLDEST_SALE_MONTH = -24
 
 
 class Sale(NamedTuple):
-    """What the date of n rows says, (n,) each; arrays are meaningless where their mask is False.
+    """The dates of n rows. Values are meaningless where `outcome` and `previous` are both False.
 
-    sold: the listing is a sale. outcome: and its date is known. previous: the date is that of the
-    previous sale: on a sold listing it is the outcome's own, and tenure would tell that it was
-    sold. days: since the date, at most a century. months: since 1970. month: of the year, 1 to
-    12. months_ago: up to `as_of`, 0 or less.
+    Attributes:
+        sold: (n,), the listing is a sale.
+        outcome: (n,), it is a sale with a known date.
+        previous: (n,), the date is that of the previous sale. On a sold listing it is the sale's
+            own date: a tenure computed from it would reveal that the home was sold.
+        days: (n,), days from the date to `as_of`, 0 to 36,525.
+        months: (n,), months from January 1970 to the date.
+        month: (n,), month of the year, 1 to 12.
+        months_ago: (n,), months from `as_of` to the date, -24 to 0.
     """
 
     sold: NDArray[np.bool_]
@@ -32,14 +37,14 @@ class Sale(NamedTuple):
 
 
 def sale_of(columns: Columns, as_of: np.datetime64[Any]) -> Sale:
-    """What the date of each row says on the day `as_of`."""
+    """The meaning of each row's date, with `as_of` as today."""
     date = columns["prev_sold_date"]
     sold = columns["status"] == "sold"
     known = ~np.isnat(date)
     if not known.any():
-        # As everything that is valued: a home is valued as if it were sold, and now.
-        nothing = np.zeros(len(date), np.int64)
-        return Sale(sold, known, known, np.zeros(len(date)), nothing, nothing, nothing)
+        # The usual case of a valuation: as if sold now, so without a date.
+        zeros = np.zeros(len(date), np.int64)
+        return Sale(sold, known, known, np.zeros(len(date)), zeros, zeros, zeros)
     outcome = sold & known
     today = np.array(as_of)
     days = (today - date).astype(np.float64)

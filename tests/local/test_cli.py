@@ -120,7 +120,7 @@ def test_what_needs_a_running_platform_says_that_it_is_down(
 
 @pytest.mark.parametrize(
     ("command", "default"),
-    [("up", "foreground on a terminal"), ("rollback", "the one before"),
+    [("up", "foreground on a terminal"), ("rollback", "the previous Production version"),
      ("promote", "the user logged in")],
 )  # fmt: skip
 def test_help_tells_defaults_that_are_worked_out(command: str, default: str) -> None:
