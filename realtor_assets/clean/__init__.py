@@ -1,1 +1,1 @@
-"""CLEAN: each batch is measured for drift and decided on; then features are built from RAW."""
+"""Stage 3: retrain decisions about loads, and the clean tables: encoder and feature matrices."""

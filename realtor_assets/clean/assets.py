@@ -1,4 +1,4 @@
-"""RAW → CLEAN: the encoding maps and the three feature tables, built together."""
+"""The clean tables: the encoder's three and a feature table per split, built together."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,21 +20,22 @@ from realtor_model.features import FEATURE_VERSION
 CLEAN_TABLES = {
     "encoding_mappings": (
         ["raw_train", "retrain_decision"],
-        "The encoder's category maps, fitted on the train split: code, listings, and the shrunken "
-        "log price (per square foot) of every state, zip, city and broker.",
+        "The encoder's categories, fitted on the train split: code, number of listings, and "
+        "shrunken mean log price (per square foot) of each state, zip, city and broker.",
     ),
     "preprocessing_statistics": (
         ["raw_train", "retrain_decision"],
-        "The encoder's numbers: medians, modes, means, standard deviations, the reference date.",
+        "The encoder's statistics: imputed values, ranges, means, standard deviations, reference "
+        "date.",
     ),
     "zip_context": (
         ["raw_train", "retrain_decision"],
-        "Of every zip, its first three digits, city and state: coordinates, census context "
-        "(American Community Survey 2018-2022), and what neighbours ask per square foot.",
+        "Coordinates, census figures (American Community Survey 2018-2022) and neighbours' log "
+        "price per square foot of each zip, zip3, city and state.",
     ),
     "clean_train": (
         ["raw_train", *MAPS],
-        "Features of the train split; target statistics are out-of-fold, so no row sees its own "
+        "Features of the train split. Target statistics are out-of-fold: no row contains its own "
         "price.",
     ),
     "clean_validation": (["raw_validation", *MAPS], "Features of the validation split."),
@@ -70,12 +71,12 @@ def build_clean_tables(
         decided = decided_loads(connection)
     with raw_database.transaction() as connection:
         source = source_of(connection, decided)
-    kept = last is not None and (last.data_version, last.loads) == (
+    is_current = last is not None and (last.data_version, last.loads) == (
         source.data_version,
         source.loads,
     )
-    if kept and all(store.exists(source.snapshot_key(table)) for table in SNAPSHOTS):
-        context.log.info("nothing new in RAW since build %s: kept as it is", source.data_version)
+    if is_current and all(store.exists(source.snapshot_key(table)) for table in SNAPSHOTS):
+        context.log.info("nothing new in RAW since build %s: keeping it", source.data_version)
     else:
         splits = {split: read_listings(raw_database, split, loads=source.loads) for split in SPLITS}
         counts = {split: len(rows) for split, rows in splits.items()}
@@ -97,7 +98,7 @@ def build_clean_tables(
             yield dg.MaterializeResult(
                 asset_key=name,
                 data_version=dg.DataVersion(source.data_version),
-                metadata=_described(connection, name)
+                metadata=_table_metadata(connection, name)
                 | {
                     "batches": str(source.batches),
                     "as_of": str(source.as_of),
@@ -106,9 +107,9 @@ def build_clean_tables(
             )
 
 
-def _described(connection: psycopg.Connection, table: str) -> dict[str, dg.MetadataValue]:
-    told = describe(connection, table)
-    schema = told["dagster/column_schema"].value
+def _table_metadata(connection: psycopg.Connection, table: str) -> dict[str, dg.MetadataValue]:
+    metadata = describe(connection, table)
+    schema = metadata["dagster/column_schema"].value
     assert isinstance(schema, dg.TableSchema)
     lineage = column_lineage(table, [column.name for column in schema.columns])
-    return told | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}
+    return metadata | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}

@@ -1,4 +1,4 @@
-"""Asset checks of CLEAN: the feature contract, an exact encoder, no leak of the price."""
+"""Asset checks of CLEAN: feature contract, exact encoder, no leak of the price."""
 
 import dagster as dg
 import numpy as np
@@ -22,8 +22,8 @@ def _clean_contract(split: str) -> dg.AssetChecksDefinition:
         asset=f"clean_{split}",
         name="feature_contract",
         blocking=True,
-        description="Keys, target in the valuation domain, and every feature present, float32 and "
-        "finite (Pandera); as many rows as the build counted.",
+        description="Keys, prices in the valuation range, and all features, float32 and finite "
+        "(Pandera); as many rows as the build counted.",
     )
     def feature_contract(clean_database: Database) -> dg.AssetCheckResult:
         build = required_build(clean_database)
@@ -42,7 +42,7 @@ def _clean_contract(split: str) -> dg.AssetChecksDefinition:
 
 
 def clean_schema(feature_names: tuple[str, ...]) -> pa.DataFrameSchema:
-    """The contract of a clean table with these features."""
+    """The Pandera schema of a clean table with these features."""
     finite = pa.Check(lambda values: np.isfinite(values), name="finite")
     return pa.DataFrameSchema(
         {
@@ -60,7 +60,7 @@ def clean_schema(feature_names: tuple[str, ...]) -> pa.DataFrameSchema:
     asset="encoding_mappings",
     additional_deps=["preprocessing_statistics", "zip_context", "clean_validation"],
     blocking=True,
-    description="The encoder rebuilt from its tables makes clean_validation again, bit by bit.",
+    description="An encoder rebuilt from its tables reproduces clean_validation bit by bit.",
 )
 def encoder_rebuilds_exactly(
     raw_database: Database, clean_database: Database
@@ -71,9 +71,9 @@ def encoder_rebuilds_exactly(
     stored = clean_database.read(
         f"SELECT {', '.join(encoder.feature_names)} FROM clean_validation ORDER BY row_hash"
     )
-    again = encoder.transform(rows.columns)
+    rebuilt = encoder.transform(rows.columns)
     matrix = np.column_stack([stored[name].to_numpy() for name in encoder.feature_names])
-    differing = int((matrix.view(np.uint32) != again.view(np.uint32)).sum())
+    differing = int((matrix.view(np.uint32) != rebuilt.view(np.uint32)).sum())
     return dg.AssetCheckResult(
         passed=differing == 0,
         metadata={"values": int(matrix.size), "differing": differing, "maps": ", ".join(MAPS)},
@@ -84,8 +84,8 @@ def encoder_rebuilds_exactly(
     asset="clean_train",
     blocking=True,
     description="Leak canary: no single feature ranks homes as their prices do (R2 of ranks with "
-    "log price above .9), none is beyond what a request can make, and features made of shuffled "
-    "prices predict nothing.",
+    "log price above .9), every feature can be computed from a request, and features made from "
+    "shuffled prices predict nothing.",
 )
 def no_feature_is_the_price(
     raw_database: Database, clean_database: Database
@@ -94,12 +94,14 @@ def no_feature_is_the_price(
     names = stored_encoder(clean_database).feature_names
     table = clean_database.read(f"SELECT price, {', '.join(names)} FROM clean_train")
     matrix = np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32)
-    some = read_listings(raw_database, "train", loads=build.loads, most=leak_canary.PERMUTED_ROWS)
+    sample = read_listings(raw_database, "train", loads=build.loads, most=leak_canary.PERMUTED_ROWS)
     return leak_check(
         Rows(matrix, table["price"].to_numpy()),
         names,
         leak_canary.permuted_r2(
-            lambda columns, price: fit_encoder(columns, price, build)[1], some.columns, some.price
+            lambda columns, price: fit_encoder(columns, price, build)[1],
+            sample.columns,
+            sample.price,
         ),
     )
 
@@ -107,17 +109,23 @@ def no_feature_is_the_price(
 def leak_check(
     train: Rows, names: tuple[str, ...], r2_of_shuffled_prices: float
 ) -> dg.AssetCheckResult:
-    """What the features of the train split tell of a leak."""
+    """The leak check's result.
+
+    Args:
+        train: features and prices of the train split.
+        names: of the features.
+        r2_of_shuffled_prices: R2 of a model whose features were made from shuffled prices.
+    """
     strongest, r2 = leak_canary.strongest_feature(train.x, train.price, names)
-    beyond = leak_canary.not_computable(names)
+    not_computable = leak_canary.not_computable(names)
     return dg.AssetCheckResult(
         passed=r2 <= leak_canary.MAX_FEATURE_R2
-        and not beyond
+        and not not_computable
         and r2_of_shuffled_prices <= leak_canary.MAX_PERMUTED_R2,
         metadata={
             "strongest_feature": strongest,
             "r2_of_log_price": r2,
-            "not_computable_from_a_request": ", ".join(beyond) or "-",
+            "not_computable_from_a_request": ", ".join(not_computable) or "-",
             "r2_of_shuffled_prices": r2_of_shuffled_prices,
         },
     )

@@ -1,7 +1,7 @@
-"""RAW → CLEAN: fit the feature encoder on the train split, transform all three.
+"""A clean build: the encoder is fitted on the train split, and transforms all three splits.
 
-The maps, the statistics and the three tables are one build: one transaction replaces them
-together, so no reader ever sees matrices of one build with the maps of another.
+One transaction replaces the encoder's tables and the three feature tables together, so no reader
+sees the features of one build with the encoder of another.
 """
 
 import datetime as dt
@@ -39,10 +39,16 @@ _COMMENTS = {
 
 @dataclass(frozen=True)
 class CleanBuild:
-    """The identity of one build of the clean tables, and what it was made from.
+    """One build of the clean tables.
 
-    RAW only grows, and a row keeps the load that first brought it: the rows of `loads` are the
-    rows of this build for ever.
+    RAW only grows, and a row keeps the load that inserted it, so `loads` identifies the rows of
+    this build for ever.
+
+    Attributes:
+        data_version: hash of what the build was made from; see `source_of`.
+        as_of: reference date of the data.
+        rows_train, rows_validation, rows_test: row counts of the splits.
+        outside_domain: rows left out because their price is not in `VALUATION_PRICE_RANGE`.
     """
 
     data_version: str
@@ -61,7 +67,7 @@ class CleanBuild:
 
     @staticmethod
     def key_of(data_version: str, table: str) -> str:
-        """The same of any build."""
+        """The key for any build."""
         return f"snapshots/{data_version}/{table}.parquet"
 
 
@@ -75,7 +81,11 @@ def current_build(connection: psycopg.Connection) -> CleanBuild | None:
 
 
 def required_build(database: Database) -> CleanBuild:
-    """The newest build. Raises `dagster.Failure` before the first."""
+    """The newest build.
+
+    Raises:
+        dagster.Failure: there is none yet.
+    """
     with database.transaction() as connection:
         require_current(connection, "clean")
         build = current_build(connection)
@@ -85,11 +95,13 @@ def required_build(database: Database) -> CleanBuild:
 
 
 def source_of(connection: psycopg.Connection, decided: Collection[int]) -> CleanBuild:
-    """The build that the loads `decided` in RAW would make, its rows not counted.
+    """The build that the loads `decided` make, with row counts of 0.
 
-    The version is a hash of the loads that brought rows, of the encoder's version and of the groups
-    of features that are left out. The reference date is the newest sale, but for the odd 1 % of
-    late dates. Raises `dagster.Failure` before the first load.
+    The data version is a hash of the loads that inserted rows, the feature version, and the feature
+    groups that are left out. The reference date is the 99th percentile of the sale dates.
+
+    Raises:
+        dagster.Failure: none of the loads inserted rows.
     """
     rows = connection.execute(
         "SELECT load_id, batch_number, partition_key FROM ingestion_summary"
@@ -99,8 +111,8 @@ def source_of(connection: psycopg.Connection, decided: Collection[int]) -> Clean
     ).fetchall()
     if not rows:
         raise dg.Failure(
-            "there is no batch to learn from: ingest one, decide on it (the clean job), or admit "
-            "one that is held",
+            "there is no batch to train on: ingest one, decide on it (the clean job), or admit a "
+            "held one",
             allow_retries=False,
         )
     loads = [load_id for load_id, _, _ in rows]
@@ -133,7 +145,7 @@ def source_of(connection: psycopg.Connection, decided: Collection[int]) -> Clean
 def write_build(
     build: CleanBuild, splits: dict[str, Listings], store: ObjectStore, database: Database
 ) -> None:
-    """Fit, transform and replace the clean tables; snapshots first, the tables in one commit."""
+    """Fit the encoder, transform the splits, write snapshots, and replace the clean tables."""
     train = splits["train"]
     encoder, train_matrix = fit_encoder(train.columns, train.price, build)
     maps = {
@@ -171,14 +183,18 @@ def write_build(
 def fit_encoder(
     columns: Columns, price: NDArray[np.float64], build: CleanBuild
 ) -> tuple[FeatureEncoder, NDArray[np.float32]]:
-    """The encoder of train rows, and their matrix, without the groups that are left out."""
+    """Fit the encoder on train rows, without the groups in REALTOR_FEATURES_LEFT_OUT.
+
+    Returns:
+        The encoder, and the out-of-fold features of the rows, float32 (n, n_features).
+    """
     return FeatureEncoder.fit(
         columns, price, as_of=build.as_of, without=settings().features_left_out
     )
 
 
 def clean_table(rows: Listings, matrix: NDArray[np.float32], encoder: FeatureEncoder) -> pa.Table:
-    """The clean table of one split: keys, target, what is for analysis only, features (float32)."""
+    """The clean table of one split: keys, target, columns for analysis, and float32 features."""
     size = rows.frame["house_size"].to_numpy(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         price_per_sqft = np.where(size > 0, rows.price / size, np.nan)
@@ -238,7 +254,7 @@ def stored_encoder(database: Database) -> FeatureEncoder:
 
 
 def read_encoder(store: ObjectStore, build: CleanBuild) -> FeatureEncoder:
-    """The encoder of `build`, from its snapshot: the one that made the snapshot's matrices."""
+    """The encoder of `build`, from its snapshot."""
     tables = []
     for name in MAPS:
         with store.open(build.snapshot_key(name)) as file:
@@ -249,7 +265,7 @@ def read_encoder(store: ObjectStore, build: CleanBuild) -> FeatureEncoder:
 def read_snapshot(
     store: ObjectStore, build: CleanBuild, split: str, feature_names: tuple[str, ...]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Features (n, n_features) float32 and prices (n,) of a split of `build`."""
+    """Features, float32 (n, n_features), and prices, float64 (n,), of a split of `build`."""
     with store.open(build.snapshot_key(split)) as file:
         table = pyarrow.parquet.read_table(file, columns=["price", *feature_names])
     matrix = np.column_stack([table[name].to_numpy() for name in feature_names])

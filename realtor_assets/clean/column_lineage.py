@@ -1,4 +1,4 @@
-"""Column lineage of the clean tables: from which columns of which tables each column comes."""
+"""Column lineage of the clean tables: the source columns of each column."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,13 +17,13 @@ Dependency = tuple[str, str]
 
 
 def column_lineage(table: str, columns: Sequence[str]) -> dg.TableColumnLineage:
-    """What each of `columns` of the clean `table` is made from; nothing, where from no table."""
+    """The source columns of each of `columns` of a clean table, where it has any."""
     sources = {column: _sources(table, column) for column in columns}
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(dg.AssetKey(asset), name) for asset, name in found]
-            for column, found in sources.items()
-            if found
+            column: [dg.TableColumnDep(dg.AssetKey(asset), name) for asset, name in origins]
+            for column, origins in sources.items()
+            if origins
         }
     )
 
@@ -57,7 +57,7 @@ _STATISTICS: Dependency = ("preprocessing_statistics", "value")
 
 
 def _fitted(feature: str) -> list[Dependency]:
-    """The fitted tables' part in a feature."""
+    """The columns of the encoder's tables that a feature uses."""
     group = _GROUP_OF[feature]
     if group in ("home", "dates"):
         return [_STATISTICS]

@@ -1,4 +1,4 @@
-"""What became of every load of a batch: decided, held, admitted. RAW and CLEAN know it together."""
+"""The state of every load: waiting for a decision, decided, held, or admitted."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -13,9 +13,11 @@ from realtor_assets.source.landing import FILES
 
 @dataclass(frozen=True)
 class Load:
-    """One load of a batch, as `ingestion_summary` knows it.
+    """One load of a batch: a row of `ingestion_summary`.
 
-    inserted, to_learn_from: rows it brought to RAW, and to its train and validation split.
+    Attributes:
+        inserted: rows that it inserted into RAW.
+        to_learn_from: those of them in the train and validation splits.
     """
 
     load_id: int
@@ -31,14 +33,14 @@ class Load:
 
     @property
     def name(self) -> str:
-        """What people call the batch: the upstream's number, or the partition of a file."""
+        """The name shown to people: the upstream's batch number, or the partition of a file."""
         upstream = self.group_number != FILES and self.batch_number is not None
         return str(self.batch_number) if upstream else self.partition_key
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What was decided of a load last; `admitted`: after a person had admitted the batch."""
+    """The last retrain decision about a load; `admitted`: it was made after an admission."""
 
     decision_id: int
     load_id: int
@@ -48,7 +50,7 @@ class Decided:
 
 
 def all_loads(raw: psycopg.Connection) -> list[Load]:
-    """Every load there was, in order of loading."""
+    """All loads, in order of loading."""
     with raw.cursor(row_factory=class_row(Load)) as cursor:
         return cursor.execute(
             "SELECT load_id, partition_key, group_number, batch_number, state, error, received,"
@@ -62,27 +64,27 @@ def all_loads(raw: psycopg.Connection) -> list[Load]:
 def decisions(clean: psycopg.Connection) -> dict[int, Decided]:
     """The last decision of each load that has one."""
     with clean.cursor(row_factory=class_row(Decided)) as cursor:
-        found = cursor.execute(
+        rows = cursor.execute(
             "SELECT decision_id, load_id, partition_key, decision, admitted FROM retrain_decisions"
             " WHERE load_id IS NOT NULL ORDER BY decision_id"
         ).fetchall()
-    return {each.load_id: each for each in found}
+    return {decided.load_id: decided for decided in rows}
 
 
 def admitted_loads(clean: psycopg.Connection) -> set[int]:
-    """The loads that were held, and that a person has admitted."""
+    """The held loads that a person has admitted."""
     return {int(load) for (load,) in clean.execute("SELECT load_id FROM batch_admissions")}
 
 
 def held_loads(clean: psycopg.Connection) -> set[int]:
-    """The loads that are kept out of the clean tables until a person admits them."""
-    held = {load for load, each in decisions(clean).items() if each.decision == "hold"}
+    """The loads that stay out of the clean tables until a person admits them."""
+    held = {load for load, last in decisions(clean).items() if last.decision == "hold"}
     return held - admitted_loads(clean)
 
 
 def decided_loads(clean: psycopg.Connection) -> set[int]:
-    """The loads that may be learned from: decided on, and not held."""
-    return {load for load, each in decisions(clean).items() if each.decision != "hold"}
+    """The loads that may be trained on: decided on, and not held."""
+    return {load for load, last in decisions(clean).items() if last.decision != "hold"}
 
 
 def undecided(raw: psycopg.Connection, clean: psycopg.Connection) -> list[Load]:
@@ -97,22 +99,26 @@ def undecided(raw: psycopg.Connection, clean: psycopg.Connection) -> list[Load]:
 
 
 class NotHeld(Exception):
-    """A batch that nobody has to admit."""
+    """The batch is not held, so it cannot be admitted."""
 
 
 def admit_batch(database: Database, partition: str, *, approver: str, rationale: str) -> None:
-    """Let a held batch into training. Raises `NotHeld`."""
+    """Admit a held batch to training.
+
+    Raises:
+        NotHeld: the batch is not held.
+    """
     with database.transaction() as connection:
         require_current(connection, "clean")
         held = held_loads(connection)
-        found = [
-            each.load_id
-            for each in decisions(connection).values()
-            if each.partition_key == partition and each.load_id in held
+        load_ids = [
+            decided.load_id
+            for decided in decisions(connection).values()
+            if decided.partition_key == partition and decided.load_id in held
         ]
-        if not found:
+        if not load_ids:
             raise NotHeld(f"{partition} is not held: there is nothing to admit")
-        for load_id in found:
+        for load_id in load_ids:
             connection.execute(
                 "INSERT INTO batch_admissions (load_id, approver, rationale) VALUES (%s, %s, %s)",
                 [load_id, approver, rationale],

@@ -1,5 +1,5 @@
-"""What Prometheus sees of Dagster, the batches and the models: `python -m realtor_assets.exporter`.
+"""A Prometheus exporter for Dagster, batches and models: `python -m realtor_assets.exporter`.
 
-It asks the two databases, Dagster's instance and the published history, and writes nothing. The
-service has metrics of its own.
+It reads the two databases, Dagster's instance and the published history, and writes nothing. The
+service exports its own metrics.
 """

@@ -1,4 +1,4 @@
-"""Serve /metrics until told to stop."""
+"""Serve /metrics until SIGTERM or SIGINT."""
 
 import logging
 import signal
@@ -15,7 +15,7 @@ from realtor_assets.exporter.run_metrics import Dagster
 from realtor_assets.pipeline_settings import PipelineSettings, settings
 from realtor_assets.resources import Database, ObjectStore
 
-# What an exporter may do to a database: read, and give up soon.
+# Sessions are read-only and give up early, so that the exporter disturbs nobody.
 STATEMENT_MILLISECONDS = 5_000
 _SESSION = (
     "-c default_transaction_read_only=on -c lock_timeout=1000"
@@ -25,14 +25,14 @@ _SESSION = (
 logger = logging.getLogger(__name__)
 
 
-def reading(url: str) -> Database:
-    """The database at `url`, in sessions that write nothing and wait for nothing long."""
+def read_only(url: str) -> Database:
+    """The database at `url`, in read-only sessions with short timeouts."""
     return Database(url=f"{url}{'&' if '?' in url else '?'}options={quote(_SESSION)}")
 
 
 def sources(config: PipelineSettings, instance: dg.DagsterInstance) -> Sources:
-    """Everything that is asked."""
-    # The code location takes seconds to import; it alone knows all jobs and checks.
+    """The sources of all metrics."""
+    # The code location, which takes seconds to import, has the names of all jobs and checks.
     from realtor_assets.definitions import defs
 
     jobs = [job.name for job in defs.resolve_all_job_defs()]
@@ -41,7 +41,7 @@ def sources(config: PipelineSettings, instance: dg.DagsterInstance) -> Sources:
         {
             "dagster": Dagster(instance, jobs, checks),
             "databases": Batches(
-                reading(config.raw_database_url), reading(config.clean_database_url), config
+                read_only(config.raw_database_url), read_only(config.clean_database_url), config
             ),
             "history": Models(ObjectStore(url=config.storage_url)),
         }
@@ -56,7 +56,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     with dg.DagsterInstance.get() as instance:
-        # As Dagster's own webserver: connections that stay, and statements that give up.
+        # As in Dagster's own webserver: pooled connections and statement timeouts.
         instance.optimize_for_webserver(
             statement_timeout=STATEMENT_MILLISECONDS, pool_recycle=600, max_overflow=1
         )

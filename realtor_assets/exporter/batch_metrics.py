@@ -1,4 +1,4 @@
-"""The batches on their way, how the newest drifted, and what was decided: from RAW and CLEAN."""
+"""Metrics of batches, drift and decisions, from RAW and CLEAN."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from realtor_assets.release import release_records
 from realtor_assets.resources import Database
 from realtor_model.retraining.retrain_policy import RetrainPolicy
 
-# Of older batches the decision is history: `realtor history`, the app, MLflow.
+# Batches with metrics of their own; for older ones see `realtor history`, the app, MLflow.
 NEWEST = 12
 _DECISIONS = {
     "retrain_decisions": ("decision", ("train", "skip", "hold")),
@@ -34,7 +34,7 @@ class Batches:
         self._config = config
 
     def __call__(self) -> Iterator[Metric]:
-        """Small tables of counts and decisions; no listing is read."""
+        """The metrics; reads small tables of counts and decisions, no listings."""
         cycle = Cycle.now(self._raw, self._clean)
         call = last_call(self._raw, self._config.api_group, self._config.api_day)
         with self._raw.transaction() as raw, self._clean.transaction() as clean:
@@ -138,7 +138,7 @@ def _ingestion(
 
 
 def _arrivals(newest: list[dict[str, Any]]) -> Iterator[Metric]:
-    """What is known of each of the newest batches."""
+    """Metrics of each of the newest batches."""
 
     def drift(column: str) -> Iterable[tuple[tuple[str, str], float | None]]:
         return [
@@ -215,7 +215,7 @@ def _arrivals(newest: list[dict[str, Any]]) -> Iterator[Metric]:
 def _of_last_champion(
     drift: list[dict[str, Any]], decisions: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The rows of the champion that the last decision is about; all while there is none."""
+    """The drift against the champion of the last decision; all rows before the first decision."""
     if not decisions:
         return drift
     return [row for row in drift if row["model_version"] == decisions[-1]["champion_version"]]

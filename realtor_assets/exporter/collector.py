@@ -1,4 +1,4 @@
-"""Asks the sources, each at most every so often, whoever scrapes and however many."""
+"""Reads the sources, at most once every `SECONDS`, however many scrapes there are."""
 
 import logging
 import threading
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from realtor_assets.exporter.families import gauge
 
-# A scrape is answered from what was read that long ago, so that nobody's scraping becomes load.
+# Scrapes within this time get the same values, so that scraping puts no load on the sources.
 SECONDS = 15.0
 
 logger = logging.getLogger(__name__)
@@ -21,8 +21,8 @@ Source = Callable[[], Iterable[Metric]]
 class Sources(Collector):
     """The metrics of several sources, by name.
 
-    A source that fails is told of (`realtor_exporter_source_up`), and its metrics are left out:
-    an old number must not pass for a new one. One reader at a time; others wait for it.
+    A source that fails is reported (`realtor_exporter_source_up` 0) and its metrics are left out,
+    so that no old value looks new. One thread reads at a time; others wait for it.
     """
 
     def __init__(self, sources: Mapping[str, Source], *, seconds: float = SECONDS) -> None:
@@ -30,33 +30,33 @@ class Sources(Collector):
         self._seconds = seconds
         self._lock = threading.Lock()
         self._due = 0.0
-        self._found: list[Metric] = []
+        self._metrics: list[Metric] = []
 
     def collect(self) -> Iterable[Metric]:
-        """What was read last, read again when that was long ago."""
+        """The metrics, read again if the last reading is older than `seconds`."""
         with self._lock:
             if time.monotonic() >= self._due:
-                self._found = self._read()
+                self._metrics = self._read()
                 self._due = time.monotonic() + self._seconds
-            return self._found
+            return self._metrics
 
     def _read(self) -> list[Metric]:
-        found: list[Metric] = []
+        metrics: list[Metric] = []
         up: dict[str, bool] = {}
         seconds: dict[str, float] = {}
         for name, source in self._sources.items():
             began = time.monotonic()
             try:
-                # As a whole: half of what a source tells would look like all of it.
-                found += list(source())
+                # All or nothing: half of a source's metrics would look like all of them.
+                metrics += list(source())
                 up[name] = True
             except Exception:
-                # Whatever it is: the other sources are still to be seen.
+                # Any error: the other sources must still be read.
                 logger.exception("The source %s cannot be read", name)
                 up[name] = False
             seconds[name] = time.monotonic() - began
         return [
-            *found,
+            *metrics,
             gauge(
                 "realtor_exporter_source_up",
                 "1 for a source that could be read; without it, its metrics are missing.",

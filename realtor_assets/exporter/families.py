@@ -11,7 +11,7 @@ Samples = Iterable[tuple[tuple[str, ...], Value | None]]
 
 
 def gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
-    """A gauge; times become Unix seconds, and what is None is left out."""
+    """A gauge. Times become Unix seconds; samples with the value None are left out."""
     return _filled(GaugeMetricFamily(name, text, labels=labels), samples)
 
 
@@ -21,7 +21,7 @@ def counter(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> 
 
 
 def every(values: Iterable[str], counts: Mapping[str, int]) -> Samples:
-    """A count for each of `values`, 0 where there is none: a rate needs what it rises from."""
+    """A sample for each of `values`, 0 without a count, so that rate() sees the first increase."""
     return [((value,), counts.get(value, 0)) for value in values]
 
 

@@ -1,4 +1,4 @@
-"""The newest versions as the published history tells of them: no need to ask MLflow."""
+"""Metrics of the newest model versions, from the published history."""
 
 import datetime as dt
 import json
@@ -21,23 +21,23 @@ class Models:
         self._store = store
 
     def __call__(self) -> Iterator[Metric]:
-        """One document. Nothing before the first is published."""
+        """The metrics; none before the first history is published."""
         try:
             with self._store.open(HISTORY_KEY) as file:
-                told: dict[str, Any] = json.load(file)
+                history: dict[str, Any] = json.load(file)
         except FileNotFoundError:
             return
-        newest = told["versions"][-NEWEST:]
+        newest = history["versions"][-NEWEST:]
         versions = newest + [
             each
-            for each in told["versions"]
-            if each["version"] == told["champion"] and each not in newest
+            for each in history["versions"]
+            if each["version"] == history["champion"] and each not in newest
         ]
         yield gauge(
             "realtor_history_published_timestamp_seconds",
             "When the history that the app shows was published.",
             (),
-            [((), dt.datetime.fromisoformat(told["published_at"]))],
+            [((), dt.datetime.fromisoformat(history["published_at"]))],
         )
         yield gauge(
             "realtor_model_trained_timestamp_seconds",

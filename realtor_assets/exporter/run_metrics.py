@@ -1,4 +1,4 @@
-"""Dagster as its instance tells of it: runs, daemons, asset checks."""
+"""Metrics of Dagster: runs, daemons, asset checks."""
 
 from collections.abc import Iterable, Sequence
 
@@ -28,7 +28,7 @@ class Dagster:
         self._checks = checks
 
     def __call__(self) -> Iterable[Metric]:
-        """Some 100 small queries, each of which an index answers."""
+        """The metrics, from about 100 small indexed queries."""
         last = {(job, status): self._last(job, status) for job in self._jobs for status in ENDED}
         yield counter(
             "dagster_runs",
@@ -85,7 +85,7 @@ class Dagster:
         for key in self._checks:
             record = self._instance.get_latest_asset_check_evaluation_record(key)
             evaluation = record.evaluation if record else None
-            # One that is only planned has no outcome yet.
+            # A planned evaluation has no outcome yet.
             if isinstance(evaluation, dg.AssetCheckEvaluation):
                 labels = (*key.asset_key.path[-1:], key.name, evaluation.severity.value)
                 samples.append((labels, evaluation.passed))

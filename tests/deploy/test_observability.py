@@ -36,7 +36,7 @@ from deploy.observability.check.files import (
     prometheus_config,
 )
 from deploy.observability.dashboards.files import documents
-from realtor_assets.exporter.__main__ import reading
+from realtor_assets.exporter.__main__ import read_only
 from realtor_assets.exporter.collector import Sources
 from realtor_assets.exporter.families import gauge
 from realtor_assets.exporter.model_metrics import Models
@@ -457,17 +457,17 @@ def test_exporter_sessions_are_read_only_and_do_not_wait_for_locks(
 
     with (
         pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
-        reading(database.url).transaction() as connection,
+        read_only(database.url).transaction() as connection,
     ):
         connection.execute("INSERT INTO example VALUES (1)")
     with database.transaction() as holder:
         holder.execute("LOCK TABLE example")
         with (
             pytest.raises(psycopg.errors.LockNotAvailable),
-            reading(database.url).transaction() as connection,
+            read_only(database.url).transaction() as connection,
         ):
             connection.execute("SELECT * FROM example")
-    with reading(database.url).transaction() as connection:
+    with read_only(database.url).transaction() as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("5s",)
 
 
