@@ -1,7 +1,7 @@
 """CLEAN as it began: what was built, found to have drifted, and decided.
 
-clean_train, clean_validation, clean_test and the three map tables are made by each clean build, since
-their columns follow the feature encoder.
+clean_train, clean_validation, clean_test and the three map tables are made by each clean build,
+since their columns follow the feature encoder.
 """
 
 from alembic import op
