@@ -1,5 +1,6 @@
 """The pages that the docs site makes from the code, and the facts that are declared once."""
 
+import ast
 import json
 import re
 import tomllib
@@ -77,6 +78,22 @@ def test_a_notebook_becomes_a_page_with_its_outputs(tmp_path: Path) -> None:
     markdown = pages["notebooks/sums.md"]
     assert isinstance(markdown, str)
     assert markdown.startswith("# Title\n\n```python\n1 + 1\n```\n\n```text\n2\n```\n\n![")
+
+
+@pytest.mark.parametrize(
+    "notebook", sorted(ROOT.glob("docs/notebooks/*.ipynb")), ids=lambda path: path.stem
+)
+def test_notebooks_are_executed_and_import_what_exists(notebook: Path) -> None:
+    cells = [
+        cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"
+    ]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    imports = [
+        node
+        for node in ast.parse("".join(cells[0]["source"])).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    exec(compile(ast.Module(imports, []), notebook.name, "exec"), {})
 
 
 def test_the_version_is_declared_once() -> None:

@@ -13,6 +13,8 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
 CELL_SECONDS = 600
+# tqdm warns that it can't draw widgets, with a path of this machine.
+_QUIET = "ignore:IProgress not found"
 
 
 def execute(notebook: Path, environment: Mapping[str, str]) -> nbformat.NotebookNode:
@@ -29,7 +31,7 @@ def execute(notebook: Path, environment: Mapping[str, str]) -> nbformat.Notebook
         record_timing=False,
         resources={"metadata": {"path": str(ROOT)}},
     )
-    client.execute(env=dict(environment))
+    client.execute(env={"PYTHONWARNINGS": _QUIET, **environment})
     return content
 
 

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 
+from docs.generator.execute import execute
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.ui import paths
@@ -25,6 +26,7 @@ REALTOR = Path(sys.executable).with_name("realtor")
 OURS = ("REALTOR_", "DAGSTER_", "MLFLOW_", "BENTOML_")
 # Where the app's pictures go; CI keeps the folder.
 PICTURES = Path(os.environ.get("REALTOR_SCREENSHOTS") or ROOT / "build" / "screenshots")
+NOTEBOOK = ROOT / "docs/notebooks/compare_two_models.ipynb"
 HOME = {"bed": 3, "bath": 2, "house_size": 1_650, "state": "Texas", "city": "Houston"}
 
 
@@ -177,6 +179,16 @@ def test_the_next_batch_is_ingested_and_judged(platform: Platform) -> None:
         "SELECT batches, reason FROM retrain_decisions ORDER BY decision_id",
     )
     assert [batches for batches, _ in retrain] == [[0], [1]]
+
+
+def test_the_notebook_compares_two_versions(platform: Platform) -> None:
+    executed = execute(NOTEBOOK, os.environ | platform.settings)
+
+    outputs = [
+        output for cell in executed.cells for output in cell.get("outputs", ()) if cell.source
+    ]
+    assert "homes: difference" in "".join(output.get("text", "") for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
 
 
 def test_the_history_tells_why(platform: Platform) -> None:
