@@ -6,6 +6,7 @@ whoever needs another language makes a sentence of its own from code and paramet
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -21,8 +22,56 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "no_zip_code": "Without a zip code the home is valued by what is usual in its {placed_by}.",
         "valued_as_land": "Without size, bedrooms or bathrooms this is valued as land.",
         "input_missing": "Without {input} the home is valued like listings that leave it out.",
-        "outside_learned_range": "{input} {value} is outside the range the model learned from: "
-        "{low} to {high} {unit}.",
+        "outside_learned_range": "{input} {value:,.10g} is outside the range the model learned "
+        "from: {low:,.6g} to {high:,.6g} {unit}.",
+        # What a value has to be; the name of the field, and "is …; it", come before.
+        "required": "is required",
+        "not_a_number": "must be a number",
+        "out_of_range": "must be from {low:,g} to {high:,.12g} {unit}",
+        "not_a_whole_number": "must be a whole number",
+        "not_text": "must be text",
+        "not_printable": "must be printable text",
+        "text_too_long": "must be text of at most {limit} characters",
+        "not_a_zip_code": "must be a zip code of 5 digits",
+        "not_a_date": "must be a date YYYY-MM-DD from {first} to {last}",
+        "not_a_choice": "must be one of {choices}",
+        # What is wrong with a home or a request body as a whole.
+        "place_required": "state or zip_code is required: without a place there is no value",
+        "size_required": "one of house_size, acre_lot and bed is required",
+        "unknown_field": "there is no such field; GET /docs.json describes those there are",
+        "not_an_object": "Input should be an object",
+        "invalid_json": "Invalid JSON: {error}",
+        # Why the service refuses a request.
+        "no_model": "no model is loaded yet. The service takes the version of {model} with the "
+        "alias `{alias}` from MLflow by itself: train one (`realtor train`), or see the service's "
+        "log for why it could not be loaded",
+        "not_found": "there is nothing here; GET / lists the endpoints",
+        "method_not_allowed": "{path} takes {allowed}",
+        "unknown_host": "this service does not answer to the host name {host!r}; "
+        "REALTOR_SERVICE_ALLOWED_HOSTS names the ones it does",
+        "cross_site_request": "this service does not answer to other sites' pages",
+        "api_key_required": "this needs an API key: Authorization: Bearer …",
+        "no_api_keys_configured": "from outside this machine this needs an API key, and the "
+        "service knows none: `python -m realtor_serving.http.api_keys` makes one",
+        "pickle_not_accepted": "a pickle is not read: it could run code of its own",
+        "body_too_large": "the body is larger than {limit:,} bytes",
+        "body_incomplete": "the connection closed before the whole body had arrived",
+        "body_timeout": "the body did not arrive within {seconds:g} seconds",
+        "busy": "the service is working on as many requests as it can; ask again",
+        "answer_timeout": "it could not be answered within {seconds:g} seconds",
+        "internal_error": "the service failed; its log has the cause under request id {request_id}",
+        "invalid_request": "{reason}",
+        "unreadable_table": "{reason}",
+        "history_not_configured": "REALTOR_HISTORY_URL is not set: this service has no history to "
+        "show",
+        "history_not_published": "no history is published yet. The jobs clean, train and serve "
+        "publish it",
+        "history_unavailable": "{reason}",
+        "model_lacks_market_data": "version {version} was trained before models carried the sales "
+        "and the market they learned from: train again",
+        "registry_unavailable": "{reason}. The service keeps the model it has",
+        "model_refused": "{reason}. The service keeps the model it has",
+        "workers_behind": "{reason}",
     }
 )
 
@@ -32,12 +81,16 @@ class CodedMessage:
     """A message: its code in `MESSAGES`, and the parameters of the code's template."""
 
     code: str
-    params: Mapping[str, Parameter] = field(default_factory=dict)
+    params: Mapping[str, Parameter] = field(default_factory=dict, hash=False)
 
-    @property
+    @cached_property
     def text(self) -> str:
-        """The English sentence."""
-        return MESSAGES[self.code].format(**self.params)
+        """The English sentence; lists are joined by commas."""
+        shown = {
+            name: ", ".join(value) if isinstance(value, list) else value
+            for name, value in self.params.items()
+        }
+        return MESSAGES[self.code].format(**shown)
 
     def to_dict(self) -> dict[str, Any]:
         """code, params and message, as the API, the tables and the history carry them."""
@@ -52,6 +105,8 @@ def message(code: str, **params: Parameter) -> CodedMessage:
 
     >>> message("no_zip_code", placed_by="city").text
     'Without a zip code the home is valued by what is usual in its city.'
+    >>> message("not_a_choice", choices=["for_sale", "sold"]).text
+    'must be one of for_sale, sold'
     """
     coded = CodedMessage(code, params)
     coded.text  # noqa: B018  # a template that lacks a parameter fails where the message is made

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from realtor_model import __version__
 from realtor_model.features import columns_from_properties
 from realtor_model.listing import Property
+from realtor_model.messages import message
 from realtor_model.valuation.valuation_model import NoSoldHomes
 from realtor_serving.champion.model_registry import RegistryUnavailable
 from realtor_serving.champion.served_champion import Champion, NotEverywhere, RefusedModel
@@ -34,11 +35,12 @@ from realtor_serving.http.batch_requests import BatchBody
 from realtor_serving.http.edge import EdgeService
 from realtor_serving.http.gate import Limits, RouteRule
 from realtor_serving.http.pages import PAGES
-from realtor_serving.http.refusals import from_before, no_model
 from realtor_serving.http.requests import (
     ComparablesBody,
     PropertyBody,
     json_response,
+    lacks_market_data,
+    no_model,
     refuse,
     rejection,
     unavailable,
@@ -201,7 +203,7 @@ class ValuationService:
                 self._runtime.explanations, answers.compare, champion, body
             )
         except NoSoldHomes:
-            return from_before(champion)
+            return lacks_market_data(champion)
         self._runtime.remember("/comparables", valued)
         return json_response(answer)
 
@@ -211,11 +213,11 @@ class ValuationService:
         try:
             result = await in_thread(self._runtime.reloads, self._runtime.reload)
         except RegistryUnavailable as problem:
-            return unavailable(f"{problem}. The service goes on with the model it has")
+            return unavailable(message("registry_unavailable", reason=str(problem)))
         except NotEverywhere as problem:
-            return unavailable(str(problem))
+            return unavailable(message("workers_behind", reason=str(problem)))
         except RefusedModel as problem:
-            return refuse(409, f"{problem}. The service goes on with the model it has")
+            return refuse(409, message("model_refused", reason=str(problem)))
         return no_model() if result is None else json_response(result)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]

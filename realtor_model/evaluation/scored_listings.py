@@ -15,7 +15,7 @@ from realtor_model.evaluation.metrics import (
     regression_metrics,
     slices,
 )
-from realtor_model.features import Columns, take
+from realtor_model.features import Columns, is_land, take
 from realtor_model.valuation.valuation_model import ValuationModel
 
 Floats = NDArray[np.float64]
@@ -73,9 +73,9 @@ def fifths(values: Floats) -> NDArray[np.object_]:
 
 
 def kinds(columns: Columns) -> NDArray[np.object_]:
-    """ "home" or "land" (n,): land tells neither its size nor bedrooms."""
-    home = np.isfinite(columns["house_size"]) | np.isfinite(columns["bed"])
-    return np.where(home, "home", "land").astype(object)
+    """ "home" or "land" (n,), by `is_land`."""
+    land = is_land(*(np.isnan(columns[name]) for name in ("house_size", "bed", "bath")))
+    return np.where(land, "land", "home").astype(object)
 
 
 def newest_month(columns: Columns, as_of: dt.date | np.datetime64[Any]) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from realtor_model.features.input_columns import (
     properties_from_columns,
     take,
 )
-from realtor_model.features.measures import MEASURES
+from realtor_model.features.measures import MEASURES, is_land
 from realtor_model.features.places import LEVELS, property_fold
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "columns_from_frame",
     "columns_from_properties",
     "features_without",
+    "is_land",
     "properties_from_columns",
     "property_fold",
     "take",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from realtor_model.features.encoder_state import EncoderState, EncoderTables
 from realtor_model.features.feature_names import NEIGHBOURS, features_without
 from realtor_model.features.input_columns import Columns, take
-from realtor_model.features.measures import MEASURES, Numbers
+from realtor_model.features.measures import MEASURES, Numbers, is_land
 from realtor_model.features.place_context import CONTEXT, place_context
 from realtor_model.features.places import LEVELS, Located, Places, locate, property_fold
 from realtor_model.features.price_levels import Fitting, Means, targets_of
@@ -234,7 +234,7 @@ class FeatureEncoder:
             "bath_missing": no_bath,
             "acre_lot_missing": no_acres,
             "house_size_missing": no_size,
-            "land_only": no_bed & no_bath & no_size,
+            "land_only": is_land(no_size, no_bed, no_bath),
             "is_sold": sale.sold,
             "is_ready_to_build": columns["status"] == "ready_to_build",
             "prev_sale_known": sale.previous,

@@ -11,6 +11,7 @@ from realtor_model.features.input_columns import Columns
 from realtor_model.features.sale_dates import Sale, sale_of
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 MEASURES = ("bed", "bath", "acre_lot", "house_size")
 _COUNTS = ("bed", "bath")
@@ -75,6 +76,15 @@ class Numbers:
     def sale(self, columns: Columns) -> Sale:
         """The meaning of each row's date, as of the reference date."""
         return sale_of(columns, self._as_of)
+
+
+def is_land(no_size: Mask, no_bed: Mask, no_bath: Mask) -> Mask:
+    """Mask (n,) of land: listings without size, bedrooms and bathrooms.
+
+    Args:
+        no_size, no_bed, no_bath: masks (n,) of where house_size, bed and bath are missing.
+    """
+    return no_size & no_bed & no_bath
 
 
 def _measures(columns: Columns) -> Floats:

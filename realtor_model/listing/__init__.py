@@ -1,7 +1,7 @@
-"""What a listing is: its 12 columns, the values they can take, and how received values are read.
+"""The listing contract: 12 columns, the values they can take, and how received values are read.
 
 Two readers share one set of parsers and ranges: `check` reads whole batches as the upstream sends
-them, `Property` reads the one home that a person asks about.
+them, `Property` reads one home that somebody wants to have valued.
 """
 
 from realtor_model.listing.contract import (
@@ -20,6 +20,7 @@ from realtor_model.listing.contract import (
     WHOLE_TOLERANCE,
 )
 from realtor_model.listing.parsing import parse_text
+from realtor_model.listing.problems import FieldProblem, field_problems
 from realtor_model.listing.property import Property, without_frames
 from realtor_model.listing.received_batch import RAW_SCHEMA, SchemaChanged, check, normalise
 
@@ -38,9 +39,11 @@ __all__ = [
     "VALUATION_PRICE_RANGE",
     "WHOLE_NUMBERS",
     "WHOLE_TOLERANCE",
+    "FieldProblem",
     "Property",
     "SchemaChanged",
     "check",
+    "field_problems",
     "normalise",
     "parse_text",
     "without_frames",

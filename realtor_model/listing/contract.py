@@ -12,11 +12,11 @@ COLUMNS = (
 )  # fmt: skip
 INPUTS = tuple(name for name in COLUMNS if name != TARGET)
 STATUSES = ("for_sale", "sold", "ready_to_build")
-# Outside of it prices are tokens, rents and typing errors, or homes that no listing resembles:
-# such rows are kept as received, and no model learns from them or is judged on them.
+# Prices outside are symbolic, rents, typing errors, or of homes that no other listing resembles.
+# Such rows are stored as received; models are neither trained nor judged on them.
 VALUATION_PRICE_RANGE = (10_000.0, 10_000_000.0)
 
-# A home that anybody can picture.
+# An ordinary home: the example in docs, the API and MLflow, and the test of a new model.
 EXAMPLE_HOME: Mapping[str, str | float] = MappingProxyType(
     {
         "state": "Texas",

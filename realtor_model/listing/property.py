@@ -1,9 +1,9 @@
-"""The one home that a person asks about."""
+"""One home that somebody wants to have valued."""
 
 import datetime as dt
 import math
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from realtor_model.listing.contract import (
     EXAMPLE_HOME,
@@ -23,7 +24,18 @@ from realtor_model.listing.contract import (
     WHOLE_NUMBERS,
     WHOLE_TOLERANCE,
 )
-from realtor_model.listing.parsing import PARSERS, shown
+from realtor_model.listing.parsing import (
+    NOT_A_NUMBER,
+    NOT_A_STATUS,
+    NOT_A_WHOLE_NUMBER,
+    OUT_OF_RANGE,
+    PARSERS,
+    REMEMBERING_PARSERS,
+    InvalidValue,
+    parse_text,
+    shown,
+)
+from realtor_model.messages import CodedMessage, message
 
 
 def _number(name: str, *, what: str) -> Any:
@@ -38,9 +50,13 @@ def _examples(name: str) -> list[str | float]:
 class Property(BaseModel):
     """One home to value: the 11 inputs, as a person or a program gives them.
 
-    Anything may be left out but a place (state or zip_code) and one of house_size, acre_lot and
-    bed. Whole floats are whole numbers (3.0), a zip code may have lost its leading zero (6016.0),
-    blank text is nothing; what is impossible is refused with the field, the value and the range.
+    Required are a place (state or zip_code) and one of house_size, acre_lot and bed. Whole floats
+    are whole numbers (3.0), a zip code may have lost its leading zero (6016.0), blank text counts
+    as missing.
+
+    Raises:
+        pydantic.ValidationError: a value is impossible; see `problems.field_problems` for codes,
+            parameters and texts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,14 +95,14 @@ class Property(BaseModel):
             except (ValueError, OverflowError):
                 number = math.nan
         if not math.isfinite(number):
-            raise ValueError(f"{name} is {shown(repr(value))}; it must be a number")
+            raise _refused(name, value, NOT_A_NUMBER)
         limits = RANGES[name]
         if not limits.low <= number <= limits.high:
-            raise ValueError(f"{name} is {shown(repr(value))}; it must be {limits}")
+            raise _refused(name, value, OUT_OF_RANGE[name])
         if name not in WHOLE_NUMBERS:
             return number
         if abs(number - round(number)) > WHOLE_TOLERANCE:
-            raise ValueError(f"{name} is {shown(repr(value))}; it must be a whole number")
+            raise _refused(name, value, NOT_A_WHOLE_NUMBER)
         return round(number)
 
     @field_validator(*PARSERS, mode="before")
@@ -94,38 +110,45 @@ class Property(BaseModel):
     def _readable(cls, value: object, info: ValidationInfo) -> object:
         name = str(info.field_name)
         try:
-            parsed = None if value is None else PARSERS[name](value)
-        except ValueError as problem:
-            raise ValueError(f"{name} is {shown(repr(value))}; it {problem}") from problem
+            # Straight from memory, mostly: requests name the same places again and again.
+            parsed = (
+                REMEMBERING_PARSERS[name](value) if type(value) is str else parse_text(name, value)
+            )
+        except InvalidValue as invalid:
+            raise _refused(name, value, invalid.rule) from None
         if name == "status":
             if parsed is None:
                 return "for_sale"
             if parsed not in STATUSES:
-                raise ValueError(
-                    f"status is {shown(repr(value))}; it must be one of {', '.join(STATUSES)}"
-                )
+                raise _refused(name, value, NOT_A_STATUS)
         return parsed
 
     @model_validator(mode="after")
     def _enough_to_value(self) -> "Property":
         if self.state is None and self.zip_code is None:
-            raise ValueError("state or zip_code is required: without a place there is no value")
+            raise _custom_error(message("place_required"))
         if self.house_size is None and self.acre_lot is None and self.bed is None:
-            raise ValueError("one of house_size, acre_lot and bed is required")
+            raise _custom_error(message("size_required"))
         return self
 
 
-def without_frames(error: ValidationError) -> ValidationError:
-    """`error`, with no hold on the frames that it comes from; to be called wherever one is kept.
+def _refused(name: str, value: object, rule: CodedMessage) -> PydanticCustomError:
+    return _custom_error(rule, f"{name} is {shown(repr(value))}; it {rule.text}")
 
-    It holds the exceptions of `Property`'s validators, which hold their tracebacks, and so every
-    frame below and all that is in them. Errors of pydantic take no part in garbage collection: a
-    frame that holds the error in turn would never go.
+
+def _custom_error(coded: CodedMessage, text: str | None = None) -> PydanticCustomError:
+    """An error whose type is the code; its context holds the text and the parameters."""
+    # As a parameter, so that braces in the text are no placeholders.
+    return PydanticCustomError(
+        cast("Any", coded.code), "{text}", {"text": text or coded.text, **coded.params}
+    )
+
+
+def without_frames(error: ValidationError) -> ValidationError:
+    """`error` without the frames it was raised in; call it wherever an error is stored.
+
+    A traceback holds all frames below it and their variables, and pydantic's errors take no part in
+    garbage collection: a frame that holds the error in turn would never be freed.
     """
     error.__traceback__ = None
-    for each in error.errors(include_url=False, include_input=False):
-        cause = each.get("ctx", {}).get("error")
-        while isinstance(cause, BaseException):
-            cause.__traceback__ = None
-            cause = cause.__cause__ or cause.__context__
     return error

@@ -1,4 +1,4 @@
-"""Whole batches, as the upstream sends them: typed, with what breaks the contract apart."""
+"""Batches as the upstream sends them: typed, with the rows apart that break the contract."""
 
 import json
 import math
@@ -21,12 +21,32 @@ from realtor_model.listing.contract import (
     WHOLE_NUMBERS,
     WHOLE_TOLERANCE,
 )
-from realtor_model.listing.parsing import REMEMBERING_PARSERS, printable, shown
+from realtor_model.listing.parsing import (
+    NOT_A_DATE,
+    NOT_A_NUMBER,
+    NOT_A_STATUS,
+    NOT_A_WHOLE_NUMBER,
+    NOT_A_ZIP_CODE,
+    NOT_TEXT,
+    OUT_OF_RANGE,
+    REMEMBERING_PARSERS,
+    InvalidValue,
+    printable,
+    shown,
+)
+from realtor_model.messages import CodedMessage, message
 
 _LARGEST_EXACT_INTEGER = 2.0**53
+_REQUIRED = message("required")
+# Pandera names the rule that a value breaks by its text.
+_CODES = {
+    rule.text: rule.code
+    for rule in (_REQUIRED, NOT_A_DATE, NOT_A_STATUS, NOT_A_ZIP_CODE, *OUT_OF_RANGE.values())
+}
 
 _Mask = NDArray[np.bool_]
-_Unreadable = list[tuple[str, str, _Mask]]
+_Problems = dict[CodedMessage, _Mask]
+_Unreadable = list[tuple[str, CodedMessage, _Mask]]
 
 
 class SchemaChanged(Exception):
@@ -35,30 +55,28 @@ class SchemaChanged(Exception):
     def __init__(self, missing: list[str], unexpected: list[str]) -> None:
         self.missing = missing
         self.unexpected = unexpected
-        found = f"; not in the contract: {', '.join(unexpected)}" if unexpected else ""
-        super().__init__(f"columns are missing: {', '.join(missing)}{found}")
+        others = f"; not in the contract: {', '.join(unexpected)}" if unexpected else ""
+        super().__init__(f"columns are missing: {', '.join(missing)}{others}")
 
 
 def _schema_columns() -> dict[str, pa.Column]:
     def column(name: str) -> pa.Column:
         checks: list[pa.Check] = []
         if name in RANGES:
-            low, high, _ = limits = RANGES[name]
-            checks.append(pa.Check.in_range(low, high, error=f"must be {limits}"))
+            low, high, _ = RANGES[name]
+            checks.append(pa.Check.in_range(low, high, error=OUT_OF_RANGE[name].text))
             dtype: Any = "Int64" if name in WHOLE_NUMBERS else "float64"
         elif name == "prev_sold_date":
             low_date, high_date = pd.Timestamp(FIRST_DATE), pd.Timestamp(LAST_DATE)
-            checks.append(pa.Check.in_range(low_date, high_date, error="must be a possible date"))
+            checks.append(pa.Check.in_range(low_date, high_date, error=NOT_A_DATE.text))
             dtype = "datetime64[ns]"
         else:
             # Arrow's: its texts are matched and copied without a Python object for each.
             dtype = pd.StringDtype("pyarrow")
         if name == "status":
-            checks.append(pa.Check.isin(STATUSES, error=f"must be one of {', '.join(STATUSES)}"))
+            checks.append(pa.Check.isin(STATUSES, error=NOT_A_STATUS.text))
         if name == "zip_code":
-            checks.append(
-                pa.Check.str_matches(r"^[0-9]{5}$", error="must be a zip code of 5 digits")
-            )
+            checks.append(pa.Check.str_matches(r"^[0-9]{5}$", error=NOT_A_ZIP_CODE.text))
         return pa.Column(dtype, checks, nullable=name not in (TARGET, "status", "state"))
 
     return {name: column(name) for name in COLUMNS}
@@ -68,10 +86,11 @@ RAW_SCHEMA = pa.DataFrameSchema(_schema_columns(), ordered=False, strict="filter
 
 
 def normalise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Received values (JSON or CSV) as the typed raw frame; what cannot be read becomes missing.
+    """Received values (JSON or CSV) as the typed raw frame; unreadable ones become missing.
 
-    Returns the 12 `COLUMNS` with the dtypes of `RAW_SCHEMA` and a fresh RangeIndex. Ranges are not
-    looked at: `check` tells what was unreadable and what is out of range.
+    Returns:
+        The 12 `COLUMNS` with the dtypes of `RAW_SCHEMA` and a fresh RangeIndex. Values out of
+        range stay in; `check` reports these and the unreadable ones.
 
     Raises:
         SchemaChanged: columns are missing or renamed. Columns beyond the 12 are left out.
@@ -88,58 +107,71 @@ def check(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns:
         The valid rows, typed as `RAW_SCHEMA` says; and one line for each broken row: `row` (its
         int64 position in `frame`), `column_name` (the first column that broke), `rule` (every rule
-        that the row broke), `value` (as received, at most 200 characters) and `record` (the whole
-        row as received: JSON that PostgreSQL's jsonb takes).
+        that the row broke), `value` (as received, at most 200 characters), `record` (the whole
+        row as received: JSON that PostgreSQL's jsonb accepts) and `code` (of the first rule that
+        it broke, one of `MESSAGES`).
 
     Raises:
         SchemaChanged: columns are missing or renamed.
     """
     typed, unreadable = _read(frame)
     failures = [
-        pd.DataFrame({"row": np.flatnonzero(mask), "column_name": name, "rule": rule})
+        pd.DataFrame(
+            {
+                "row": np.flatnonzero(mask),
+                "column_name": name,
+                "rule": rule.text,
+                "code": rule.code,
+            }
+        )
         for name, rule, mask in unreadable
     ]
     try:
         RAW_SCHEMA.validate(typed, lazy=True)
     except SchemaErrors as problems:
         cases = problems.failure_cases
+        rules = cases["check"].replace("not_nullable", _REQUIRED.text)
         failures.append(
             pd.DataFrame(
                 {
                     "row": cases["index"].astype("int64"),
                     "column_name": cases["column"],
-                    "rule": cases["check"].replace("not_nullable", "is required"),
+                    "rule": rules,
+                    "code": rules.map(_CODES),
                 }
             )
         )
     if not failures:
-        return typed, _broken_rows(frame, pd.DataFrame(columns=["row", "column_name", "rule"]))
+        nothing = pd.DataFrame(columns=["row", "column_name", "rule", "code"])
+        return typed, _broken_rows(frame, nothing)
     # A value that could not be read is missing in the typed frame: only the first reason counts.
-    found = pd.concat(failures).drop_duplicates(["row", "column_name"])
+    reasons = pd.concat(failures).drop_duplicates(["row", "column_name"])
     broken = np.zeros(len(typed), dtype=bool)
-    broken[found["row"].to_numpy()] = True
-    return typed[~broken].reset_index(drop=True), _broken_rows(frame, found)
+    broken[reasons["row"].to_numpy()] = True
+    return typed[~broken].reset_index(drop=True), _broken_rows(frame, reasons)
 
 
-def _broken_rows(frame: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def _broken_rows(frame: pd.DataFrame, reasons: pd.DataFrame) -> pd.DataFrame:
     order = {name: position for position, name in enumerate(COLUMNS)}
-    found = found.assign(
-        order=found["column_name"].map(order),
-        rule=found["column_name"].astype(str) + " " + found["rule"].astype(str),
+    reasons = reasons.assign(
+        order=reasons["column_name"].map(order),
+        rule=reasons["column_name"].astype(str) + " " + reasons["rule"].astype(str),
     ).sort_values(["row", "order"])
-    rules = found.groupby("row")["rule"].agg("; ".join)
-    first = found.drop_duplicates("row").set_index("row")["column_name"]
+    rules = reasons.groupby("row")["rule"].agg("; ".join)
+    first = reasons.drop_duplicates("row").set_index("row")
     rows = first.index.to_numpy(np.int64)
     records = frame.iloc[rows].to_dict("records")
     return pd.DataFrame(
         {
             "row": rows,
-            "column_name": first.to_numpy(object),
+            "column_name": first["column_name"].to_numpy(object),
             "rule": rules.reindex(rows).to_numpy(object),
             "value": [
-                shown(str(record[name])) for record, name in zip(records, first, strict=True)
+                shown(str(record[name]))
+                for record, name in zip(records, first["column_name"], strict=True)
             ],
             "record": [json.dumps(_json_value(record)) for record in records],
+            "code": first["code"].to_numpy(object),
         }
     )
 
@@ -160,7 +192,7 @@ def _json_value(value: object) -> object:
 
 
 def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
-    """The typed frame, and (column, rule, which rows) of the values that could not be read."""
+    """The typed frame, and (column, rule, mask of rows) of the values that could not be read."""
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise SchemaChanged(missing, [str(name) for name in frame.columns if name not in COLUMNS])
@@ -179,21 +211,21 @@ def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
     return frame.astype({name: str(RAW_SCHEMA.columns[name].dtype) for name in COLUMNS}), unreadable
 
 
-def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict[str, _Mask]]:
-    """Float64 values with NaN for what is missing or unreadable, and the rules that were broken."""
+def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, _Problems]:
+    """Float64 values, NaN where missing or unreadable, and the rows that break each rule."""
     no_scalar = _not_scalar(received)
     numbers = pd.to_numeric(_scalars(received, no_scalar), errors="coerce").to_numpy(
         np.float64, na_value=np.nan
     )
     finite = np.isfinite(numbers)
-    problems = {"must be a number": no_scalar | (~finite & ~_missing(received))}
+    problems = {NOT_A_NUMBER: no_scalar | (~finite & ~_missing(received))}
     values = np.where(finite, numbers, np.nan)
     if not whole:
         return values, problems
     rounded = np.rint(values)
     fraction = np.abs(values - rounded) > WHOLE_TOLERANCE
     fraction |= np.abs(values) > _LARGEST_EXACT_INTEGER
-    problems["must be a whole number"] = fraction
+    problems[NOT_A_WHOLE_NUMBER] = fraction
     absent = fraction | ~finite
     integers = np.where(absent, 0.0, rounded).astype(np.int64)
     return pd.arrays.IntegerArray(integers, absent), problems
@@ -201,7 +233,7 @@ def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, dict
 
 def _read_distinct(
     received: "pd.Series[Any]", parse: Callable[[object], object], dtype: Any
-) -> tuple[Any, dict[str, _Mask]]:
+) -> tuple[Any, _Problems]:
     """Parse every distinct value once: a batch has far fewer zips and dates than rows."""
     no_scalar = _not_scalar(received)
     scalars = _scalars(received, no_scalar)
@@ -210,12 +242,12 @@ def _read_distinct(
     codes, distinct = pd.factorize(scalars)
     # One more for what is missing, at the end, where the sentinel -1 points.
     parsed = np.full(len(distinct) + 1, None, dtype=object)
-    problems = {"must be text": no_scalar}
+    problems: _Problems = {NOT_TEXT: no_scalar}
     for code, value in enumerate(distinct):
         try:
             parsed[code] = parse(value)
-        except ValueError as problem:
-            problems[str(problem)] = problems.get(str(problem), np.False_) | (codes == code)
+        except InvalidValue as invalid:
+            problems[invalid.rule] = problems.get(invalid.rule, np.False_) | (codes == code)
     return pd.Series(parsed).astype(dtype).array.take(codes), problems
 
 

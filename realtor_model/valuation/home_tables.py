@@ -1,7 +1,7 @@
-"""Many homes read together, and tables of them valued: each row, or the reason why it has no value.
+"""Reads and values many homes together: for each row its value, or why it has none.
 
-Columns are read whole, as NumPy and Arrow do it; only rows in which something looks wrong are read
-one by one, by `Property` itself. So a row means here what it means in a request.
+Columns are read as a whole, by NumPy and Arrow; only suspicious rows are read one by one, by
+`Property` itself. So a row of a table means what it means in a request.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,6 +25,7 @@ from realtor_model.listing import (
     WHOLE_NUMBERS,
     WHOLE_TOLERANCE,
     Property,
+    field_problems,
     parse_text,
     without_frames,
 )
@@ -37,46 +38,53 @@ ESTIMATES = pa.schema(
         ("estimated_high", pa.float64()),
         ("confidence", pa.string()),
         ("warnings", pa.string()),
+        ("warning_codes", pa.string()),
         ("error", pa.string()),
+        ("error_codes", pa.string()),
     ]
 )
-# Rows that are valued at a time: enough that few names are looked up more than once.
+# Rows valued at a time: many enough that few place names are looked up more than once.
 CHUNK_ROWS = 32_768
+SEPARATOR = "; "
 
-_MOST_REASONS = 20
 _KNOWN = frozenset(INPUTS)
 
 Mask = NDArray[np.bool_]
 
 
 class Homes(NamedTuple):
-    """n rows read: the 11 inputs as columns, meaningless where errors (n,) says why."""
+    """n rows of a table.
+
+    columns: the 11 inputs (n,), meaningless in rows that have an error. errors: (n,), why a row is
+    not a home, in words, or None. error_codes: (n,), the codes of these reasons.
+    """
 
     columns: dict[str, NDArray[Any]]
     errors: NDArray[np.object_]
+    error_codes: NDArray[np.object_]
 
     @property
     def valid(self) -> Mask:
-        """The rows (n,) that can be valued."""
+        """Mask (n,) of the rows that can be valued."""
         return _missing(self.errors)
 
 
 def read_rows(
     rows: Sequence[Any],
 ) -> tuple[dict[str, NDArray[Any]], dict[int, ValidationError]]:
-    """n rows as JSON has them: the 11 inputs as columns (n,), and why a row is no home.
+    """The 11 inputs of n rows of JSON as columns (n,), and by row the error of one that is no home.
 
-    The columns are meaningless for the rows that have an error.
+    The columns are meaningless in rows that have an error.
     """
     n = len(rows)
-    # What is no object is looked at for itself, as a home of which nothing is known.
+    # A row that is not an object is treated as an empty home, and so read by itself below.
     objects = [row if isinstance(row, Mapping) else {} for row in rows]
     suspect = np.fromiter((not row.keys() <= _KNOWN for row in objects), bool, n)
     columns: dict[str, NDArray[Any]] = {}
     for name in INPUTS:
         values = [row.get(name) for row in objects]
         usual = (int, float) if name in NUMBERS else (str,)
-        # By its very type: to Python, true is a number too.
+        # The exact type: to Python, true is a number too.
         if not set(map(type, values)) <= {*usual, type(None)}:
             strange = [type(value) not in (*usual, type(None)) for value in values]
             suspect |= np.array(strange)
@@ -101,7 +109,7 @@ def read_rows(
 
 
 def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
-    """The homes of a table with any of the 11 inputs as columns; other columns are left alone.
+    """The homes of a table of n rows with any of the 11 inputs as columns; others are ignored.
 
     Numbers and dates may be typed or text; null, NaN and blank text are missing values.
     """
@@ -119,7 +127,7 @@ def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
             columns[name], odd = _distinct(name, values, n)
         suspect |= odd
     suspect |= _not_enough(columns)
-    errors = np.full(n, None, object)
+    errors, error_codes = np.full((2, n), None, object)
     rows = np.flatnonzero(suspect)
     if len(rows):
         chosen = pa.array(rows)
@@ -127,12 +135,17 @@ def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
         entries = (dict(zip(received, row, strict=True)) for row in zip(*taken, strict=True))
         chosen_rows = zip(rows.tolist(), entries, strict=True)
         for row, error in _read_one_by_one(chosen_rows, columns).items():
-            errors[row] = reasons(error)
-    return Homes(columns, errors)
+            problems = field_problems(error)
+            errors[row] = SEPARATOR.join(each.line for each in problems)
+            error_codes[row] = SEPARATOR.join(each.code for each in problems)
+    return Homes(columns, errors, error_codes)
 
 
 def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
-    """`ESTIMATES` of the n rows of `table`, valued as sold, in dollars."""
+    """`ESTIMATES` of the n rows of `table`, valued as sold, dollars.
+
+    Several warnings or problems of a row, and their codes, are joined by "; ", in the same order.
+    """
     homes = read_homes(table)
     rows = np.flatnonzero(homes.valid)
     columns = as_sold(take(homes.columns, rows))
@@ -145,33 +158,31 @@ def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.Reco
         whole[rows] = answers
         return pa.array(whole, kind, mask=missing)
 
-    warnings = np.full(len(rows), None, object)
-    for row, texts in values.warnings.items():
-        warnings[row] = "; ".join(texts)
+    warnings, warning_codes = np.full((2, len(rows)), None, object)
+    for row, coded in values.warnings.items():
+        warnings[row] = SEPARATOR.join(each.text for each in coded)
+        warning_codes[row] = SEPARATOR.join(each.code for each in coded)
     dollars = [np.round(each, 2) for each in (values.price, values.low, values.high)]
     return pa.RecordBatch.from_arrays(
         [
             *(spread(each, pa.float64()) for each in dollars),
             spread(values.confidence, pa.string()),
             spread(warnings, pa.string()),
+            spread(warning_codes, pa.string()),
             pa.array(homes.errors, pa.string()),
+            pa.array(homes.error_codes, pa.string()),
         ],
         schema=ESTIMATES,
     )
 
 
 def reasons(error: ValidationError) -> str:
-    """Why a row is no `Property`, in one line."""
-    told = []
-    for each in error.errors(include_url=False, include_context=False)[:_MOST_REASONS]:
-        where, text = ".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")
-        # The contract's own messages begin with the field.
-        told.append(text if text.startswith(where) else f"{where}: {text}")
-    return "; ".join(told)
+    """Why a row is not a `Property`, in one line."""
+    return SEPARATOR.join(problem.line for problem in field_problems(error))
 
 
 def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """`column` in one piece, each value for itself: no dictionary, runs or views of text."""
+    """`column` as one plain array: without dictionary, run-end or string-view encoding."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
@@ -184,7 +195,7 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
-    """A column, decoded; NaN is how some writers say that there is nothing."""
+    """A column, decoded; NaN becomes null, as some writers mean it."""
     column = decoded(table.column(name))
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
@@ -192,7 +203,7 @@ def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
 
 
 def listed(column: pa.Array) -> list[Any]:
-    """The values as Python has them; in place of a date that it has not, what is wrong with it."""
+    """The values as Python objects; the error in place of a date that Python cannot hold."""
     try:
         return list(column.to_pylist())
     except (OverflowError, ValueError):
@@ -203,12 +214,12 @@ def _alone(entry: pa.Scalar) -> Any:
     try:
         return entry.as_py()
     except (OverflowError, ValueError) as problem:
-        # Anew, without the frames that hold the table.
+        # A new one, without the frames that hold the table.
         return type(problem)(*problem.args)
 
 
 def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.float64], Mask]:
-    """The values, NaN where there is none, and which have to be looked at one by one."""
+    """The values (n,), NaN where missing, and a mask of those to read one by one."""
     if received is None:
         return np.full(n, np.nan), np.zeros(n, bool)
     if _is_text(received.type):
@@ -227,7 +238,7 @@ def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.f
 def _possible(
     name: str, numbers: NDArray[np.float64], given: Mask
 ) -> tuple[NDArray[np.float64], Mask]:
-    """The values, and which of those that were given are none of the column `name`."""
+    """The values (n,), and a mask of the given ones that the column `name` cannot hold."""
     limits = RANGES[name]
     fine = (limits.low <= numbers) & (numbers <= limits.high)
     if name in WHOLE_NUMBERS:
@@ -246,14 +257,14 @@ def _float(value: object) -> float:
 
 
 def _days(received: pa.Array) -> tuple[NDArray[Any], Mask]:
-    """Dates, NaT where there is none, and which are none that a home can have."""
+    """Dates (n,), NaT where missing, and a mask of those out of the contract's range."""
     days = received.to_numpy(zero_copy_only=False).astype("datetime64[D]")
     odd: Mask = (days < np.datetime64(FIRST_DATE)) | (days > np.datetime64(LAST_DATE))
     return days, odd
 
 
 def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any], Mask]:
-    """Texts and dates: each distinct value is read once."""
+    """Texts or dates (n,), and a mask of the unreadable; each distinct value is read once."""
     nothing, fine = _parsed(name, [None])
     if received is None:
         return nothing.repeat(n), fine.repeat(n)
@@ -268,23 +279,23 @@ def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any
 
 
 def _parsed(name: str, values: Collection[object]) -> tuple[NDArray[Any], Mask]:
-    """Received texts or dates (k,) of the column `name` as they are kept, and which cannot be."""
+    """Received texts or dates (k,) as the column `name` stores them, and a mask of unreadable."""
     absent = "for_sale" if name == "status" else None
     parsed = np.full(len(values), absent, "datetime64[D]" if name == "prev_sold_date" else object)
     odd = np.zeros(len(values), bool)
     for code, value in enumerate(values):
         try:
-            found = parse_text(name, value)
+            stored = parse_text(name, value)
         except ValueError:
             odd[code] = True
             continue
-        parsed[code] = absent if found is None else found
+        parsed[code] = absent if stored is None else stored
         odd[code] = name == "status" and parsed[code] not in STATUSES
     return parsed, odd
 
 
 def _not_enough(columns: Mapping[str, NDArray[Any]]) -> Mask:
-    """Without a place, or without a size, there is no value."""
+    """Mask (n,) of rows without a place or without a size: they cannot be valued."""
     nowhere = _missing(columns["state"]) & _missing(columns["zip_code"])
     sizes = [np.isnan(columns[name]) for name in ("house_size", "acre_lot", "bed")]
     missing: Mask = nowhere | np.logical_and.reduce(sizes)
@@ -294,7 +305,7 @@ def _not_enough(columns: Mapping[str, NDArray[Any]]) -> Mask:
 def _read_one_by_one(
     rows: Iterable[tuple[int, Any]], columns: dict[str, NDArray[Any]]
 ) -> dict[int, ValidationError]:
-    """Put what `Property` makes of rows, by position, into `columns`; why it refuses others."""
+    """Write the rows that `Property` accepts into `columns`; the errors of the others by row."""
     passed: list[Property] = []
     at: list[int] = []
     errors: dict[int, ValidationError] = {}
@@ -316,7 +327,7 @@ def _missing(values: NDArray[np.object_]) -> Mask:
 
 
 def _is_day(kind: pa.DataType) -> bool:
-    """Dates and times that name a day, wherever one is."""
+    """Whether values name a day in every time zone: dates, and times without a zone."""
     return bool(pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None))
 
 

@@ -1,4 +1,4 @@
-"""A trained valuation model: what it values, explains and compares."""
+"""A trained valuation model: values homes, explains values, and compares homes with sales."""
 
 import math
 from collections.abc import Collection
@@ -11,52 +11,45 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model.estimators import Estimator
-from realtor_model.features import Columns, FeatureEncoder, take
+from realtor_model.features import Columns, FeatureEncoder, is_land, take
 from realtor_model.features.places import Located
 from realtor_model.listing import RANGES, WHOLE_NUMBERS
+from realtor_model.messages import CodedMessage, message
 from realtor_model.valuation.comparables import Comparison, Neighbourhoods, SoldHomes, adjust
 from realtor_model.valuation.explanation import Explanation, explain
 from realtor_model.valuation.intervals import DEVIATION, RANGE, Ranges
 from realtor_model.valuation.market_statistics import MarketStatistics
 
 Floats = NDArray[np.float64]
-
-
 Mask = NDArray[np.bool_]
-
-
-_NO_SALE = "no sale is among the listings learned from: the price is nearer to an asking price"
-
-
-_LAND = "neither house_size nor bed nor bath is told: it is valued as land"
-
 
 # Upper limits of the forecast standard deviation: the half width, relative to the price, of the
 # range that holds 68 % of prices. HouseCanary's scale: high up to 15 %, medium up to 30 %.
 CONFIDENCE_LIMITS = {"medium": 0.30, "high": 0.15}
 
-
 _GRADES = np.array(["low", *CONFIDENCE_LIMITS], object)
-
-
 _NARROWEST_FIRST = np.sort([*CONFIDENCE_LIMITS.values()])
+_NO_SALES = message("no_sales_learned")
+_LAND = message("valued_as_land")
 
 
 class NoSoldHomes(Exception):
-    """A bundle that was made without sold homes was asked for comparables."""
+    """Comparables were asked of a bundle that was made without sold homes."""
 
 
 @dataclass(frozen=True)
 class Valuations:
     """Values of n homes.
 
-    price, low, high: (n,) dollars. deviation: (n,) half width of the calibrated 68 % range,
-    relative to the price (AVMs publish it as forecast standard deviation). confidence: (n,)
-    "high", "medium" or "low", by it, which knows nothing of what training never met: one grade
-    lower where the state, the city or the zip is new, no zip is told, or a number is outside the
-    range learned from; one more where the home is placed no nearer than by its state. warnings: by
-    row, in plain words, what makes its valuation a guess; most have none. unknown: for state, city
-    and zip_code, which rows (n,) name one that training never saw.
+    Attributes:
+        price, low, high: (n,) dollars.
+        deviation: (n,) half width of the calibrated 68 % range, relative to the price (AVMs publish
+            it as forecast standard deviation).
+        confidence: (n,) "high", "medium" or "low": the grade of the deviation; one grade lower
+            where the state, the city or the zip is new, the zip is missing, or a number is outside
+            the range learned from; one more where the home is placed only by its state.
+        warnings: by row, what makes its valuation less certain; rows without any are left out.
+        unknown: for state, city and zip_code, a mask (n,) of rows that name one new to the model.
     """
 
     price: Floats
@@ -64,17 +57,22 @@ class Valuations:
     high: Floats
     deviation: Floats
     confidence: NDArray[np.object_]
-    warnings: dict[int, list[str]]
+    warnings: dict[int, list[CodedMessage]]
     unknown: dict[str, Mask]
 
 
 @dataclass(frozen=True)
 class ValuationModel:
-    """What training makes, the registry keeps and the service serves.
+    """The model that training makes, the registry stores and the service serves.
 
-    profile: `drift.profile` of the train rows. metadata: JSON; data_version, batches, as_of,
-    train_rows, trained_at, metrics by split, and whatever else belongs to the model's papers.
-    sold_homes: the train rows' newest sales, for comparison. market: statistics of the train rows.
+    Attributes:
+        candidate: name of the kind of model.
+        encoder, estimator, ranges: the three steps of a valuation.
+        profile: `drift.profile` of the train rows.
+        metadata: JSON; data_version, batches, as_of, train_rows, trained_at, metrics by split, and
+            whatever else describes the model.
+        sold_homes: the newest sales of the train rows, for comparison; older bundles lack them.
+        market: statistics of the train rows; older bundles lack them.
     """
 
     candidate: str
@@ -93,11 +91,11 @@ class ValuationModel:
         return math.exp(low), math.exp(high)
 
     def predict(self, columns: Columns) -> Floats:
-        """Prices (n,), dollars, of the listings as they are: of a for-sale row, what is asked."""
+        """Prices (n,), dollars, of listings as they are: a for-sale row gets its asking price."""
         return np.exp(self._predict_log(columns))
 
     def value(self, columns: Columns) -> Valuations:
-        """Price, range and confidence of n rows; give it `as_sold` columns to value homes."""
+        """Price, range and confidence of n rows; pass `as_sold` columns to value homes as sold."""
         at = self.encoder.locate(columns)
         unknown = self.encoder.unknown(columns, at)
         matrix = self.encoder.transform(columns, at)
@@ -111,7 +109,7 @@ class ValuationModel:
         if outside:
             doubtful[[row for _, row in outside]] = True
         grade -= doubtful
-        # Most homes have none of it, and one home alone must not wait for the rest.
+        # Most homes have a zip, and each check adds to the time of a single valuation.
         if no_zip.any():
             grade -= self.encoder.wide(at)
         confidence = _GRADES[np.maximum(grade, 0)]
@@ -131,22 +129,22 @@ class ValuationModel:
     def compare(
         self, columns: Columns, *, count: int = 5, exclude: Collection[str] = ()
     ) -> Comparison:
-        """The `count` sold homes most like the one home `columns`, and what they tell of its price.
+        """The `count` sold homes most like the one home `columns`, their prices adjusted to it.
 
         Args:
             columns: one home, `as_sold`.
-            count: sales wanted; fewer where the widest neighbourhood has no more.
-            exclude: ids of sales that are left out.
+            count: sales wanted; fewer where the widest neighbourhood has fewer.
+            exclude: ids of sales to leave out.
 
         Raises:
             NoSoldHomes: the bundle carries none.
         """
         if self.sold_homes is None:
             raise NoSoldHomes("this model carries no sold homes to compare with")
-        found = self._neighbourhoods.like(columns, count, exclude)
-        # As they were sold, on the day they were: what time has done since is an adjustment.
-        sales = self.explain(take(self.sold_homes.columns, found.rows))
-        return adjust(self.explain(columns), sales, self.sold_homes.price[found.rows], found)
+        similar = self._neighbourhoods.like(columns, count, exclude)
+        # As of the day of each sale: the change of prices since then is one of the adjustments.
+        sales = self.explain(take(self.sold_homes.columns, similar.rows))
+        return adjust(self.explain(columns), sales, self.sold_homes.price[similar.rows], similar)
 
     @cached_property
     def _neighbourhoods(self) -> Neighbourhoods:
@@ -164,47 +162,46 @@ class ValuationModel:
         at: Located,
         unknown: dict[str, Mask],
         outside: list[tuple[str, int]],
-    ) -> dict[int, list[str]]:
-        texts: dict[int, list[str]] = {}
+    ) -> dict[int, list[CodedMessage]]:
+        warnings: dict[int, list[CodedMessage]] = {}
 
-        def say(rows: Mask, text: str) -> None:
+        def warn(rows: Mask, warning: CodedMessage) -> None:
             for row in rows.nonzero()[0].tolist():
-                texts.setdefault(row, []).append(text)
+                warnings.setdefault(row, []).append(warning)
 
         if self._saw_no_sale:
-            say(columns["status"] == "sold", _NO_SALE)
+            warn(columns["status"] == "sold", _NO_SALES)
         for name, mask in unknown.items():
             for row in mask.nonzero()[0].tolist():
-                place = f"{name.replace('_', ' ')} {columns[name][row]}"
-                texts.setdefault(row, []).append(
-                    f"{place} is not among the listings learned from: the home is valued by what "
-                    "surrounds it"
-                )
+                warning = message("unknown_place", input=name, value=columns[name][row])
+                warnings.setdefault(row, []).append(warning)
         if (at.codes["zip_code"] < 0).any():
-            untold = pd.isna(columns["zip_code"]) & ~np.logical_or.reduce(list(unknown.values()))
+            missing = pd.isna(columns["zip_code"]) & ~np.logical_or.reduce(list(unknown.values()))
             wide = self.encoder.wide(at)
-            for named, rows in (("city", untold & ~wide), ("state", untold & wide)):
-                say(
-                    rows, f"no zip code is told: the home is valued by what is usual in its {named}"
-                )
+            for placed_by, rows in (("city", missing & ~wide), ("state", missing & wide)):
+                warn(rows, message("no_zip_code", placed_by=placed_by))
         if np.isnan(columns["house_size"] + columns["bed"]).any():
             no_size, no_bed = np.isnan(columns["house_size"]), np.isnan(columns["bed"])
-            land = no_size & no_bed & np.isnan(columns["bath"])
-            say(land, _LAND)
-            for name, missing in (("house_size", no_size), ("bed", no_bed)):
-                say(
-                    missing & ~land,
-                    f"{name} is not told: the home is valued like the listings that leave it out",
-                )
+            land = is_land(no_size, no_bed, np.isnan(columns["bath"]))
+            warn(land, _LAND)
+            for name, absent in (("house_size", no_size), ("bed", no_bed)):
+                warn(absent & ~land, message("input_missing", input=name))
         for name, row in outside:
-            low, high = self.encoder.ranges[name]
-            if name in WHOLE_NUMBERS:
-                low, high = math.ceil(low), math.floor(high)
-            texts.setdefault(row, []).append(
-                f"{name} {columns[name][row]:,.10g} is outside the range learned from, "
-                f"{low:,.6g} to {high:,.6g} {RANGES[name].unit}"
-            )
-        return texts
+            warnings.setdefault(row, []).append(self._outside(name, columns[name][row].item()))
+        return warnings
+
+    def _outside(self, name: str, value: float) -> CodedMessage:
+        low, high = self.encoder.ranges[name]
+        if name in WHOLE_NUMBERS:
+            low, high, value = math.ceil(low), math.floor(high), int(value)
+        return message(
+            "outside_learned_range",
+            input=name,
+            value=value,
+            low=low,
+            high=high,
+            unit=RANGES[name].unit,
+        )
 
     def _predict_log(self, columns: Columns) -> Floats:
         return self.estimator.predict_log(self.encoder.transform(columns))

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a request, for a person: where, what, and the value sent."""
+"""Validation errors of a request as the API's `Problem`s: where, code, text, and the value sent."""
 
 import json
 from collections.abc import Mapping
@@ -6,43 +6,39 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from realtor_model.listing import FieldProblem, field_problems
 from realtor_serving.contract.schemas import Problem
 
 MAX_SHOWN_VALUE = 200
 
 
-MAX_SHOWN_PROBLEMS = 20
-
-
 def problems(error: ValidationError) -> list[Problem]:
-    """What pydantic found, for a person: where, what, and the value that was sent."""
-    return [
-        Problem(
-            loc=list(each["loc"]),
-            msg=_in_our_words(each),
-            value=_shown(each["input"]),
-        )
-        for each in error.errors(include_url=False, include_context=False)[:MAX_SHOWN_PROBLEMS]
-    ]
+    """The first 20 problems of `error`, for an answer."""
+    return [as_problem(each) for each in field_problems(error)]
 
 
-def _in_our_words(found: Mapping[str, object]) -> str:
-    if found["type"] == "extra_forbidden":
-        return "there is no such field; GET /docs.json describes those there are"
-    if found["type"] == "model_type":
-        return "Input should be an object"
-    return str(found["msg"]).removeprefix("Value error, ")
+def as_problem(problem: FieldProblem) -> Problem:
+    """`problem` as the API shows it: its value and parameters as JSON, cut to a short length."""
+    return Problem(
+        loc=list(problem.loc),
+        msg=problem.text,
+        code=problem.code,
+        params=_plain(problem.params),
+        value=_shown(problem.value),
+    )
 
 
 def in_words(problem: Problem) -> str:
     """One line that says where and what."""
-    where = ".".join(map(str, problem.loc))
-    # The listing contract's own messages begin with the field.
-    return problem.msg if problem.msg.startswith(where) else f"{where}: {problem.msg}"
+    return FieldProblem(tuple(problem.loc), problem.code, {}, problem.msg, None).line
+
+
+def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _shown(value) for name, value in params.items()}
 
 
 def _shown(value: object) -> Any:
-    """`value` as JSON, cut when it is long: an answer never echoes megabytes."""
+    """`value` as JSON; one that is long or not JSON as text, cut: answers echo no megabytes."""
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     try:
@@ -50,6 +46,6 @@ def _shown(value: object) -> Any:
     except (TypeError, ValueError):
         text = None
     if text is not None and len(text) <= MAX_SHOWN_VALUE:
-        # What JSON makes of it: a tuple of a table's map, say, is a list.
+        # As JSON has it: a tuple of a table's map, say, becomes a list.
         return json.loads(text)
     return (str(value) if text is None else text)[:MAX_SHOWN_VALUE]

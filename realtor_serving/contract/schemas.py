@@ -22,6 +22,14 @@ class ModelRef(BaseModel):
     candidate: str = Field(description="The kind of model: xgboost, random_forest, …")
 
 
+class CodedText(BaseModel):
+    """A message with a code that programs can rely on; the wording of the message may change."""
+
+    code: str = Field(description="Stable name of the message, in snake_case.")
+    params: dict[str, JsonValue] = Field(description="What the message is about, by name.")
+    message: str = Field(description="The message in English.")
+
+
 class Valuation(BaseModel):
     """What a home would sell for."""
 
@@ -33,6 +41,9 @@ class Valuation(BaseModel):
     currency: Literal["USD"] = "USD"
     as_of: str = Field(description="The day of the newest data the model learned from.")
     warnings: list[str] = Field(description="What makes this estimate less certain, in words.")
+    warning_details: list[CodedText] = Field(
+        description="The same warnings, in the same order, with codes and parameters."
+    )
     model: ModelRef
 
 
@@ -41,6 +52,10 @@ class Problem(BaseModel):
 
     loc: list[str | int] = Field(description="Where: field names and positions.")
     msg: str
+    code: str = Field(description="Stable name of the problem, in snake_case.")
+    params: dict[str, JsonValue] = Field(
+        description="What the problem is about, by name; `input` is the field, where there is one."
+    )
     value: JsonValue = Field(description="What was sent there.")
 
 
@@ -48,7 +63,9 @@ class Refusal(BaseModel):
     """Why a request was not answered."""
 
     error: str
-    detail: list[Problem]
+    code: str = Field(description="Stable name of the reason, in snake_case.")
+    params: dict[str, JsonValue] = Field(description="What the reason is about, by name.")
+    detail: list[Problem] = Field(description="What is wrong with the body or the query, if it is.")
 
 
 class RowError(BaseModel):

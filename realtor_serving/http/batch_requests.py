@@ -6,6 +6,7 @@ from pydantic import PrivateAttr, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from realtor_model.messages import message
 from realtor_serving.champion.served_champion import Champion
 from realtor_serving.contract.schemas import BatchRequest
 from realtor_serving.http.requests import Body, InvalidBody
@@ -61,7 +62,7 @@ class BatchBody(Body, BatchRequest):
                 return Response(batch.json(), media_type=JSON), batch.valued
             content = write_table(answer_table(table, batch), self._answer_type)
         except UnreadableTable as problem:
-            return InvalidBody(str(problem)).response, None
+            return InvalidBody(message("unreadable_table", reason=str(problem))).response, None
         except ValidationError as error:
             return InvalidBody.of(error, _TABLES_BY_TYPE).response, None
         response = Response(content, media_type=self._answer_type)

@@ -11,6 +11,7 @@ from typing import Literal
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from realtor_model.messages import CodedMessage, message
 from realtor_serving.http.api_keys import ApiKeys, is_local
 from realtor_serving.http.requests import refuse
 
@@ -46,8 +47,8 @@ class RouteRule:
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, error: str, **headers: str) -> None:
-        self.response = refuse(status, error)
+    def __init__(self, status: int, reason: CodedMessage, **headers: str) -> None:
+        self.response = refuse(status, reason)
         self.response.headers.update(
             {name.replace("_", "-"): value for name, value in headers.items()}
         )
@@ -112,25 +113,22 @@ class Gate:
         """The rule of the request's route. Raises `_Refused`."""
         host = _without_port(headers.get("host", ""))
         if "*" not in self._allowed_hosts and host not in self._allowed_hosts:
-            raise _Refused(
-                400,
-                f"this service does not answer to the host name {host[:100]!r}; "
-                "REALTOR_SERVICE_ALLOWED_HOSTS names the ones it does",
-            )
+            raise _Refused(400, message("unknown_host", host=host[:100]))
         if (
             headers.get("sec-fetch-site") == "cross-site"
             and headers.get("origin") not in self._allowed_origins
         ):
-            raise _Refused(403, "this service does not answer to other sites' pages")
+            raise _Refused(403, message("cross_site_request"))
         rule = self._routes.get(scope["path"])
         if rule is None:
-            raise _Refused(404, "there is nothing here; GET / lists the endpoints")
+            raise _Refused(404, message("not_found"))
         if scope["method"] not in rule.methods:
-            allowed = ", ".join(sorted(rule.methods))
-            raise _Refused(405, f"{scope['path']} takes {allowed}", Allow=allowed)
+            allowed = sorted(rule.methods)
+            reason = message("method_not_allowed", path=scope["path"], allowed=allowed)
+            raise _Refused(405, reason, Allow=", ".join(allowed))
         self._authorize(scope, headers, rule)
         if headers.get("content-type", "").startswith(_PICKLE):
-            raise _Refused(415, "a pickle is not read: it could run code of its own")
+            raise _Refused(415, message("pickle_not_accepted"))
         return rule
 
     def _authorize(self, scope: Scope, headers: Headers, rule: RouteRule) -> None:
@@ -139,17 +137,9 @@ class Gate:
         if self._trust_loopback and is_local(scope, headers):
             return
         if not self._keys.hashes:
-            raise _Refused(
-                403,
-                "from outside this machine this needs an API key, and the service knows none: "
-                "`python -m realtor_serving.http.api_keys` makes one",
-            )
+            raise _Refused(403, message("no_api_keys_configured"))
         if not self._keys.allow(headers.get("authorization", "")):
-            raise _Refused(
-                401,
-                "this needs an API key: Authorization: Bearer …",
-                WWW_Authenticate="Bearer",
-            )
+            raise _Refused(401, message("api_key_required"), WWW_Authenticate="Bearer")
 
     async def _read(self, headers: Headers, receive: Receive, limits: Limits) -> bytes:
         """The whole body, which counts as buffered from then on. Raises `_Refused`."""
@@ -161,10 +151,10 @@ class Gate:
         try:
             async with asyncio.timeout(limits.receive_seconds):
                 while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Refused(400, "the body broke off")
-                    chunk = message.get("body", b"")
+                    event = await receive()
+                    if event["type"] == "http.disconnect":
+                        raise _Refused(400, message("body_incomplete"))
+                    chunk = event.get("body", b"")
                     chunks.append(chunk)
                     size += len(chunk)
                     self._buffered += len(chunk)
@@ -173,14 +163,14 @@ class Gate:
                     # One home is always let in: a thousand of them take less than one batch.
                     if size > PROPERTY_BYTES and self._buffered > self._most_buffered:
                         raise _busy(503, close=True)
-                    if not message.get("more_body", False):
+                    if not event.get("more_body", False):
                         return b"".join(chunks)
         except BaseException as problem:
             self._buffered -= size
             if isinstance(problem, TimeoutError):
                 raise _Refused(
                     408,
-                    f"the body did not arrive within {limits.receive_seconds:g} seconds",
+                    message("body_timeout", seconds=limits.receive_seconds),
                     Connection="close",
                 ) from None
             raise
@@ -199,19 +189,17 @@ class Gate:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise _Refused(504, f"it could not be answered within {seconds:g} seconds") from None
+            raise _Refused(504, message("answer_timeout", seconds=seconds)) from None
         finally:
             self._working -= 1
 
 
 def _too_large(limits: Limits) -> _Refused:
-    return _Refused(413, f"the body is larger than {limits.body_bytes:,} bytes", Connection="close")
+    return _Refused(413, message("body_too_large", limit=limits.body_bytes), Connection="close")
 
 
 def _busy(status: int, *, close: bool = False) -> _Refused:
-    refused = _Refused(
-        status, "the service has all the work it can do; ask again", Retry_After=str(RETRY_SECONDS)
-    )
+    refused = _Refused(status, message("busy"), Retry_After=str(RETRY_SECONDS))
     if close:
         refused.response.headers["Connection"] = "close"
     return refused

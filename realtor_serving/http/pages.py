@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from realtor_model.messages import message
 from realtor_serving.champion.history_document import HistoryNotPublished, HistoryUnavailable
 from realtor_serving.champion.served_champion import Champion
 from realtor_serving.contract.schemas import (
@@ -21,8 +22,14 @@ from realtor_serving.contract.schemas import (
     PlacesQuery,
 )
 from realtor_serving.http import service_metrics
-from realtor_serving.http.refusals import from_before, no_model
-from realtor_serving.http.requests import InvalidBody, json_response, read_query, refuse
+from realtor_serving.http.requests import (
+    InvalidBody,
+    json_response,
+    lacks_market_data,
+    no_model,
+    read_query,
+    refuse,
+)
 from realtor_serving.http.worker_runtime import Runtime, in_thread
 from realtor_serving.valuation import answers
 from realtor_serving.valuation.coordinates import Coordinates, coordinates
@@ -73,13 +80,13 @@ async def _history(request: Request) -> Response:
     """Why models were trained, promoted or rejected, and how good each was; as published."""
     published = _runtime(request).history
     if published is None:
-        return refuse(404, "REALTOR_HISTORY_URL is not set: this service has no history to show")
+        return refuse(404, message("history_not_configured"))
     try:
         document = await in_thread(_runtime(request).reads, published.document)
-    except HistoryNotPublished as problem:
-        return refuse(404, f"{problem}. The jobs clean, train and serve publish it")
+    except HistoryNotPublished:
+        return refuse(404, message("history_not_published"))
     except HistoryUnavailable as problem:
-        return refuse(503, str(problem))
+        return refuse(503, message("history_unavailable", reason=str(problem)))
     return Response(document, media_type="application/json")
 
 
@@ -96,7 +103,7 @@ def _of_the_market(
         return no_model()
     told = answer(champion, query)
     if told is None:
-        return from_before(champion)
+        return lacks_market_data(champion)
     return json_response(told)
 
 

@@ -1,4 +1,4 @@
-"""What comes in: bodies read and checked, with errors that name field, value and range."""
+"""Reads and checks what comes in, and makes the answers that refuse it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Self, TypeVar
@@ -9,45 +9,59 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from realtor_model.listing import Property, without_frames
+from realtor_model.messages import CodedMessage, message
+from realtor_model.registry_names import PRODUCTION_ALIAS, REGISTERED_MODEL
+from realtor_serving.champion.served_champion import Champion
 from realtor_serving.contract.problems import in_words, problems
 from realtor_serving.contract.schemas import ComparablesRequest, Problem, Refusal
 
 UNAVAILABLE_RETRY_SECONDS = 5
 
 
-def refuse(status: int, error: str, detail: Iterable[Problem] = ()) -> Response:
-    """The answer to a request that cannot be served."""
-    refusal = Refusal(error=error, detail=list(detail))
+def refuse(status: int, reason: CodedMessage, detail: Iterable[Problem] = ()) -> Response:
+    """The answer to a request that is not served: a `Refusal`."""
+    refusal = Refusal(
+        error=reason.text, code=reason.code, params=dict(reason.params), detail=list(detail)
+    )
     return JSONResponse(refusal.model_dump(mode="json"), status_code=status)
 
 
-def unavailable(error: str) -> Response:
-    """The answer while there is nothing to answer with; it says when to ask again."""
-    response = refuse(503, error)
+def unavailable(reason: CodedMessage) -> Response:
+    """503, with the seconds after which to ask again."""
+    response = refuse(503, reason)
     response.headers["Retry-After"] = str(UNAVAILABLE_RETRY_SECONDS)
     return response
+
+
+def no_model() -> Response:
+    """503 while there is no champion."""
+    return unavailable(message("no_model", model=REGISTERED_MODEL, alias=PRODUCTION_ALIAS))
+
+
+def lacks_market_data(champion: Champion) -> Response:
+    """404 where the champion's bundle carries neither sales nor statistics of the market."""
+    return refuse(404, message("model_lacks_market_data", version=champion.release.version))
 
 
 class InvalidBody:
     """A request that cannot be read; an endpoint answers it with `rejection`."""
 
-    def __init__(self, error: str, detail: Sequence[Problem] = ()) -> None:
-        self._error = error
+    def __init__(self, reason: CodedMessage, detail: Sequence[Problem] = ()) -> None:
+        self._reason = reason
         self._detail = detail
 
     @classmethod
     def of(cls, error: ValidationError, hint: str = "") -> "InvalidBody":
-        """A body, or a query, that breaks its schema; `hint` is for one that is no JSON."""
+        """A body or a query that breaks its schema; `hint` is added where it is not JSON."""
         found = problems(without_frames(error))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        kind = error.errors(include_url=False, include_context=False)[0]["type"]
-        unread = hint if kind == "json_invalid" else ""
-        return cls(f"{in_words(found[0])}{more}{unread}", found)
+        unread = hint if found[0].code == "invalid_json" else ""
+        return cls(message("invalid_request", reason=f"{in_words(found[0])}{more}{unread}"), found)
 
     @property
     def response(self) -> Response:
         """400 with the reasons."""
-        return refuse(400, self._error, self._detail)
+        return refuse(400, self._reason, self._detail)
 
 
 def rejection(body: object) -> Response | None:
@@ -63,8 +77,8 @@ class Body(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
         """Read the body, whatever content type it claims."""
         try:
             # The gate hands it over whole.
-            message = await request.receive()
-            return cls.model_validate_json(message["body"])  # type: ignore[no-any-return]
+            event = await request.receive()
+            return cls.model_validate_json(event["body"])  # type: ignore[no-any-return]
         except ValidationError as error:
             return InvalidBody.of(error)
 

@@ -9,7 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from realtor_model.listing import INPUTS
-from realtor_model.valuation.home_tables import ESTIMATES, decoded, listed
+from realtor_model.valuation.home_tables import ESTIMATES, SEPARATOR, decoded, listed
 from realtor_serving.contract.problems import in_words
 from realtor_serving.contract.schemas import MAX_BATCH
 from realtor_serving.valuation.answers import ValuedBatch
@@ -95,7 +95,11 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
 def answer_table(sent: pa.Table | None, batch: ValuedBatch) -> pa.Table:
     """The table that was sent, with `ESTIMATES` beside each row."""
     told: dict[int, dict[str, Any]] = {
-        row: {"error": "; ".join(map(in_words, found))} for row, found in batch.errors.items()
+        row: {
+            "error": SEPARATOR.join(map(in_words, found)),
+            "error_codes": SEPARATOR.join(each.code for each in found),
+        }
+        for row, found in batch.errors.items()
     }
     for row, value in zip(batch.positions, batch.valued.rows(), strict=True):
         told[row] = {
@@ -103,7 +107,9 @@ def answer_table(sent: pa.Table | None, batch: ValuedBatch) -> pa.Table:
             "estimated_low": value["low"],
             "estimated_high": value["high"],
             "confidence": value["confidence"],
-            "warnings": "; ".join(value["warnings"]) or None,
+            "warnings": SEPARATOR.join(value["warnings"]) or None,
+            "warning_codes": SEPARATOR.join(each["code"] for each in value["warning_details"])
+            or None,
         }
     answers = pa.Table.from_pylist([told[row] for row in range(len(told))], ESTIMATES)
     if sent is None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from prometheus_client import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from realtor_model.messages import message
 from realtor_serving.http import service_metrics
 from realtor_serving.http.json_logs import REQUEST_ID
 from realtor_serving.http.requests import refuse
@@ -90,9 +91,7 @@ class Telemetry:
                 failed = True
                 logger.exception("%s %s failed", scope["method"], scope["path"][:200])
             if failed:
-                fault = refuse(
-                    500, f"a fault of the service; its log says more of {request_id.decode()}"
-                )
+                fault = refuse(500, message("internal_error", request_id=request_id.decode()))
                 await fault(scope, receive, answer)
         finally:
             # The answer goes out at the end of this turn of the loop, and need not wait for it.

@@ -118,7 +118,7 @@ def score(
             [*columns, *estimate(model, batch).columns], schema=schema
         )
 
-    job = f"{source.identity}|{_identity_of(model)}"
+    job = f"{source.identity}|{_identity_of(model)}|{','.join(ESTIMATES.names)}"
     try:
         with _parts(output, job) as parts, _writer(output, schema) as write:
             for part in parts.done():

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from realtor_model.features import Columns, as_sold, columns_from_properties, take
 from realtor_model.listing import INPUTS, RANGES, STATUSES, Property
+from realtor_model.messages import CodedMessage
 from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_model.valuation.home_tables import read_rows
 from realtor_model.valuation.intervals import RANGE
@@ -65,7 +66,7 @@ class Valued:
     low: list[float]
     high: list[float]
     confidence: list[str]
-    warnings: Mapping[int, list[str]]
+    warnings: Mapping[int, list[CodedMessage]]
     unknown: Mapping[str, int]
 
     def __len__(self) -> int:
@@ -88,7 +89,8 @@ class Valued:
                 "confidence": confidence,
                 "currency": "USD",
                 "as_of": as_of,
-                "warnings": self.warnings.get(row, []),
+                "warnings": [each.text for each in self.warnings.get(row, ())],
+                "warning_details": [each.to_dict() for each in self.warnings.get(row, ())],
                 "model": model,
             }
 

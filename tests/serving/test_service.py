@@ -77,19 +77,46 @@ def test_every_failure_is_counted_from_nought(service: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "value", "words"),
+    ("body", "field", "value", "words", "code", "params"),
     [
-        (HOUSE | {"bed": 300}, ["bed"], 300, "from 1 to 100"),
-        (HOUSE | {"bath": "two"}, ["bath"], "two", "must be a number"),
-        (HOUSE | {"status": "leased"}, ["status"], "leased", "for_sale, sold, ready_to_build"),
-        (HOUSE | {"pool": True}, ["pool"], True, "no such field; GET /docs.json"),
-        ({"bed": 3}, [], {"bed": 3}, "state or zip_code is required"),
-        ([HOUSE], [], None, "object"),
+        (
+            HOUSE | {"bed": 300}, ["bed"], 300, "from 1 to 100", "out_of_range",
+            {"low": 1, "high": 100, "unit": "bedrooms"},
+        ),
+        (HOUSE | {"bath": "two"}, ["bath"], "two", "must be a number", "not_a_number", {}),
+        (HOUSE | {"bath": 1.5}, ["bath"], 1.5, "a whole number", "not_a_whole_number", {}),
+        (
+            HOUSE | {"status": "leased"}, ["status"], "leased", "for_sale, sold, ready_to_build",
+            "not_a_choice", {"choices": ["for_sale", "sold", "ready_to_build"]},
+        ),
+        (HOUSE | {"city": 7}, ["city"], 7, "must be text", "not_text", {}),
+        (HOUSE | {"city": "a\nb"}, ["city"], "a\nb", "printable", "not_printable", {}),
+        (
+            HOUSE | {"city": "x" * 101}, ["city"], "x" * 101, "at most 100 characters",
+            "text_too_long", {"limit": 100},
+        ),
+        (HOUSE | {"zip_code": "E1"}, ["zip_code"], "E1", "5 digits", "not_a_zip_code", {}),
+        (
+            HOUSE | {"prev_sold_date": "soon"}, ["prev_sold_date"], "soon", "YYYY-MM-DD",
+            "not_a_date", {"first": "1900-01-01", "last": "2100-12-31"},
+        ),
+        (HOUSE | {"pool": True}, ["pool"], True, "no such field; GET /docs.json",
+         "unknown_field", {}),
+        ({"bed": 3}, [], {"bed": 3}, "state or zip_code is required", "place_required", {}),
+        ({"state": "Texas"}, [], None, "one of house_size", "size_required", {}),
+        ([HOUSE], [], None, "object", "not_an_object", {}),
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("path", ["/predict", "/explain"])
-def test_a_refusal_names_field_value_and_rule(
-    service: Server, path: str, body: object, field: list[str], value: object, words: str
+def test_a_refusal_names_field_value_rule_and_code(
+    service: Server,
+    path: str,
+    body: object,
+    field: list[str],
+    value: object,
+    words: str,
+    code: str,
+    params: dict[str, object],
 ) -> None:
     answer = service.post(path, body)
 
@@ -100,6 +127,9 @@ def test_a_refusal_names_field_value_and_rule(
     assert value is None or detail["value"] == value
     assert words in detail["msg"]
     assert words in told["error"]
+    assert told["code"] == "invalid_request"
+    assert detail["code"] == code
+    assert detail["params"] == params | ({"input": field[-1]} if field else {})
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 8_000, b'{"bed": NaN}'])
@@ -108,6 +138,8 @@ def test_what_is_no_json_is_refused(service: Server, content: bytes) -> None:
 
     assert answer.status_code == 400
     assert answer.json()["detail"][0]["msg"]
+    if b"NaN" not in content:
+        assert answer.json()["detail"][0]["code"] == "invalid_json"
 
 
 def test_the_body_is_json_whatever_it_claims_to_be(service: Server) -> None:
@@ -133,6 +165,8 @@ def test_a_large_body_is_refused_declared_or_not(service: Server, path: str, lim
 
     assert declared.status_code == chunked.status_code == 413
     assert "larger than" in declared.json()["error"]
+    assert declared.json()["code"] == chunked.json()["code"] == "body_too_large"
+    assert declared.json()["params"] == {"limit": limit}
 
 
 def test_a_foreign_host_name_is_refused(service: Server) -> None:
@@ -140,6 +174,20 @@ def test_a_foreign_host_name_is_refused(service: Server) -> None:
 
     assert answer.status_code == 400
     assert "REALTOR_SERVICE_ALLOWED_HOSTS" in answer.json()["error"]
+    assert answer.json()["code"] == "unknown_host"
+    assert answer.json()["params"] == {"host": "rebound.example"}
+
+
+def test_warnings_come_with_codes_in_the_same_order(service: Server) -> None:
+    told = service.post("/predict", {"state": "Utopia", "house_size": 900_000}).json()
+
+    details = told["warning_details"]
+    assert [each["message"] for each in details] == told["warnings"]
+    assert [each["code"] for each in details] == [
+        "unknown_place", "input_missing", "outside_learned_range",
+    ]  # fmt: skip
+    assert details[0]["params"] == {"input": "state", "value": "Utopia"}
+    assert service.post("/predict", HOUSE).json()["warning_details"] == []
 
 
 def test_a_bad_row_of_a_batch_spoils_no_other(service: Server) -> None:
@@ -164,7 +212,13 @@ def test_a_row_that_is_no_object_spoils_no_other(service: Server, row: object) -
     valued, refused = answer.json()["results"]
     assert valued["valuation"] == service.post("/predict", HOUSE).json()
     assert refused["error"]["detail"] == [
-        {"loc": [], "msg": "Input should be an object", "value": row}
+        {
+            "loc": [],
+            "msg": "Input should be an object",
+            "code": "not_an_object",
+            "params": {"class_name": "Property"},
+            "value": row,
+        }
     ]
 
 

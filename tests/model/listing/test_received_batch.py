@@ -51,42 +51,44 @@ def test_everything_but_price_status_and_state_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "reason"),
+    ("column", "value", "reason", "code"),
     [
-        ("price", None, "is required"),
-        ("status", None, "is required"),
-        ("status", " ", "is required"),
-        ("zip_code", "١٢٣", "must be a zip code"),
-        ("city", "x" * 101, "at most 100 characters"),
-        ("price", 0.0, "must be from 1 to 1,999,999,999 dollars"),
-        ("price", 2_147_483_600.0, "must be from"),
-        ("price", float("inf"), "must be a number"),
-        ("price", "a lot", "must be a number"),
-        ("price", True, "must be a number"),
-        ("price", [1], "must be a number"),
-        ("bed", 473.0, "must be from 1 to 100 bedrooms"),
-        ("bed", 2.5, "must be a whole number"),
-        ("bed", 0, "must be from"),
-        ("bath", -1, "must be from"),
-        ("brokered_by", 1e300, "must be a whole number"),
-        ("acre_lot", 100_000.5, "must be from 0 to 100,000 acres"),
-        ("house_size", 4.0, "must be from 50 to 1,000,000 square feet"),
-        ("zip_code", 123_456.0, "5 digits"),
-        ("zip_code", 0.0, "5 digits"),
-        ("zip_code", "E1A 1A1", "5 digits"),
-        ("prev_sold_date", "2022-02-30", "must be a date"),
-        ("prev_sold_date", 20_220_101.0, "must be a date"),
-        ("prev_sold_date", "1850-01-01", "must be a date"),
-        ("status", "withdrawn", "must be one of for_sale, sold, ready_to_build"),
-        ("state", None, "is required"),
-        ("state", "  ", "is required"),
-        ("city", "Gra\x00ham", "must be printable text"),
-        ("city", "Gra\ud800ham", "must be printable text"),
-        ("city", 7.0, "must be text"),
-        ("city", {"name": "Graham"}, "must be text"),
+        ("price", None, "is required", "required"),
+        ("status", None, "is required", "required"),
+        ("status", " ", "is required", "required"),
+        ("zip_code", "١٢٣", "must be a zip code", "not_a_zip_code"),
+        ("city", "x" * 101, "at most 100 characters", "text_too_long"),
+        ("price", 0.0, "must be from 1 to 1,999,999,999 dollars", "out_of_range"),
+        ("price", 2_147_483_600.0, "must be from", "out_of_range"),
+        ("price", float("inf"), "must be a number", "not_a_number"),
+        ("price", "a lot", "must be a number", "not_a_number"),
+        ("price", True, "must be a number", "not_a_number"),
+        ("price", [1], "must be a number", "not_a_number"),
+        ("bed", 473.0, "must be from 1 to 100 bedrooms", "out_of_range"),
+        ("bed", 2.5, "must be a whole number", "not_a_whole_number"),
+        ("bed", 0, "must be from", "out_of_range"),
+        ("bath", -1, "must be from", "out_of_range"),
+        ("brokered_by", 1e300, "must be a whole number", "not_a_whole_number"),
+        ("acre_lot", 100_000.5, "must be from 0 to 100,000 acres", "out_of_range"),
+        ("house_size", 4.0, "must be from 50 to 1,000,000 square feet", "out_of_range"),
+        ("zip_code", 123_456.0, "5 digits", "not_a_zip_code"),
+        ("zip_code", 0.0, "5 digits", "not_a_zip_code"),
+        ("zip_code", "E1A 1A1", "5 digits", "not_a_zip_code"),
+        ("prev_sold_date", "2022-02-30", "must be a date", "not_a_date"),
+        ("prev_sold_date", 20_220_101.0, "must be a date", "not_a_date"),
+        ("prev_sold_date", "1850-01-01", "must be a date", "not_a_date"),
+        ("status", "withdrawn", "must be one of for_sale, sold, ready_to_build", "not_a_choice"),
+        ("state", None, "is required", "required"),
+        ("state", "  ", "is required", "required"),
+        ("city", "Gra\x00ham", "must be printable text", "not_printable"),
+        ("city", "Gra\ud800ham", "must be printable text", "not_printable"),
+        ("city", 7.0, "must be text", "not_text"),
+        ("city", {"name": "Graham"}, "must be text", "not_text"),
     ],
 )
-def test_an_impossible_value_breaks_its_row(column: str, value: object, reason: str) -> None:
+def test_an_impossible_value_breaks_its_row(
+    column: str, value: object, reason: str, code: str
+) -> None:
     valid, broken = check(batch({}, {column: value}))
 
     assert len(valid) == 1
@@ -95,6 +97,7 @@ def test_an_impossible_value_breaks_its_row(column: str, value: object, reason: 
     assert broken["rule"][0].startswith(f"{column} ")
     assert reason in broken["rule"][0]
     assert ";" not in broken["rule"][0]
+    assert list(broken["code"]) == [code]
 
 
 def test_a_broken_row_tells_all_its_reasons_once() -> None:
@@ -108,6 +111,7 @@ def test_a_broken_row_tells_all_its_reasons_once() -> None:
             "price must be a number; bed must be from 1 to 100 bedrooms",
             "value": "x",
             "record": json.dumps(GOOD | {"bed": 473.0, "price": "?", "status": "x"}),
+            "code": "not_a_choice",
         }
     ]
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from realtor_model.estimators import CANDIDATES, THIN_ROWS, train
 from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties, take
 from realtor_model.listing import INPUTS, Property
+from realtor_model.messages import CodedMessage, message
 from realtor_model.retraining import drift
 from realtor_model.valuation.bundle import (
     BrokenBundle,
@@ -396,54 +397,68 @@ def test_an_explanation_is_additive(model: ValuationModel, homes: Columns) -> No
     )
 
 
-def test_a_model_that_saw_no_sale_says_so_of_homes_valued_as_sold(
+def test_homes_are_warned_of_when_the_model_learned_from_no_sale(
     model_of: ModelOf, market: Market
 ) -> None:
     columns = market.train.columns
     offered = take(columns, np.flatnonzero(columns["status"] == "for_sale"))
     unsold = replace(model_of("xgboost"), profile=drift.profile(offered))
 
-    told = unsold.value(as_sold(offered)).warnings
+    as_if_sold = unsold.value(as_sold(offered)).warnings
 
-    assert len(told) == len(offered["status"])
-    assert all(texts[0].startswith("no sale is among the listings") for texts in told.values())
+    assert len(as_if_sold) == len(offered["status"])
+    assert all(coded[0].code == "no_sales_learned" for coded in as_if_sold.values())
     as_offered = unsold.value(offered).warnings.values()
-    assert not [text for texts in as_offered for text in texts if text.startswith("no sale")]
+    assert "no_sales_learned" not in {each.code for coded in as_offered for each in coded}
 
 
-def test_warnings_name_what_makes_a_valuation_a_guess(model_of: ModelOf) -> None:
-    surrounds = "is not among the listings learned from: the home is valued by what surrounds it"
-    usual = "no zip code is told: the home is valued by what is usual in its"
-    alike = "is not told: the home is valued like the listings that leave it out"
-    land = "neither house_size nor bed nor bath is told: it is valued as land"
+def test_warnings_name_what_makes_a_valuation_less_certain(model_of: ModelOf) -> None:
     ohio, house = {"state": "Ohio"}, {"house_size": 1500, "bed": 3}
     placed = ohio | {"zip_code": "44101"}
-    asked: list[tuple[dict[str, Any], list[str]]] = [
+    no_size = message("input_missing", input="house_size")
+    no_bed = message("input_missing", input="bed")
+    land = message("valued_as_land")
+    asked: list[tuple[dict[str, Any], list[CodedMessage]]] = [
         (placed | house, []),
         (
             ohio | house | {"zip_code": "99999", "city": "Atlantis"},
-            [f"city Atlantis {surrounds}", f"zip code 99999 {surrounds}"],
+            [
+                message("unknown_place", input="city", value="Atlantis"),
+                message("unknown_place", input="zip_code", value="99999"),
+            ],
         ),
-        ({"state": "Utopia", "bed": 3}, [f"state Utopia {surrounds}", f"house_size {alike}"]),
-        (ohio | house, [f"{usual} state"]),
-        (ohio | house | {"city": "Ohio City 0"}, [f"{usual} city"]),
-        (placed | {"house_size": 1500}, [f"bed {alike}"]),
+        (
+            {"state": "Utopia", "bed": 3},
+            [message("unknown_place", input="state", value="Utopia"), no_size],
+        ),
+        (ohio | house, [message("no_zip_code", placed_by="state")]),
+        (ohio | house | {"city": "Ohio City 0"}, [message("no_zip_code", placed_by="city")]),
+        (placed | {"house_size": 1500}, [no_bed]),
         (placed | {"acre_lot": 0.3}, [land]),
+        (placed | {"acre_lot": 0.3, "bath": 2}, [no_size, no_bed]),
     ]
     columns = as_sold(columns_from_properties([Property.model_validate(home) for home, _ in asked]))
     warnings = model_of("xgboost").value(columns).warnings
 
-    assert [warnings.get(row, []) for row in range(len(asked))] == [texts for _, texts in asked]
+    assert [warnings.get(row, []) for row in range(len(asked))] == [coded for _, coded in asked]
 
 
-def test_the_range_learned_from_is_told_as_people_count(model_of: ModelOf) -> None:
+def test_a_number_outside_the_learned_range_is_warned_of_in_whole_numbers(
+    model_of: ModelOf,
+) -> None:
     model = model_of("xgboost")
     home = {"state": "Ohio", "zip_code": "44101", "house_size": 900_000, "bed": 90}
     columns = as_sold(columns_from_properties([Property.model_validate(home)]))
     fewest, most = (int(each) for each in model.encoder.ranges["bed"])
 
-    told = model.value(columns).warnings[0]
-    assert f"bed 90 is outside the range learned from, {fewest} to {most} bedrooms" in told
-    (size,) = [text for text in told if text.startswith("house_size 900,000")]
-    assert "." not in size
-    assert size.endswith("square feet")
+    beds, size = model.value(columns).warnings[0]
+    assert beds == message(
+        "outside_learned_range", input="bed", value=90, low=fewest, high=most, unit="bedrooms"
+    )
+    assert beds.text == (
+        f"bed 90 is outside the range the model learned from: {fewest} to {most} bedrooms."
+    )
+    assert size.params["value"] == 900_000
+    assert all(isinstance(size.params[end], int) for end in ("low", "high"))
+    assert size.text.startswith("house_size 900,000 is")
+    assert size.text.endswith("square feet.")

@@ -182,8 +182,12 @@ def test_estimates_are_those_of_a_request_row_by_row(model_of: ModelOf) -> None:
         assert answers[row]["estimated_low"] == round(float(alone.low[0]), 2)
         assert answers[row]["confidence"] == alone.confidence[0]
         assert answers[row]["error"] is None
-        assert answers[row]["warnings"] == ("; ".join(alone.warnings.get(0, [])) or None)
+        coded = alone.warnings.get(0, [])
+        assert answers[row]["error_codes"] is None
+        assert answers[row]["warnings"] == ("; ".join(each.text for each in coded) or None)
+        assert answers[row]["warning_codes"] == ("; ".join(each.code for each in coded) or None)
     assert "bed is 0; it must be from 1 to 100 bedrooms" in answers[1]["error"]
+    assert [answers[row]["error_codes"] for row in (1, 3)] == ["out_of_range", "place_required"]
     assert answers[3]["error"].startswith("state or zip_code is required")
     assert answers[1]["estimated_price"] is answers[3]["confidence"] is None
 

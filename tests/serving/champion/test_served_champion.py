@@ -414,7 +414,8 @@ def test_swapped_under_load_and_alive_without_mlflow(
             assert service.post("/predict", HOUSE).status_code == 200
             down = service.post("/reload-model", {})
             assert down.status_code == 503
-            assert "goes on with the model it has" in down.json()["error"]
+            assert "keeps the model it has" in down.json()["error"]
+            assert down.json()["code"] == "registry_unavailable"
         with run_service(tmp_path / "service", **variables) as service:
             health = service.get("/health").json()
             assert health["model"]["version"] == "2"

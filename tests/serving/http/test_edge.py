@@ -104,7 +104,7 @@ def test_every_answer_has_its_id_and_headers(method: str, path: str, status: int
     assert told.headers["Cache-Control"] == "no-store"
     assert "server" not in told.headers
     if status != 200:
-        assert told.json().keys() == {"error", "detail"}
+        assert told.json().keys() == {"error", "code", "params", "detail"}
     if status == 405:
         assert told.headers["Allow"] == "GET, HEAD, POST"
 

@@ -73,6 +73,9 @@ def test_a_table_comes_back_with_estimates(service: Server, kind: str) -> None:
     )
     assert "required" in told.loc[3, "error"]
     assert told.loc[[0, 2], "error"].isna().all()
+    assert told.loc[1, "error_codes"] == "out_of_range"
+    assert "required" in told.loc[3, "error_codes"]
+    assert told.loc[[0, 2], "error_codes"].isna().all()
 
 
 @pytest.mark.integration
