@@ -59,7 +59,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "body_timeout": "the body did not arrive within {seconds:g} seconds",
         "busy": "the service is working on as many requests as it can; ask again",
         "answer_timeout": "it could not be answered within {seconds:g} seconds",
-        "internal_error": "the service failed; its log has the cause under request id {request_id}",
+        "internal_error": "the service failed; its log says why, under request id {request_id}",
         "invalid_request": "{reason}",
         "unreadable_table": "{reason}",
         "history_not_configured": "REALTOR_HISTORY_URL is not set: this service has no history to "

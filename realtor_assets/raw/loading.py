@@ -32,7 +32,7 @@ WHERE (SELECT true FROM {} held WHERE held.row_hash = asked.row_hash)
 """
 _STAGE = """
 CREATE TEMP TABLE staged_quarantine (
-    position bigint, column_name text, rule text, value text, record jsonb
+    position bigint, column_name text, rule text, value text, record jsonb, code text
 ) ON COMMIT DROP
 """
 _QUARANTINE = """

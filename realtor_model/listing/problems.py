@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from realtor_model.messages import Parameter, message
 
 MAX_PROBLEMS = 20
-# Pydantic's error type -> our code, where pydantic reports what `Property` does not check itself.
-_OUR_CODES = {
-    "extra_forbidden": "unknown_field",
-    "model_type": "not_an_object",
-    "json_invalid": "invalid_json",
+# Pydantic's error type -> our code and its parameters, for what pydantic finds by itself.
+_OUR_CODES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "extra_forbidden": ("unknown_field", ()),
+    "model_type": ("not_an_object", ()),
+    "json_invalid": ("invalid_json", ("error",)),
 }
 
 
@@ -49,13 +49,16 @@ def field_problems(error: ValidationError, limit: int = MAX_PROBLEMS) -> list[Fi
 
 def _problem(details: Mapping[str, Any]) -> FieldProblem:
     context = details.get("ctx", {})
+    code, text = details["type"], details["msg"]
+    names = [name for name in context if name != "text"]
+    if code in _OUR_CODES:
+        code, names = _OUR_CODES[code][0], [*_OUR_CODES[code][1]]
+        text = message(code, **{name: context[name] for name in names}).text
     params: dict[str, Parameter] = {
-        name: value
-        for name, value in context.items()
-        if name != "text" and isinstance(value, str | int | float | bool | list | None)
+        name: context[name]
+        for name in names
+        if isinstance(context[name], str | int | float | bool | list | None)
     }
     if fields := [name for name in details["loc"] if isinstance(name, str)]:
         params["input"] = fields[-1]
-    code = _OUR_CODES.get(details["type"], details["type"])
-    text = message(code, **params).text if code in _OUR_CODES.values() else details["msg"]
     return FieldProblem(details["loc"], code, params, text, details["input"])
