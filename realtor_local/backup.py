@@ -1,9 +1,9 @@
-"""All that the platform could not make again, in one folder: four databases and two stores.
+"""Backups: the four databases and two stores of a platform in one folder.
 
-The databases are dumped before the stores are copied: a row is written after the object that it
-names, and objects are never changed, so whatever a dump names is in the copy. A backup has a
-manifest with the sha256 of every file; it appears whole or not at all, and then RAW's table
-`backups` gets a row, by which monitoring knows of it.
+The databases are dumped before the stores are copied. A row is written after the object that it
+names, and objects never change, so every object that a dump names is in the copy. A manifest has
+the sha256 of every file. A backup appears whole or not at all; then RAW's table `backups` gets a
+row, which monitoring reads.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Platform:
 
 
 def save(platform: Platform, folder: Path, console: Console) -> None:
-    """Write a backup as the new folder `folder`, and then note that down in RAW.
+    """Write a backup as the new folder `folder`, then record it in RAW.
 
     Raises BackupError; what had been written is removed, unless only the note could not be made.
     """
@@ -86,7 +86,7 @@ def save(platform: Platform, folder: Path, console: Console) -> None:
         made.rename(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     console.print(f"{folder}: {len(manifest['files'])} files, {size / 1024**2:,.1f} MB")
-    _note_down(platform, taken_at, folder)
+    _record_in_raw(platform, taken_at, folder)
 
 
 def save_and_keep(platform: Platform, folder: Path, keep: int, console: Console) -> None:
@@ -111,16 +111,16 @@ def restore(folder: Path, platform: Platform, console: Console, *, again: Path) 
     a file of the backup is missing or changed, or when there is something else to lose.
     """
     manifest = read_manifest(folder)
-    told = _sha256(folder / MANIFEST)
+    manifest_sha256 = _sha256(folder / MANIFEST)
     lacking = {*platform.databases, *platform.stores} ^ {
         *manifest["databases"],
         *manifest["stores"],
     }
     if lacking:
         raise BackupError(f"{folder} and this platform differ in {', '.join(sorted(lacking))}")
-    if not (again.is_file() and again.read_text() == told):
+    if not (again.is_file() and again.read_text() == manifest_sha256):
         _refuse_full(platform)
-        again.write_text(told)
+        again.write_text(manifest_sha256)
     for store, at in platform.stores.items():
         console.print(f"Copying the {store}")
         target, root = fsspec.url_to_fs(at)
@@ -154,13 +154,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _note_down(platform: Platform, taken_at: datetime, folder: Path) -> None:
+def _record_in_raw(platform: Platform, taken_at: datetime, folder: Path) -> None:
     try:
         with psycopg.connect(platform.databases["realtor_raw"], connect_timeout=10) as connection:
             connection.execute("INSERT INTO backups VALUES (%s, %s)", [taken_at, str(folder)])
     except psycopg.Error as problem:
         raise BackupError(
-            f"{folder} is whole, but RAW cannot note that down, so monitoring will not know of it:"
+            f"{folder} is complete, but RAW cannot record it, so monitoring does not see it:"
             f" {problem}"
         ) from problem
 
@@ -169,18 +169,16 @@ def _refuse_full(platform: Platform) -> None:
     full = []
     for name, url in platform.databases.items():
         with psycopg.connect(url, connect_timeout=10) as connection:
-            found = connection.execute(
+            row = connection.execute(
                 "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
             ).fetchone()
-        if found is not None and found[0]:
+        if row is not None and row[0]:
             full.append(f"database {name}")
     for name, at in platform.stores.items():
         if next(_objects(*fsspec.url_to_fs(at)), None) is not None:
             full.append(f"{name} {at}")
     if full:
-        raise BackupError(
-            f"there is something in {', '.join(full)}: a backup is restored into an empty platform"
-        )
+        raise BackupError(f"{', '.join(full)} hold data: restore a backup into an empty platform")
 
 
 def _objects(store: Any, root: str) -> Iterator[tuple[str, str]]:

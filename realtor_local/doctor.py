@@ -131,12 +131,14 @@ def _postgres(settings: PlatformSettings) -> Iterator[Finding]:
                 )
         return
     try:
-        found = find_binaries(settings.pg_bin)
+        binaries = find_binaries(settings.pg_bin)
     except RealtorError as error:
         fix = "set REALTOR_PG_BIN to the folder of `postgres` and `initdb`, or unset it"
         yield Finding(Level.FAIL, subject, str(error), fix)
     else:
-        yield Finding(Level.OK, subject, f"{found.major} from {found.folder} ({found.origin})")
+        yield Finding(
+            Level.OK, subject, f"{binaries.major} from {binaries.folder} ({binaries.origin})"
+        )
 
 
 def _ports(stack: Stack, *, running: bool) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The platform's processes, found by the mark they carry in their environment.
+"""The platform's processes, recognised by a variable in their environment.
 
 Children inherit the mark, so that it also finds what a killed program has left behind.
 """

@@ -1,4 +1,4 @@
-"""The whole platform on one machine: started, watched, told about and stopped."""
+"""Starts, watches, inspects and stops the platform on one machine."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Stack:
             self.supervisor.start(plan.programs.values(), plan.environment)
             wanted = plan.programs
         else:
-            self._tell_changes()
+            self._print_changed_settings()
             wanted = programs.load(self.home)
         states = self.supervisor.states()
         missing = [each for each in wanted.values() if states[each.name].name not in LIVE]
@@ -131,7 +131,7 @@ class Stack:
                 )
         return programs.make_plan(self.settings, self.home, self.postgres, running=running)
 
-    def _tell_changes(self) -> None:
+    def _print_changed_settings(self) -> None:
         wanted, running = self._plan(running=True).environment, self.home.environment()
         if changed := sorted(name for name in wanted if wanted[name] != running.get(name)):
             self.console.print(
@@ -352,10 +352,10 @@ class Stack:
                 self.start()
                 now = self.supervisor.states()
             else:
-                self._tell_events(before, now)
+                self._print_events(before, now)
             before = now
 
-    def _tell_events(self, before: Mapping[str, State], now: Mapping[str, State]) -> None:
+    def _print_events(self, before: Mapping[str, State], now: Mapping[str, State]) -> None:
         for name, state in now.items():
             was = before.get(name, state)
             if state.name == "FATAL" and was.name != "FATAL":

@@ -164,11 +164,11 @@ class Supervisor:
         if folder.is_relative_to(self.home.root):
             return True
         try:
-            found = folder.lstat()
+            status = folder.lstat()
         except FileNotFoundError:
             return False
-        private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-        return private and found.st_uid == os.getuid()
+        private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+        return private and status.st_uid == os.getuid()
 
 
 def _configuration(programs: Iterable[Program], socket: Path) -> str:

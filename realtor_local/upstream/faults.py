@@ -1,4 +1,4 @@
-"""What can be made to go wrong."""
+"""Faults that the stand-in upstream can inject."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAULTS: Mapping[FaultKind, str] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong once, when `batch` is asked for."""
+    """A fault that occurs once, when `batch` is requested."""
 
     kind: FaultKind
     batch: int

@@ -1,4 +1,4 @@
-"""How far each group is, kept over a restart."""
+"""The cursor of each group, stored so that it survives a restart."""
 
 from __future__ import annotations
 

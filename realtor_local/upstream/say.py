@@ -1,4 +1,4 @@
-"""What the stand-in tells whoever started it."""
+"""Output of the stand-in upstream."""
 
 
 def say(text: str) -> None:

@@ -68,7 +68,7 @@ def test_first_batch_to_production(lineage: Lineage) -> None:
     "table", ["encoding_mappings", "preprocessing_statistics", "zip_context", "clean_train",
               "clean_validation", "clean_test"],
 )  # fmt: skip
-def test_every_clean_column_tells_where_it_comes_from(lineage: Lineage, table: str) -> None:
+def test_every_clean_column_has_lineage(lineage: Lineage, table: str) -> None:
     def columns(asset: str) -> set[str]:
         schema = lineage.metadata(asset)["dagster/column_schema"]
         assert isinstance(schema, dg.TableSchema)
@@ -84,7 +84,7 @@ def test_every_clean_column_tells_where_it_comes_from(lineage: Lineage, table: s
         assert set(told.deps_by_column) == columns(table)
 
 
-def test_nothing_changed_trains_nothing(lineage: Lineage) -> None:
+def test_unchanged_inputs_keep_every_candidate(lineage: Lineage) -> None:
     tracking: Tracking = lineage.resources["tracking"]
     before = lineage.metadata("xgboost")
 
@@ -95,7 +95,7 @@ def test_nothing_changed_trains_nothing(lineage: Lineage) -> None:
     assert tracking.versions() == ["1"]
 
 
-def test_a_search_goes_on_and_a_candidate_takes_what_it_found(lineage: Lineage) -> None:
+def test_a_search_resumes_and_a_candidate_uses_its_best_hyperparameters(lineage: Lineage) -> None:
     tracking: Tracking = lineage.resources["tracking"]
     few = {"candidate": "gradient_boosting", "rows": 400}
 
@@ -127,7 +127,7 @@ def test_a_search_goes_on_and_a_candidate_takes_what_it_found(lineage: Lineage) 
     assert lineage.run("train", "gradient_boosting").success, "and as usual again"
 
 
-def test_what_cannot_be_searched_or_was_not_is_told(lineage: Lineage) -> None:
+def test_a_candidate_without_search_fails_with_the_reason(lineage: Lineage) -> None:
     for job, assets, config, message in (
         ("search", (), {"hyperparameter_search": {"candidate": "linear_regression"}},
          "nothing to search for linear_regression"),
@@ -154,7 +154,7 @@ def test_ingesting_nothing_new_keeps_the_clean_build(lineage: Lineage) -> None:
     assert lineage.metadata("retrain_decision")["reason"] == "No batch waits for a decision."
 
 
-def test_a_model_from_the_registry_values_homes_for_anybody(lineage: Lineage) -> None:
+def test_a_registered_model_loads_as_mlflow_pyfunc(lineage: Lineage) -> None:
     import mlflow
     import pandas as pd
 
@@ -255,7 +255,7 @@ def test_a_rollback_by_job_survives_materializing_production_again(lineage: Line
     assert tracking.production_version() == version
 
 
-def test_a_version_that_a_person_promoted_does_not_duel_with_itself(lineage: Lineage) -> None:
+def test_a_version_promoted_by_hand_is_not_judged_against_itself(lineage: Lineage) -> None:
     clean: Database = lineage.resources["clean_database"]
     tracking: Tracking = lineage.resources["tracking"]
     newest = str(lineage.metadata("best_model")["model_version"])
@@ -272,7 +272,7 @@ def test_a_version_that_a_person_promoted_does_not_duel_with_itself(lineage: Lin
     assert tracking.production().tags["decision"] == "promoted"
 
 
-def test_the_history_is_published_for_whoever_shows_it(lineage: Lineage) -> None:
+def test_the_published_history_holds_batches_promotions_and_versions(lineage: Lineage) -> None:
     assert lineage.run("serve", "published_history").success
     store: ObjectStore = lineage.resources["store"]
     with store.open(HISTORY_KEY) as file:
@@ -312,7 +312,7 @@ def test_ended_runs_close_their_mlflow_runs(lineage: Lineage) -> None:
     assert tracking.open_parents() == []
 
 
-def test_each_check_finds_what_it_looks_for(lineage: Lineage) -> None:
+def test_each_check_fails_on_the_fault_it_looks_for(lineage: Lineage) -> None:
     # The pipeline's own role could not spoil RAW.
     raw = Database(url=lineage.postgres.url("realtor_raw_owner"))
     clean: Database = lineage.resources["clean_database"]
@@ -370,7 +370,7 @@ def test_the_store_holds_what_was_received(lineage: Lineage) -> None:
     assert Path(store.url.removeprefix("file://")).is_dir()
 
 
-def test_a_run_that_died_between_decision_and_build_is_made_up_for(lineage: Lineage) -> None:
+def test_a_decided_load_is_built_after_a_run_died_in_between(lineage: Lineage) -> None:
     clean: Database = lineage.resources["clean_database"]
     assert all(result.success for result in lineage.ingest())
     assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
@@ -385,7 +385,7 @@ def test_a_run_that_died_between_decision_and_build_is_made_up_for(lineage: Line
     assert isinstance(lineage.tick("decide_on_batches"), dg.SkipReason)
 
 
-def test_nobody_learns_from_a_batch_before_it_is_decided_on(lineage: Lineage) -> None:
+def test_undecided_loads_are_not_in_the_clean_build(lineage: Lineage) -> None:
     """Such a one arrives while a decision is being carried out; it may have to be held."""
     clean: Database = lineage.resources["clean_database"]
     built = required_build(clean).loads

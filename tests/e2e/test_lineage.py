@@ -191,7 +191,7 @@ def test_the_notebook_compares_two_versions(platform: Platform) -> None:
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
 
 
-def test_the_history_tells_why(platform: Platform) -> None:
+def test_the_history_holds_decisions_and_reasons(platform: Platform) -> None:
     told = json.loads(platform.run("history", "--json").stdout)
 
     assert told["waiting"] == []
@@ -281,7 +281,7 @@ def register_broken(url: str, version: str, folder: Path) -> str:
     return str(made.version)
 
 
-def test_up_again_starts_from_where_it_ended(platform: Platform) -> None:
+def test_a_second_up_keeps_champion_and_data(platform: Platform) -> None:
     rows = "SELECT count(*) FROM api_request_log"
     before = platform.query("REALTOR_RAW_DATABASE_URL", rows)
 
@@ -293,7 +293,7 @@ def test_up_again_starts_from_where_it_ended(platform: Platform) -> None:
     assert status.returncode == 0, status.stdout
 
 
-def test_destroyed_and_restored_it_goes_on(platform: Platform, tmp_path: Path) -> None:
+def test_a_restored_platform_ingests_the_next_batch(platform: Platform, tmp_path: Path) -> None:
     """Last, for it ends the platform that the others look at."""
 
     def known() -> dict[str, Any]:
@@ -325,6 +325,6 @@ def test_destroyed_and_restored_it_goes_on(platform: Platform, tmp_path: Path) -
     up = platform.run("up", "--detach")
     assert up.returncode == 0, up.stdout[-6000:] + up.stderr[-6000:]
 
-    assert "running the lineage" not in up.stdout
+    assert "training the first one" not in up.stdout
     assert known() == before
     assert runs()[: len(ran)] == ran

@@ -1,4 +1,4 @@
-"""A backup holds everything, is whole or refused, and is restored into nothing but emptiness."""
+"""Backups: what is saved, what is refused, and what a restore brings back."""
 
 import os
 import subprocess
@@ -121,11 +121,11 @@ def test_raw_knows_when_each_whole_backup_was_begun(
         connection.execute("INSERT INTO backups VALUES (now(), 'never made')")
 
 
-def test_a_backup_that_raw_cannot_note_down_is_kept_and_told_of(
+def test_a_backup_is_kept_when_raw_cannot_record_it(
     filled: Platform, empty: Platform, tmp_path: Path
 ) -> None:
     """RAW of an older release: before an upgrade is when a backup matters."""
-    with pytest.raises(BackupError, match=r'is whole, but RAW cannot.*"backups" does not exist'):
+    with pytest.raises(BackupError, match=r'is complete, but RAW cannot.*"backups" does not exist'):
         backup.save(empty, tmp_path / "kept", CONSOLE)
     backup.read_manifest(tmp_path / "kept")
 
@@ -133,7 +133,7 @@ def test_a_backup_that_raw_cannot_note_down_is_kept_and_told_of(
 def test_nothing_is_overwritten(filled: Platform, tmp_path: Path) -> None:
     backup.save(filled, tmp_path / "kept", CONSOLE)
 
-    with pytest.raises(BackupError, match=r"something in database realtor_raw.*artifacts"):
+    with pytest.raises(BackupError, match=r"database realtor_raw.*artifacts .* hold data"):
         backup.restore(tmp_path / "kept", filled, CONSOLE, again=tmp_path / "again")
     with pytest.raises(BackupError, match="exists"):
         backup.save(filled, tmp_path / "kept", CONSOLE)
@@ -150,7 +150,7 @@ def test_a_changed_file_is_refused_before_anything_is_done(
     assert not (tmp_path / "there").exists()
 
 
-def test_a_restore_that_was_cut_off_is_finished_by_the_next(
+def test_an_interrupted_restore_is_completed_by_the_next(
     filled: Platform, empty: Platform, tmp_path: Path
 ) -> None:
     kept, again = tmp_path / "kept", tmp_path / "again"

@@ -106,7 +106,7 @@ def test_a_table_goes_on_from_where_it_was_unless_it_grew(
 
 
 @pytest.mark.integration
-def test_what_is_no_table_is_named(database: Database) -> None:
+def test_a_missing_table_is_named(database: Database) -> None:
     for name in ("nowhere", "a.b.c.d", 'x"; DROP TABLE y; --'):
         with pytest.raises(UnusableFile):
             table_source(database.url, name)

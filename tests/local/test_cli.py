@@ -93,7 +93,7 @@ def platform(tmp_path: Path) -> Platform:
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_explains_itself(command: str) -> None:
+def test_help_of_each_command_names_its_exit_codes(command: str) -> None:
     told = CliRunner().invoke(app, [command, "--help"])
     assert told.exit_code == 0
     assert f"{command} [OPTIONS]" in told.stdout
@@ -105,7 +105,7 @@ def test_every_command_explains_itself(command: str) -> None:
     ["ingest", "train", "history", "prune", "promote 1", "rollback", "approve 1 --reason x",
      "admit batch --reason x"],
 )  # fmt: skip
-def test_what_needs_a_running_platform_says_that_it_is_down(
+def test_commands_that_need_the_platform_fail_when_it_is_down(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     PlatformHome(tmp_path).write_environment(
@@ -123,7 +123,7 @@ def test_what_needs_a_running_platform_says_that_it_is_down(
     [("up", "foreground on a terminal"), ("rollback", "the previous Production version"),
      ("promote", "the user logged in")],
 )  # fmt: skip
-def test_help_tells_defaults_that_are_worked_out(command: str, default: str) -> None:
+def test_help_names_computed_defaults(command: str, default: str) -> None:
     told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
 
     assert f"(default: {default}" in told.stdout

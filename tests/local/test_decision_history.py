@@ -23,7 +23,7 @@ def news(before: dict[str, Rows], after: dict[str, Rows]) -> str:
     return console.file.getvalue()
 
 
-def test_what_was_decided_is_told_once_and_a_held_batch_until_it_is_admitted(
+def test_new_decisions_print_once_and_held_batches_until_admitted(
     databases: Callable[[], Database],
 ) -> None:
     raw, clean = databases(), databases()

@@ -100,7 +100,7 @@ def test_jobs_run_in_order_with_a_line_per_change(url: str) -> None:
     assert output.getvalue().count("✓ good") == 2
 
 
-def test_how_far_a_step_is_is_not_said_of_the_next() -> None:
+def test_progress_of_a_finished_step_is_not_shown_for_the_next() -> None:
     output = io.StringIO()
     with ProgressDisplay("load", Console(file=output, markup=False, width=200)) as teller:
         for done, running in ((1, ("load_batch",)), (2, ("raw_train",)), (3, ())):
@@ -113,7 +113,7 @@ def test_how_far_a_step_is_is_not_said_of_the_next() -> None:
     ]
 
 
-def test_a_queued_run_tells_what_it_waits_for(url: str, home: Path) -> None:
+def test_a_queued_run_names_the_runs_it_waits_for(url: str, home: Path) -> None:
     output = io.StringIO()
     queued = make_new_run_id()
     with dg.DagsterInstance.from_config(str(home)) as instance, DagsterClient(url) as dagster:
@@ -133,7 +133,7 @@ def test_a_queued_run_tells_what_it_waits_for(url: str, home: Path) -> None:
     assert output.getvalue() == "good: queued  behind bad\n"
 
 
-def test_a_failed_run_tells_the_step_the_cause_and_its_url(url: str) -> None:
+def test_a_failed_run_names_step_cause_and_url(url: str) -> None:
     with DagsterClient(url) as dagster:
         run_id = dagster.launch("bad")
         with pytest.raises(RunFailedError) as failed:

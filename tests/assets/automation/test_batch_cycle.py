@@ -97,7 +97,9 @@ def tracking(lineage: Lineage) -> Tracking:
     return tracking
 
 
-def test_six_batches_by_themselves(lineage: Lineage, clean_database: Database) -> None:
+def test_sensors_carry_six_batches_through_the_whole_cycle(
+    lineage: Lineage, clean_database: Database
+) -> None:
     skipped = carry_on(lineage, *SENSORS)
 
     assert "it had no more data" in skipped["ask_upstream"]
@@ -126,7 +128,7 @@ def test_six_batches_by_themselves(lineage: Lineage, clean_database: Database) -
     assert calls == [(7,)], "each batch was asked for once, and then there were no more"
 
 
-def test_each_batch_was_through_before_the_next_was_asked_for(lineage: Lineage) -> None:
+def test_the_next_batch_is_requested_after_the_last_has_passed_the_cycle(lineage: Lineage) -> None:
     runs = sorted(lineage.instance.get_run_records(), key=lambda record: record.create_timestamp)
     jobs = [record.dagster_run.job_name for record in runs]
     asks = [position for position, job in enumerate(jobs) if job == "ingest"]
@@ -172,7 +174,7 @@ def test_decisions_and_duels_are_in_mlflow(
     assert client.list_artifacts(version.run_id, "change"), "what the champion changed"
 
 
-def test_the_change_of_champion_is_shown(lineage: Lineage) -> None:
+def test_champion_change_compares_old_and_new_champion(lineage: Lineage) -> None:
     told = lineage.metadata("champion_change")
 
     assert "data:image/png;base64," in str(told["importance"])
@@ -180,7 +182,7 @@ def test_the_change_of_champion_is_shown(lineage: Lineage) -> None:
         assert str(told[name]).count("\n") > 3
 
 
-def test_a_winner_waits_where_a_person_has_to_approve(
+def test_a_winner_is_staged_when_approval_is_required(
     lineage: Lineage,
     clean_database: Database,
     tracking: Tracking,
@@ -228,7 +230,7 @@ def counts(lineage: Lineage, tracking: Tracking) -> tuple[int, str | None]:
     return len(tracking.versions()), tracking.production_version()
 
 
-def test_a_redelivery_trains_nothing_and_says_why(
+def test_a_batch_delivered_again_is_skipped_with_the_reason(
     lineage: Lineage, tracking: Tracking, clean_database: Database
 ) -> None:
     before = counts(lineage, tracking)
@@ -249,7 +251,7 @@ def test_a_redelivery_trains_nothing_and_says_why(
     assert counts(lineage, tracking) == before
 
 
-def test_a_resample_of_known_rows_trains_nothing_and_says_why(
+def test_a_batch_of_known_rows_is_skipped_with_the_reason(
     lineage: Lineage, tracking: Tracking, tmp_path: Path
 ) -> None:
     before = counts(lineage, tracking)
@@ -291,7 +293,7 @@ def shuffled(column: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
     ],
     ids=["prices times ten in one state", "house_size", "zip_code", "price"],
 )
-def test_a_poisoned_batch_is_held(
+def test_a_batch_with_implausible_prices_is_held(
     lineage: Lineage,
     clean_database: Database,
     tracking: Tracking,
@@ -309,9 +311,7 @@ def test_a_poisoned_batch_is_held(
     assert (counts(lineage, tracking), required_build(clean_database).data_version) == before
 
 
-def test_a_held_batch_that_somebody_admits_is_decided_on_again(
-    lineage: Lineage, clean_database: Database
-) -> None:
+def test_an_admitted_batch_is_decided_on_again(lineage: Lineage, clean_database: Database) -> None:
     before = required_build(clean_database)
     ((partition, load_id),) = asked(
         clean_database,
@@ -339,7 +339,7 @@ def test_a_held_batch_that_somebody_admits_is_decided_on_again(
     assert isinstance(wanted, dg.RunRequest), "and it would be trained on now"
 
 
-def test_snapshots_of_earlier_builds_can_go(
+def test_snapshots_of_earlier_builds_are_removable(
     lineage: Lineage, clean_database: Database, tracking: Tracking
 ) -> None:
     store: ObjectStore = lineage.resources["store"]

@@ -15,7 +15,7 @@ RETRIES = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_retries"]
 def work() -> None: ...
 
 
-def test_a_run_that_was_running_is_failed_and_retried_and_no_other(tmp_path: Path) -> None:
+def test_only_running_runs_are_failed_and_retried(tmp_path: Path) -> None:
     status = dg.DagsterRunStatus
     with dg.DagsterInstance.local_temp(str(tmp_path), {"run_retries": RETRIES}) as instance:
         runs = {

@@ -147,7 +147,7 @@ def ran(lineage: Lineage, job: str, status: dg.DagsterRunStatus, **tags: str) ->
     return str(lineage.instance.add_run(run).run_id)
 
 
-def test_the_upstream_is_asked_at_once_if_it_never_was(lineage: Lineage) -> None:
+def test_the_first_call_to_the_upstream_is_due_at_once(lineage: Lineage) -> None:
     assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
 
 
@@ -159,7 +159,7 @@ def test_the_upstream_is_asked_at_once_if_it_never_was(lineage: Lineage) -> None
         ("failed", dt.timedelta(minutes=14), "the last call was failed"),
     ],
 )
-def test_the_upstream_is_left_alone_for_a_while(
+def test_no_call_is_made_during_the_pause(
     lineage: Lineage, outcome: str, ago: dt.timedelta, reason: str
 ) -> None:
     called(lineage, outcome, ago)
@@ -175,7 +175,7 @@ def test_the_upstream_is_left_alone_for_a_while(
         ("failed", dt.timedelta(minutes=16)),
     ],
 )
-def test_the_upstream_is_asked_again_after_a_pause(
+def test_the_next_call_is_made_after_the_pause(
     lineage: Lineage, outcome: str, ago: dt.timedelta
 ) -> None:
     called(lineage, outcome, ago)
@@ -183,7 +183,7 @@ def test_the_upstream_is_asked_again_after_a_pause(
     assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
 
 
-def test_an_ingest_that_failed_before_its_call_is_not_tried_again_at_once(
+def test_an_ingest_that_failed_before_its_call_is_retried_after_a_pause(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran(lineage, "ingest", dg.DagsterRunStatus.FAILURE)
@@ -219,7 +219,7 @@ def test_a_batch_goes_through_the_whole_cycle_before_the_next(lineage: Lineage) 
     assert isinstance(lineage.tick("ask_upstream"), dg.RunRequest)
 
 
-def test_a_batch_that_is_not_worth_a_training_is_through(lineage: Lineage) -> None:
+def test_a_skipped_batch_completes_the_cycle(lineage: Lineage) -> None:
     load_id = loaded(lineage, landed(lineage, 0))
     decided(lineage, load_id, "skip")
     built(lineage, load_id)
@@ -238,7 +238,7 @@ def test_no_two_runs_train_or_release_at_once(lineage: Lineage) -> None:
     assert "train is running" in skips(lineage.tick("train_as_decided")), "Dagster retries it"
 
 
-def test_what_was_away_for_a_minute_may_be_back(
+def test_a_failed_job_is_retried_after_a_pause(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partition = landed(lineage, 1)
@@ -262,7 +262,7 @@ def requested(lineage: Lineage) -> list[str | None]:
     return [request.partition_key for request in said.run_requests or []]
 
 
-def test_what_fails_again_and_again_waits_for_a_person(
+def test_a_job_that_failed_three_times_waits_for_a_person(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_cycle, "PAUSES", AT_ONCE)
@@ -276,7 +276,7 @@ def test_what_fails_again_and_again_waits_for_a_person(
     assert "waits for its training" in skips(lineage.tick("ask_upstream"))
 
 
-def test_failures_before_a_success_are_no_reason_to_give_up(
+def test_failures_before_a_success_do_not_count(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_cycle, "PAUSES", AT_ONCE)
@@ -318,7 +318,7 @@ def test_nothing_is_trained_on_tables_that_a_blocking_check_rejects(
     assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
 
 
-def test_no_batch_is_asked_for_on_top_of_tables_that_fail_a_check(lineage: Lineage) -> None:
+def test_no_batch_is_requested_while_clean_tables_fail_a_check(lineage: Lineage) -> None:
     load_id = loaded(lineage, landed(lineage, 0))
     decided(lineage, load_id, "skip")
     built(lineage, load_id)
@@ -342,7 +342,7 @@ def test_nothing_is_built_on_rows_that_a_blocking_check_rejects(
     assert isinstance(lineage.tick("decide_on_batches"), dg.RunRequest)
 
 
-def test_a_load_that_dagster_tries_again_is_not_asked_for_twice(
+def test_a_load_that_dagster_retries_is_not_requested_again(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_cycle, "PAUSES", AT_ONCE)
@@ -367,7 +367,7 @@ def told(lineage: Lineage, asset: str, **metadata: str) -> None:
     lineage.instance.report_runless_asset_event(dg.AssetMaterialization(asset, metadata=metadata))
 
 
-def test_what_is_in_production_is_served(lineage: Lineage) -> None:
+def test_serve_is_launched_until_the_production_version_is_served(lineage: Lineage) -> None:
     assert "the service serves the Production model" in skips(lineage.tick("serve_production")), (
         "there is nothing"
     )
@@ -391,7 +391,7 @@ def test_a_release_that_is_not_published_is_served_again(lineage: Lineage) -> No
     assert isinstance(lineage.tick("serve_production"), dg.RunRequest)
 
 
-def test_a_version_that_comes_back_is_served_though_it_failed_before(lineage: Lineage) -> None:
+def test_a_version_that_returns_is_served_although_it_failed_before(lineage: Lineage) -> None:
     release = released(lineage, "3")
     for _ in range(TRIES):
         ran(lineage, "serve", dg.DagsterRunStatus.FAILURE, **{WORK_TAG: f"release {release}"})
@@ -443,7 +443,7 @@ def test_a_failed_run_raises_one_alert(lineage: Lineage, monkeypatch: pytest.Mon
     assert "no such batch is not held" in alert["text"]
 
 
-def test_an_alert_that_is_not_taken_holds_no_other_back(
+def test_other_alerts_are_sent_when_the_webhook_refuses_one(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for partition in ("one", "two", "three"):
@@ -487,7 +487,7 @@ def test_the_service_is_observed(lineage: Lineage, monkeypatch: pytest.MonkeyPat
     assert seen.cursor == "fresh"
 
 
-def test_a_service_that_went_away_is_no_longer_fresh(
+def test_a_service_that_stops_answering_becomes_stale(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not is_fresh(last_seen(lineage.instance)), "it was never seen"

@@ -46,7 +46,7 @@ def test_the_first_batch_trains_the_first_model() -> None:
         ),
     ],
 )
-def test_what_brings_nothing_trains_nothing(
+def test_a_load_without_new_rows_is_skipped(
     has_champion: bool, change: dict[str, object], rule: str, words: str
 ) -> None:
     model = make_model() if has_champion else None
@@ -58,7 +58,7 @@ def test_what_brings_nothing_trains_nothing(
     assert words in decision.reason
 
 
-def test_what_the_champion_has_learned_already_trains_nothing() -> None:
+def test_a_load_the_champion_was_trained_on_is_skipped() -> None:
     model = make_model()
     model = replace(model, metadata=model.metadata | {"loads": [6, 7]})
 
@@ -67,13 +67,13 @@ def test_what_the_champion_has_learned_already_trains_nothing() -> None:
     assert (decision.decision, decision.rule) == ("skip", "known to the champion")
 
 
-def test_files_are_called_by_their_partition() -> None:
+def test_a_file_is_named_by_its_partition() -> None:
     assert LOAD.name == "4"
     assert replace(LOAD, group_number=0, partition_key="file-000-ab").name == "file-000-ab"
     assert replace(LOAD, batch_number=None).name == LOAD.partition_key
 
 
-def test_a_batch_of_prices_that_no_home_has_trains_nothing(
+def test_a_batch_with_prices_outside_the_range_is_skipped(
     store: ObjectStore, raw_database: Database
 ) -> None:
     rents = [listing(street=float(i), price=1_200.0 + i) for i in range(40)]

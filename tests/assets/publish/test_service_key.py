@@ -55,7 +55,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("ask", [reload_service, observe])
-def test_the_service_lets_the_pipeline_in_by_its_key(
+def test_the_service_accepts_the_pipelines_key(
     service: str, ask: Callable[[str], dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REALTOR_SERVICE_API_KEY", KEY)
@@ -65,7 +65,7 @@ def test_the_service_lets_the_pipeline_in_by_its_key(
 
 @pytest.mark.parametrize("key", ["", "another"])
 @pytest.mark.parametrize("ask", [reload_service, observe])
-def test_without_the_key_it_does_not(
+def test_the_service_refuses_the_pipeline_without_a_key(
     service: str,
     ask: Callable[[str], dict[str, object]],
     key: str,

@@ -39,7 +39,9 @@ def count(database: Database, table: str) -> int:
     return int(row[0])
 
 
-def test_every_row_of_a_batch_is_somewhere(store: ObjectStore, raw_database: Database) -> None:
+def test_every_row_is_inserted_duplicate_or_quarantined(
+    store: ObjectStore, raw_database: Database
+) -> None:
     rows = [*houses(200), houses(1)[0], listing(price=0.0), listing(bed=473.0)]
 
     report = load(store, raw_database, land(store, raw_database, rows, batch=3))
@@ -68,7 +70,7 @@ def test_values_are_normalised_once(store: ObjectStore, raw_database: Database) 
         assert connection.execute(union).fetchall() == [("06016", 3, None, "2021-10-22")]
 
 
-def test_pieces_of_a_batch_add_up(
+def test_row_counts_are_equal_when_a_batch_is_read_in_pieces(
     store: ObjectStore, raw_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("realtor_assets.source.payload_reader.PIECE_BYTES", 4_000)
@@ -84,7 +86,9 @@ def test_pieces_of_a_batch_add_up(
     assert kept == [(300,), (501,)]
 
 
-def test_a_replay_adds_no_row_and_says_so(store: ObjectStore, raw_database: Database) -> None:
+def test_a_repeated_load_counts_all_rows_as_duplicates(
+    store: ObjectStore, raw_database: Database
+) -> None:
     payload = land(store, raw_database, [*houses(50), listing(bed=473.0)])
     load(store, raw_database, payload)
 
@@ -95,7 +99,9 @@ def test_a_replay_adds_no_row_and_says_so(store: ObjectStore, raw_database: Data
     assert count(raw_database, "raw_quarantine") == 1
 
 
-def test_listings_of_one_house_fall_on_one_side(store: ObjectStore, raw_database: Database) -> None:
+def test_all_listings_of_a_house_are_in_one_split(
+    store: ObjectStore, raw_database: Database
+) -> None:
     asked = houses(100)
     sold = [row | {"status": "sold", "price": row["price"] - 5_000} for row in asked]
 
@@ -111,7 +117,7 @@ def test_listings_of_one_house_fall_on_one_side(store: ObjectStore, raw_database
         assert row[0] == 2 * row[1]
 
 
-def test_a_cut_off_payload_is_refused_whole_and_kept(
+def test_a_truncated_payload_is_refused_and_stays_in_the_store(
     store: ObjectStore, raw_database: Database
 ) -> None:
     payload = land(store, raw_database, houses(50), cut=40)
@@ -137,7 +143,7 @@ def test_a_cut_off_payload_is_refused_whole_and_kept(
         (b"", "not whole JSON"),
     ],
 )
-def test_a_document_of_another_kind_is_refused_with_the_reason(
+def test_a_document_in_another_format_is_refused_with_the_reason(
     store: ObjectStore, raw_database: Database, body: bytes, error: str
 ) -> None:
     report = load(store, raw_database, land_bytes(store, raw_database, body))
@@ -191,7 +197,7 @@ def test_numbers_that_became_text_refuse_the_batch(
         assert count(raw_database, table) == 0
 
 
-def test_a_crash_while_loading_leaves_nothing_and_the_next_try_loads_all(
+def test_a_crashed_load_leaves_no_rows_and_the_next_loads_all(
     store: ObjectStore, raw_database: Database
 ) -> None:
     payload = land(store, raw_database, houses(50))
@@ -204,7 +210,7 @@ def test_a_crash_while_loading_leaves_nothing_and_the_next_try_loads_all(
     assert load(store, raw_database, payload).inserted == 50
 
 
-def test_what_keeps_a_piece_out_keeps_the_batch_out(
+def test_an_error_in_one_piece_rolls_back_the_batch(
     store: ObjectStore, raw_database: Database
 ) -> None:
     payload = land(store, raw_database, houses(50))
@@ -217,7 +223,7 @@ def test_what_keeps_a_piece_out_keeps_the_batch_out(
     assert waiting(raw_database) == [payload.partition_key]
 
 
-def test_the_database_refuses_counts_that_do_not_add_up(
+def test_the_database_refuses_row_counts_with_a_wrong_sum(
     store: ObjectStore, raw_database: Database
 ) -> None:
     payload = land(store, raw_database, [])

@@ -55,7 +55,7 @@ SCHEMA = pa.schema(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=20))
-def test_a_hash_is_that_of_the_records_text_in_postgresql(
+def test_a_row_hash_equals_postgresqls_md5_of_the_record(
     raw_database: Database, records: list[dict[str, object]]
 ) -> None:
     rows = pa.Table.from_pylist(records, schema=SCHEMA)
@@ -77,7 +77,7 @@ def by_postgresql(connection: psycopg.Connection, rows: pa.Table) -> list[str]:
     return [text for (text,) in found]
 
 
-def test_the_split_is_seventy_to_fifteen_to_fifteen_and_the_propertys() -> None:
+def test_properties_are_split_70_15_15() -> None:
     street = list(range(20_000))
     towns = {
         city: splits(

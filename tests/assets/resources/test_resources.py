@@ -28,7 +28,7 @@ def store(
     return ObjectStore(url=f"{bucket}/realtor")
 
 
-def test_a_key_appears_with_all_its_bytes(store: ObjectStore) -> None:
+def test_an_object_appears_only_when_it_is_complete(store: ObjectStore) -> None:
     with store.create("a/b.bin") as file:
         file.write(b"one")
         assert not store.exists("a/b.bin")

@@ -120,7 +120,7 @@ def platform() -> Iterator[Platform]:
         platform.stop()
 
 
-def test_nothing_is_lost_or_doubled_wherever_it_crashes(platform: Platform) -> None:
+def test_no_row_is_lost_or_doubled_after_a_crash_at_any_point(platform: Platform) -> None:
     assert finished(platform) == 1
     undisturbed = platform.content()
     seed = random.randrange(10**9)

@@ -124,7 +124,7 @@ def test_no_fault_of_the_upstream_loses_or_doubles_a_row(
 
 
 @pytest.mark.parametrize("fault", ["aborted@5", "truncated@5", "aborted@0"])
-def test_what_is_lost_at_the_ends_is_fetched_too(
+def test_the_first_and_last_batch_are_fetched_again_when_lost(
     fault: str, ingestion: Ingestion, served: Serve, undisturbed: list[str]
 ) -> None:
     with served(fault):
@@ -147,7 +147,7 @@ def test_an_answer_that_comes_too_late_is_fetched_again(
     assert ingestion.content() == undisturbed
 
 
-def test_an_upstream_that_starts_again_adds_nothing(
+def test_a_restarted_upstream_adds_no_rows(
     ingestion: Ingestion, served: Serve, undisturbed: list[str]
 ) -> None:
     with served():
@@ -161,7 +161,9 @@ def test_an_upstream_that_starts_again_adds_nothing(
     assert [batch for outcome, batch in ingestion.outcomes() if outcome == "repeated"] == [0, 1, 2]
 
 
-def test_a_partition_shows_what_became_of_its_batch(ingestion: Ingestion, served: Serve) -> None:
+def test_a_partition_is_materialized_or_failed_as_its_batch(
+    ingestion: Ingestion, served: Serve
+) -> None:
     with served("text@0"):
         landed = ingestion.ingest()
     assert landed is not None
@@ -198,7 +200,7 @@ def test_a_batch_can_be_materialized_again_without_the_upstream(
     assert materialization.metadata["dagster/partition_row_count"].value == 0
 
 
-def test_a_payload_that_was_damaged_in_the_store_is_noticed(
+def test_a_payload_damaged_in_the_store_fails_its_partition(
     ingestion: Ingestion, served: Serve
 ) -> None:
     with served():
@@ -218,7 +220,7 @@ def test_a_payload_that_was_damaged_in_the_store_is_noticed(
     )
 
 
-def test_a_wrong_address_is_no_end_of_data(
+def test_a_404_from_a_wrong_address_is_not_the_end_of_data(
     ingestion: Ingestion, served: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served():

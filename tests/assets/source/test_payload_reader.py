@@ -76,7 +76,7 @@ def same(left: object, right: object) -> bool:
 @example(rows=[listing(city="},{")] * 12, layout={"separators": (",", ":")}, rows_first=False)
 @example(rows=[listing(city=None)] * 12, layout={"separators": (",", ":")}, rows_first=False)
 @pytest.mark.usefixtures("small_pieces")
-def test_pieces_are_the_document_or_an_error(
+def test_pieces_hold_every_row_of_a_whole_document(
     store: ObjectStore, rows: list[dict[str, Any]], layout: dict[str, Any], rows_first: bool
 ) -> None:
     head = {"group_number": 1, "batch_number": 7}
@@ -105,7 +105,7 @@ def test_pieces_are_the_document_or_an_error(
 )
 @given(rows=st.lists(ROW, min_size=1, max_size=12), share=st.floats(0, 1, exclude_max=True))
 @pytest.mark.usefixtures("small_pieces")
-def test_a_cut_off_document_is_never_taken_for_a_whole_one(
+def test_a_truncated_document_is_refused(
     store: ObjectStore, rows: list[dict[str, Any]], share: float
 ) -> None:
     body = json.dumps({"batch_number": 0, "data": rows}).encode()
@@ -163,7 +163,7 @@ def compact(rows: list[dict[str, Any]]) -> bytes:
 
 
 @pytest.mark.parametrize("number", ["true", "-1", "1.5", "null", '"2"', "99999999999"])
-def test_what_counts_no_batches_is_no_batch_number(store: ObjectStore, number: str) -> None:
+def test_a_batch_number_outside_the_range_is_refused(store: ObjectStore, number: str) -> None:
     key = write(store, f'{{"batch_number": {number}, "data": []}}'.encode())
     with pytest.raises(PayloadUnreadable, match="batch_number"):
         read_batch_number(store, key)
@@ -187,14 +187,14 @@ def test_a_csv_is_read_in_pieces_as_text(store: ObjectStore, small_pieces: None)
         (b"", PayloadUnreadable, "Empty CSV"),
     ],
 )
-def test_a_csv_of_another_kind_is_refused(
+def test_a_csv_with_other_columns_is_refused(
     store: ObjectStore, body: bytes, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
         records(store, write(store, body, "csv"))
 
 
-def test_bytes_that_are_damaged_are_no_payload(store: ObjectStore, tmp_path: Path) -> None:
+def test_damaged_zstd_is_refused(store: ObjectStore, tmp_path: Path) -> None:
     body = bytearray(zstandard.compress(json.dumps({"batch_number": 0, "data": []}).encode() * 9))
     with store.create("payloads/x.json.zst") as file:
         file.write(bytes(body[:-9]) + io.BytesIO(b"garbage!!").read())

@@ -64,7 +64,7 @@ def test_batches_are_landed_verbatim_until_the_end(
         assert pending(connection) == landed
 
 
-def test_a_call_whose_process_died_is_settled_by_the_next(
+def test_the_next_call_logs_a_call_whose_process_died(
     listings: pd.DataFrame, store: ObjectStore, raw_database: Database, told: list[str]
 ) -> None:
     """Once with the answer safe in the store, once with half of it there."""
@@ -105,7 +105,7 @@ def test_a_bad_group_is_an_error_with_the_answer_in_it(
     assert error is not None
 
 
-def test_an_upstream_that_is_not_there_is_called_again_and_then_named(
+def test_an_unreachable_upstream_is_retried_and_named(
     store: ObjectStore,
     raw_database: Database,
     told: list[str],

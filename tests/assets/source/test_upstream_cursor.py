@@ -28,7 +28,7 @@ class UpstreamModel:
     events=st.lists(st.sampled_from(["", "lost", "failed", "restart"]), max_size=30),
     bad=st.sets(st.integers(0, 5), max_size=2),
 )
-def test_no_batch_is_lost_whatever_is_lost_on_the_way(
+def test_every_batch_is_fetched_whatever_answers_are_lost(
     n: int, start: int, skipped: set[int], events: list[str], bad: set[int]
 ) -> None:
     upstream = UpstreamModel(n, skipped)
@@ -76,7 +76,7 @@ def test_no_batch_is_lost_whatever_is_lost_on_the_way(
     assert reached.unobtainable <= skipped
 
 
-def test_a_skipped_batch_is_asked_for_once() -> None:
+def test_a_skipped_batch_causes_one_rewind() -> None:
     walk = [Call("landed", 0), Call("landed", 2)]
     assert position(walk).must_rewind
     again = [*walk, Call("landed", rewind=True), *walk]
@@ -98,7 +98,7 @@ def test_a_call_lost_at_the_end_may_have_been_the_last_batch() -> None:
     assert position(calls).held == {0}
 
 
-def test_a_rewind_from_the_end_that_was_lost_leaves_the_cursor_at_either_end() -> None:
+def test_after_a_lost_rewind_from_the_end_the_cursor_may_be_at_either_end() -> None:
     calls = [Call("landed", 0), Call("lost"), Call("end of data"), Call("lost", rewind=True)]
     assert position([*calls, Call("end of data")]).must_rewind
     assert position([*calls, Call("end of data")]).missing == {1}
@@ -108,7 +108,7 @@ def test_a_rewind_from_the_end_that_was_lost_leaves_the_cursor_at_either_end() -
     assert there.held == {0}
 
 
-def test_a_lost_call_may_have_given_what_lies_behind_a_batch_that_is_not_there() -> None:
+def test_a_lost_call_may_have_returned_the_batch_behind_an_unobtainable_one() -> None:
     walk = [Call("landed", 0), Call("landed", 2)]
     calls = [*walk, Call("landed", rewind=True), *walk, Call("landed", 0)]
     calls += [Call("lost"), Call("lost"), Call("end of data")]

@@ -123,7 +123,7 @@ def test_incomplete_tables_are_refused(market: Market) -> None:
         FeatureEncoder.from_tables(mappings, statistics, context.drop(columns="latitude"))
 
 
-def test_every_feature_is_computed_from_the_inputs_that_it_tells(market: Market) -> None:
+def test_a_feature_changes_only_with_its_declared_inputs(market: Market) -> None:
     assert set(INPUTS_OF) == set(FEATURE_NAMES)
     columns = market.test.columns
     matrix = market.encoder.transform(columns)
@@ -165,7 +165,7 @@ def test_no_train_row_sees_its_own_price(market: Market) -> None:
         assert not np.array_equal(changed, market.matrix)
 
 
-def test_codes_say_nothing_of_prices(market: Market) -> None:
+def test_codes_do_not_depend_on_prices(market: Market) -> None:
     encoder, _ = FeatureEncoder.fit(market.train.columns, market.train.price[::-1], as_of=AS_OF)
     ours, theirs = (each.described(market.test.columns) for each in (encoder, market.encoder))
     for name in ("state_code", "city_code", "zip_code_code", "brokered_by_code"):
@@ -292,7 +292,7 @@ def test_as_sold_masks_status_and_date(market: Market) -> None:
     assert asked["status"][0] == "for_sale"
 
 
-def test_missing_sizes_are_imputed_and_told(market: Market) -> None:
+def test_missing_sizes_are_imputed_and_marked(market: Market) -> None:
     matrix = market.encoder.transform(home(acre_lot=2.0, state="Ohio"))
 
     typical = np.nanmedian(market.train.columns["house_size"])
