@@ -1,8 +1,7 @@
-"""The valuation service over HTTP: typed answers, and errors that a person can act on."""
+"""The valuation service over HTTP: typed responses, and errors that a person can act on."""
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from realtor_ui.responses import (
     BatchValuation,
     By,
+    CodedMessage,
     ComparableSales,
     Coordinates,
     ExplainedValuation,
@@ -18,59 +18,55 @@ from realtor_ui.responses import (
     Market,
     ModelInfo,
     Places,
+    Refusal,
     Valuation,
 )
 
 CONNECT_RETRIES = 2
-# A service that is busy says so at once: it's asked again, after so many seconds.
+# Seconds to wait before each new attempt when the service is busy.
 BUSY_PAUSES = (0.5, 1.5)
 ARROW = "application/vnd.apache.arrow.stream"
 
 
-@dataclass(frozen=True)
-class FieldProblem:
-    """What is wrong with one field; field is "" when it is the whole that lacks something."""
-
-    field: str
-    message: str
-
-
 class ServiceError(Exception):
-    """The service gave no answer to show. `key` names the words for it in the catalogue."""
+    """The service gave no response that can be shown.
+
+    key: the text for it in the catalogue. refusal: the service's own message, if it sent one.
+    """
 
     key = "error.failed"
 
-    def __init__(self, detail: str = "") -> None:
-        self.detail = detail
-        super().__init__(detail or self.key)
+    def __init__(self, refusal: CodedMessage | None = None) -> None:
+        self.refusal = refusal
+        super().__init__(refusal.message if refusal else self.key)
 
 
 class ServiceDown(ServiceError):
-    """Nobody answers at the service's address; `detail` is the address."""
+    """Nothing answers at the service's address."""
 
     key = "error.down"
 
 
 class ServiceSlow(ServiceError):
-    """The answer takes too long."""
+    """The response takes longer than the timeout."""
 
     key = "error.slow"
 
 
 class ServiceBusy(ServiceError):
-    """The service has too much to do."""
+    """The service has too many requests."""
 
     key = "error.busy"
 
 
 class NotTheService(ServiceError):
-    """Something else answers at the address `detail`."""
+    """Another program answers at the service's address."""
 
     key = "error.stranger"
 
 
 class NotAllowed(ServiceError):
-    """The service wants an API key, or another one than it got; `detail` is its own words."""
+    """The service wants an API key, or another one."""
 
     key = "error.not_allowed"
 
@@ -82,29 +78,45 @@ class NoModel(ServiceError):
 
 
 class NotThere(ServiceError):
-    """The service has no such thing: no history, no market; `detail` is its own words."""
+    """The service lacks what was asked for, such as a history or market figures."""
 
     key = "error.not_there"
 
 
-class InvalidProperty(ServiceError):
-    """The service refused what was entered."""
+class InvalidInput(ServiceError):
+    """The service refused what was entered; `problems` has one message for each field."""
 
-    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+    def __init__(self, problems: Sequence[CodedMessage]) -> None:
+        super().__init__()
         self.problems = tuple(problems)
-        super().__init__("; ".join(problem.message for problem in problems))
 
 
-Answer = TypeVar("Answer", bound=BaseModel)
+# Refusals that need an error of their own, by code; the others go by their HTTP status.
+_BY_CODE: Mapping[str, type[ServiceError]] = {
+    "no_model": NoModel,
+    "not_found": NotThere,
+    "history_not_configured": NotThere,
+    "history_not_published": NotThere,
+    "model_lacks_market_data": NotThere,
+    "api_key_required": NotAllowed,
+    "no_api_keys_configured": NotAllowed,
+    "busy": ServiceBusy,
+}
+_BY_STATUS: Mapping[int, type[ServiceError]] = {
+    401: NotAllowed, 403: NotAllowed, 404: NotThere, 429: ServiceBusy,
+}  # fmt: skip
+_INVALID_INPUT = (400, 413, 422)
+
+Response = TypeVar("Response", bound=BaseModel)
 
 
 class ServiceClient:
     """HTTP client of the service. Every method raises a `ServiceError`.
 
-    `api_key` goes with every request as `Authorization: Bearer`; a redirect is not followed, so it
-    reaches nobody else.
-    A connection that is refused is tried again, `CONNECT_RETRIES` times within a second or so, and
-    so is a service that says it is busy.
+    `api_key` is sent with every request as `Authorization: Bearer`; redirects are not followed, so
+    no other server gets it.
+    A refused connection is tried again, `CONNECT_RETRIES` times within a second or so; a busy
+    service is tried again after `BUSY_PAUSES`.
     """
 
     def __init__(
@@ -125,115 +137,100 @@ class ServiceClient:
         self._client.close()
 
     def model_info(self) -> ModelInfo:
-        """The model in production and what it accepts."""
-        return self._ask("GET", "/model-info", ModelInfo)
+        """The model in production and the inputs it accepts."""
+        return self._request("GET", "/model-info", ModelInfo)
 
     def predict(self, home: Mapping[str, Any]) -> Valuation:
         """The value of a home."""
-        return self._ask("POST", "/predict", Valuation, json=home)
+        return self._request("POST", "/predict", Valuation, json=home)
 
     def predict_batch(self, homes: Sequence[Mapping[str, Any]]) -> BatchValuation:
         """The values of up to 10,000 homes, in their order."""
-        return self._ask("POST", "/predict-batch", BatchValuation, json={"properties": list(homes)})
+        body = {"properties": list(homes)}
+        return self._request("POST", "/predict-batch", BatchValuation, json=body)
 
     def predict_table(self, table: bytes) -> bytes:
-        """An Arrow stream of up to 10,000 homes, with their estimates as columns beside them."""
+        """An Arrow stream of up to 10,000 homes with their estimates as added columns."""
         headers = {"content-type": ARROW, "accept": ARROW}
         return self._send("POST", "/predict-batch", content=table, headers=headers).content
 
     def explain(self, home: Mapping[str, Any]) -> ExplainedValuation:
         """The value of a home and the reasons for it."""
-        return self._ask("POST", "/explain", ExplainedValuation, json=home)
+        return self._request("POST", "/explain", ExplainedValuation, json=home)
 
     def comparables(
         self, home: Mapping[str, Any], *, count: int, exclude: Sequence[str] = ()
     ) -> ComparableSales:
-        """The sales most like a home, but for those in `exclude`."""
+        """The `count` sales most similar to a home, without those in `exclude`."""
         body = {"property": dict(home), "count": count, "exclude": list(exclude)}
-        return self._ask("POST", "/comparables", ComparableSales, json=body)
+        return self._request("POST", "/comparables", ComparableSales, json=body)
 
     def market(
         self, by: By, *, state: str | None = None, city: str | None = None, limit: int = 1_000
     ) -> Market:
-        """Prices by state, city or zip, the largest places first."""
+        """Prices by state, city or zip, the place with most listings first."""
         query = {"by": by, "state": state, "city": city, "limit": limit}
-        return self._ask("GET", "/market", Market, params=_given(query))
+        return self._request("GET", "/market", Market, params=_without_none(query))
 
     def places(
         self, *, state: str | None = None, city: str | None = None, begins: str = ""
     ) -> Places:
-        """The places the model knows, within a state or a city."""
+        """The places that the model knows in a state or a city, whose names start with `begins`."""
         query = {"state": state, "city": city, "q": begins or None, "limit": 1_000}
-        return self._ask("GET", "/places", Places, params=_given(query))
+        return self._request("GET", "/places", Places, params=_without_none(query))
 
     def coordinates(self) -> Coordinates:
-        """Where all the zips are that the model learned from."""
-        return self._ask("GET", "/coordinates", Coordinates)
+        """The centers of all zips in the training data."""
+        return self._request("GET", "/coordinates", Coordinates)
 
     def history(self) -> History:
-        """Why models came and went."""
-        return self._ask("GET", "/history", History)
+        """Versions of the model, batches, and the decisions about them."""
+        return self._request("GET", "/history", History)
 
     def metrics(self) -> str:
         """The service's Prometheus metrics, as text."""
         return self._send("GET", "/metrics").text
 
-    def _ask(self, method: str, path: str, kind: type[Answer], **request: Any) -> Answer:
-        answer = self._send(method, path, **request)
+    def _request(self, method: str, path: str, kind: type[Response], **request: Any) -> Response:
+        response = self._send(method, path, **request)
         try:
-            return kind.model_validate_json(answer.content)
+            return kind.model_validate_json(response.content)
         except ValidationError as problem:
-            raise NotTheService(self.url) from problem
+            raise NotTheService from problem
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """A good answer; asked for again, after a pause, while the service says it is busy."""
+        """A successful response; a busy service is asked again after each pause."""
         pauses = list(BUSY_PAUSES)
         while True:
             try:
-                answer = self._client.request(method, path, **request)
+                response = self._client.request(method, path, **request)
             except httpx.TimeoutException as problem:
                 raise ServiceSlow from problem
             except httpx.TransportError as problem:
-                raise ServiceDown(self.url) from problem
-            if answer.status_code == 429 and pauses:
+                raise ServiceDown from problem
+            if response.status_code == 429 and pauses:
                 time.sleep(pauses.pop(0))
                 continue
-            if answer.is_success:
-                return answer
-            raise _refusal(answer)
+            if response.is_success:
+                return response
+            raise _error(response)
 
 
-def _given(query: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(query: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
 
 
-def _refusal(answer: httpx.Response) -> ServiceError:
+def _error(response: httpx.Response) -> ServiceError:
+    """The error for a response that is no success."""
+    status = response.status_code
     try:
-        told = answer.json()
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        told = {}
-    error = str(told.get("error") or f"status {answer.status_code}")
-    match answer.status_code:
-        case 400 | 413 | 422:
-            return InvalidProperty(_problems(told.get("detail")) or [FieldProblem("", error)])
-        case 401 | 403:
-            return NotAllowed(error)
-        case 404:
-            return NotThere(error)
-        case 429:
-            return ServiceBusy(error)
-        case 503 if "no model" in error:
-            return NoModel(error)
-        case _:
-            return ServiceError(error)
-
-
-def _problems(detail: Any) -> list[FieldProblem]:
-    if not isinstance(detail, list):
-        return []
-    return [
-        FieldProblem(str(each["loc"][-1]) if each.get("loc") else "", str(each.get("msg", "")))
-        for each in detail
-    ]
+        refusal = Refusal.model_validate_json(response.content)
+    except ValidationError:
+        # A proxy, or another program, answered.
+        refusal = Refusal(error=f"HTTP status {status}")
+    if refusal.code in _BY_CODE:
+        return _BY_CODE[refusal.code](refusal.coded_message)
+    if status in _INVALID_INPUT:
+        problems = [problem.coded_message for problem in refusal.detail]
+        return InvalidInput(problems or [refusal.coded_message])
+    return _BY_STATUS.get(status, ServiceError)(refusal.coded_message)

@@ -1,6 +1,5 @@
-"""How the app writes figures, values, and what the service says, in the language of its user."""
+"""How the app writes figures, dates and values of inputs, in the language of its user."""
 
-import re
 from datetime import UTC, date, datetime
 
 from realtor_ui.responses import Value
@@ -16,36 +15,11 @@ STATES = (
     "Tennessee", "Texas", "Utah", "Vermont", "Virgin Islands", "Virginia", "Washington",
     "West Virginia", "Wisconsin", "Wyoming",
 )  # fmt: skip
-# What stands where there is nothing to say.
+# Shown where there is no value.
 NO_VALUE = "\N{EN DASH}"
 CONFIDENCE_COLOURS = {"high": "green", "medium": "orange", "low": "red"}
-# Of all reasons for a price, the share from which on an input gets so many stars.
+# Smallest share of all reasons for a price, and the stars that an input gets from there on.
 STAR_LIMITS = ((0.25, 4), (0.10, 3), (0.03, 2), (0.0, 1))
-
-# What the service says, and the text in which the app says it.
-_SAID = (
-    (re.compile(r"no sale is among the listings learned from.*"), "said.no_sale"),
-    (re.compile(r"(?P<kind>state|city|zip code) (?P<name>.*) is not among the listings.*"),
-     "said.unknown_place"),
-    (re.compile(r"no zip code is told.* in its city"), "said.usual_city"),
-    (re.compile(r"no zip code is told.* in its state"), "said.usual_state"),
-    (re.compile(r"(?P<input>\w+) is not told.*"), "said.left_out"),
-    (re.compile(r"neither house_size nor bed nor bath is told.*"), "said.land"),
-    (re.compile(r"(?P<input>\w+) (?P<value>\S+) is outside the range learned from, "
-                r"(?P<low>\S+) to (?P<high>\S+) .*"), "said.outside_learned"),
-    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be from (?P<low>\S+) to (?P<high>\S+)"
-                r" .*"), "said.out_of_range"),
-    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be a number"), "said.no_number"),
-    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be a whole number"), "said.no_whole"),
-    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be a zip code of 5 digits"),
-     "said.no_zip"),
-    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be a date .*"), "said.no_date"),
-    (re.compile(r"(?P<input>\w+) is (?P<value>.*); it must be one of (?P<choices>.*)"),
-     "said.no_choice"),
-    (re.compile(r"state or zip_code is required.*"), "said.no_place"),
-    (re.compile(r"one of house_size, acre_lot and bed is required"), "said.no_size"),
-)  # fmt: skip
-_KINDS = {"state": "state", "city": "city", "zip code": "zip_code"}
 
 
 def dollars(amount: float) -> str:
@@ -65,18 +39,39 @@ def signed_dollars(amount: float) -> str:
     return f"{'+' if amount >= 0 else '-'}{dollars(abs(amount))}"
 
 
-def signed_share(share: float) -> str:
-    """+12 % or -12 %"""
-    return f"{share:+.0%}"
+def difference(texts: Texts, share: float) -> str:
+    """A relative difference, to be followed by what it is compared with.
+
+    >>> from realtor_ui.texts import catalogue
+    >>> difference(catalogue("en"), 0.12), difference(catalogue("en"), -0.031)
+    ('12% above', '3% below')
+    """
+    percent = f"{abs(share):.0%}"
+    if percent == "0%":
+        return texts("unit.same")
+    return texts("unit.above" if share > 0 else "unit.below", share=percent)
+
+
+def share_of_homes(texts: Texts, share: float) -> str:
+    """A share, to be followed by a kind of homes: "8 in 10", or "75% of" if tenths do not fit.
+
+    >>> from realtor_ui.texts import catalogue
+    >>> share_of_homes(catalogue("es"), 0.8)
+    '8 de cada 10'
+    """
+    tenths = round(10 * share, 6)
+    if tenths.is_integer():
+        return texts("unit.in_ten", n=int(tenths))
+    return texts("unit.percent_of", share=f"{share:.0%}")
 
 
 def escape_dollars(words: str) -> str:
-    """Markdown in which dollar signs are dollars: between two of them would be a formula."""
+    """Markdown with its dollar signs escaped: Streamlit reads text between two as a formula."""
     return words.replace("$", r"\$")
 
 
 def input_value(texts: Texts, name: str, value: Value) -> str:
-    """The value of an input as a person would write it."""
+    """The value of an input with its unit, or "not given"."""
     if value is None:
         return texts("unit.not_given")
     match name:
@@ -93,7 +88,7 @@ def input_value(texts: Texts, name: str, value: Value) -> str:
 
 
 def feature_value(name: str, value: float) -> str:
-    """A feature's figure; of a logarithm, what it is the logarithm of."""
+    """The value of a feature; logarithms are shown on their original scale."""
     if value != value:
         return NO_VALUE
     if "_log_" in name or name.startswith("log_"):
@@ -105,32 +100,16 @@ def feature_value(name: str, value: float) -> str:
 
 
 def segment_name(texts: Texts, by: str, name: str) -> str:
-    """A group of homes as people call it: a status, a kind, a band of prices, a place."""
-    band = name.partition(" to ")
-    if by == "price band" and band[1]:
-        return texts("segment.band", low=band[0], high=band[2])
-    if by == "status":
-        return texts.named("status", name)
-    return texts.named("segment", name)
-
-
-def said(texts: Texts, message: str) -> str:
-    """What the service says of one value, in the language of the catalogue."""
-    for pattern, key in _SAID:
-        if found := pattern.fullmatch(message.strip()):
-            parts = found.groupdict()
-            if "value" in parts:
-                parts["value"] = parts["value"].strip("'")
-            if "input" in parts:
-                parts["input"] = texts.named("input", parts["input"])
-            if "kind" in parts:
-                parts["kind"] = texts.named("input", _KINDS[parts["kind"]])
-            return texts(key, **parts)
-    return message[:1].upper() + message[1:]
+    """The name of a group of homes: a status, a kind, a price band, a place."""
+    # A band has no figures of its own in the history, only its English name.
+    low, to, high = name.partition(" to ")
+    if by == "price band" and to:
+        return texts("segment.band", low=low, high=high)
+    return texts.named("status", name) if by == "status" else texts.named("segment", name)
 
 
 def stars(amounts: dict[str, float]) -> dict[str, int]:
-    """1 to 4 for each name, by its share of the sum of |amounts|."""
+    """1 to 4 stars for each name, by its share of the sum of |amounts|."""
     total = sum(map(abs, amounts.values())) or 1.0
     return {
         name: next(count for least, count in STAR_LIMITS if abs(amount) / total >= least)
@@ -149,11 +128,11 @@ def age_text(texts: Texts, since: datetime, now: datetime | None = None) -> str:
 
 
 def date_text(texts: Texts, when: date | datetime) -> str:
-    """5 March 2026"""
+    """March 5, 2026"""
     month = texts(f"month.{when.month}")
     return texts("age.date", day=when.day, month=month, year=when.year)
 
 
 def as_utc(when: datetime) -> datetime:
-    """`when` with its time zone: UTC when it tells none."""
+    """`when` with a time zone: UTC if it has none."""
     return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,37 +1,50 @@
-"""What all pages share: the language, the sidebar, and how errors are told."""
+"""The parts that all pages share: language, sidebar and error messages."""
+
+from collections.abc import Mapping
 
 import streamlit as st
 
 from realtor_ui import formatting
 from realtor_ui.app_settings import app_settings
-from realtor_ui.client import InvalidProperty, NoModel, NotAllowed, ServiceError
+from realtor_ui.client import (
+    InvalidInput,
+    NoModel,
+    NotAllowed,
+    NotTheService,
+    ServiceDown,
+    ServiceError,
+)
+from realtor_ui.formatting import escape_dollars
+from realtor_ui.message_texts import message_text
 from realtor_ui.responses import ModelInfo
 from realtor_ui.service_cache import REFRESH_SECONDS, model_info
 from realtor_ui.texts import LANGUAGES, Texts, catalogue
 
 LANGUAGE = "lang"
+# Errors that an administrator can do something about, and the text that says what.
+_HELP: Mapping[type[ServiceError], str] = {
+    NoModel: "error.no_model_help",
+    NotAllowed: "error.not_allowed_help",
+    NotTheService: "error.stranger_help",
+    ServiceDown: "error.down_help",
+}
 
 
 def is_dark() -> bool:
-    """Whether the page is drawn on dark."""
+    """Whether the browser shows the dark theme."""
     return bool(st.context.theme.type == "dark")
 
 
 def current_texts() -> Texts:
-    """What the app says, in the language that was chosen, or asked for, or the browser's."""
+    """The texts in the chosen language, or else that of the address, or else the browser's."""
     if st.session_state.get(LANGUAGE) not in LANGUAGES:
         asked = st.query_params.get(LANGUAGE) or (st.context.locale or "")[:2]
         st.session_state[LANGUAGE] = asked if asked in LANGUAGES else next(iter(LANGUAGES))
     return catalogue(st.session_state[LANGUAGE])
 
 
-def escape_dollars(words: str) -> str:
-    """Text for Streamlit's Markdown."""
-    return formatting.escape_dollars(words)
-
-
 def sidebar() -> None:
-    """Service status, model in production, what this is, links, and the language."""
+    """Language, status of the service, model in production, a description and links."""
     t = current_texts()
     with st.sidebar:
         st.segmented_control(
@@ -68,7 +81,7 @@ def _status() -> None:
             age=formatting.age_text(t, info.trained_at),
             day=formatting.date_text(t, info.trained_at),
         ),
-        t("sidebar.learned", rows=f"{info.train_rows:,}", day=info.as_of),
+        t("sidebar.learned", rows=f"{info.train_rows:,}", day=formatting.date_text(t, info.as_of)),
     ]
     if (test := info.metrics.get("test")) and "mdape" in test:
         facts.append(t("sidebar.error", share=f"{test['mdape']:.0%}"))
@@ -76,27 +89,34 @@ def _status() -> None:
 
 
 def show_error(problem: ServiceError) -> None:
-    """Say what went wrong and what to do about it."""
+    """What went wrong and what to do about it; addresses and settings are for administrators."""
     t = current_texts()
-    if isinstance(problem, InvalidProperty):
-        lines = [
-            f"**{t.named('input', each.field)}**: {formatting.said(t, each.message)}"
-            if each.field
-            else formatting.said(t, each.message)
-            for each in problem.problems
-        ]
+    if isinstance(problem, InvalidInput):
+        lines = [message_text(t, message) for message in problem.problems]
         st.warning(escape_dollars("\n\n".join(lines)), icon=":material/edit:")
-    elif isinstance(problem, NoModel):
-        st.info(t(problem.key), icon=":material/hourglass_empty:")
+        return
+    detail = message_text(t, problem.refusal) if problem.refusal else ""
+    text = t(problem.key, detail=detail)
+    if isinstance(problem, NoModel):
+        st.info(text, icon=":material/hourglass_empty:")
     elif isinstance(problem, NotAllowed):
-        st.error(t(problem.key, detail=problem.detail), icon=":material/lock:")
+        st.error(text, icon=":material/lock:")
     else:
-        words = t(problem.key, detail=problem.detail, url=app_settings().service_url)
-        st.error(f"{words} {t('error.what_to_do')}", icon=":material/cloud_off:")
+        st.error(f"{text} {t('error.nothing_lost')}", icon=":material/cloud_off:")
+    help_key = _HELP.get(type(problem))
+    if help_key is not None:
+        administrator_note(help_key)
+
+
+def administrator_note(key: str) -> None:
+    """A closed section with the text `key`: settings and commands, which visitors need not see."""
+    t = current_texts()
+    with st.expander(t("error.for_administrators")):
+        st.markdown(t(key, url=app_settings().service_url))
 
 
 def require_model() -> ModelInfo | None:
-    """The model to work with; without one, says why and waits until there is one."""
+    """The model in production; without one, shows why, and reruns once there is one."""
     try:
         with st.spinner(current_texts()("wait.service"), show_time=False):
             return model_info()

@@ -1,4 +1,4 @@
-"""The service's answers, as far as the app shows them."""
+"""The service's responses, as far as the app shows them."""
 
 from datetime import date, datetime
 from typing import Any, Literal
@@ -9,8 +9,48 @@ By = Literal["state", "city", "zip"]
 Value = str | float | int | None
 
 
+class CodedMessage(BaseModel):
+    """A message with a stable code and parameters; `message` says it in English."""
+
+    code: str = ""
+    params: dict[str, Any] = Field(default_factory=dict)
+    message: str = ""
+
+
+class Problem(BaseModel):
+    """What is wrong with one field of a request. loc: field names and positions."""
+
+    loc: list[str | int] = Field(default_factory=list)
+    msg: str = ""
+    value: Any = None
+    code: str = ""
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def coded_message(self) -> CodedMessage:
+        """The problem as a message, with the field and what was sent as parameters."""
+        params = {"value": self.value, **self.params}
+        if self.loc:
+            params.setdefault("input", str(self.loc[-1]))
+        return CodedMessage(code=self.code, params=params, message=self.msg)
+
+
+class Refusal(BaseModel):
+    """Why a request was refused, as a whole and field by field."""
+
+    error: str
+    detail: list[Problem] = Field(default_factory=list)
+    code: str = ""
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def coded_message(self) -> CodedMessage:
+        """The refusal as a message."""
+        return CodedMessage(code=self.code, params=self.params, message=self.error)
+
+
 class ModelRef(BaseModel):
-    """The model that answered."""
+    """The model that made a valuation."""
 
     name: str
     version: str
@@ -19,20 +59,26 @@ class ModelRef(BaseModel):
 
 
 class Valuation(BaseModel):
-    """What a home would sell for, dollars."""
+    """The estimated sale price of a home and its range, dollars."""
 
     price: float
     low: float
     high: float
     coverage: float
     confidence: Literal["high", "medium", "low"]
-    as_of: str
+    as_of: date
     warnings: list[str]
+    warning_details: list[CodedMessage] = Field(default_factory=list)
     model: ModelRef
+
+    @property
+    def coded_warnings(self) -> list[CodedMessage]:
+        """The warnings with their codes; an older service sends sentences only."""
+        return self.warning_details or [CodedMessage(message=words) for words in self.warnings]
 
 
 class Contribution(BaseModel):
-    """What one input adds to the price, dollars."""
+    """The effect of one input on the price, dollars."""
 
     input: str
     value: Value
@@ -40,7 +86,7 @@ class Contribution(BaseModel):
 
 
 class FeatureContribution(BaseModel):
-    """What one feature of the model adds to the log price."""
+    """The effect of one feature of the model on the log price."""
 
     feature: str
     value: float
@@ -48,7 +94,7 @@ class FeatureContribution(BaseModel):
 
 
 class ExplainedValuation(BaseModel):
-    """A valuation with its reasons: base_price plus all contributions is the price."""
+    """A valuation and its reasons: base_price plus all contributions is the price."""
 
     valuation: Valuation
     base_price: float
@@ -57,7 +103,7 @@ class ExplainedValuation(BaseModel):
 
 
 class Adjustment(BaseModel):
-    """What one difference between the home and a comparable is worth, dollars."""
+    """The value of one difference between the home and a comparable, dollars."""
 
     input: str
     home: Value
@@ -66,7 +112,7 @@ class Adjustment(BaseModel):
 
 
 class Comparable(BaseModel):
-    """A sold home like the one valued; price plus all adjustments is adjusted_price."""
+    """A comparable sale; price plus all adjustments is adjusted_price."""
 
     id: str
     similarity: float
@@ -81,7 +127,7 @@ class Comparable(BaseModel):
 
 
 class ComparableSales(BaseModel):
-    """The sales most like a home, the most similar first."""
+    """The comparable sales of a home, the most similar first."""
 
     comparables: list[Comparable]
     indicated_price: float | None
@@ -90,7 +136,7 @@ class ComparableSales(BaseModel):
 
 
 class RowValue(BaseModel):
-    """One row of a batch: its valuation, or none."""
+    """One row of a batch: its valuation, or None if it could not be valued."""
 
     index: int
     valuation: Valuation | None
@@ -103,7 +149,7 @@ class BatchValuation(BaseModel):
 
 
 class AllowedInput(BaseModel):
-    """What an input may be: a range with a unit, or one of some choices, or free."""
+    """The values that an input allows: a range with a unit, some choices, or anything."""
 
     low: float | None = None
     high: float | None = None
@@ -118,7 +164,7 @@ class ModelInfo(BaseModel):
     stage: str
     candidate: str
     trained_at: datetime
-    as_of: str
+    as_of: date
     batches: list[int]
     train_rows: int
     coverage: float
@@ -129,7 +175,7 @@ class ModelInfo(BaseModel):
 
 
 class MarketRow(BaseModel):
-    """Listings of one place: dollars, square feet, acres. Older models know no sizes."""
+    """Figures of one place: dollars, square feet, acres. Older models have no sizes."""
 
     state: str | None
     city: str | None
@@ -157,7 +203,6 @@ class Market(BaseModel):
 
     by: By
     places: list[MarketRow]
-    as_of: str
 
 
 class Place(BaseModel):
@@ -170,7 +215,7 @@ class Place(BaseModel):
 
 
 class Places(BaseModel):
-    """Places that begin as entered, the place with most listings first."""
+    """Places whose names start as entered, the place with most listings first."""
 
     states: list[Place]
     cities: list[Place]
@@ -178,7 +223,7 @@ class Places(BaseModel):
 
 
 class Coordinates(BaseModel):
-    """The zips that the model learned from, column by column; an older service tells no sizes."""
+    """The zips in the training data, column by column; an older service sends no sizes."""
 
     zip_code: list[str]
     state: list[str | None]
@@ -193,7 +238,7 @@ class Coordinates(BaseModel):
 
 
 class Criterion(BaseModel):
-    """One question to a challenger, and the answer: in English, and as figures."""
+    """The result of one gate of the duel. name: the gate's code. words: the result in English."""
 
     name: str
     passed: bool
@@ -202,7 +247,11 @@ class Criterion(BaseModel):
 
 
 class Promotion(BaseModel):
-    """What was decided of a challenger; figures has the limits, under "policy"."""
+    """The decision about a challenger.
+
+    figures: the limits, under "policy". details: the gates that failed, or what settled it;
+    decisions of older releases have none.
+    """
 
     decision_id: int | None = None
     model_version: str
@@ -211,13 +260,14 @@ class Promotion(BaseModel):
     rule: str
     reason: str
     criteria: list[Criterion]
+    details: list[CodedMessage] = Field(default_factory=list)
     figures: dict[str, Any] = Field(default_factory=dict)
     approver: str | None = None
     decided_at: datetime
 
 
 class AliasMove(BaseModel):
-    """One move of the alias production."""
+    """One move of the alias `production` to another version."""
 
     model_version: str
     replaced: str | None
@@ -228,7 +278,7 @@ class AliasMove(BaseModel):
 
 
 class Version(BaseModel):
-    """A registered version and how it did on homes it never saw."""
+    """A registered version and its metrics on test data."""
 
     version: str
     stage: str
@@ -241,22 +291,23 @@ class Version(BaseModel):
 
 
 class RetrainDecision(BaseModel):
-    """What was decided of a batch before anybody trained on it.
+    """Whether to train on a batch.
 
-    figures: of the batch, the limits under "policy", and those that were passed under "rules".
+    details: the limits that were exceeded, or why nothing is trained. Decisions of older releases
+    have none.
     """
 
     decision: str
     rule: str
     reason: str
-    figures: dict[str, Any] = Field(default_factory=dict)
+    details: list[CodedMessage] = Field(default_factory=list)
     champion_version: str | None
     admitted: bool
     decided_at: datetime
 
 
 class Drift(BaseModel):
-    """How one feature of a batch differs from what the champion was trained on."""
+    """How one feature of a batch differs from the champion's training data."""
 
     feature: str
     psi: float | None
@@ -265,7 +316,7 @@ class Drift(BaseModel):
 
 
 class Batch(BaseModel):
-    """One load of a batch."""
+    """One load of a batch, with the decisions about it."""
 
     name: str
     partition: str
@@ -278,7 +329,7 @@ class Batch(BaseModel):
 
 
 class Change(BaseModel):
-    """What a new champion changed."""
+    """How a new champion differs from the one before."""
 
     before: str
     after: str
@@ -288,7 +339,7 @@ class Change(BaseModel):
 
 
 class History(BaseModel):
-    """Why models came and went, oldest first."""
+    """Versions of the model, batches, and the decisions about them, oldest first."""
 
     published_at: datetime
     champion: str | None
@@ -299,6 +350,8 @@ class History(BaseModel):
     changes: list[Change] = Field(default_factory=list)
 
     def decision_on(self, version: str) -> Promotion | None:
-        """The last decision about `version`."""
-        found = [each for each in self.promotions if each.model_version == version]
-        return found[-1] if found else None
+        """The last decision about `version`, or None."""
+        decisions = [
+            promotion for promotion in self.promotions if promotion.model_version == version
+        ]
+        return decisions[-1] if decisions else None

@@ -1,4 +1,4 @@
-"""Files of homes: read within limits, columns matched to the model's inputs, valued in chunks."""
+"""Files of homes: read within limits, matched to the model's inputs, valued in chunks."""
 
 import difflib
 import io
@@ -19,30 +19,33 @@ MAX_UNPACKED = 1024**3
 SUFFIXES = ("csv", "parquet", "xlsx")
 PLACE, SIZE = ("state", "zip_code"), ("house_size", "acre_lot", "bed")
 ESTIMATES = (
-    "estimated_price", "estimated_low", "estimated_high", "confidence", "warnings", "error",
+    "estimated_price", "estimated_low", "estimated_high", "confidence", "warnings", "warning_codes",
+    "error", "error_codes",
 )  # fmt: skip
-# What people call the inputs, in both languages.
+# Column names that people use for each input, in both languages.
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "state": ("state", "province", "estado", "st"),
     "city": ("city", "town", "municipality", "ciudad", "municipio"),
     "zip_code": ("zip_code", "zip", "zipcode", "postal_code", "postcode", "codigo_postal", "cp"),
     "house_size": ("house_size", "sqft", "living_area", "area", "square_feet", "size", "gla",
-                   "superficie", "superficie_habitable", "pies_cuadrados", "metros"),
-    "acre_lot": ("acre_lot", "lot", "lot_size", "acres", "lot_acres", "land", "terreno", "lote"),
+                   "superficie", "superficie_habitable", "area_construida", "pies_cuadrados",
+                   "metros"),
+    "acre_lot": ("acre_lot", "lot", "lot_size", "acres", "lot_acres", "land", "terreno", "lote",
+                 "area_del_terreno"),
     "bed": ("bed", "beds", "bedrooms", "br", "dormitorios", "habitaciones", "recamaras"),
     "bath": ("bath", "baths", "bathrooms", "ba", "banos"),
     "status": ("status", "listing_status", "estado_del_anuncio"),
     "prev_sold_date": ("prev_sold_date", "last_sale", "sold_date", "last_sold", "sale_date",
                        "ultima_venta", "fecha_de_venta"),
-    "brokered_by": ("brokered_by", "broker", "agency", "agent", "agencia"),
+    "brokered_by": ("brokered_by", "broker", "agency", "agent", "agencia", "inmobiliaria"),
     "street": ("street", "address", "street_id", "calle", "direccion"),
 }  # fmt: skip
-# Below it a name is no more like an alias than any other word.
-ALIKE = 0.84
+# Below this ratio of difflib a column name does not resemble an alias.
+MIN_SIMILARITY = 0.84
 
 
 class UnreadableFile(Exception):
-    """A file that is no table of homes. `key` names the words for it, with `values`."""
+    """A file that is not a table of homes. key: the text that says why, with `values`."""
 
     def __init__(self, key: str, **values: object) -> None:
         self.key = key
@@ -51,10 +54,13 @@ class UnreadableFile(Exception):
 
 
 def read_table(name: str, content: bytes) -> pd.DataFrame:
-    """The table in a file, every CSV column as text: zips keep their zeros.
+    """The table in a file. Columns of a CSV are text, so that zip codes keep their zeros.
+
+    Args:
+        name: its suffix says the format, one of `SUFFIXES`.
 
     Raises:
-        UnreadableFile: it is too large, or nothing of the kind that its name says.
+        UnreadableFile: the file is too large, or not of the format that its name says.
     """
     suffix = name.rpartition(".")[2].lower()
     if len(content) > MAX_BYTES:
@@ -63,7 +69,7 @@ def read_table(name: str, content: bytes) -> pd.DataFrame:
         frame = _READERS[suffix](content)
     except UnreadableFile:
         raise
-    # Each reader has errors of its own, and of the libraries below it, for a file that is broken.
+    # Each reader, and each library below it, raises errors of its own for a broken file.
     except Exception as problem:
         raise UnreadableFile("many.why_format", kind=suffix) from problem
     frame.columns = pd.Index([str(column) for column in frame.columns])
@@ -106,13 +112,13 @@ _READERS: Mapping[str, Callable[[bytes], pd.DataFrame]] = {
 
 
 def match_columns(columns: list[str]) -> dict[str, str | None]:
-    """For each input the column that is most likely it, by name; no column serves twice."""
+    """The column for each input, by name, or None; no column is used twice."""
     plain = {column: _plain(column) for column in columns}
-    found: dict[str, str | None] = dict.fromkeys(INPUTS)
+    matched: dict[str, str | None] = dict.fromkeys(INPUTS)
     taken: set[str] = set()
-    for alike in (1.0, ALIKE):
+    for least in (1.0, MIN_SIMILARITY):
         for name in INPUTS:
-            if found[name] is not None:
+            if matched[name] is not None:
                 continue
             scores = {
                 column: max(
@@ -122,10 +128,10 @@ def match_columns(columns: list[str]) -> dict[str, str | None]:
                 if column not in taken
             }
             best = max(scores, key=scores.__getitem__, default=None)
-            if best is not None and scores[best] >= alike:
-                found[name] = best
+            if best is not None and scores[best] >= least:
+                matched[name] = best
                 taken.add(best)
-    return found
+    return matched
 
 
 def _plain(column: str) -> str:
@@ -134,7 +140,7 @@ def _plain(column: str) -> str:
 
 
 def missing_columns(matched: Mapping[str, str | None]) -> list[str]:
-    """The keys of what is to be said of columns that no home can be valued without."""
+    """The keys of the texts about missing columns without which no home can be valued."""
     missing = []
     if not any(matched.get(name) for name in PLACE):
         missing.append("many.missing_place")
@@ -144,7 +150,7 @@ def missing_columns(matched: Mapping[str, str | None]) -> list[str]:
 
 
 class Progress(NamedTuple):
-    """How far the valuation of a file is."""
+    """Progress of the valuation of a file: rows done, and the estimates of the newest chunk."""
 
     done: int
     valued: pd.DataFrame
@@ -156,22 +162,26 @@ def value_rows(
     ask: Callable[[bytes], bytes],
     start: int = 0,
 ) -> Iterator[Progress]:
-    """Value n rows from row `start` on, `CHUNK_ROWS` at a time, as the service answers.
+    """Value the rows of `frame` from row `start` on, `CHUNK_ROWS` at a time.
 
-    Each chunk is handed on as it comes, its rows in the file's order, with `ESTIMATES` as columns.
+    Args:
+        matched: input → column, from `match_columns`.
+        ask: sends an Arrow stream to the service and returns its response.
+
+    Yields the estimates of each chunk with `ESTIMATES` as columns and the index of `frame`.
     """
     chosen = {column: name for name, column in matched.items() if column}
     for begin in range(start, len(frame), CHUNK_ROWS):
         rows = frame.iloc[begin : begin + CHUNK_ROWS]
         sent = rows[list(chosen)].rename(columns=chosen)
         with pa.ipc.open_stream(ask(_stream(sent))) as answer:
-            told = answer.read_all().to_pandas()
-        estimates = told.reindex(columns=list(ESTIMATES)).set_axis(rows.index)
+            table = answer.read_all().to_pandas()
+        estimates = table.reindex(columns=list(ESTIMATES)).set_axis(rows.index)
         yield Progress(begin + len(rows), estimates)
 
 
 def _stream(rows: pd.DataFrame) -> bytes:
-    """`rows` as an Arrow stream; columns of mixed values, as Excel has them, as text."""
+    """`rows` as an Arrow stream; columns of mixed types, as Excel has them, become text."""
     typed = rows.apply(
         lambda column: (
             column.where(column.isna(), column.astype(str)) if column.dtype == object else column
@@ -185,7 +195,7 @@ def _stream(rows: pd.DataFrame) -> bytes:
 
 
 def to_file(frame: pd.DataFrame, kind: str) -> bytes:
-    """The results as a file. In a CSV no cell can be taken for a formula by a spreadsheet."""
+    """The results as a file: "csv" or "parquet". No cell of a CSV starts a spreadsheet formula."""
     if kind == "parquet":
         texts = frame.select_dtypes(object).columns
         buffer = io.BytesIO()

@@ -7,6 +7,7 @@ from typing import Any
 
 from realtor_ui import formatting
 from realtor_ui.charts.valuation_charts import Reason
+from realtor_ui.message_texts import message_text
 from realtor_ui.responses import ComparableSales, ExplainedValuation
 from realtor_ui.texts import Texts
 
@@ -48,10 +49,10 @@ def to_html(
         (t.named("input", name), formatting.input_value(t, name, value))
         for name, value in home.items()
     ]
-    warnings = "".join(f"<p>{escape(formatting.said(t, each))}</p>" for each in told.warnings)
+    warnings = "".join(f"<p>{escape(message_text(t, each))}</p>" for each in told.coded_warnings)
     parts = [
         f"<h1>{escape(t('report.title'))}</h1>",
-        f"<p class=quiet>{escape(t('value.price', day=told.as_of))}</p>",
+        f"<p class=quiet>{escape(t('value.price', day=formatting.date_text(t, told.as_of)))}</p>",
         f"<p class=price>{escape(formatting.dollars(told.price))}</p>",
         f'<div class=track><b style="left:{at:.1f}%"></b></div>',
         f"<p class=ends><span>{formatting.dollars(told.low)}</span>"
@@ -60,7 +61,7 @@ def to_html(
         + escape(
             t(
                 "value.range",
-                share=f"{told.coverage:.0%}",
+                share=formatting.share_of_homes(t, told.coverage),
                 low=formatting.dollars(told.low),
                 high=formatting.dollars(told.high),
             )

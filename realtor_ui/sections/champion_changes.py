@@ -14,7 +14,7 @@ MOST_SEGMENTS = 12
 
 def show(t: Texts, told: History) -> None:
     """The changes between champions, one of which can be chosen."""
-    st.subheader(t("models.changes"))
+    st.subheader(t("models.changes"), help=t.define("champion"))
     if not told.changes:
         st.caption(t("models.no_changes"))
         return
@@ -31,7 +31,7 @@ def show(t: Texts, told: History) -> None:
     importance["label"] = [t.named("input", name) for name in importance["input"]]
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown(f"**{t('models.importance')}**")
+        st.markdown(f"**{t('models.importance')}**", help=t.define("shap"))
         st.altair_chart(
             charts.importance_change(t, importance, before, after, dark=is_dark()), width="stretch",
             alt=t("models.importance"),

@@ -31,12 +31,15 @@ def show(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> None:
                 t(
                     "comps.indicated",
                     price=formatting.dollars(sales.indicated_price),
-                    share=formatting.signed_share(sales.indicated_price / price - 1),
+                    share=formatting.difference(t, sales.indicated_price / price - 1),
                 )
             )
         )
     st.table(table(t, answer, sales), border="horizontal")
-    st.caption(t("comps.explained", n=f"{sales.sales_within:,}", miles=f"{sales.radius_miles:g}"))
+    st.caption(
+        t("comps.explained", n=f"{sales.sales_within:,}", miles=f"{sales.radius_miles:g}"),
+        help=t.define("comparable", "similarity", "adjustment"),
+    )
     with st.container(horizontal=True):
         for number, each in enumerate(sales.comparables, 1):
             st.button(

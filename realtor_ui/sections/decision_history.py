@@ -20,7 +20,10 @@ def show_decision(t: Texts, told: History, version: Version) -> None:
     if decision is None:
         st.info(t("models.no_decision"))
         return
-    st.subheader(t("models.why", decision=t.named("decision", decision.decision)))
+    st.subheader(
+        t("models.why", decision=t.named("decision", decision.decision)),
+        help=t.define("challenger", "champion", "duel", "gate"),
+    )
     words = decision_texts.promotion_text(t, decision)
     st.markdown(
         escape_dollars(f"{words}  \n:small[{decision_texts.opponent_text(t, decision)}]"),

@@ -11,6 +11,7 @@ from realtor_ui.charts import maps, valuation_charts
 from realtor_ui.client import ServiceError
 from realtor_ui.formatting import escape_dollars
 from realtor_ui.layout import is_dark, show_error
+from realtor_ui.message_texts import message_text
 from realtor_ui.responses import ComparableSales, ExplainedValuation, Valuation
 from realtor_ui.texts import Texts
 
@@ -22,13 +23,17 @@ FEWEST_LISTINGS = 5
 
 def show_price(t: Texts, told: Valuation, home: Mapping[str, Any]) -> None:
     """The estimate, large; its range as a bar; what makes it less certain."""
-    st.metric(t("value.price", day=told.as_of), formatting.dollars(told.price))
+    st.metric(
+        t("value.price", day=formatting.date_text(t, told.as_of)),
+        formatting.dollars(told.price),
+        help=t.define("avm"),
+    )
     colour = formatting.CONFIDENCE_COLOURS[told.confidence]
     facts = [f":{colour}-badge[{t.named('confidence', told.confidence)}]"]
     if size := home.get("house_size"):
         facts.append(t("value.per_sqft", rate=formatting.dollars(told.price / size)))
     facts.append(t("value.version", version=told.model.version))
-    st.markdown(escape_dollars(" · ".join(facts)))
+    st.markdown(escape_dollars(" · ".join(facts)), help=t.define("confidence"))
     st.altair_chart(
         valuation_charts.range_bar(t, told.low, told.price, told.high, dark=is_dark()),
         width="stretch",
@@ -36,23 +41,24 @@ def show_price(t: Texts, told: Valuation, home: Mapping[str, Any]) -> None:
             "value.range",
             low=formatting.dollars(told.low),
             high=formatting.dollars(told.high),
-            share=f"{told.coverage:.0%}",
+            share=formatting.share_of_homes(t, told.coverage),
         ),
     )
     st.caption(
         escape_dollars(
             t(
                 "value.range",
-                share=f"{told.coverage:.0%}",
+                share=formatting.share_of_homes(t, told.coverage),
                 low=formatting.dollars(told.low),
                 high=formatting.dollars(told.high),
             )
-        )
+        ),
+        help=t.define("range"),
     )
     if (zip_code := home.get("zip_code")) and home.get("house_size"):
         _beside_the_zip(t, told, str(zip_code), told.price / home["house_size"])
-    for warning in told.warnings:
-        st.warning(escape_dollars(formatting.said(t, warning)), icon=":material/info:")
+    for warning in told.coded_warnings:
+        st.warning(escape_dollars(message_text(t, warning)), icon=":material/info:")
 
 
 def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> None:
@@ -69,7 +75,7 @@ def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> No
             t(
                 "value.beside_zip",
                 rate=formatting.dollars(rate),
-                share=formatting.signed_share(rate / typical - 1),
+                share=formatting.difference(t, rate / typical - 1),
                 zip=zip_code,
                 typical=formatting.dollars(typical),
                 low=formatting.dollars(found.price_per_sqft_p25 or typical),

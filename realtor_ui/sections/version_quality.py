@@ -30,12 +30,12 @@ def show(t: Texts, version: Version, promised: float) -> None:
     left, right = st.columns(2, gap="large")
     fifths = segments[segments["by"] == FIFTHS].sort_values("segment")
     with left:
-        st.subheader(t("models.calibration"))
+        st.subheader(t("models.calibration"), help=t.define("range", "coverage"))
         st.altair_chart(charts.calibration(t, fifths, promised, dark=is_dark()), width="stretch",
                         alt=t("models.calibration_caption", share=f"{promised:.0%}"))  # fmt: skip
         st.caption(t("models.calibration_caption", share=f"{promised:.0%}"))
     with right:
-        st.subheader(t("models.segments"))
+        st.subheader(t("models.segments"), help=t.define("mdape", "land"))
         by = st.selectbox(
             t("models.segments_by"), list(dict.fromkeys(segments["by"])), key="segments_by",
             format_func=lambda each: t.named("by", each),
@@ -62,7 +62,7 @@ def _ratio_study(t: Texts, version: Version) -> None:
             continue
         digits = 1 if name == "cod" else 3
         with place:
-            st.metric(t(f"models.{name}"), f"{value:.{digits}f}")
+            st.metric(t(f"models.{name}"), f"{value:.{digits}f}", help=t.define(name))
             ends = [version.test.get(f"{of}{name}_{end}") for end in ("low", "high")]
             interval = (
                 f"{ends[0]:.{digits}f} … {ends[1]:.{digits}f}"

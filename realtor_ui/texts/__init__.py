@@ -1,42 +1,70 @@
-"""All that the app says, in each of its languages: one catalogue of texts per language."""
+"""All text of the app: one catalogue for each language, and the glossary."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 LANGUAGES = {"en": "English", "es": "Español"}
 FALLBACK = "en"
+_FOLDER = Path(__file__).parent
 
 
 class Texts:
-    """The catalogue of one language: `texts("value.title")`, with `{names}` filled in."""
+    """The catalogue of one language: `texts("value.title")` fills `{names}` in.
 
-    def __init__(self, language: str, entries: Mapping[str, str]) -> None:
+    entries: key → text. definitions: term of the glossary → its definition.
+    """
+
+    def __init__(
+        self, language: str, entries: Mapping[str, str], definitions: Mapping[str, str]
+    ) -> None:
         self.language = language
         self.entries = dict(entries)
+        self.definitions = dict(definitions)
 
     def __call__(self, key: str, **values: object) -> str:
-        """The text `key`. Raises KeyError for one that is in no catalogue."""
+        """The text `key` with `values`.
+
+        Raises:
+            KeyError: the catalogue has no such key, or the text needs another value.
+        """
         return self.entries[key].format(**values)
 
     def named(self, kind: str, name: str | None) -> str:
-        """What people call `name`, one of a `kind` ("input", "feature" …); else itself."""
+        """The text of `name`, one of a `kind` ("input", "feature" …), or the name itself.
+
+        >>> catalogue("es").named("input", "bath"), catalogue("es").named("input", "roof_age")
+        ('Baños', 'roof age')
+        """
         return self.entries.get(f"{kind}.{name}", str(name).replace("_", " "))
+
+    def define(self, *terms: str) -> str:
+        """The glossary's definitions of `terms`, a paragraph each.
+
+        Raises:
+            KeyError: the glossary has no such term.
+        """
+        return "\n\n".join(self.definitions[term] for term in terms)
 
 
 @lru_cache(maxsize=len(LANGUAGES))
 def catalogue(language: str) -> Texts:
-    """The texts in `language`, in English when there are none."""
+    """The texts in `language`, or in English if there are none."""
     known = language if language in LANGUAGES else FALLBACK
-    file = Path(__file__).with_name(f"{known}.toml")
-    return Texts(known, dict(_flat(tomllib.loads(file.read_text(encoding="utf-8")))))
+    glossary = {name: term[known]["definition"] for name, term in _read("glossary").items()}
+    return Texts(known, dict(_flat(_read(known))), glossary)
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in table.items():
         key = f"{prefix}{name}"
-        found += _flat(value, f"{key}.") if isinstance(value, dict) else [(key, str(value))]
-    return found
+        if isinstance(value, dict):
+            yield from _flat(value, f"{key}.")
+        else:
+            yield key, str(value)

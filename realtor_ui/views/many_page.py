@@ -193,14 +193,18 @@ def _errors(refused: pd.DataFrame) -> None:
     with st.expander(f"{t('many.report')}: {len(refused):,}", expanded=len(refused) <= 20):
         shown = refused.head(SHOWN_ERRORS)
         problems = [
-            " ".join(formatting.said(t, part) for part in str(error).split("; ") if part)
-            if str(error).count("; ") != 1
-            else formatting.said(t, str(error))
-            for error in shown["error"]
+            "; ".join(t.named("row_problem", code) for code in str(codes).split("; "))
+            for codes in shown["error_codes"].fillna("")
         ]
         st.dataframe(
-            # As a spreadsheet counts: the header is row 1.
-            pd.DataFrame({t("many.row"): shown.index + 2, t("many.problem"): problems}),
+            pd.DataFrame(
+                {
+                    # As a spreadsheet counts: the header is row 1.
+                    t("many.row"): shown.index + 2,
+                    t("many.problem"): problems,
+                    t("many.details"): shown["error"],
+                }
+            ),
             hide_index=True,
             column_config={t("many.row"): st.column_config.NumberColumn(width="small")},
         )

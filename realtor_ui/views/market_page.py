@@ -7,7 +7,8 @@ from realtor_ui import service_cache
 from realtor_ui.charts import maps, place_charts
 from realtor_ui.charts.place_measures import MEASURES
 from realtor_ui.client import NotThere, ServiceError
-from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.formatting import date_text
+from realtor_ui.layout import administrator_note, current_texts, is_dark, require_model, show_error
 from realtor_ui.responses import By, ModelInfo
 
 SHOWN = 20
@@ -21,7 +22,7 @@ def main() -> None:
     info = require_model()
     if info is None:
         return
-    st.markdown(t("market.intro", day=info.as_of))
+    st.markdown(t("market.intro", day=date_text(t, info.as_of)))
     try:
         with st.spinner(t("wait.market")):
             by, state, city = _where(info)
@@ -82,7 +83,8 @@ def _figures(
         return
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(t(f"market.{measure}"))
+        help_text = t.define("price_per_sqft") if measure == "median_price_per_sqft" else None
+        st.subheader(t(f"market.{measure}"), help=help_text)
         about = t("market.spread") if "p10" in spreads else t("market.half")
         st.altair_chart(place_charts.quantile_ranges(t, spreads, measure, dark=is_dark()),
                         width="stretch", alt=about)  # fmt: skip
@@ -122,11 +124,12 @@ def _figures(
 
 def _volumes() -> None:
     t = current_texts()
-    st.subheader(t("market.volume"))
+    st.subheader(t("market.volume"), help=t.define("batch"))
     try:
         told = service_cache.history()
     except NotThere:
         st.caption(t("market.no_history"))
+        administrator_note("error.history_help")
         return
     except ServiceError as problem:
         show_error(problem)

@@ -1,5 +1,7 @@
 """Models: every trained one, how good it was, why it was promoted or not, and what it changed."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -7,9 +9,10 @@ from realtor_ui import decision_texts, formatting, service_cache
 from realtor_ui.charts import model_charts as charts
 from realtor_ui.charts import place_charts
 from realtor_ui.client import NotThere, ServiceError
-from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.layout import administrator_note, current_texts, is_dark, require_model, show_error
 from realtor_ui.responses import History, ModelInfo, Version
 from realtor_ui.sections import champion_changes, decision_history, version_quality
+from realtor_ui.texts import Texts
 
 FIGURES = {
     "mdape": ".1%", "within_20": ".1%", "mape": ".1%", "coverage": ".1%", "rmse": "$,.0f",
@@ -33,6 +36,7 @@ def main() -> None:
             told = service_cache.history()
     except NotThere:
         st.info(t("models.no_history"), icon=":material/history:")
+        administrator_note("error.history_help")
         _current(info)
         return
     except ServiceError as problem:
@@ -44,7 +48,7 @@ def main() -> None:
         return
     at = formatting.as_utc(told.published_at)
     st.caption(t("models.published", day=formatting.date_text(t, at), time=f"{at:%H:%M}"))
-    st.dataframe(table(told), hide_index=True)
+    st.dataframe(table(told), hide_index=True, column_config=_column_help(t))
     _over_versions(told)
     newest_first = [each.version for each in reversed(told.versions)]
     chosen = st.selectbox(
@@ -88,6 +92,16 @@ def table(told: History) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _column_help(t: Texts) -> dict[str, Any]:
+    """The glossary's definitions for columns of `table`."""
+    terms = {"champion": "champion", "rule": "gate", "kind": "candidate", "batches": "batch"}
+    terms |= {name: name for name in IN_TABLE if name in t.definitions}
+    return {
+        t(f"models.{column}"): st.column_config.Column(help=t.define(term))
+        for column, term in terms.items()
+    }
+
+
 def figure(name: str, value: float | None) -> str:
     """A figure as its kind is written."""
     if value is None:
@@ -126,7 +140,11 @@ def _current(info: ModelInfo) -> None:
     test = info.metrics.get("test", {})
     shown = [name for name in ("mdape", "within_20", "coverage", "cod") if name in test]
     for place, name in zip(st.columns(max(1, len(shown))), shown, strict=False):
-        place.metric(t(f"models.{name}"), figure(name, test[name]))
+        place.metric(
+            t(f"models.{name}"),
+            figure(name, test[name]),
+            help=t.define(name) if name in t.definitions else None,
+        )
     weights = sorted(info.importance.items(), key=lambda item: -item[1])[:MOST_WEIGHTS]
     frame = pd.DataFrame(weights, columns=["feature", "weight"])
     frame["name"] = [t.named("feature", name) for name in frame["feature"]]

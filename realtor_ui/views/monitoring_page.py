@@ -11,7 +11,7 @@ from realtor_ui.app_settings import app_settings
 from realtor_ui.charts import model_charts as charts
 from realtor_ui.charts import place_charts
 from realtor_ui.client import NotThere, ServiceError
-from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.layout import administrator_note, current_texts, is_dark, require_model, show_error
 from realtor_ui.responses import History
 from realtor_ui.sections import decision_history
 
@@ -42,12 +42,13 @@ def main() -> None:
             told = service_cache.history()
     except NotThere:
         st.info(t("market.no_history"), icon=":material/history:")
+        administrator_note("error.history_help")
         return
     except ServiceError as problem:
         show_error(problem)
         return
     _drift(told)
-    st.subheader(t("monitoring.decisions"))
+    st.subheader(t("monitoring.decisions"), help=t.define("batch", "champion"))
     decision_history.show_batch_decisions(t, told)
 
 
@@ -147,7 +148,7 @@ def _prices(now: service_metrics.MetricsSnapshot) -> None:
 
 def _drift(told: History) -> None:
     t = current_texts()
-    st.subheader(t("monitoring.drift"))
+    st.subheader(t("monitoring.drift"), help=t.define("drift", "psi"))
     rows = [
         {"batch": batch.name, "label": t.named("input", each.feature), "psi": each.psi}
         for batch in told.batches[-MOST_BATCHES:]

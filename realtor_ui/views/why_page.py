@@ -141,7 +141,7 @@ def _reasons(answer: ExplainedValuation) -> None:
         width="stretch",
         alt=t("why.force_chart"),
     )
-    st.subheader(t("why.table"))
+    st.subheader(t("why.table"), help=t.define("shap"))
     money = {t("why.adds_dollars"): st.column_config.NumberColumn(format="localized")}
     table = price_reasons.inputs_table if kind == "by_input" else price_reasons.features_table
     st.dataframe(table(t, answer), hide_index=True, column_config=money)

@@ -60,8 +60,8 @@ def history() -> dict[str, Any]:
     drift = [{"feature": "house_size", "psi": 0.41}, {"feature": "state", "psi": 0.02}]
     decision = {
         "decision": "train", "rule": "volume", "reason": "Batch 1: 900 new rows.",
-        "figures": {"rules": ["volume"], "new_rows": 900, "champion_rows": 1_500,
-                    "policy": {"max_new_rows": 0.2}},
+        "details": [{"code": "volume", "message": "900 new rows.",
+                     "params": {"new_rows": 900, "champion_rows": 1_500, "limit": 0.2}}],
         "champion_version": "1", "admitted": False, "decided_at": WHEN,
     }  # fmt: skip
     batch = {"partition": "p", "state": "loaded", "received": 1_000, "loaded_at": WHEN}

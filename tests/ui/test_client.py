@@ -12,7 +12,7 @@ import pytest
 from realtor_local.ports import free_port
 from realtor_ui import client as clients
 from realtor_ui.client import (
-    InvalidProperty,
+    InvalidInput,
     NoModel,
     NotAllowed,
     NotThere,
@@ -43,11 +43,15 @@ def test_answers_are_typed(service: Server) -> None:
 
 
 def test_a_refusal_names_the_fields(service: Server) -> None:
-    with ServiceClient(service.url) as client, pytest.raises(InvalidProperty) as caught:
+    with ServiceClient(service.url) as client, pytest.raises(InvalidInput) as caught:
         client.predict({"state": "Texas", "bed": 0, "bath": 1000})
 
-    assert [problem.field for problem in caught.value.problems] == ["bed", "bath"]
-    assert "from 1 to 100" in caught.value.problems[0].message
+    problems = caught.value.problems
+    assert [problem.params["input"] for problem in problems] == ["bed", "bath"]
+    assert {problem.code for problem in problems} == {"out_of_range"}
+    assert (problems[0].params["low"], problems[0].params["high"]) == (1, 100)
+    assert (problems[0].params["value"], problems[1].params["value"]) == (0, 1000)
+    assert "from 1 to 100" in problems[0].message
 
 
 def test_a_service_that_is_down() -> None:
@@ -120,18 +124,23 @@ def answering(status: int, body: bytes, *, silent: bool = False) -> Iterator[str
         (403, b'{"error": "the service knows no key"}', NotAllowed, "knows no key"),
         (500, b"Internal Server Error", ServiceError, "status 500"),
         (504, b'{"error": "Not able to process the request in 60 seconds"}', ServiceError, "60 s"),
-        (200, b"<html>", NotTheService, "http"),
-        (200, b'{"status": "up"}', NotTheService, "http"),
+        (503, b'{"error": "none", "code": "no_model", "params": {}}', NoModel, "none"),
+        (503, b'{"error": "no model", "code": "busy"}', ServiceBusy, "no model"),
+        (503, b'{"error": "MLflow is down", "code": "registry_unavailable"}', ServiceError,
+         "MLflow is down"),
+        (500, b'{"error": "no history", "code": "history_not_published"}', NotThere, "no history"),
+        (200, b"<html>", NotTheService, ""),
+        (200, b'{"status": "up"}', NotTheService, ""),
     ],
-)
-def test_other_answers_are_told_apart(
+)  # fmt: skip
+def test_refusal_becomes_the_error_of_its_code_or_status(
     status: int, body: bytes, kind: type[ServiceError], detail: str
 ) -> None:
     with answering(status, body) as url, ServiceClient(url) as client:
         with pytest.raises(kind) as caught:
             client.model_info()
         assert type(caught.value) is kind
-        assert detail in caught.value.detail
+        assert detail in (caught.value.refusal.message if caught.value.refusal else "")
 
 
 def test_a_busy_service_is_asked_again_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

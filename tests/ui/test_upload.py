@@ -140,6 +140,7 @@ def test_a_file_is_valued_in_chunks_each_row_with_its_estimate_or_its_error(
     assert told["estimated_price"].dropna().tolist() == pytest.approx(expected)
     assert "bed is -1" in told["error"][1]
     assert "state or zip_code" in told["error"][3]
+    assert told["error_codes"].fillna("").tolist() == ["", "out_of_range", "", "place_required", ""]
     assert [step.done for step in rest] == [5], "what is done is not asked for again"
 
 

@@ -1,6 +1,8 @@
-"""Every page, run as Streamlit runs it, against the running service, a poor one, and none."""
+"""Every page as Streamlit runs it: with a service, with one that lacks parts, without one."""
 
+import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,14 @@ from streamlit.testing.v1 import AppTest
 from realtor_local.ports import free_port
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.market_statistics import LATER, MarketStatistics
-from realtor_ui import service_cache
+from realtor_ui import formatting, service_cache
 from realtor_ui.app_settings import app_settings
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.serving.running import ASKING_ALL, KEY, Server, make_model, run_service
 
 pytestmark = [pytest.mark.integration]
 
-APP = Path(__file__).parents[2] / "realtor_ui" / "app.py"
+APP = Path(__file__).parents[3] / "realtor_ui" / "app.py"
 PAGES = ("value", "many", "why", "market", "models", "monitoring")
 HOME = {
     "state": "Connecticut", "city": "Hartford", "zip_code": "06114", "house_size": 1650, "bed": 3,
@@ -91,13 +93,15 @@ def test_every_page_opens_in_every_language(
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_service_that_is_down_is_told_and_found_again(
+def test_page_recovers_when_a_service_that_was_down_returns(
     service: Server, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     app = open_app(monkeypatch, nowhere, page)
-    assert nowhere in app.error[0].value
-    assert "realtor status" in app.error[0].value
+    assert T("error.down") in app.error[0].value
+    assert nowhere not in app.error[0].value, "addresses are for administrators"
+    assert nowhere in words(app)
+    assert "realtor status" in words(app)
 
     monkeypatch.setenv("REALTOR_SERVICE_URL", service.url)
     app_settings.cache_clear()
@@ -107,14 +111,15 @@ def test_a_service_that_is_down_is_told_and_found_again(
     assert not app.error
 
 
-def test_the_key_opens_a_service_that_wants_one(
+def test_app_with_a_key_is_let_in_by_a_service_that_wants_one(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
     with run_service(tmp_path, **variables, **ASKING_ALL) as locked:
         for page in PAGES:
             app = open_app(monkeypatch, locked.url, page)
-            assert "REALTOR_APP_API_KEY" in app.error[0].value
+            assert T("message.api_key_required") in app.error[0].value
+            assert "REALTOR_APP_API_KEY" in words(app)
             assert T("sidebar.not_allowed") in words(app)
 
         monkeypatch.setenv("REALTOR_APP_API_KEY", f"{KEY}\n")
@@ -125,18 +130,19 @@ def test_the_key_opens_a_service_that_wants_one(
         assert KEY not in repr(app_settings())
 
 
-def test_a_service_without_a_model_is_no_error(
+def test_service_without_a_model_shows_info_and_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with run_service(tmp_path, REALTOR_SERVICE_WORKERS="1") as empty:
         for page in PAGES:
             app = open_app(monkeypatch, empty.url, page)
             assert "There is no model yet" in words(app)
+            assert "realtor train" in words(app)
             assert not app.error
             st.cache_data.clear()
 
 
-def test_without_a_history_pages_say_what_is_missing_and_show_the_rest(
+def test_pages_without_a_history_say_so_and_show_the_rest(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with run_service(
@@ -155,7 +161,7 @@ def test_without_a_history_pages_say_what_is_missing_and_show_the_rest(
 # ---- value a home -------------------------------------------------------------------------------
 
 
-def test_before_anything_is_entered_the_page_says_what_is_needed(
+def test_empty_form_says_which_inputs_are_needed(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_app(monkeypatch, service.url)
@@ -165,17 +171,18 @@ def test_before_anything_is_entered_the_page_says_what_is_needed(
     assert "1,500 listings" in words(app)
 
 
-def test_a_home_is_valued_with_its_reasons_its_zip_and_its_comparables(
+def test_valued_home_shows_price_zip_and_comparables(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = enter(open_app(monkeypatch, service.url), **HOME)
 
     expected = service.post("/predict", HOME).json()
     assert app.metric[0].value == f"${expected['price']:,.0f}"
-    assert expected["as_of"] in app.metric[0].label
+    as_of = date.fromisoformat(expected["as_of"])
+    assert formatting.date_text(T, as_of) in app.metric[0].label
     shown = words(app)
     assert f"\\${expected['price'] / 1650:,.0f}** per sq ft" in shown
-    assert "against the median of zip 06114" in shown
+    assert re.search(r"(above|below|equal to)\*\* the median of zip 06114", shown)
     assert "not an appraisal" in shown
     (table,) = [each.value for each in app.table]
     assert list(table.columns) == ["This home", *(f"Sale {n}" for n in range(1, 6))]
@@ -193,11 +200,11 @@ def test_a_comparable_can_be_replaced_and_brought_back(
     after = app.table[0].value
     assert list(after["Sale 1"]) == list(before["Sale 2"])
 
-    press(app, "Bring back the 1 replaced")
+    press(app, T("comps.bring_back", n=1))
     assert app.table[0].value.equals(before)
 
 
-def test_an_address_tells_a_home(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_read_from_the_address(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     query = {name: str(value) for name, value in HOME.items()}
     app = open_app(monkeypatch, service.url, query=query | {"bath": "many", "lang": "es"})
 
@@ -207,18 +214,18 @@ def test_an_address_tells_a_home(service: Server, monkeypatch: pytest.MonkeyPatc
     assert app.title[0].value == "Valorar una vivienda"
 
 
-def test_what_cannot_be_valued_is_said_in_plain_words(
+def test_home_without_a_size_gets_a_warning_and_no_price(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = enter(open_app(monkeypatch, service.url), state="Texas")
 
     assert not app.metric
-    assert app.warning[0].value == T("said.no_size")
+    assert app.warning[0].value == T("message.size_required")
     enter(app, bed=3)
     assert app.metric[0].value.startswith("$")
 
 
-def test_a_zip_that_nobody_knows_is_valued_with_a_warning(
+def test_unknown_zip_is_valued_with_a_warning(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_app(monkeypatch, service.url, home={"zip_code": "99501", "acre_lot": 0.25})
@@ -238,7 +245,7 @@ def test_every_input_has_its_what_if(
     assert not app.error
 
 
-def test_the_service_going_down_meanwhile_loses_nothing(
+def test_entries_are_kept_when_the_service_goes_down(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_app(monkeypatch, service.url)
@@ -250,7 +257,7 @@ def test_the_service_going_down_meanwhile_loses_nothing(
     app.number_input(key="in_bed").set_value(3)
     press(app, T("form.value"))
 
-    assert "does not answer" in app.error[0].value
+    assert T("error.down") in app.error[0].value
     assert not app.metric
     assert app.number_input(key="in_bed").value == 3
 
@@ -267,7 +274,7 @@ def test_two_homes_are_compared(service: Server, monkeypatch: pytest.MonkeyPatch
     assert f"+\\${prices[1] - prices[0]:,.0f}" in words(app)
 
 
-def test_the_market_goes_from_states_to_zips(
+def test_market_narrows_from_states_to_zips(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_app(monkeypatch, service.url, "market")
@@ -280,7 +287,9 @@ def test_the_market_goes_from_states_to_zips(
     assert app.metric[0].value == "1", "one zip"
 
 
-def test_the_market_tells_sizes(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_market_shows_sizes_of_the_service(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = open_app(monkeypatch, service.url, "market", measure="median_house_size")
     assert T("market.where_median_house_size") in words(app)
     told = {each["state"]: each for each in service.get("/market").json()["places"]}
@@ -290,7 +299,7 @@ def test_the_market_tells_sizes(service: Server, monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_a_market_from_before_sizes_were_kept_shows_its_prices(
+def test_market_of_a_model_without_sizes_shows_prices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model()
@@ -308,7 +317,7 @@ def test_a_market_from_before_sizes_were_kept_shows_its_prices(
         assert T("market.no_sizes") in words(app)
 
 
-def test_the_history_tells_why_a_version_was_rejected(
+def test_models_page_shows_why_a_version_was_rejected(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_app(monkeypatch, service.url, "models")
@@ -331,7 +340,7 @@ def test_the_history_tells_why_a_version_was_rejected(
     assert "18.0" in [metric.value for metric in app.metric]
 
 
-def test_monitoring_tells_drift_and_counts(
+def test_monitoring_shows_counters_and_batch_decisions(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.post("/predict", HOME).raise_for_status()
@@ -343,4 +352,4 @@ def test_monitoring_tells_drift_and_counts(
     spanish = open_app(monkeypatch, service.url, "monitoring", lang="es")
     (reason,) = spanish.dataframe[-1].value[catalogue("es")("models.reason")]
     assert reason.startswith("900 filas nuevas")
-    assert list(app.dataframe[0].value["Decision"]) == ["train"]
+    assert list(app.dataframe[0].value[T("models.decision")]) == ["train"]

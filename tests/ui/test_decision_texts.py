@@ -1,6 +1,6 @@
-"""What the pipeline decides is told in every language from its codes and figures."""
+"""Decisions of the pipeline are written in every language from their codes and figures."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -9,67 +9,47 @@ import pytest
 from realtor_assets.release.promotion_decision import CRITERIA
 from realtor_model.duel import DuelPolicy, duel, verdict
 from realtor_model.features import columns_from_frame
-from realtor_model.retraining.retrain_policy import Evidence, RetrainDecision, RetrainPolicy
 from realtor_ui import decision_texts, responses
-from realtor_ui.texts import LANGUAGES, Texts, catalogue
+from realtor_ui.texts import Texts, catalogue
 from tests.serving.running import listings, make_model
 
 WHEN = "2026-03-01T12:00:00+00:00"
 EN, ES = catalogue("en"), catalogue("es")
-CALM = Evidence(
-    n=500, error=0.16, expected_error=0.15, worst_psi=0.05, worst_psi_feature="bed",
-    worst_wasserstein=0.06, worst_wasserstein_feature="house_size", target_psi=0.04,
-    unseen_share=0.01, unseen_feature="zip_code", null_rate_change=0.01, null_rate_feature="bath",
-    above_range=0.01, below_range=0.0, worst_segments=[], suspicions=[], new_rows=500,
-    champion_rows=10_000, age_days=12.0,
-)  # fmt: skip
-ALL = replace(
-    CALM, error=0.3, worst_psi=0.4, target_psi=0.3, worst_wasserstein=0.5, unseen_share=0.5,
-    null_rate_change=0.2, above_range=0.3, new_rows=5_000, age_days=120.0,
-)  # fmt: skip
+VOLUME = {"code": "volume", "message": "900 new rows.",
+          "params": {"new_rows": 900, "champion_rows": 1_500, "limit": 0.2}}  # fmt: skip
+AGE = {"code": "age", "message": "It is old.", "params": {"days": 120.4, "limit": 90.0}}
 
 
-def batch(decided: RetrainDecision) -> responses.RetrainDecision:
-    more = {"champion_version": "1", "admitted": False, "decided_at": WHEN}
-    return responses.RetrainDecision.model_validate(asdict(decided) | more)
+def batch(*details: dict[str, Any]) -> responses.RetrainDecision:
+    """A decision about a batch, as it is published."""
+    return responses.RetrainDecision.model_validate(
+        {
+            "decision": "train", "rule": "volume", "reason": "900 new rows; it is old.",
+            "details": details, "champion_version": "1", "admitted": False, "decided_at": WHEN,
+        }
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_limit_that_a_batch_passed_is_told(language: str) -> None:
-    decided = RetrainPolicy().decide(ALL, "4")
-    told = decision_texts.retrain_decision_text(catalogue(language), batch(decided))
+def test_each_limit_that_a_batch_exceeds_is_a_sentence() -> None:
+    decision = batch(VOLUME, AGE)
 
-    assert told != decided.reason
-    assert told.count(". ") == len(decided.figures["rules"]) - 1
-    for figure in ("0.40", "0.30", "0.50", "5,000", "10,000", "120", "50.0%", "30%", "+20"):
-        assert figure in told
-    assert decision_texts.rule_name(ES, decided.rule) == "error"
-
-
-@pytest.mark.parametrize(
-    ("evidence", "beginning"),
-    [
-        (None, "Aún no hay ningún modelo en producción"),
-        (replace(CALM, n=0), "Todas sus filas ya estaban aquí"),
-        (CALM, "No se supera ningún límite: error mediano 16%"),
-        (replace(CALM, suspicions=["bed is always 3"]), "Parece dañado"),
-    ],
-)
-def test_what_is_no_limit_is_told_too(evidence: Evidence | None, beginning: str) -> None:
-    decided = RetrainPolicy().decide(evidence, "4")
-
-    told = decision_texts.retrain_decision_text(ES, batch(decided))
-    assert told.startswith(beginning)
-    assert decision_texts.rule_name(ES, decided.rule) != decided.rule
-    assert all(each in told for each in (evidence.suspicions if evidence else []))
+    assert decision_texts.retrain_decision_text(EN, decision) == (
+        "900 new rows on top of 1,500 (limit 20%). The champion is 120 days old (limit 90)."
+    )
+    assert decision_texts.retrain_decision_text(ES, decision) == (
+        "900 filas nuevas frente a 1,500 (límite 20%). El campeón tiene 120 días (límite 90)."
+    )
+    assert decision_texts.rule_name(ES, decision.rule) == "filas nuevas"
 
 
-def test_without_figures_the_pipelines_own_words_are_told() -> None:
-    decided = RetrainPolicy().decide(ALL, "4")
-    older = replace(decided, figures={})
-    assert decision_texts.retrain_decision_text(ES, batch(older)) == decided.reason
-    refused = RetrainDecision("skip", "refused", "Batch 4 was refused as a whole.", {})
-    assert decision_texts.retrain_decision_text(ES, batch(refused)) == refused.reason
+def test_decision_without_details_keeps_the_stored_reason() -> None:
+    decision = batch()
+    assert decision_texts.retrain_decision_text(ES, decision) == decision.reason
+
+
+def test_detail_with_an_unknown_code_keeps_its_own_words() -> None:
+    newer = {"code": "price_shock", "message": "prices jumped", "params": {}}
+    assert decision_texts.retrain_decision_text(ES, batch(newer)) == "Prices jumped."
 
 
 def promotion(texts: Texts, champion: str | None, **changes: Any) -> responses.Promotion:
@@ -91,7 +71,7 @@ def promotion(texts: Texts, champion: str | None, **changes: Any) -> responses.P
 
 
 @pytest.mark.parametrize("champion", [None, "1"])
-def test_a_duel_is_told_criterion_by_criterion(champion: str | None) -> None:
+def test_every_gate_result_is_translated(champion: str | None) -> None:
     decision = promotion(ES, champion)
     policy = decision.figures["policy"]
 
@@ -104,7 +84,7 @@ def test_a_duel_is_told_criterion_by_criterion(champion: str | None) -> None:
     assert told != decision_texts.promotion_text(EN, decision)
 
 
-def test_a_rejection_tells_what_failed() -> None:
+def test_rejection_shows_the_gate_that_failed() -> None:
     decision = promotion(ES, "1")
     failing = [each.model_copy(update={"passed": each.name != "stability"})
                for each in decision.criteria]  # fmt: skip
@@ -116,7 +96,7 @@ def test_a_rejection_tells_what_failed() -> None:
     assert decision_texts.rule_name(ES, "stability") == ES("criterion.stability")
 
 
-def test_a_release_is_told_by_its_decision_and_a_persons_reason_as_it_is() -> None:
+def test_alias_move_shows_its_decision_or_a_persons_reason() -> None:
     decision = promotion(ES, None)
     by_hand = decision.model_copy(update={"decision_id": 8, "rule": "by hand", "reason": "me"})
     history = responses.History.model_validate(
@@ -131,25 +111,42 @@ def test_a_release_is_told_by_its_decision_and_a_persons_reason_as_it_is() -> No
     assert released("promoted", 7) == decision_texts.promotion_text(ES, decision)
     assert released("promoted", 8) == "me"
     assert released("promoted", None) == "as it was"
-    assert released("found", None) == ES("reason.found")
+    assert released("found", None) == ES("models.moved_outside")
 
 
-def test_every_criterion_has_its_text() -> None:
-    begun = {key.removeprefix("judged.") for key in EN.entries if key.startswith("judged.")}
+def test_every_gate_has_a_text() -> None:
+    begun = {
+        key.removeprefix("gate_result.") for key in EN.entries if key.startswith("gate_result.")
+    }
     assert {name for name in CRITERIA if name not in begun} == {"sold_and_newest"}
     assert {"sold", "newest", "sold_and_newest_few"} <= begun
 
 
-def test_what_was_moved_without_a_duel_met_nobody() -> None:
+def test_version_moved_without_a_duel_replaces_the_champion() -> None:
     back = responses.Promotion(
         model_version="1", champion_version="2", decision="rolled back", rule="by hand",
         reason="worse", criteria=[], decided_at=WHEN,
     )  # fmt: skip
 
-    assert (
-        decision_texts.opponent_text(EN, back) == "It took the place of version 2, on 1 March 2026."
-    )
+    assert decision_texts.opponent_text(EN, back) == "Replaced version 2 on March 1, 2026."
     judged = responses.Criterion(name="accuracy", passed=True, words="closer", figures={})
     assert decision_texts.opponent_text(
         EN, back.model_copy(update={"criteria": [judged]})
-    ).startswith("It met version 2")
+    ).startswith("Compared with version 2")
+
+
+def test_promotion_without_figures_is_written_from_its_details() -> None:
+    details = [
+        {"code": "champion_unreadable", "message": "", "params": {"version": "1", "problem": "x"}},
+        {"code": "passed_absolute_gates", "message": "", "params": {"gates": 6}},
+    ]
+    promoted = responses.Promotion(
+        model_version="2", champion_version="1", decision="promoted", rule="champion unreadable",
+        reason="In English.", criteria=[], details=details, decided_at=WHEN,
+    )  # fmt: skip
+
+    text = decision_texts.promotion_text(ES, promoted)
+    assert "Este programa no puede leer la versión 1" in text
+    assert "cumple los 6 criterios que aplican" in text
+    bare = promoted.model_copy(update={"details": []})
+    assert decision_texts.promotion_text(ES, bare) == "In English."

@@ -1,0 +1,88 @@
+"""Figures, dates and values of inputs are written for people."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtor_ui import formatting
+from realtor_ui.texts import catalogue
+
+T = catalogue("en")
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "expected"),
+    [
+        ("house_size", 1650, "1,650 sq ft"),
+        ("acre_lot", 0.25, "0.25 acres"),
+        ("bed", 3.0, "3"),
+        ("status", "ready_to_build", "Ready to build"),
+        ("city", "Hartford", "Hartford"),
+        ("zip_code", None, "not given"),
+    ],
+)
+def test_input_value_has_its_unit(name: str, amount: Any, expected: str) -> None:
+    assert formatting.input_value(T, name, amount) == expected
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [(0, "hoy"), (1, "ayer"), (12, "hace 12 días"), (100, "hace 3 meses")],
+)
+def test_age_is_written_in_days_then_months(days: int, expected: str) -> None:
+    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    assert (
+        formatting.age_text(catalogue("es"), now - timedelta(days=days, hours=1), now) == expected
+    )
+
+
+def test_sign_stands_before_the_dollar() -> None:
+    assert formatting.signed_dollars(-1234.5) == "-$1,234"
+    assert formatting.signed_dollars(99.6) == "+$100"
+    short = [formatting.short_dollars(amount) for amount in (185, 215_300, 1_230_000)]
+    assert short == ["$185", "$215k", "$1.2M"]
+
+
+def test_stars_go_by_the_share_of_all_reasons() -> None:
+    stars = formatting.stars({"a": -50.0, "b": 30.0, "c": 15.0, "d": 4.0, "e": 1.0})
+    assert stars == {"a": 4, "b": 4, "c": 3, "d": 2, "e": 1}
+    assert formatting.stars({"a": 0.0}) == {"a": 1}
+
+
+@given(st.dictionaries(st.text(), st.floats(-1e6, 1e6), min_size=1, max_size=11))
+def test_larger_reason_never_has_fewer_stars(amounts: dict[str, float]) -> None:
+    stars = formatting.stars(amounts)
+    ordered = sorted(amounts, key=lambda name: abs(amounts[name]))
+    assert [stars[name] for name in ordered] == sorted(stars.values())
+    assert set(stars.values()) <= {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("share", "english", "spanish"),
+    [
+        (0.12, "12% above", "12% por encima de"),
+        (-0.031, "3% below", "3% por debajo de"),
+        (0.004, "equal to", "igual a"),
+    ],
+)
+def test_difference_says_its_direction(share: float, english: str, spanish: str) -> None:
+    assert formatting.difference(T, share) == english
+    assert formatting.difference(catalogue("es"), share) == spanish
+
+
+def test_share_of_homes_is_written_in_tenths_where_they_fit() -> None:
+    assert formatting.share_of_homes(T, 0.8) == "8 in 10"
+    assert formatting.share_of_homes(T, 0.75) == "75% of"
+
+
+def test_date_is_written_as_the_language_writes_it() -> None:
+    assert formatting.date_text(T, date(2022, 4, 22)) == "April 22, 2022"
+    assert formatting.date_text(catalogue("es"), date(2022, 4, 22)) == "22 de abril de 2022"
+
+
+def test_price_band_is_written_in_the_language_of_the_reader() -> None:
+    band = formatting.segment_name(catalogue("es"), "price band", "$1 to $99")
+    assert band == "$1 a $99"
