@@ -58,7 +58,7 @@ class AppSettings(BaseSettings):
     @field_validator("api_key")
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        """Mounted secrets end with a line break; what is left must be what a header can carry."""
+        """The key without the line break of a mounted secret; it must fit into an HTTP header."""
         key = value.get_secret_value().strip() if value else ""
         if not (key.isascii() and key.isprintable()):
             raise ValueError("an API key is one line of ASCII")
@@ -67,12 +67,12 @@ class AppSettings(BaseSettings):
     @field_validator("dagster_url", "mlflow_url", "grafana_url", mode="before")
     @classmethod
     def _only_links(cls, value: object) -> object:
-        """Only what a browser can open; MLFLOW_TRACKING_URI may be a folder, too."""
+        """None unless a browser can open it: MLFLOW_TRACKING_URI may be a folder."""
         return value if str(value).startswith(("http://", "https://")) else None
 
     @property
     def links(self) -> dict[str, str]:
-        """Name → URL of the programs that may be linked to."""
+        """Name → URL of the programs with a link."""
         urls = {"Grafana": self.grafana_url, "Dagster": self.dagster_url, "MLflow": self.mlflow_url}
         return {name: url for name, url in urls.items() if url}
 

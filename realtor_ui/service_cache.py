@@ -1,4 +1,4 @@
-"""What pages ask the service, asked once: answers are kept by model version until it changes."""
+"""Responses of the service, cached for each version of the model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ Home = Mapping[str, Any]
 
 @st.cache_resource
 def service_client() -> ServiceClient:
-    """The client that all sessions share."""
+    """The HTTP client that all sessions share."""
     config = app_settings()
     key = config.api_key.get_secret_value() if config.api_key else None
     return ServiceClient(config.service_url, api_key=key, timeout_seconds=config.timeout_seconds)
@@ -36,13 +36,13 @@ def service_client() -> ServiceClient:
 
 @st.cache_data(ttl=REFRESH_SECONDS, show_spinner=False)
 def model_info() -> ModelInfo:
-    """The model in production, asked for again after some seconds. Raises `ServiceError`."""
+    """The model in production, requested again after `REFRESH_SECONDS`. Raises `ServiceError`."""
     return service_client().model_info()
 
 
 @st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)
 def explanation(version: str, home: dict[str, Any]) -> ExplainedValuation:
-    """A home's value and its reasons."""
+    """The value of a home and the reasons for it."""
     return service_client().explain(home)
 
 
@@ -50,7 +50,7 @@ def explanation(version: str, home: dict[str, Any]) -> ExplainedValuation:
 def comparable_sales(
     version: str, home: dict[str, Any], excluded: tuple[str, ...]
 ) -> ComparableSales:
-    """The sales most like a home, but for those that are excluded."""
+    """The most similar sales to a home, without those in `excluded`."""
     return service_client().comparables(home, count=COMPARABLE_COUNT, exclude=excluded)
 
 
@@ -62,13 +62,13 @@ def valuations(version: str, homes: list[dict[str, Any]]) -> BatchValuation:
 
 @st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)
 def places(version: str, state: str | None, city: str | None, begins: str = "") -> Places:
-    """The cities of a state, and the zips of it or of a city."""
+    """The cities of a state, and the zips of a state or a city."""
     return service_client().places(state=state, city=city, begins=begins)
 
 
 @st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)
 def market_table(version: str, by: By, state: str | None, city: str | None) -> pd.DataFrame:
-    """Statistics by place, a row each; `name` is the place's own."""
+    """Market figures, one row for each place; `name` is its state, city or zip."""
     rows = [row.model_dump() for row in service_client().market(by, state=state, city=city).places]
     frame = pd.DataFrame(rows, columns=list(MarketRow.model_fields))
     return frame.assign(name=frame["zip_code" if by == "zip" else by])
@@ -76,24 +76,24 @@ def market_table(version: str, by: By, state: str | None, city: str | None) -> p
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def zip_table(version: str) -> pd.DataFrame:
-    """All zips that the model learned from: name, place, centre and medians."""
+    """All zips in the training data: name, place, center and medians."""
     frame = pd.DataFrame(service_client().coordinates().model_dump())
     return frame.assign(name=frame["zip_code"] + " " + frame["city"].fillna(""))
 
 
 @st.cache_data(ttl=3 * REFRESH_SECONDS, show_spinner=False)
 def history() -> History:
-    """Why models came and went. Raises `NotThere` where nothing is published."""
+    """Versions, batches and decisions. Raises `NotThere` if no history is published."""
     return service_client().history()
 
 
 def zip_statistics(version: str, zip_code: str) -> MarketRow | None:
-    """What a zip's listings cost; None when the model has seen none."""
+    """The market figures of a zip, or None if it is not in the training data."""
     begun = places(version, None, None, zip_code).zip_codes
-    found = [each for each in begun if each.zip_code == zip_code]
-    if not found:
+    matches = [each for each in begun if each.zip_code == zip_code]
+    if not matches:
         return None
-    frame = market_table(version, "zip", found[0].state, found[0].city)
+    frame = market_table(version, "zip", matches[0].state, matches[0].city)
     rows = frame[frame["zip_code"] == zip_code].drop(columns="name")
     if rows.empty:
         return None
@@ -102,7 +102,7 @@ def zip_statistics(version: str, zip_code: str) -> MarketRow | None:
 
 
 def locate(version: str, home: Home) -> tuple[float, float] | None:
-    """Latitude and longitude of a home: of its zip, else its city, else its state."""
+    """Latitude and longitude of a home: the center of its zip, else its city, else its state."""
     frame = zip_table(version)
     for mask in (
         frame["zip_code"] == home.get("zip_code"),

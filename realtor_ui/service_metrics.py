@@ -1,4 +1,4 @@
-"""The service's own counters, read from its Prometheus text: rates, latencies, prices."""
+"""The service's Prometheus metrics: request rates, latencies and estimated prices."""
 
 import math
 import re
@@ -12,7 +12,7 @@ REQUESTS = "api_requests_total"
 SECONDS = "api_request_duration_seconds_bucket"
 PRICES = "prediction_price_dollars_bucket"
 VALUED = "predictions_total"
-# What is total_requests for by machines that watch, this page among them.
+# Requests of monitoring, this app's own among them, are not counted.
 WATCHING = ("/metrics", "/livez", "/readyz", "/health", "/model-info", "/history")
 
 Buckets = dict[float, float]
@@ -31,22 +31,22 @@ class MetricsSnapshot:
 
     @property
     def total_requests(self) -> float:
-        """Requests so far of those who use the service, not of those who watch it."""
+        """Requests since the service started, without those of monitoring."""
         return sum(self.requests.values())
 
 
 def parse_metrics(text: str, at: datetime) -> MetricsSnapshot:
-    """The counters in Prometheus text; what is not one of ours is passed over."""
+    """The counters in `text`, the Prometheus format; lines of other metrics are skipped."""
     requests: dict[str, float] = defaultdict(float)
     valued: dict[str, float] = defaultdict(float)
     seconds: Buckets = defaultdict(float)
     prices: Buckets = defaultdict(float)
     errors = 0.0
     for line in text.splitlines():
-        if not (found := _SAMPLE.match(line)):
+        if not (sample := _SAMPLE.match(line)):
             continue
-        name, value = found["name"], float(found["value"])
-        labels = dict(_LABEL.findall(found["labels"] or ""))
+        name, value = sample["name"], float(sample["value"])
+        labels = dict(_LABEL.findall(sample["labels"] or ""))
         watched = labels.get("endpoint") in WATCHING
         if name == REQUESTS and not watched:
             requests[labels.get("endpoint", "")] += value
@@ -62,19 +62,19 @@ def parse_metrics(text: str, at: datetime) -> MetricsSnapshot:
 
 
 def request_rate(before: MetricsSnapshot, after: MetricsSnapshot) -> float:
-    """Requests per second between two looks; 0 when the service started anew in between."""
+    """Requests per second between two snapshots; 0 if the service restarted in between."""
     passed = (after.at - before.at).total_seconds()
     return max(0.0, after.total_requests - before.total_requests) / passed if passed > 0 else 0.0
 
 
 def bucket_increase(before: Buckets, after: Buckets) -> Buckets:
-    """What came into each bucket between two looks; all of it after a new start."""
-    told = {end: count - before.get(end, 0.0) for end, count in after.items()}
-    return dict(after) if any(count < 0 for count in told.values()) else told
+    """The increase of each bucket between two snapshots; after a restart, the whole bucket."""
+    increase = {end: count - before.get(end, 0.0) for end, count in after.items()}
+    return dict(after) if any(count < 0 for count in increase.values()) else increase
 
 
 def histogram_quantile(buckets: Buckets, share: float) -> float | None:
-    """The value below which `share` of all lies, as Prometheus interpolates; None of nothing."""
+    """The quantile `share` of a histogram, interpolated as Prometheus does; None if it is empty."""
     ends = sorted(buckets)
     total = buckets[ends[-1]] if ends else 0.0
     if total <= 0:
@@ -94,8 +94,8 @@ def histogram_quantile(buckets: Buckets, share: float) -> float | None:
 def bucket_counts(buckets: Buckets) -> list[tuple[float, float, float]]:
     """Lower end, upper end and count of each bucket that has an upper end."""
     ends = sorted(end for end in buckets if math.isfinite(end))
-    found, below = [], 0.0
+    counts, below = [], 0.0
     for low, end in zip([ends[0] / 2 if ends else 0.0, *ends], ends, strict=False):
-        found.append((low, end, buckets[end] - below))
+        counts.append((low, end, buckets[end] - below))
         below = buckets[end]
-    return found
+    return counts

@@ -1,4 +1,4 @@
-"""A valuation as one page of HTML that stands alone: nothing in it comes from elsewhere."""
+"""A valuation as one HTML page that loads nothing from elsewhere."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -35,35 +35,38 @@ def to_html(
     sales: ComparableSales | None,
     made_at: datetime,
 ) -> str:
-    """The page. Everything that was entered or answered is escaped."""
-    told = answer.valuation
-    base = formatting.dollars(answer.base_price)
+    """The page as HTML. Everything that was entered or received is escaped."""
+    valuation = answer.valuation
+    base, price = formatting.dollars(answer.base_price), formatting.dollars(valuation.price)
+    as_of = formatting.date_text(t, valuation.as_of)
     made = t(
         "report.made",
         day=formatting.date_text(t, made_at),
-        version=told.model.version,
-        kind=t.named("candidate", told.model.candidate),
+        version=valuation.model.version,
+        kind=t.named("candidate", valuation.model.candidate),
     )
-    at = 100 * (told.price - told.low) / max(told.high - told.low, 1.0)
+    at = 100 * (valuation.price - valuation.low) / max(valuation.high - valuation.low, 1.0)
     entered = [
         (t.named("input", name), formatting.input_value(t, name, value))
         for name, value in home.items()
     ]
-    warnings = "".join(f"<p>{escape(message_text(t, each))}</p>" for each in told.coded_warnings)
+    warnings = "".join(
+        f"<p>{escape(message_text(t, each))}</p>" for each in valuation.coded_warnings
+    )
     parts = [
         f"<h1>{escape(t('report.title'))}</h1>",
-        f"<p class=quiet>{escape(t('value.price', day=formatting.date_text(t, told.as_of)))}</p>",
-        f"<p class=price>{escape(formatting.dollars(told.price))}</p>",
+        f"<p class=quiet>{escape(t('value.price', day=as_of))}</p>",
+        f"<p class=price>{escape(price)}</p>",
         f'<div class=track><b style="left:{at:.1f}%"></b></div>',
-        f"<p class=ends><span>{formatting.dollars(told.low)}</span>"
-        f"<span>{formatting.dollars(told.high)}</span></p>",
-        f"<p>{escape(t.named('confidence', told.confidence))}. "
+        f"<p class=ends><span>{formatting.dollars(valuation.low)}</span>"
+        f"<span>{formatting.dollars(valuation.high)}</span></p>",
+        f"<p>{escape(t.named('confidence', valuation.confidence))}. "
         + escape(
             t(
                 "value.range",
-                share=formatting.share_of_homes(t, told.coverage),
-                low=formatting.dollars(told.low),
-                high=formatting.dollars(told.high),
+                share=formatting.share_of_homes(t, valuation.coverage),
+                low=formatting.dollars(valuation.low),
+                high=formatting.dollars(valuation.high),
             )
         )
         + "</p>",
@@ -71,7 +74,7 @@ def to_html(
         f"<h2>{escape(t('report.home'))}</h2>",
         _table((), ((escape(label), escape(value)) for label, value in entered)),
         f"<h2>{escape(t('why.heading'))}</h2>",
-        f"<p>{escape(t('why.from_base', base=base, price=formatting.dollars(told.price)))}</p>",
+        f"<p>{escape(t('why.from_base', base=base, price=price))}</p>",
         _bars(reasons),
     ]
     if sales is not None and sales.comparables:

@@ -8,7 +8,7 @@ import altair as alt
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
 
-# Blue and orange: told apart with any kind of colour vision, on light and on dark.
+# Blue and orange: distinct with any kind of color vision, on light and on dark.
 RAISES, LOWERS = "#3b82b5", "#c9662a"
 MUTED = "#8a949a"
 DOLLARS = "$,.0f"
@@ -51,11 +51,11 @@ def dollar_ticks(low: float, high: float) -> list[float]:
     """At most `MOST_TICKS` round amounts between two, or else both, for a logarithmic axis."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        found = [step * 10.0**decade for decade in decades for step in steps]
-        found = [each for each in found if low <= each <= high]
-        if len(found) <= MOST_TICKS:
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [each for each in ticks if low <= each <= high]
+        if len(ticks) <= MOST_TICKS:
             break
-    return found or [low, high]
+    return ticks or [low, high]
 
 
 def number_axis(

@@ -94,12 +94,12 @@ def measure_map(
 
     places: name, state, latitude, longitude, listings, and the measure.
     """
-    kept = places[~places["state"].isin(_OUTSIDE)] if whole else places
-    kept = kept.dropna(subset=[measure]).head(MOST_POINTS)
-    told = MEASURES[measure]
-    sixth, names = _sixths(kept[measure].to_numpy(float), told.write)
-    kept = kept.assign(sixth=sixth)
-    chart = _points(kept, COUNTRY if whole else AREA, 420)
+    shown = places[~places["state"].isin(_OUTSIDE)] if whole else places
+    shown = shown.dropna(subset=[measure]).head(MOST_POINTS)
+    described = MEASURES[measure]
+    sixth, names = _sixths(shown[measure].to_numpy(float), described.write)
+    shown = shown.assign(sixth=sixth)
+    chart = _points(shown, COUNTRY if whole else AREA, 420)
     drawn: alt.Chart = chart.mark_circle(opacity=0.85).encode(
         size=alt.Size(
             "listings:Q",
@@ -119,7 +119,7 @@ def measure_map(
         ),
         tooltip=[
             tooltip("name:N", " "),
-            tooltip(f"{measure}:Q", texts(f"market.{measure}"), told.form),
+            tooltip(f"{measure}:Q", texts(f"market.{measure}"), described.form),
             tooltip("listings:Q", texts("market.listings"), ","),
         ],
     )

@@ -1,4 +1,4 @@
-"""Charts of models: how good each was, of whom, and what weighs in it."""
+"""Charts of model versions: metrics, errors, importance, drift, and lines over time."""
 
 import altair as alt
 import numpy as np
@@ -19,7 +19,7 @@ from realtor_ui.charts.chart_style import (
 )
 from realtor_ui.texts import Texts
 
-# From which PSI on, how that is called, its colour, and that of words on it.
+# Smallest PSI of a band, its label, its color, and the color of text on it.
 _DARK, _LIGHT = "#14191c", "#ffffff"
 DRIFT = (
     (0.0, "< 0.1", "#a9cfe3", _DARK), (0.1, "0.1 \N{EN DASH} 0.25", "#4f9dc0", _DARK),
@@ -115,7 +115,7 @@ def calibration(texts: Texts, frame: pd.DataFrame, promised: float, *, dark: boo
 
 
 def drift_heatmap(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> Chart:
-    """PSI of each feature in each batch. frame: batch, label, psi; below 0.1 nothing has moved."""
+    """PSI of each feature in each batch. frame: batch, label, psi; below 0.1 is stable."""
     at = np.digitize(frame["psi"], [least for least, *_ in DRIFT[1:]])
     frame = frame.assign(band=[DRIFT[i][1] for i in at], ink=[DRIFT[i][3] for i in at])
     base = alt.Chart(frame, height=26 * frame["label"].nunique() + 120).encode(
@@ -128,7 +128,7 @@ def drift_heatmap(texts: Texts, frame: pd.DataFrame, *, dark: bool = False) -> C
         color=alt.Color(
             "band:N",
             scale=alt.Scale(domain=[each[1] for each in DRIFT], range=[each[2] for each in DRIFT]),
-            # Beneath, where it takes no width from the cells of a telephone.
+            # At the bottom, where it takes no width from the cells on a phone.
             legend=alt.Legend(
                 title="PSI",
                 orient="bottom",
@@ -150,7 +150,7 @@ def time_series(
 ) -> Chart:
     """Lines over time. frame: at (UTC), name, figure."""
     several = frame["name"].nunique() > 1
-    # A line of zeros lies at the bottom of a scale, and not in the middle of none.
+    # Without a scale from zero, a line of zeros would be drawn in the middle.
     top = max(1.0, 1.1 * float(frame["figure"].max()))
     chart: alt.Chart = (
         alt.Chart(frame, height=height)

@@ -29,7 +29,7 @@ FIGURE_ROOM = 0.75
 
 
 class Reason(NamedTuple):
-    """What one thing adds to the price, dollars."""
+    """The effect of one reason on the price, dollars."""
 
     label: str
     dollars: float
@@ -120,7 +120,7 @@ def waterfall(
 def force_plot(
     texts: Texts, base: float, reasons: Sequence[Reason], price: float, *, dark: bool = False
 ) -> Chart:
-    """What pushes up meets what pushes down at the price: the force plot, dollars."""
+    """Force plot: reasons that raise and lower the price meet at it, dollars."""
     rows = []
     for effect, sign in (("raises", -1), ("lowers", 1)):
         at = price
@@ -179,7 +179,7 @@ def force_plot(
         .encode(x=alt.X("at:Q", scale=scale, axis=axis), tooltip=[tooltip("text:N", " ")])
     )
     # Each stands on its side of its mark's line, one above the other: they never meet.
-    told = [
+    end_labels = [
         alt.Chart(ends.iloc[[i]])
         .mark_text(align="left" if ends["at"][i] <= ends["at"].mean() else "right",
                    dx=4 if ends["at"][i] <= ends["at"].mean() else -4,
@@ -187,7 +187,7 @@ def force_plot(
         .encode(x=alt.X("at:Q", scale=scale, axis=axis), y=alt.value(82 + 16 * i), text="text:N")
         for i in range(2)
     ]  # fmt: skip
-    return alt.layer(bars, names, marks, *told)
+    return alt.layer(bars, names, marks, *end_labels)
 
 
 def what_if_curve(

@@ -1,1 +1,1 @@
-"""Parts of pages: each draws one thing, from answers that the page hands it."""
+"""Sections of pages: each draws one thing from responses of the service that it is given."""

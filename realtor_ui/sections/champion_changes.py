@@ -1,4 +1,4 @@
-"""What a new champion changed: what weighs in the price, which segments moved, example homes."""
+"""Differences between two champions: importance of inputs, segments, example homes."""
 
 import pandas as pd
 import streamlit as st
@@ -12,13 +12,13 @@ from realtor_ui.texts import Texts
 MOST_SEGMENTS = 12
 
 
-def show(t: Texts, told: History) -> None:
-    """The changes between champions, one of which can be chosen."""
+def show(t: Texts, history: History) -> None:
+    """Show the differences between two champions; the reader chooses which."""
     st.subheader(t("models.changes"), help=t.define("champion"))
-    if not told.changes:
+    if not history.changes:
         st.caption(t("models.no_changes"))
         return
-    newest_first = list(reversed(told.changes))
+    newest_first = list(reversed(history.changes))
     chosen = st.selectbox(
         t("models.changes"), range(len(newest_first)), key="change", label_visibility="collapsed",
         format_func=lambda i: t(

@@ -1,4 +1,4 @@
-"""Comparable sales beside the home, adjusted line by line, each replaceable by the next best."""
+"""Comparable sales beside the home, adjusted line by line; each can be replaced by the next."""
 
 import pandas as pd
 import streamlit as st
@@ -9,12 +9,12 @@ from realtor_ui.responses import Comparable, ComparableSales, ExplainedValuation
 from realtor_ui.texts import Texts
 
 EXCLUDED = "excluded_sales"
-# What makes a listing a sale: its day stands for both.
+# These inputs make a listing a sale; one line, the date of sale, stands for both.
 _SALE = ("prev_sold_date", "status")
 
 
 def excluded() -> tuple[str, ...]:
-    """The sales that are not wanted among the comparables."""
+    """The ids of the sales that were replaced."""
     return tuple(st.session_state.get(EXCLUDED, ()))
 
 
@@ -91,10 +91,10 @@ def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.Da
     return pd.DataFrame(columns, index=pd.Index(lines))
 
 
-def _line(sale: Comparable, told: str, *names: str) -> str:
-    """What is `told` of a sale, and what the adjustments of `names` are worth."""
+def _line(sale: Comparable, text: str, *names: str) -> str:
+    """`text`, followed by the sum of the adjustments of `names` in dollars."""
     worth = sum(each.dollars for each in sale.adjustments if each.input in names)
-    return f"{told} ({formatting.signed_dollars(worth)})" if abs(worth) >= 1 else told
+    return f"{text} ({formatting.signed_dollars(worth)})" if abs(worth) >= 1 else text
 
 
 def _exclude(sale: str) -> None:

@@ -1,4 +1,4 @@
-"""Why a version was promoted or not, criterion by criterion; and who was in production when."""
+"""Decisions on versions and batches, and the history of the production alias."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from realtor_ui.formatting import escape_dollars
 from realtor_ui.responses import History, Version
 from realtor_ui.texts import Texts
 
-# Pixels, and how many letters a line of that width holds.
+# Pixels, and the number of letters in a line of that width.
 REASON_WIDTH, LINE_HEIGHT, LINE_LETTERS = 310, 20, 45
 
 
-def show_decision(t: Texts, told: History, version: Version) -> None:
-    """The decision on a version: its reason in words, and each criterion with its figures."""
-    decision = told.decision_on(version.version)
+def show_decision(t: Texts, history: History, version: Version) -> None:
+    """Show the decision on a version: the reason, and each gate with its figures."""
+    decision = history.decision_on(version.version)
     if decision is None:
         st.info(t("models.no_decision"))
         return
@@ -45,28 +45,28 @@ def show_decision(t: Texts, told: History, version: Version) -> None:
                     f":{colour}[:material/{icon}:] **{t.named('criterion', each.name)}** "
                     f"({t(f'models.{outcome}')}). {words}"
                 ),
-                # Only there it names what the figures cannot: which homes, which segments.
+                # A failed gate names homes or segments that the figures do not.
                 help=None if each.passed else _own(t, words, each.words),
             )
 
 
-def show_alias_moves(t: Texts, told: History) -> None:
-    """Every move of the alias, the newest first."""
+def show_alias_moves(t: Texts, history: History) -> None:
+    """Show every move of the alias, newest first."""
     st.subheader(t("models.releases"))
     rows = [
         {
             t("models.when"): f"{each.begun_at:%Y-%m-%d %H:%M}",
             t("models.from_to"): f"{each.replaced or formatting.NO_VALUE} → {each.model_version}",
             t("models.action"): t.named("decision", each.action),
-            t("models.reason"): decision_texts.alias_move_text(t, told, each),
+            t("models.reason"): decision_texts.alias_move_text(t, history, each),
         }
-        for each in reversed(told.releases)
+        for each in reversed(history.releases)
     ]
     _with_reasons(t, rows)
 
 
-def show_batch_decisions(t: Texts, told: History) -> None:
-    """What was decided of each batch, the newest first."""
+def show_batch_decisions(t: Texts, history: History) -> None:
+    """Show the decisions on each batch, newest first."""
     rows = [
         {
             t("market.batch"): batch.name,
@@ -77,25 +77,25 @@ def show_batch_decisions(t: Texts, told: History) -> None:
             t("monitoring.inserted"): batch.inserted,
             t("models.reason"): decision_texts.retrain_decision_text(t, each),
         }
-        for batch in reversed(told.batches)
+        for batch in reversed(history.batches)
         for each in reversed(batch.decisions)
     ]
     _with_reasons(t, rows)
 
 
 def _with_reasons(t: Texts, rows: list[dict[str, Any]]) -> None:
-    """A table whose last column is a reason: a sentence or more, which needs lines to be read."""
+    """Show a table whose last column is a reason of several lines."""
     column = t("models.reason")
     longest = max((len(row[column]) for row in rows), default=0)
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
-        # One height for all rows: the longest reason is read to its end.
+        # All rows have one height, enough for the longest reason.
         row_height=LINE_HEIGHT * (longest // LINE_LETTERS + 1),
         column_config={column: st.column_config.TextColumn(width=REASON_WIDTH)},
     )
 
 
 def _own(t: Texts, words: str, own: str) -> str | None:
-    """The pipeline's own words, where they are others than those that are shown."""
+    """The stored English sentence, unless it is shown already."""
     return None if own in words else escape_dollars(f"{t('models.their_words')}: {own}")

@@ -1,4 +1,4 @@
-"""The form: what a person knows about a home, its ranges checked, its places suggested."""
+"""The form for a home: inputs within their ranges, with suggestions for places."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -19,7 +19,7 @@ FIRST_SALE = date(1900, 1, 1)
 
 
 def from_url(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The home that a shared address tells; what cannot be read is left out."""
+    """The home in the parameters of a shared address, without values that cannot be read."""
     home: dict[str, Any] = {}
     for name in INPUTS:
         entered = parameters.get(name, "").strip()
@@ -37,12 +37,12 @@ def from_url(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 
 def to_url(home: Mapping[str, Any]) -> dict[str, str]:
-    """The query parameters that tell a home."""
+    """The query parameters that describe a home."""
     return {name: str(home[name]) for name in INPUTS if home.get(name) is not None}
 
 
 def home_form(t: Texts, info: ModelInfo, prefix: str, start: Mapping[str, Any]) -> dict[str, Any]:
-    """The widgets of one home, which begin with `start`; returns what is entered now."""
+    """Show the widgets of one home, filled with `start`; returns what is entered now."""
     for name, value in _possible(start, info).items():
         st.session_state.setdefault(f"{prefix}{name}", value)
 
@@ -92,22 +92,22 @@ def home_form(t: Texts, info: ModelInfo, prefix: str, start: Mapping[str, Any]) 
 
 
 def _possible(start: Mapping[str, Any], info: ModelInfo) -> dict[str, Any]:
-    """`start` without what a widget would not take: the service's own check is for the others."""
-    kept: dict[str, Any] = {}
+    """`start` without values that a widget refuses; the service checks the others."""
+    possible: dict[str, Any] = {}
     for name, value in start.items():
         allowed = info.inputs[name]
         if allowed.low is not None and allowed.high is not None:
             if allowed.low <= value <= allowed.high:
-                kept[name] = float(value) if name == "acre_lot" else int(value)
+                possible[name] = float(value) if name == "acre_lot" else int(value)
         elif allowed.choices is None or value in allowed.choices:
-            kept[name] = value
-    if "prev_sold_date" in kept:
+            possible[name] = value
+    if "prev_sold_date" in possible:
         try:
-            day = date.fromisoformat(kept["prev_sold_date"])
+            day = date.fromisoformat(possible["prev_sold_date"])
         except ValueError:
             day = None
-        kept["prev_sold_date"] = day if day and FIRST_SALE <= day <= date.today() else None
-    return kept
+        possible["prev_sold_date"] = day if day and FIRST_SALE <= day <= date.today() else None
+    return possible
 
 
 def _cities(info: ModelInfo, state: str | None) -> list[str]:
@@ -125,7 +125,7 @@ def _zips(info: ModelInfo, state: str | None, city: str | None) -> list[str]:
 
 
 def _suggested(t: Texts, name: str, key: str, known: list[str]) -> str | None:
-    """A text that may be one of the `known`, or any other."""
+    """A text input that suggests the `known` values and takes any other."""
     return st.selectbox(
         t(f"input.{name}"), _with(known, st.session_state.get(key)), index=None, key=key,
         accept_new_options=True, placeholder=t("form.optional"),

@@ -1,4 +1,4 @@
-"""The reasons for a price, as rows for charts and tables, in plain words."""
+"""The reasons for a price, as rows for charts and tables."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ NEGLIGIBLE_DOLLARS = 1.0
 
 
 def by_input(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
-    """What each thing that was entered adds, the largest first."""
+    """The effect of each input on the price, largest first."""
     return [
         Reason(
             f"{t.named('input', each.input)}: {formatting.input_value(t, each.input, each.value)}",
@@ -24,7 +24,7 @@ def by_input(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> 
 
 
 def by_feature(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
-    """What each feature of the model adds, the largest first.
+    """The effect of each feature on the price, largest first.
 
     Features add up in log price; each gets its share of price - base_price in proportion.
     """
@@ -41,7 +41,7 @@ def by_feature(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -
 
 
 def features_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
-    """All features that the model derives: name, value, what each adds in dollars."""
+    """All features: name, value, effect in dollars."""
     rate = _dollars_per_log(answer)
     return pd.DataFrame(
         {
@@ -55,7 +55,7 @@ def features_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
 
 
 def inputs_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
-    """All inputs: name, what was entered, what each adds in dollars, stars."""
+    """All inputs: name, value, effect in dollars, stars."""
     stars = formatting.stars({each.input: each.dollars for each in answer.contributions})
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""One valuation: the price, its range, how sure it is, and what the zip's homes cost."""
+"""One valuation: price, range, confidence, and how it compares with the zip."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,61 +15,67 @@ from realtor_ui.message_texts import message_text
 from realtor_ui.responses import ComparableSales, ExplainedValuation, Valuation
 from realtor_ui.texts import Texts
 
-# Half the height of the smallest map, and the fewest zips that make one.
+# Half the height of the smallest map in degrees, and the fewest zips on one.
 MAP_DEGREES, FEWEST_ZIPS = 0.7, 25
-# Of fewer a median says nothing.
+# A median of fewer listings says too little to show.
 FEWEST_LISTINGS = 5
 
 
-def show_price(t: Texts, told: Valuation, home: Mapping[str, Any]) -> None:
-    """The estimate, large; its range as a bar; what makes it less certain."""
+def show_price(t: Texts, valuation: Valuation, home: Mapping[str, Any]) -> None:
+    """Show the estimate, its range as a bar, and the warnings."""
     st.metric(
-        t("value.price", day=formatting.date_text(t, told.as_of)),
-        formatting.dollars(told.price),
+        t("value.price", day=formatting.date_text(t, valuation.as_of)),
+        formatting.dollars(valuation.price),
         help=t.define("avm"),
     )
-    colour = formatting.CONFIDENCE_COLOURS[told.confidence]
-    facts = [f":{colour}-badge[{t.named('confidence', told.confidence)}]"]
+    colour = formatting.CONFIDENCE_COLOURS[valuation.confidence]
+    facts = [f":{colour}-badge[{t.named('confidence', valuation.confidence)}]"]
     if size := home.get("house_size"):
-        facts.append(t("value.per_sqft", rate=formatting.dollars(told.price / size)))
-    facts.append(t("value.version", version=told.model.version))
+        facts.append(t("value.per_sqft", rate=formatting.dollars(valuation.price / size)))
+    facts.append(t("value.version", version=valuation.model.version))
     st.markdown(escape_dollars(" · ".join(facts)), help=t.define("confidence"))
     st.altair_chart(
-        valuation_charts.range_bar(t, told.low, told.price, told.high, dark=is_dark()),
+        valuation_charts.range_bar(
+            t, valuation.low, valuation.price, valuation.high, dark=is_dark()
+        ),
         width="stretch",
         alt=t(
             "value.range",
-            low=formatting.dollars(told.low),
-            high=formatting.dollars(told.high),
-            share=formatting.share_of_homes(t, told.coverage),
+            low=formatting.dollars(valuation.low),
+            high=formatting.dollars(valuation.high),
+            share=formatting.share_of_homes(t, valuation.coverage),
         ),
     )
     st.caption(
         escape_dollars(
             t(
                 "value.range",
-                share=formatting.share_of_homes(t, told.coverage),
-                low=formatting.dollars(told.low),
-                high=formatting.dollars(told.high),
+                share=formatting.share_of_homes(t, valuation.coverage),
+                low=formatting.dollars(valuation.low),
+                high=formatting.dollars(valuation.high),
             )
         ),
         help=t.define("range"),
     )
     if (zip_code := home.get("zip_code")) and home.get("house_size"):
-        _beside_the_zip(t, told, str(zip_code), told.price / home["house_size"])
-    for warning in told.coded_warnings:
+        _beside_the_zip(t, valuation, str(zip_code), valuation.price / home["house_size"])
+    for warning in valuation.coded_warnings:
         st.warning(escape_dollars(message_text(t, warning)), icon=":material/info:")
 
 
-def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> None:
+def _beside_the_zip(t: Texts, valuation: Valuation, zip_code: str, rate: float) -> None:
     try:
-        found = service_cache.zip_statistics(told.model.version, zip_code)
+        statistics = service_cache.zip_statistics(valuation.model.version, zip_code)
     except ServiceError:
-        # The estimate stands without it.
+        # The comparison is optional.
         return
-    if found is None or found.median_price_per_sqft is None or found.listings < FEWEST_LISTINGS:
+    if (
+        statistics is None
+        or statistics.median_price_per_sqft is None
+        or statistics.listings < FEWEST_LISTINGS
+    ):
         return
-    typical = found.median_price_per_sqft
+    typical = statistics.median_price_per_sqft
     st.markdown(
         escape_dollars(
             t(
@@ -78,9 +84,9 @@ def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> No
                 share=formatting.difference(t, rate / typical - 1),
                 zip=zip_code,
                 typical=formatting.dollars(typical),
-                low=formatting.dollars(found.price_per_sqft_p25 or typical),
-                high=formatting.dollars(found.price_per_sqft_p75 or typical),
-                listings=f"{found.listings:,}",
+                low=formatting.dollars(statistics.price_per_sqft_p25 or typical),
+                high=formatting.dollars(statistics.price_per_sqft_p75 or typical),
+                listings=f"{statistics.listings:,}",
             )
         )
     )
@@ -89,7 +95,7 @@ def _beside_the_zip(t: Texts, told: Valuation, zip_code: str, rate: float) -> No
 def show_map(
     t: Texts, answer: ExplainedValuation, home: Mapping[str, Any], sales: ComparableSales | None
 ) -> None:
-    """Where the home and its comparables lie among the zips that the model knows."""
+    """Show the home and its comparables on a map of zips."""
     version = answer.valuation.model.version
     try:
         zips, at = service_cache.zip_table(version), service_cache.locate(version, home)
@@ -113,7 +119,7 @@ def show_map(
 def _around(
     zips: pd.DataFrame, in_states: "pd.Series[bool]", at: tuple[float, float], sold: pd.DataFrame
 ) -> pd.DataFrame:
-    """The zips near a home and its comparables; of a thin neighbourhood, those of its states."""
+    """The zips near a home and its comparables, or of their states if there are few."""
     away = [MAP_DEGREES]
     for axis, centre in zip(("latitude", "longitude"), at, strict=True):
         away += (1.2 * (sold[axis].astype(float) - centre).abs()).tolist()
@@ -141,7 +147,7 @@ def _sales(t: Texts, version: str, sales: ComparableSales | None) -> pd.DataFram
             )
     columns = ["latitude", "longitude", "number", "price", "state", "name"]
     frame = pd.DataFrame(rows, columns=columns)
-    # Sales of one zip lie on one point: their numbers stand together.
+    # Sales in one zip share a point, which shows all their numbers.
     return frame.groupby(["latitude", "longitude"], as_index=False).agg(
         {"number": ", ".join, "price": "median", "state": "first", "name": "; ".join}
     )

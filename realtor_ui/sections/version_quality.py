@@ -1,4 +1,4 @@
-"""How good one version is: its ratio study, the calibration of its ranges, its error by segment."""
+"""Quality of one version: ratio study, coverage of its ranges, error by segment."""
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +11,7 @@ from realtor_ui.responses import Version
 from realtor_ui.texts import Texts
 
 # International Association of Assessing Officers, Standard on Ratio Studies (2013), table 1-3 and
-# section 5.6: what is acceptable of single-family homes.
+# section 5.6: acceptable values for single-family homes.
 STANDARDS = {
     "median_ratio": (0.90, 1.10), "cod": (5.0, 15.0), "prd": (0.98, 1.03), "prb": (-0.05, 0.05),
 }  # fmt: skip
@@ -20,7 +20,7 @@ MOST_SEGMENTS = 25
 
 
 def show(t: Texts, version: Version, promised: float) -> None:
-    """Ratio study, calibration and segments of a version."""
+    """Show ratio study, coverage and segments of a version."""
     st.subheader(t("models.ratio"))
     _ratio_study(t, version)
     segments = pd.DataFrame(version.segments)
@@ -53,7 +53,7 @@ def show(t: Texts, version: Version, promised: float) -> None:
 
 
 def _ratio_study(t: Texts, version: Version) -> None:
-    # The standard is of sale prices; before there are sales, asking prices are all there is.
+    # The standard is for sale prices. Before there are sales, asking prices are used.
     sales = version.test.get("sold_n")
     of = "sold_" if sales else ""
     for place, (name, (low, high)) in zip(st.columns(4), STANDARDS.items(), strict=True):

@@ -1,4 +1,4 @@
-"""What if one input were another: the price over its range, in its other places, or by itself."""
+"""What if: the estimate for other values of one input."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,14 +17,14 @@ from realtor_ui.texts import Texts
 
 STEPS = 25
 MOST_PLACES = 15
-# A curve shows what is usual; what is possible goes far beyond.
+# Usual values, for the curve; the allowed ranges are much wider.
 USUAL = {"house_size": (500, 6_000), "acre_lot": (0.05, 5.0), "bed": (1, 8), "bath": (1, 6)}
-# Homes are valued as sold, now: these change nothing.
+# Homes are valued for a sale now, so these inputs have no effect.
 WITHOUT_EFFECT = ("status", "prev_sold_date", "street")
 
 
 def show(t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping[str, Any]) -> None:
-    """Choose an input, see what the price would be."""
+    """Show the estimate for other values of the input that the reader chooses."""
     name = st.selectbox(
         t("whatif.which"), [each for each in INPUTS if each not in WITHOUT_EFFECT],
         index=3, format_func=lambda each: t.named("input", each), key="what_if",
@@ -42,7 +42,7 @@ def show(t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping[st
 
 
 def grid(name: str, now: float | None) -> list[float]:
-    """The values to try: `STEPS` at most over what is usual, and over the home's own."""
+    """At most `STEPS` values over the usual range, widened to the home's own value."""
     low, high = USUAL[name]
     if now is not None:
         low, high = min(low, now), max(high, now)
@@ -59,11 +59,11 @@ def _curve(
     now = home.get(name)
     values = grid(name, now)
     homes = [dict(home) | {name: each if name == "acre_lot" else int(each)} for each in values]
-    told = service_cache.valuations(info.version, homes).results
+    results = service_cache.valuations(info.version, homes).results
     curve = pd.DataFrame(
         [
             {"value": tried, "price": each.valuation.price}
-            for tried, each in zip(values, told, strict=True)
+            for tried, each in zip(values, results, strict=True)
             if each.valuation
         ]
     )
@@ -82,13 +82,13 @@ def _places(
     places = service_cache.places(
         info.version, None if name == "state" else state, city if name == "zip_code" else None
     )
-    found = {"state": places.states, "city": places.cities, "zip_code": places.zip_codes}[name]
+    known = {"state": places.states, "city": places.cities, "zip_code": places.zip_codes}[name]
     now = home.get(name)
-    names = [str(getattr(each, name)) for each in found[:MOST_PLACES]]
+    names = [str(getattr(each, name)) for each in known[:MOST_PLACES]]
     if now is not None and now not in names:
         names = [now, *names]
-    # A city or a zip of another place would contradict the one that is tried.
-    kept = {
+    # Smaller places of the home would contradict the one that is tried.
+    rest = {
         "state": {k: v for k, v in home.items() if k not in ("city", "zip_code")},
         "city": {k: v for k, v in home.items() if k != "zip_code"},
         "zip_code": dict(home),
@@ -96,18 +96,21 @@ def _places(
     if not names:
         st.info(t("whatif.no_places"))
         return
-    told = service_cache.valuations(info.version, [kept | {name: each} for each in names]).results
+    results = service_cache.valuations(
+        info.version, [rest | {name: each} for each in names]
+    ).results
     prices = pd.DataFrame(
         [
             {"name": tried, "price": each.valuation.price}
-            for tried, each in zip(names, told, strict=True)
+            for tried, each in zip(names, results, strict=True)
             if each.valuation
         ]
     ).sort_values("price", ascending=False)
     st.altair_chart(
-        valuation_charts.place_prices(t, prices, now, dark=is_dark()), width="stretch",
+        valuation_charts.place_prices(t, prices, now, dark=is_dark()),
+        width="stretch",
         alt=t("whatif.places", input=t.named("input", name)),
-    )  # fmt: skip
+    )
     st.caption(t("whatif.places", input=t.named("input", name)))
 
 
@@ -117,14 +120,16 @@ def _broker(t: Texts, info: ModelInfo, answer: ExplainedValuation, home: Mapping
         t("form.brokered_by"), min_value=int(allowed.low or 0), max_value=int(allowed.high or 0),
         value=int(home.get("brokered_by") or 0), step=1, key="what_if_broker",
     )  # fmt: skip
-    (told,) = service_cache.valuations(info.version, [dict(home) | {"brokered_by": broker}]).results
-    if told.valuation is not None:
-        change = told.valuation.price - answer.valuation.price
+    (result,) = service_cache.valuations(
+        info.version, [dict(home) | {"brokered_by": broker}]
+    ).results
+    if result.valuation is not None:
+        change = result.valuation.price - answer.valuation.price
         st.markdown(
             escape_dollars(
                 t(
                     "whatif.price",
-                    price=formatting.dollars(told.valuation.price),
+                    price=formatting.dollars(result.valuation.price),
                     change=formatting.signed_dollars(change),
                 )
             )

@@ -1,4 +1,4 @@
-"""Value many homes: a file in, its columns matched, every row's estimate or its error out."""
+"""Value many homes from a file: match its columns, value its rows, report its errors."""
 
 import hashlib
 import time
@@ -17,7 +17,7 @@ from realtor_ui.layout import current_texts, is_dark, require_model, show_error
 from realtor_ui.responses import ModelInfo
 from realtor_ui.sections.home_form import INPUTS
 
-# What is valued of the file so far, by file, matching and model.
+# Session state: the estimates so far, for one file, matching and model.
 VALUED = "valued_file"
 MONEY = ("estimated_price", "estimated_low", "estimated_high")
 SHOWN_ROWS, SHOWN_ERRORS, BINS = 200, 500, 30
@@ -68,15 +68,15 @@ def main() -> None:
         return
     digest = hashlib.sha256(content).hexdigest()
     key_of_file = (digest, tuple(matched.items()), info.version)
-    kept: dict[str, Any] = st.session_state.get(VALUED, {})
-    if kept.get("key") != key_of_file:
-        kept = {"key": key_of_file, "parts": [], "done": 0, "seconds": 0.0}
+    progress_so_far: dict[str, Any] = st.session_state.get(VALUED, {})
+    if progress_so_far.get("key") != key_of_file:
+        progress_so_far = {"key": key_of_file, "parts": [], "done": 0, "seconds": 0.0}
     if st.button(t("many.start", rows=f"{len(frame):,}"), type="primary",
-                 disabled=kept["done"] == len(frame)):  # fmt: skip
-        st.session_state[VALUED] = kept
-        _value(frame, matched, kept)
-    if kept["parts"]:
-        _results(info, frame, matched, kept)
+                 disabled=progress_so_far["done"] == len(frame)):  # fmt: skip
+        st.session_state[VALUED] = progress_so_far
+        _value(frame, matched, progress_so_far)
+    if progress_so_far["parts"]:
+        _results(info, frame, matched, progress_so_far)
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
@@ -85,7 +85,7 @@ def _read(name: str, content: bytes) -> pd.DataFrame:
 
 
 def _matching(columns: list[str]) -> dict[str, str | None]:
-    """Each input with its column, as suggested and then as chosen."""
+    """Input → column, as suggested or as the person chose."""
     t = current_texts()
     suggested = upload.match_columns(columns)
     with st.expander(t("many.match"), expanded=bool(upload.missing_columns(suggested))):
@@ -101,20 +101,22 @@ def _matching(columns: list[str]) -> dict[str, str | None]:
         }  # fmt: skip
 
 
-def _value(frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, Any]) -> None:
-    """Value what is not valued yet, with a bar; what is done stays when the service fails."""
+def _value(
+    frame: pd.DataFrame, matched: dict[str, str | None], progress_so_far: dict[str, Any]
+) -> None:
+    """Value the remaining rows with a progress bar; finished rows are kept if the service fails."""
     t = current_texts()
     total = len(frame)
-    bar = st.progress(kept["done"] / total)
-    began, before, first = time.monotonic(), kept["seconds"], kept["done"]
+    bar = st.progress(progress_so_far["done"] / total)
+    began, before, first = time.monotonic(), progress_so_far["seconds"], progress_so_far["done"]
     try:
         for progress in upload.value_rows(
-            frame, matched, service_cache.service_client().predict_table, kept["done"]
+            frame, matched, service_cache.service_client().predict_table, progress_so_far["done"]
         ):
-            kept["parts"].append(progress.valued)
-            kept["done"] = progress.done
+            progress_so_far["parts"].append(progress.valued)
+            progress_so_far["done"] = progress.done
             passed = time.monotonic() - began
-            kept["seconds"] = before + passed
+            progress_so_far["seconds"] = before + passed
             rate = (progress.done - first) / max(passed, 1e-6)
             bar.progress(
                 progress.done / total,
@@ -127,16 +129,19 @@ def _value(frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, 
             )
     except ServiceError as problem:
         show_error(problem)
-        st.info(t("many.stopped", done=f"{kept['done']:,}"))
+        st.info(t("many.stopped", done=f"{progress_so_far['done']:,}"))
     else:
         bar.empty()
 
 
 def _results(
-    info: ModelInfo, frame: pd.DataFrame, matched: dict[str, str | None], kept: dict[str, Any]
+    info: ModelInfo,
+    frame: pd.DataFrame,
+    matched: dict[str, str | None],
+    progress_so_far: dict[str, Any],
 ) -> None:
     t = current_texts()
-    estimates = pd.concat(kept["parts"])
+    estimates = pd.concat(progress_so_far["parts"])
     valued = estimates["estimated_price"].notna()
     figures = st.columns(4)
     figures[0].metric(t("many.valued"), f"{int(valued.sum()):,}")
@@ -144,13 +149,13 @@ def _results(
     if valued.any():
         median = float(estimates["estimated_price"].median())
         figures[2].metric(t("many.median"), formatting.dollars(median))
-    figures[3].metric(t("many.speed"), f"{kept['seconds']:,.1f}")
+    figures[3].metric(t("many.speed"), f"{progress_so_far['seconds']:,.1f}")
     _errors(estimates[~valued])
     if not valued.any():
         return
     st.subheader(t("many.results"))
     results = frame.loc[estimates.index].join(estimates, rsuffix="_of_model")
-    # What was asked for comes first: the file's own columns may be many.
+    # Estimates come first: the file may have many columns of its own.
     first = [*MONEY, "confidence"]
     shown = results[first + [name for name in results if name not in first]].head(SHOWN_ROWS)
     st.dataframe(
@@ -163,9 +168,13 @@ def _results(
     with st.container(horizontal=True):
         for kind, mime in (("csv", "text/csv"), ("parquet", "application/octet-stream")):
             st.download_button(
-                t(f"many.download_{kind}"), _file(kept["key"], len(results), kind, results),
-                f"valued.{kind}", mime, on_click="ignore", icon=":material/download:",
-            )  # fmt: skip
+                t(f"many.download_{kind}"),
+                _file(progress_so_far["key"], len(results), kind, results),
+                f"valued.{kind}",
+                mime,
+                on_click="ignore",
+                icon=":material/download:",
+            )
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader(t("many.prices"))
@@ -213,7 +222,7 @@ def _errors(refused: pd.DataFrame) -> None:
 def bins(prices: "pd.Series[float]") -> pd.DataFrame:
     """n prices in `BINS` bins of equal width on a logarithmic scale: low, high, n."""
     low, high = float(prices.min()), float(prices.max())
-    # Homes that are all alike stand in the middle, and not at an edge.
+    # Equal prices get a bin in the middle, not at an edge.
     edges = np.geomspace(low / 1.01, high * 1.01, BINS + 1)
     counts, _ = np.histogram(prices, edges)
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": counts})

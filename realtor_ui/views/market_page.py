@@ -1,4 +1,4 @@
-"""The market: what homes cost by state, city and zip, in the data that the model learned from."""
+"""Market: prices and sizes by state, city and zip in the training data."""
 
 import pandas as pd
 import streamlit as st
@@ -63,10 +63,10 @@ def _where(info: ModelInfo) -> tuple[By, str | None, str | None]:
 
 
 def spreads_of(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """The largest places, the one with most of it first: name, listings, and the quantiles."""
+    """The places with most listings, by median: name, listings and the quantiles of `measure`."""
     names = {column: name for name, column in MEASURES[measure].quantiles.items()}
-    kept = frame[["name", "listings", *names]].rename(columns=names).dropna(subset=["median"])
-    return kept.head(SHOWN).sort_values("median", ascending=False)
+    figures = frame[["name", "listings", *names]].rename(columns=names).dropna(subset=["median"])
+    return figures.head(SHOWN).sort_values("median", ascending=False)
 
 
 def _figures(
@@ -126,7 +126,7 @@ def _volumes() -> None:
     t = current_texts()
     st.subheader(t("market.volume"), help=t.define("batch"))
     try:
-        told = service_cache.history()
+        history = service_cache.history()
     except NotThere:
         st.caption(t("market.no_history"))
         administrator_note("error.history_help")
@@ -137,7 +137,7 @@ def _volumes() -> None:
     frame = pd.DataFrame(
         [
             {"name": each.name, "inserted": each.inserted, "other": each.received - each.inserted}
-            for each in told.batches
+            for each in history.batches
         ],
         columns=["name", "inserted", "other"],
     )

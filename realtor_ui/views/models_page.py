@@ -1,4 +1,4 @@
-"""Models: every trained one, how good it was, why it was promoted or not, and what it changed."""
+"""Models: every version, its metrics, the decision on it, and the changes between champions."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def main() -> None:
         return
     try:
         with st.spinner(t("wait.history")):
-            told = service_cache.history()
+            history = service_cache.history()
     except NotThere:
         st.info(t("models.no_history"), icon=":material/history:")
         administrator_note("error.history_help")
@@ -43,43 +43,43 @@ def main() -> None:
         show_error(problem)
         _current(info)
         return
-    if not told.versions:
+    if not history.versions:
         st.info(t("models.no_versions"), icon=":material/history:")
         return
-    at = formatting.as_utc(told.published_at)
+    at = formatting.as_utc(history.published_at)
     st.caption(t("models.published", day=formatting.date_text(t, at), time=f"{at:%H:%M}"))
-    st.dataframe(table(told), hide_index=True, column_config=_column_help(t))
-    _over_versions(told)
-    newest_first = [each.version for each in reversed(told.versions)]
+    st.dataframe(table(history), hide_index=True, column_config=_column_help(t))
+    _over_versions(history)
+    newest_first = [each.version for each in reversed(history.versions)]
     chosen = st.selectbox(
         t("models.look_at"), newest_first, key="look_at",
-        index=newest_first.index(told.champion) if told.champion in newest_first else 0,
+        index=newest_first.index(history.champion) if history.champion in newest_first else 0,
         format_func=lambda each: (
-            f"{each} · {t('models.champion')}" if each == told.champion else each
+            f"{each} · {t('models.champion')}" if each == history.champion else each
         ),
     )  # fmt: skip
-    version = next(each for each in told.versions if each.version == chosen)
-    decision_history.show_decision(t, told, version)
+    version = next(each for each in history.versions if each.version == chosen)
+    decision_history.show_decision(t, history, version)
     version_quality.show(t, version, info.coverage)
-    champion_changes.show(t, told)
-    decision_history.show_alias_moves(t, told)
+    champion_changes.show(t, history)
+    decision_history.show_alias_moves(t, history)
 
 
-def _decided(told: History, version: Version) -> str:
-    decision = told.decision_on(version.version)
+def _decided(history: History, version: Version) -> str:
+    decision = history.decision_on(version.version)
     return current_texts().named("decision", decision.decision if decision else "none")
 
 
-def table(told: History) -> pd.DataFrame:
-    """All versions, the newest first, with their figures in words."""
+def table(history: History) -> pd.DataFrame:
+    """All versions, newest first, with formatted metrics."""
     t = current_texts()
     rows = []
-    for each in reversed(told.versions):
-        decision = told.decision_on(each.version)
+    for each in reversed(history.versions):
+        decision = history.decision_on(each.version)
         row = {
             t("models.version"): each.version,
-            t("models.champion"): "★" if each.version == told.champion else "",
-            t("models.decision"): _decided(told, each),
+            t("models.champion"): "★" if each.version == history.champion else "",
+            t("models.decision"): _decided(history, each),
             t("models.rule"): decision_texts.rule_name(t, decision.rule) if decision else "",
             t("models.kind"): t.named("candidate", each.candidate),
             t("models.trained"): f"{each.trained_at:%Y-%m-%d %H:%M}",
@@ -103,25 +103,25 @@ def _column_help(t: Texts) -> dict[str, Any]:
 
 
 def figure(name: str, value: float | None) -> str:
-    """A figure as its kind is written."""
+    """A metric in its format, or ""."""
     if value is None:
         return ""
     form = FIGURES[name]
     return formatting.dollars(value) if form.startswith("$") else format(value, form)
 
 
-def _over_versions(told: History) -> None:
+def _over_versions(history: History) -> None:
     t = current_texts()
-    if len(told.versions) < 2:
+    if len(history.versions) < 2:
         return
     name = st.selectbox(
         t("models.figure"), list(FIGURES), format_func=lambda each: t(f"models.{each}"),
         key="figure",
     )  # fmt: skip
     rows = [
-        {"version": each.version, "figure": each.test[name], "decision": _decided(told, each),
-         "champion": each.version == told.champion}
-        for each in told.versions
+        {"version": each.version, "figure": each.test[name], "decision": _decided(history, each),
+         "champion": each.version == history.champion}
+        for each in history.versions
         if each.test.get(name) is not None
     ]  # fmt: skip
     if rows:
@@ -134,7 +134,7 @@ def _over_versions(told: History) -> None:
 
 
 def _current(info: ModelInfo) -> None:
-    """What the service itself tells of its model: shown where there is no history."""
+    """Metrics of the model in production, from the service; shown without a history."""
     t = current_texts()
     st.subheader(t("models.current"))
     test = info.metrics.get("test", {})

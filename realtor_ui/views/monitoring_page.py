@@ -1,4 +1,4 @@
-"""Monitoring: what the service does now, and how each batch differed from what was learned."""
+"""Monitoring: live metrics of the service, drift by batch and decisions on batches."""
 
 from collections import deque
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ EVERY_SECONDS = 5
 MAX_SNAPSHOTS = 120
 SNAPSHOTS = "metrics_snapshots"
 MOST_BATCHES = 12
-# Of the drift chart, pixels: what stands left of the cells, and one column of them.
+# Pixels of the drift chart: the labels to the left, and one column of cells.
 LABELS_WIDTH, BATCH_WIDTH = 110, 64
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     _live()
     try:
         with st.spinner(t("wait.history")):
-            told = service_cache.history()
+            history = service_cache.history()
     except NotThere:
         st.info(t("market.no_history"), icon=":material/history:")
         administrator_note("error.history_help")
@@ -47,9 +47,9 @@ def main() -> None:
     except ServiceError as problem:
         show_error(problem)
         return
-    _drift(told)
+    _drift(history)
     st.subheader(t("monitoring.decisions"), help=t.define("batch", "champion"))
-    decision_history.show_batch_decisions(t, told)
+    decision_history.show_batch_decisions(t, history)
 
 
 @st.fragment(run_every=EVERY_SECONDS)
@@ -146,12 +146,12 @@ def _prices(now: service_metrics.MetricsSnapshot) -> None:
     st.caption(f"{t('monitoring.valued')} {t('monitoring.of_version')}: {versions}")
 
 
-def _drift(told: History) -> None:
+def _drift(history: History) -> None:
     t = current_texts()
     st.subheader(t("monitoring.drift"), help=t.define("drift", "psi"))
     rows = [
         {"batch": batch.name, "label": t.named("input", each.feature), "psi": each.psi}
-        for batch in told.batches[-MOST_BATCHES:]
+        for batch in history.batches[-MOST_BATCHES:]
         for each in batch.drift
         if each.psi is not None
     ]
@@ -159,7 +159,7 @@ def _drift(told: History) -> None:
         st.caption(t("monitoring.no_drift"))
         return
     frame = pd.DataFrame(rows)
-    # So wide at most: a narrower page has narrower cells, and no batch is cut off.
+    # The largest width: on a narrower page the cells shrink, so that no batch is cut off.
     st.altair_chart(
         charts.drift_heatmap(t, frame, dark=is_dark()),
         width=LABELS_WIDTH + BATCH_WIDTH * frame["batch"].nunique(),

@@ -1,4 +1,4 @@
-"""Value a home: what a person knows about it in, the estimate and its reasons out."""
+"""Value a home: the form, the estimate, its reasons and comparable sales."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from realtor_ui.responses import ComparableSales, ExplainedValuation, ModelInfo
 from realtor_ui.sections import comparable_sales, price_reasons, valuation_result, what_if
 from realtor_ui.sections.home_form import from_url, home_form, to_url
 
-# The home that was valued last, while the person goes on or looks at another page.
+# Session state: the home that was valued last, shared by the pages.
 HOME = "home"
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         if not home:
             st.info(t("form.how"), icon=":material/arrow_back:")
             return
-        if _told(entered) != _told(home):
+        if _inputs(entered) != _inputs(home):
             st.caption(t("form.changed"))
         answer = _ask(info, home)
         if answer is None:
@@ -62,8 +62,8 @@ def main() -> None:
     _features(info, answer, home)
 
 
-def _told(home: dict[str, Any]) -> dict[str, Any]:
-    """What of a home moves its value: the listing's status, which is never empty, does not."""
+def _inputs(home: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a home that change its value: all but the status."""
     return {name: value for name, value in home.items() if name != "status"}
 
 
@@ -77,7 +77,7 @@ def _ask(info: ModelInfo, home: dict[str, Any]) -> ExplainedValuation | None:
 
 
 def _sales(info: ModelInfo, home: dict[str, Any]) -> ComparableSales | None:
-    """The comparables; None where the model carries none. Other trouble is told."""
+    """The comparable sales, or None if the model has none; other errors are shown."""
     try:
         with st.spinner(current_texts()("wait.comps")):
             return service_cache.comparable_sales(info.version, home, comparable_sales.excluded())

@@ -1,4 +1,4 @@
-"""Why this price: every reason for it, and where the difference between two homes comes from."""
+"""Why this price: all reasons, and the difference between two homes by reason."""
 
 from typing import Any
 
@@ -47,9 +47,9 @@ def main() -> None:
         if answer is not None:
             with place:
                 st.metric(_name(home or {}), formatting.dollars(answer.valuation.price))
-    told = [answer for answer in answers if answer is not None]
-    if len(told) == 2:
-        _difference(*told)
+    explained = [answer for answer in answers if answer is not None]
+    if len(explained) == 2:
+        _difference(*explained)
     if answers[0] is not None:
         _reasons(answers[0])
 
@@ -65,7 +65,7 @@ def _other(info: ModelInfo, start: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _name(home: dict[str, Any]) -> str:
-    """What tells a home apart: its size and its place."""
+    """A short name of a home: its size and its place."""
     t = current_texts()
     parts = [
         formatting.input_value(t, "house_size", home["house_size"])
@@ -88,7 +88,7 @@ def _ask(info: ModelInfo, home: dict[str, Any]) -> ExplainedValuation | None:
 
 def _difference(first: ExplainedValuation, second: ExplainedValuation) -> None:
     t = current_texts()
-    one, two = ({each.input: each for each in told.contributions} for told in (first, second))
+    one, two = ({each.input: each for each in home.contributions} for home in (first, second))
     between = sorted(
         (Reason(t.named("input", name), two[name].dollars - one[name].dollars) for name in one),
         key=lambda reason: -abs(reason.dollars),
@@ -116,14 +116,13 @@ def _difference(first: ExplainedValuation, second: ExplainedValuation) -> None:
 
 def _reasons(answer: ExplainedValuation) -> None:
     t = current_texts()
-    told = answer.valuation
     kinds = {"by_feature": price_reasons.by_feature, "by_input": price_reasons.by_input}
     kind = st.segmented_control(
         t("why.by"), list(kinds), default="by_feature", required=True,
         format_func=lambda each: t(f"why.{each}"), key="reasons_by",
     )  # fmt: skip
     steps = kinds[kind or "by_feature"](t, answer)
-    base, price = answer.base_price, told.price
+    base, price = answer.base_price, answer.valuation.price
     st.markdown(
         escape_dollars(
             t("why.from_base", base=formatting.dollars(base), price=formatting.dollars(price))
