@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtor_ui import upload
@@ -55,7 +55,7 @@ def xlsx(rows: list[list[object]]) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_file_is_read_whatever_its_kind() -> None:
+def test_csv_parquet_and_excel_files_are_read() -> None:
     csv = FRAME.to_csv(index=False).encode()
     semicolons = FRAME.to_csv(index=False, sep=";").encode("utf-8-sig")
     parquet = io.BytesIO()
@@ -70,13 +70,13 @@ def test_a_file_is_read_whatever_its_kind() -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.xlsx", "a.exe"])
-def test_what_is_no_table_is_refused_with_the_reason(name: str) -> None:
+def test_broken_file_is_refused_with_the_reason(name: str) -> None:
     with pytest.raises(upload.UnreadableFile) as caught:
         upload.read_table(name, b"\xff\xfe\x00nonsense\x00")
     assert caught.value.key == "many.why_format"
 
 
-def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "MAX_UNPACKED", 1_000)
     with pytest.raises(upload.UnreadableFile) as caught:
         upload.read_table("a.xlsx", xlsx([["state"] * 200]))
@@ -101,21 +101,23 @@ def test_columns_are_matched_by_name(columns: list[str], expected: dict[str, str
     assert {name: matched[name] for name in expected} == expected
 
 
+# Matching takes tens of milliseconds: no deadline on a machine that is shared.
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=12), max_size=14, unique=True))
-def test_no_column_serves_twice(columns: list[str]) -> None:
+def test_no_column_is_matched_twice(columns: list[str]) -> None:
     found = [column for column in upload.match_columns(columns).values() if column is not None]
     assert len(found) == len(set(found))
     assert set(found) <= set(columns)
 
 
-def test_what_no_home_can_be_valued_without_is_told() -> None:
+def test_missing_place_and_size_columns_are_reported() -> None:
     assert upload.missing_columns({}) == ["many.missing_place", "many.missing_size"]
     assert upload.missing_columns({"zip_code": "z"}) == ["many.missing_size"]
     assert upload.missing_columns({"zip_code": "z", "bed": "b"}) == []
 
 
 @pytest.mark.integration
-def test_a_file_is_valued_in_chunks_each_row_with_its_estimate_or_its_error(
+def test_each_row_of_a_file_gets_an_estimate_or_an_error(
     service: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "CHUNK_ROWS", 2)
