@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from realtor_model import estimators
 from realtor_model.evaluation.metrics import ratio_study, regression_metrics
 from realtor_model.features import FeatureEncoder
+from realtor_model.sampling import draw_rows
 from realtor_model.valuation.intervals import Ranges
 from realtor_model.valuation.valuation_model import ValuationModel
 
@@ -33,7 +34,7 @@ class Rows:
         """`most` of the rows at most, drawn at random."""
         if len(self.price) <= most:
             return self
-        chosen = np.random.default_rng(seed).permutation(len(self.price))[:most]
+        chosen = draw_rows(len(self.price), most, seed)
         return Rows(self.x[chosen], self.price[chosen])
 
 

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from realtor_model.evaluation.scored_listings import ScoredListings, fifths
+from realtor_model import sampling
+from realtor_model.evaluation.scored_listings import ScoredListings
 
 matplotlib.use("Agg")
 
@@ -41,7 +42,7 @@ def predicted_against_actual(price: Floats, predicted: Floats) -> Figure:
 def calibration(judged: ScoredListings, coverage: float) -> Figure:
     """Share of prices inside their range, by fifth of the estimate, beside what is promised."""
     figure, axes = _figure(height=3.2)
-    fifth = fifths(judged.predicted)
+    fifth = sampling.quintiles(judged.predicted)
     names = sorted(set(fifth))
     axes.bar(names, [float(judged.covered[fifth == name].mean()) for name in names], color=INK)
     axes.axhline(coverage, color=ACCENT, linewidth=1.2, label=f"promised: {coverage:.0%}")
@@ -127,4 +128,4 @@ def _figure(height: float = 4.0) -> tuple[Figure, Axes]:
 
 
 def _sample(n: int) -> NDArray[np.intp]:
-    return np.random.default_rng(0).permutation(n)[:POINTS_SHOWN]
+    return sampling.draw_rows(n, POINTS_SHOWN)

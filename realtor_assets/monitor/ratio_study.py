@@ -1,7 +1,6 @@
 """The asset ratio_study: the appraiser's ratio study (IAAO) of the Production model."""
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
 from realtor_assets.clean.clean_build import required_build
@@ -9,6 +8,7 @@ from realtor_assets.metadata import OWNERS, plots
 from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
+from realtor_model import sampling
 from realtor_model.evaluation.metrics import ratio_study as study_ratios
 from realtor_model.evaluation.metrics import slices
 
@@ -29,15 +29,13 @@ SEGMENTS_SHOWN = 15
 def ratio_study(
     raw_database: Database, clean_database: Database, tracking: Tracking
 ) -> dg.MaterializeResult[None]:
-    champion = tracking.production()
-    model = tracking.load_bundle(champion)
+    champion, model = tracking.production_model()
     test = read_listings(raw_database, "test", loads=required_build(clean_database).loads)
     predicted = model.predict(test.columns)
-    fifths = np.searchsorted(np.quantile(predicted, [0.2, 0.4, 0.6, 0.8]), predicted) + 1
     labels = {
         "status": test.columns["status"],
         "state": test.columns["state"],
-        "fifth of the estimate": fifths.astype(str).astype(object),
+        "fifth of the estimate": sampling.quintiles(predicted),
     }
     segments = pd.concat(
         [slices(test.price, predicted, values).assign(by=by) for by, values in labels.items()]

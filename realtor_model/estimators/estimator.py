@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from realtor_model.sampling import draw_rows
+
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
@@ -130,7 +132,7 @@ class Estimator(ABC):
 
     def measure_importance(self, x: Matrix, seed: int) -> None:
         """Measure what `importance` tells on some of the rows `x`, (n, n_features) float32."""
-        sample = np.random.default_rng(seed).permutation(len(x))[: self.importance_rows]
+        sample = draw_rows(len(x), self.importance_rows, seed)
         mean = np.abs(self.contributions(x[sample])[1]).mean(axis=0)
         self._importance = dict(zip(self.feature_names, map(float, mean), strict=True))
 

@@ -1,10 +1,12 @@
-"""How good a model is: the statistician's errors, the assessor's ratios, the fair duel."""
+"""Figures of a model's estimates: errors, appraisal ratios, and two models compared in pairs."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from realtor_model import sampling
 
 Floats = NDArray[np.float64]
 
@@ -14,7 +16,11 @@ _SEGMENT_FIGURES = (
 
 
 def regression_metrics(price: Floats, predicted: Floats) -> dict[str, float]:
-    """Errors of `predicted` against `price`, both (n,), dollars, positive.
+    """Errors of estimates against sale or asking prices.
+
+    Args:
+        price: dollars, shape (n,), n >= 1, all positive.
+        predicted: the estimate of each price, dollars, shape (n,), all positive.
 
     Returns:
         n; rmse, mae (dollars); r2; mape, mdape (mean and median of |error| / price); within_10,
@@ -22,7 +28,11 @@ def regression_metrics(price: Floats, predicted: Floats) -> dict[str, float]:
         log price). The r2 of prices that are all equal is 0.
 
     Raises:
-        ValueError: no rows, lengths that differ, or values that are not positive.
+        ValueError: no rows, lengths that differ, or a value that is not positive.
+
+    >>> figures = regression_metrics(np.array([100.0, 200.0]), np.array([110.0, 160.0]))
+    >>> round(figures["mdape"], 3), round(figures["mae"], 1), figures["within_10"]
+    (0.15, 25.0, 0.5)
     """
     _require_positive(price, predicted)
     error = predicted - price
@@ -44,23 +54,30 @@ def regression_metrics(price: Floats, predicted: Floats) -> dict[str, float]:
 
 
 def ratio_study(price: Floats, predicted: Floats) -> dict[str, float]:
-    """The assessor's statistics of the ratios estimate / price, both (n,), dollars, positive.
+    """The appraiser's statistics of the ratios estimate / price.
 
     Formulas: International Association of Assessing Officers, Standard on Ratio Studies (2013),
     sections 5.3 to 5.6 and appendix D.
 
+    Args:
+        price: dollars, shape (n,), n >= 1, all positive.
+        predicted: the estimate of each price, dollars, shape (n,), all positive.
+
     Returns:
         n.
         median_ratio: the level of the estimates; 1 is right.
-        cod: coefficient of dispersion, 100 * mean |ratio - median| / median.
+        cod: coefficient of dispersion, percent; see `coefficient_of_dispersion`.
         prd: price-related differential, mean ratio / (sum of estimates / sum of prices); above 1
-            dear homes are valued too low.
+            expensive homes are valued too low.
         prb: coefficient of price-related bias, the slope of (ratio - median) / median on log2 of
             the value, which is half the price plus half the estimate / median ratio: the relative
             change of the ratio when value doubles. 0 when all values are equal.
 
     Raises:
         ValueError: as `regression_metrics`.
+
+    >>> ratio_study(np.array([100.0, 200.0]), np.array([110.0, 220.0]))["median_ratio"]
+    1.1
     """
     _require_positive(price, predicted)
     ratio = predicted / price
@@ -72,10 +89,26 @@ def ratio_study(price: Floats, predicted: Floats) -> dict[str, float]:
     return {
         "n": float(len(price)),
         "median_ratio": median,
-        "cod": float(100.0 * np.mean(np.abs(ratio - median)) / median),
+        "cod": coefficient_of_dispersion(ratio),
         "prd": float(ratio.mean() / (predicted.sum() / price.sum())),
         "prb": float(centred @ deviation / spread) if spread > 0.0 else 0.0,
     }
+
+
+def coefficient_of_dispersion(ratios: Floats) -> float:
+    """Coefficient of dispersion (COD) of appraisal ratios, in percent.
+
+    The mean absolute deviation from the median ratio, relative to it (IAAO, Standard on Ratio
+    Studies, 2013, 5.4). Lower is more uniform; 5 to 15 is usual for single-family homes.
+
+    Args:
+        ratios: estimate / price, shape (n,), n >= 1, all positive.
+
+    >>> round(coefficient_of_dispersion(np.array([0.9, 1.0, 1.1])), 1)
+    6.7
+    """
+    median = float(np.median(ratios))
+    return float(100.0 * np.mean(np.abs(ratios - median)) / median)
 
 
 def ratio_intervals(
@@ -83,23 +116,25 @@ def ratio_intervals(
 ) -> dict[str, tuple[float, float]]:
     """95 % bootstrap intervals (percentile method, whole listings drawn) of `ratio_study`.
 
-    Returns lower and upper end of median_ratio, cod, prd and prb.
+    Args:
+        price: dollars, shape (n,), n >= 1, all positive.
+        predicted: the estimate of each price, dollars, shape (n,), all positive.
+        seed: of the generator that draws the listings.
+        resamples: how many times n listings are drawn.
+
+    Returns:
+        median_ratio, cod, prd and prb, each as (lower end, upper end).
 
     Raises:
         ValueError: as `regression_metrics`.
     """
     _require_positive(price, predicted)
-    generator = np.random.default_rng(seed)
-    n = len(price)
-    studies = []
-    for _ in range(resamples):
-        drawn = generator.integers(0, n, n)
-        studies.append(ratio_study(price[drawn], predicted[drawn]))
+    studies = [
+        ratio_study(price[rows], predicted[rows])
+        for rows in sampling.resamples(len(price), resamples, seed)
+    ]
     return {
-        name: (
-            float(np.quantile([study[name] for study in studies], 0.025)),
-            float(np.quantile([study[name] for study in studies], 0.975)),
-        )
+        name: sampling.percentile_interval([study[name] for study in studies])
         for name in ("median_ratio", "cod", "prd", "prb")
     }
 
@@ -129,7 +164,14 @@ def paired_comparison(
     seed: int = 0,
     resamples: int = 1_000,
 ) -> PairedComparison:
-    """Compare two predictions of the same prices, all (n,), dollars, listing by listing.
+    """Compare two models' estimates of the same prices, listing by listing.
+
+    Args:
+        price: dollars, shape (n,), n >= 1, all positive.
+        champion: its estimate of each price, dollars, shape (n,), all positive.
+        challenger: its estimate of each price, dollars, shape (n,), all positive.
+        seed: of the generator that draws the listings.
+        resamples: how many times n listings are drawn.
 
     Raises:
         ValueError: as `regression_metrics`.
@@ -138,25 +180,32 @@ def paired_comparison(
     of_challenger = regression_metrics(price, challenger)
     log_price = np.log(price)
     difference = np.abs(np.log(challenger) - log_price) - np.abs(np.log(champion) - log_price)
-    generator = np.random.default_rng(seed)
-    n = len(price)
-    means = [difference[generator.integers(0, n, n)].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = sampling.mean_interval(difference, resamples, seed=seed)
     return PairedComparison(
-        n=n,
+        n=len(price),
         difference=float(difference.mean()),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         champion=of_champion,
         challenger=of_challenger,
     )
 
 
 def slices(price: Floats, predicted: Floats, labels: NDArray[np.object_]) -> pd.DataFrame:
-    """The figures of each segment: one row for each of `labels` (n,), largest segment first.
+    """The figures of each segment, largest segment first.
 
-    Columns: segment (text; "missing" where there is no label), n, mdape, within_20, rmse, mae,
-    median_ratio, cod, prd, prb. Figures of fewer than some 30 homes are mostly chance.
+    Args:
+        price: dollars, shape (n,), all positive.
+        predicted: the estimate of each price, dollars, shape (n,), all positive.
+        labels: the segment of each listing, shape (n,); None where it has none.
+
+    Returns:
+        A row for each segment: segment (text; "missing" where there is no label), n, mdape,
+        within_20, rmse, mae, median_ratio, cod, prd, prb. Figures of fewer than some 30 homes are
+        mostly chance.
+
+    Raises:
+        ValueError: as `regression_metrics`.
     """
     segments = pd.Series(labels, dtype=object)
     segments = segments.where(segments.notna(), "missing").astype(str)

@@ -14,7 +14,7 @@ buyers, sellers, assessors, lenders at the stage of triage. It is not an apprais
 on its own for a loan, a tax bill or an eviction."""
 _LIMITS = """\
 - It cannot see condition, age, renovation, view, parking, schools, or the street: listings do not
-  tell them. A home that differs in these from what is usual where it lies is valued as usual.
+  have them. A home that differs in these from its neighbourhood is valued like its neighbourhood.
 - Most train rows are asking prices. Status is a feature, and homes are valued as sold, but the
   asking side is where most of its knowledge comes from.
 - It speaks for the date below. Prices move; ranges are calibrated on the same months as the model.
@@ -33,7 +33,15 @@ def model_card(
     *,
     split: str,
 ) -> str:
-    """The card of `model`, judged on `split` by `study.summary`, `segments` and `fairness`."""
+    """The model card, Markdown.
+
+    Args:
+        model: the model.
+        figures: of `scored_listings.summary` on `split`.
+        segments: of `scored_listings.segments`.
+        fairness: of `scored_listings.fairness`.
+        split: name of the split that it was judged on.
+    """
     facts = model.metadata
     names = set(model.encoder.feature_names)
     groups = [

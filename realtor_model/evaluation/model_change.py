@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.evaluation.scored_listings import MIN_SEGMENT, fifths, kinds
+from realtor_model import sampling
+from realtor_model.evaluation.scored_listings import MIN_SEGMENT, kinds
 from realtor_model.features import Columns, as_sold, take
 from realtor_model.listing import INPUTS, TARGET
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -46,12 +47,16 @@ def what_changed(
     rows: int = 300,
     seed: int = 0,
 ) -> Change:
-    """Compare two models on n listings with their price, dollars.
+    """Compare two models on the same n listings.
 
     Args:
-        columns, price: by preference listings that neither learned from.
-        rows: how many of them, drawn by `seed`, are explained; 60 at most where a model is a random
-            forest, whose explanations are slow.
+        before: the model that was replaced.
+        after: the model that replaced it.
+        columns: the inputs of n listings, each (n,), by preference ones that neither learned from.
+        price: dollars, shape (n,).
+        rows: how many of the listings are explained; 60 at most where a model is a random forest,
+            whose explanations are slow.
+        seed: of the generator that draws them.
 
     Raises:
         ValueError: no rows.
@@ -63,7 +68,7 @@ def what_changed(
     change = 100.0 * (now / was - 1.0)
     if _SLOW in (before.candidate, after.candidate):
         rows = min(rows, _SLOW_ROWS)
-    drawn = np.random.default_rng(seed).permutation(len(price))[:rows]
+    drawn = sampling.draw_rows(len(price), rows, seed)
     return Change(
         importance=_importance(before, after, take(homes, drawn)),
         segments=_segments(columns, price, was, now, change),
@@ -74,9 +79,10 @@ def what_changed(
 def _importance(before: ValuationModel, after: ValuationModel, homes: Columns) -> pd.DataFrame:
     weights = {}
     for when, model in (("before", before), ("after", after)):
-        told = model.explain(homes)
-        weights[when] = pd.Series(np.abs(told.by_input_log).mean(axis=0), index=list(told.inputs))
-    # An input of which a model has no feature weighs nothing in it.
+        reasons = model.explain(homes)
+        mean = np.abs(reasons.by_input_log).mean(axis=0)
+        weights[when] = pd.Series(mean, index=list(reasons.inputs))
+    # An input without a feature in one of the models weighs 0 there.
     table = pd.DataFrame(weights).fillna(0.0).rename_axis("input").reset_index()
     return table.sort_values(["after", "input"], ascending=[False, True], ignore_index=True)
 
@@ -107,7 +113,7 @@ def _labelled(columns: Columns, price: Floats) -> Iterator[tuple[str, str, NDArr
     """By, name and rows (n,) of each segment."""
     labels = {
         "state": columns["state"],
-        "price band": fifths(price),
+        "price band": sampling.quintiles(price),
         "status": columns["status"],
         "kind": kinds(columns),
     }
@@ -115,10 +121,10 @@ def _labelled(columns: Columns, price: Floats) -> Iterator[tuple[str, str, NDArr
         code, names = pd.factorize(values, sort=True)
         for i, name in enumerate(names):
             rows = code == i
-            told = str(name)
+            label = str(name)
             if by == "price band":
-                told = f"${price[rows].min():,.0f} to ${price[rows].max():,.0f}"
-            yield by, told, rows
+                label = f"${price[rows].min():,.0f} to ${price[rows].max():,.0f}"
+            yield by, label, rows
 
 
 def _examples(

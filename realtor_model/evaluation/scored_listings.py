@@ -1,4 +1,4 @@
-"""A model judged on listings it did not learn from: overall, by segment, and for whom it errs."""
+"""A model's estimates of listings it did not learn from: overall, by segment, and fairness."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from realtor_model import sampling
 from realtor_model.evaluation.metrics import (
     ratio_intervals,
     ratio_study,
@@ -23,7 +24,6 @@ Floats = NDArray[np.float64]
 # Figures of fewer homes are mostly chance.
 MIN_SEGMENT = 30
 MANY_ROWS = 60_000
-FIFTHS = 5
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,15 @@ class ScoredListings:
     def by(
         cls, model: ValuationModel, columns: Columns, price: Floats, *, most: int | None = None
     ) -> "ScoredListings":
-        """Value the listings as they are: an asking price is compared with an asking price.
+        """Value the listings as listed: an asking price is compared with an asking price.
 
-        `most` of them at most, drawn at random.
+        Args:
+            columns: the inputs of n listings, each (n,).
+            price: dollars, shape (n,).
+            most: of more listings than this, that many are drawn at random.
         """
         if most is not None and len(price) > most:
-            chosen = np.random.default_rng(0).permutation(len(price))[:most]
-            columns, price = take(columns, chosen), price[chosen]
+            columns, price = draw_listings(columns, price, most)
         values = model.value(columns)
         return cls(columns, price, values.price, values.low, values.high)
 
@@ -62,14 +64,12 @@ class ScoredListings:
         return ScoredListings(take(self.columns, mask), *(values[mask] for values in arrays))
 
 
-def fifths(values: Floats) -> NDArray[np.object_]:
-    """The fifth (n,), "1" the lowest, of each of `values`; None where it is NaN."""
-    if np.isnan(values).all():
-        return np.full(len(values), None, object)
-    edges = np.nanquantile(values, np.arange(1, FIFTHS) / FIFTHS)
-    fifth = (np.searchsorted(edges, values, side="right") + 1).astype(str).astype(object)
-    fifth[np.isnan(values)] = None
-    return fifth
+def draw_listings(
+    columns: Columns, price: Floats, at_most: int, seed: int = 0
+) -> tuple[Columns, Floats]:
+    """Columns and price of `at_most` listings, drawn at random."""
+    rows = sampling.draw_rows(len(price), at_most, seed)
+    return take(columns, rows), price[rows]
 
 
 def kinds(columns: Columns) -> NDArray[np.object_]:
@@ -88,15 +88,20 @@ def newest_month(columns: Columns, as_of: dt.date | np.datetime64[Any]) -> NDArr
 def summary(
     judged: ScoredListings, as_of: dt.date | np.datetime64[Any], *, resamples: int | None = None
 ) -> dict[str, float]:
-    """The figures of all rows, of the sold ones (`sold_…`) and of the newest month of sales.
+    """The figures of all listings, of the sold ones (`sold_…`) and of the newest month of sales.
 
-    Of each: `regression_metrics`, `ratio_study` with the ends of its 95 % bootstrap intervals
-    (`cod_low`, `cod_high` …; of `resamples`, fewer by default where there are many rows), coverage
-    of the ranges; of all rows their median relative width, too. A group of fewer than 30 rows is
-    left out.
+    Args:
+        judged: the listings and a model's estimates.
+        as_of: the date that the data speaks for.
+        resamples: of the bootstrap; by default 300, and 100 from 60,000 listings.
+
+    Returns:
+        Of each group `regression_metrics`, `ratio_study` with the ends of its 95 % bootstrap
+        intervals (`cod_low`, `cod_high` …) and the coverage of the ranges; of all listings also
+        the median relative width of the ranges. A group of fewer than 30 listings is left out.
     """
     if resamples is None:
-        # Of so many rows the intervals are narrow, however roughly their ends are known.
+        # Many rows make narrow intervals, whose ends need fewer resamples.
         resamples = 300 if len(judged.price) < MANY_ROWS else 100
     figures = regression_metrics(judged.price, judged.predicted)
     figures |= _ratios(judged, resamples)
@@ -110,9 +115,9 @@ def summary(
         if mask.sum() < MIN_SEGMENT:
             continue
         part = judged.rows(mask)
-        told = regression_metrics(part.price, part.predicted) | _ratios(part, resamples)
-        told["coverage"] = float(part.covered.mean())
-        figures |= {f"{group}_{name}": value for name, value in told.items()}
+        of_group = regression_metrics(part.price, part.predicted) | _ratios(part, resamples)
+        of_group["coverage"] = float(part.covered.mean())
+        figures |= {f"{group}_{name}": value for name, value in of_group.items()}
     return figures
 
 
@@ -128,8 +133,8 @@ def segments(judged: ScoredListings, as_of: dt.date | np.datetime64[Any]) -> pd.
     """Figures by status, land or home, fifth of the estimate, state, and the newest month of sales.
 
     Columns: by, segment, n, the figures of `slices`, coverage; only segments of 30 rows or more.
-    Bands are of the estimate and not of the price: a model that errs at all values the homes with
-    the highest prices too low.
+    Bands are of the estimate and not of the price: among the homes with the highest prices, every
+    model that errs at all has valued more of them too low than too high.
     """
     columns = judged.columns
     newest = np.full(len(judged.price), None, object)
@@ -138,7 +143,7 @@ def segments(judged: ScoredListings, as_of: dt.date | np.datetime64[Any]) -> pd.
         "status": columns["status"],
         "sale": newest,
         "kind": kinds(columns),
-        "fifth of the estimate": fifths(judged.predicted),
+        "fifth of the estimate": sampling.quintiles(judged.predicted),
         "state": columns["state"],
     }
     return _sliced(judged, labels)
@@ -151,8 +156,8 @@ def fairness(judged: ScoredListings) -> pd.DataFrame:
     """
     white = _of_zips(judged.columns, "pct_white")
     labels = {
-        "fifth of the zip's income": fifths(zip_income(judged.columns)),
-        "fifth of the zip's non-white share": fifths(1.0 - white),
+        "fifth of the zip's income": sampling.quintiles(zip_income(judged.columns)),
+        "fifth of the zip's non-white share": sampling.quintiles(1.0 - white),
     }
     table = _sliced(judged, labels)
     return table[table["segment"] != "missing"].sort_values(["by", "segment"], ignore_index=True)

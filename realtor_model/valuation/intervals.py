@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from realtor_model.estimators import small_batch
 from realtor_model.estimators.row_chunks import map_row_chunks
 from realtor_model.estimators.small_batch import SmallBatchPredictor
+from realtor_model.sampling import draw_rows
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -67,7 +68,7 @@ class Spans:
     @classmethod
     def fit(cls, x: Matrix, log_price: Floats, seed: int = 0) -> Self:
         """Fit on train rows: x (n, n_features), log_price (n,); at most 30,000 of them."""
-        rows = np.random.default_rng(seed).permutation(len(x))[:_MOST_ROWS]
+        rows = draw_rows(len(x), _MOST_ROWS, seed)
         parameters = {**_SETTINGS, "quantile_alpha": _QUANTILES, "seed": seed}
         data = xgboost.QuantileDMatrix(x[rows], log_price[rows])
         booster = xgboost.train(parameters, data, _ROUNDS)

@@ -10,11 +10,11 @@ from realtor_model.evaluation.model_card import model_card
 from realtor_model.evaluation.scored_listings import (
     ScoredListings,
     fairness,
-    fifths,
     newest_month,
     segments,
     summary,
 )
+from realtor_model.sampling import quintiles
 from realtor_model.training import Rows, learning_curve, refit
 from realtor_model.valuation.valuation_model import ValuationModel
 from tests.model.conftest import AS_OF, Market
@@ -80,11 +80,11 @@ def test_fairness_is_by_what_no_model_sees(judged: ScoredListings) -> None:
     assert set(table["segment"]) <= set("12345")
 
 
-def test_fifths_are_of_equal_size_and_know_the_unknown() -> None:
-    told = fifths(np.array([np.nan, *np.arange(100.0)]))
+def test_quintiles_are_of_equal_size_and_none_where_the_value_is_nan() -> None:
+    labels = quintiles(np.array([np.nan, *np.arange(100.0)]))
 
-    assert told[0] is None
-    assert [int((told[1:] == name).sum()) for name in "12345"] == [20] * 5
+    assert labels[0] is None
+    assert [int((labels[1:] == name).sum()) for name in "12345"] == [20] * 5
 
 
 def test_the_card_says_what_is_asked_of_it(judged: ScoredListings, model_of: ModelOf) -> None:
