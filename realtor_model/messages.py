@@ -72,6 +72,48 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "registry_unavailable": "{reason}. The service keeps the model it has",
         "model_refused": "{reason}. The service keeps the model it has",
         "workers_behind": "{reason}",
+        # Why a batch is trained on, skipped or held.
+        "first_model": "There is no model in Production yet: batch {batch} trains the first one.",
+        "nothing_new": "Batch {batch} brings nothing new: each of its rows is in RAW or in the "
+        "quarantine already.",
+        "refused_batch": "Batch {batch} was refused as a whole and is not in RAW: {error}",
+        "known_to_champion": "The champion was trained with batch {batch} already.",
+        "outside_price_domain": "Batch {batch} holds nothing to learn from: none of its {rows:,} "
+        "new rows has a price from ${low:,.0f} to ${high:,.0f}.",
+        "champion_unreadable": "Version {version} is in Production, but this release can't read "
+        "it: {problem}.",
+        "suspect_data": "Batch {batch} looks broken: nothing is trained on it until a person has "
+        "looked at it.",
+        "relation_lost": "{column} no longer goes with {measured}.",
+        "prices_off_level": "Its prices are {ratio:.3g} times the champion's estimates.",
+        "state_prices_off_level": "Prices in {state} are {ratio:.3g} times the champion's "
+        "estimates, {elsewhere:.3g} times elsewhere.",
+        "no_reason_to_train": "No limit is passed: the median error on batch {batch} is "
+        "{error:.1%}, was {expected_error:.1%} on the champion's own test split; the largest drift "
+        "is that of {feature}, PSI {psi:.2f}; {unseen_share:.1%} of its rows name a {input} never "
+        "seen in training; {new_rows:,} new rows on top of {champion_rows:,}; the champion is "
+        "{days:.0f} days old.",
+        "error": "The median error on batch {batch} is {error:.1%}, was {expected_error:.1%} on "
+        "the champion's own test split (limit {limit:g} times that).",
+        "price_range": "{above:.1%} of its prices lie above the range seen in training and "
+        "{below:.1%} below it (limit {limit:.0%}).",
+        "drift": "{feature} has drifted: {measure} {value:.2f} (limit {limit:g}).",
+        "unseen_categories": "{share:.1%} of its rows name a {input} never seen in training "
+        "({usual:.1%} are usual, limit {limit:.1%}).",
+        "missing_values": "The share of rows without {input} changed by {points:+.0f} percentage "
+        "points since training (limit {limit:.0f}).",
+        "volume": "{new_rows:,} new rows on top of {champion_rows:,} (limit {limit:.0%}).",
+        "age": "The champion is {days:.0f} days old (limit {limit:.0f}).",
+        # Why a challenger is promoted, or waits. A gate that failed has its own name as the code.
+        "first_champion": "There was no model in Production: the first one becomes the baseline. "
+        "It passed all {gates} gates.",
+        "clearly_better": "All {gates} gates are passed.",
+        "passed_absolute_gates": "Without a champion to compare with, the challenger passed all "
+        "{gates} gates that it is asked for itself.",
+        "waits_for_approval": "It waits for a person: `realtor approve {version}`.",
+        "overtaken": "Version {version} was compared with version {met}, and version {current} has "
+        "come into Production since: train again, to compare with that one.",
+        "approved": "Approved by {approver}: {rationale}",
     }
 )
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 import realtor_model
-from docs.generator import dictionary, glossary, notebooks, reference
+from docs.generator import dictionary, gates, glossary, notebooks, reference
+from realtor_model.duel.gates import GATES
 from realtor_model.features import FEATURE_NAMES
 from realtor_model.listing import COLUMNS
 
@@ -24,6 +25,15 @@ def data_dictionary() -> str:
 
 
 @pytest.mark.integration
+def test_every_gate_and_its_limits_are_listed_in_order() -> None:
+    text = gates.page()
+
+    positions = [text.index(f"| `{gate.name}` |") for gate in GATES]
+    assert positions == sorted(positions)
+    assert "`coverage` = 0.77 to 0.83" in text
+    assert "`max_error_ratio` | 1.25" in text
+
+
 def test_data_dictionary_names_every_column_and_feature(data_dictionary: str) -> None:
     listing, _, rest = data_dictionary.partition("## Features")
     features, _, tables = rest.partition("## RAW database")

@@ -8,7 +8,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from docs.generator import dictionary, glossary, notebooks, reference
+from docs.generator import dictionary, gates, glossary, notebooks, reference
 
 ROOT = Path(__file__).parents[2]
 # Files of the repository's root that are pages of the site.
@@ -37,6 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         **{page: _root_page(name) for name, page in ROOT_PAGES.items()},
         **reference.pages(),
         "data-dictionary.md": dictionary.page(),
+        "gates.md": gates.page(),
         "glossary.md": glossary.page(),
     }
     for notebook in sorted((ROOT / "docs/notebooks").glob("*.ipynb")):

@@ -1,4 +1,4 @@
-"""What a new champion changes: why homes are worth what they are, and which values moved."""
+"""How a new champion differs from the one before: weight of each input, values that moved."""
 
 import dagster as dg
 import pandas as pd
@@ -11,6 +11,7 @@ from realtor_assets.release import release_records
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_model.evaluation.model_change import Change, what_changed
+from realtor_model.valuation.bundle import BrokenBundle
 
 COMPARED_ROWS = 5_000
 SEGMENTS_SHOWN = 15
@@ -33,7 +34,7 @@ def champion_change(
     tracking: Tracking,
 ) -> dg.MaterializeResult[None]:
     with clean_database.transaction() as connection:
-        move = release_records.releases(connection)[-1]
+        move = release_records.alias_moves(connection)[-1]
     before, after = move.replaced, move.model_version
     if before is None:
         summary = f"Version {after} is the first model: there is nothing to compare it with."
@@ -41,13 +42,24 @@ def champion_change(
             data_version=dg.DataVersion(after), metadata={"summary": summary}
         )
     key = f"{before} to {after}"
-    kept = unchanged(context, "champion_change", key)
-    if kept is not None:
-        return dg.MaterializeResult(data_version=dg.DataVersion(key), metadata=kept)
+    earlier = unchanged(context, "champion_change", key)
+    if earlier is not None:
+        return dg.MaterializeResult(data_version=dg.DataVersion(key), metadata=earlier)
     build = required_build(clean_database)
     test = read_listings(raw_database, "test", loads=build.loads, most=COMPARED_ROWS)
     versions = {name: tracking.version(name) for name in (before, after)}
-    models = {name: tracking.load_bundle(version) for name, version in versions.items()}
+    models = {}
+    for name, registered in versions.items():
+        try:
+            models[name] = tracking.load_bundle(registered)
+        except BrokenBundle as problem:
+            summary = (
+                f"Version {after} {move.action} in place of version {before}: {move.reason} There "
+                f"is nothing to compare: this release can't read version {name}: {problem}."
+            )
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(key), metadata={"summary": summary}
+            )
     change = what_changed(models[before], models[after], test.columns, test.price)
     picture = plots.importance_before_and_after(change.importance, before, after)
     run_id = versions[after].run_id

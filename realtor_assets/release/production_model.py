@@ -1,8 +1,8 @@
-"""The one Production model: who moves the alias, in what order, and how it is moved back.
+"""The one Production model: how the alias is moved, and moved back.
 
-Every move is written down before the registry is told, and finished by whoever comes next if its
-process dies; a PostgreSQL lock lets one move at a time. So `releases` is a chain whose last version
-is the one that the alias names.
+Every move is recorded before it is made in the registry. If its process dies in between, the next
+holder of the alias finishes it. A PostgreSQL lock allows one holder at a time. So the table
+`releases` is a chain whose last version is the one that the alias names.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,14 @@ from realtor_assets.release.release_records import PromotionRecord, in_line
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import require_current
+from realtor_model.messages import message
 from realtor_model.registry_names import ARCHIVED, REGISTERED_MODEL, STAGING, Stage
 
 PROMOTION_LOCK = "realtor promotion"
 
 
 class UnknownVersion(Exception):
-    """A version that the registry does not have, or that there is nothing to be done with."""
+    """A version that is not in the registry, or that the command does not apply to."""
 
 
 class Production:
@@ -32,7 +33,6 @@ class Production:
     def __init__(self, database: Database, tracking: Tracking) -> None:
         self._database = database
         self._tracking = tracking
-        self._settle()
 
     @property
     def version(self) -> str | None:
@@ -44,56 +44,59 @@ class Production:
     def line(self) -> list[str]:
         """The versions that a rollback goes back through, the current one last."""
         with self._database.transaction() as connection:
-            return in_line(release_records.releases(connection))
+            return in_line(release_records.alias_moves(connection))
 
     def record(self, decision: PromotionRecord) -> PromotionRecord:
-        """Write `decision` into the history and do what it says; returns it as it was written.
+        """Record `decision` and carry it out; returns it as it was recorded.
 
-        A challenger that met another champion than the one in Production now is written down as
-        rejected: it was overtaken.
+        A challenger that was compared with another champion than the one in Production now is
+        recorded as rejected: it was overtaken.
         """
         current, version = self.version, decision.model_version
         if decision.decision == "promoted" and current not in (decision.champion_version, version):
+            overtaken = message(
+                "overtaken", version=version, met=decision.champion_version, current=current
+            )
             decision = replace(
                 decision,
                 decision="rejected",
                 rule="overtaken",
-                reason=f"Version {version} met version {decision.champion_version}, and version "
-                f"{current} has come into Production since: train again, to meet that one.",
+                reason=overtaken.text,
+                details=[overtaken.to_dict()],
             )
         with self._database.transaction() as connection:
             decision = replace(decision, decision_id=decision.save(connection))
             moves = decision.moves and version != current
             if moves:
-                release_records.begin_release(connection, decision, current)
+                release_records.begin_move(connection, decision, current)
         if moves:
             self._finish(version)
-        self._tell(decision)
+        self._describe_in_registry(decision)
         return decision
 
-    def _settle(self) -> None:
-        """Finish what a killed process began, and write down what somebody else moved."""
+    def reconcile(self) -> None:
+        """Finish a move that a killed process began; record one that was made in MLflow itself."""
         with self._database.transaction() as connection:
             require_current(connection, "clean")
-            moves = release_records.releases(connection)
+            moves = release_records.alias_moves(connection)
             newest = PromotionRecord.newest(connection)
         if moves and not moves[-1].finished:
             self._finish(moves[-1].model_version)
             if newest is not None:
-                self._tell(newest)
+                self._describe_in_registry(newest)
         named = self._tracking.production_version()
         if named is not None and named != self.version:
             with self._database.transaction() as connection:
-                release_records.begin_found_release(connection, named, self.version)
+                release_records.begin_found_move(connection, named, self.version)
             self._finish(named)
 
     def _finish(self, version: str) -> None:
         line = self.line
         self._tracking.point_production_at(version, line[-2] if len(line) > 1 else None)
         with self._database.transaction() as connection:
-            release_records.finish_release(connection)
+            release_records.finish_move(connection)
 
-    def _tell(self, decision: PromotionRecord) -> None:
+    def _describe_in_registry(self, decision: PromotionRecord) -> None:
         version = decision.model_version
         stages: dict[str, Stage] = {"rejected": ARCHIVED, "staged": STAGING}
         if decision.decision in stages and version != self.version:
@@ -103,9 +106,14 @@ class Production:
 
 @contextmanager
 def production(database: Database, tracking: Tracking) -> Iterator[Production]:
-    """The Production alias, held against every other process until the block ends."""
+    """The Production alias, locked against every other process until the block ends.
+
+    Before the block starts, the alias and the table `releases` are reconciled.
+    """
     with database.lock(PROMOTION_LOCK):
-        yield Production(database, tracking)
+        alias = Production(database, tracking)
+        alias.reconcile()
+        yield alias
 
 
 def promote(
@@ -166,22 +174,24 @@ def approve(
         if judged is None or judged.decision != "staged":
             state = "it was never judged" if judged is None else f"it is {judged.decision}"
             raise UnknownVersion(f"version {version} does not wait for approval: {state}")
+        approved = message("approved", approver=approver, rationale=rationale)
         return alias.record(
             replace(
                 judged,
                 decision="promoted",
                 rule="approved",
-                reason=f"Approved by {approver}: {rationale}",
+                reason=approved.text,
+                details=[approved.to_dict()],
                 approver=approver,
             )
         )
 
 
 def _require_known(tracking: Tracking, version: str) -> None:
-    known = tracking.versions()
-    if version not in known:
+    versions = tracking.versions()
+    if version not in versions:
         raise UnknownVersion(
-            f"{REGISTERED_MODEL} has no version {version}; it has: {', '.join(known) or 'none'}"
+            f"{REGISTERED_MODEL} has no version {version}; it has: {', '.join(versions) or 'none'}"
         )
 
 
@@ -197,20 +207,20 @@ def _require_other(alias: Production, version: str | None) -> None:
     deps=["promotion_decision"],
     pool="pipeline",
     output_required=False,
-    description="The one Production model: the alias `production` of realtor-price. The one "
-    "before keeps the alias `previous` and the tag stage=Archived.",
+    description="The one Production model: the alias `production` of realtor-price. The version "
+    "before it keeps the alias `previous` and the tag stage=Archived.",
 )
 def production_model(
     context: dg.AssetExecutionContext, clean_database: Database, tracking: Tracking
 ) -> Iterator[dg.MaterializeResult[None]]:
-    # The promotion decision has moved the alias, or a person has: this finishes what a crash left.
+    # promotion_decision or a person moved the alias; this finishes a move that a crash cut off.
     with production(clean_database, tracking) as alias:
         line = alias.line
     if not line:
         context.log.info("no version is in Production yet")
         return
     with clean_database.transaction() as connection:
-        move = release_records.releases(connection)[-1]
+        move = release_records.alias_moves(connection)[-1]
     champion = tracking.version(line[-1])
     yield dg.MaterializeResult(
         data_version=dg.DataVersion(line[-1]),

@@ -1,4 +1,4 @@
-"""What was decided about models, and every move of the Production alias: two tables of CLEAN."""
+"""Promotion decisions, and every move of the Production alias: two tables of CLEAN."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,8 @@ class PromotionRecord:
     """One row of `promotion_decisions`: a challenger, the champion it met, and what followed.
 
     decision: "promoted", "rejected", "staged" (waits for a person) or "rolled back". criteria: the
-    duel's, as JSON. data_version: the clean build whose test split both were judged on.
+    duel's, as JSON. details: code, params and message of each gate that failed, or of what settled
+    the decision. data_version: the clean build whose test split both were judged on.
     """
 
     model_version: str
@@ -24,6 +25,7 @@ class PromotionRecord:
     reason: str
     figures: dict[str, Any] = field(default_factory=dict)
     criteria: list[dict[str, Any]] = field(default_factory=list)
+    details: list[dict[str, Any]] = field(default_factory=list)
     data_version: str | None = None
     loads: list[int] = field(default_factory=list)
     approver: str | None = None
@@ -40,6 +42,7 @@ class PromotionRecord:
         values = asdict(self) | {
             "figures": json.dumps(self.figures),
             "criteria": json.dumps(self.criteria),
+            "details": json.dumps(self.details),
         }
         del values["decision_id"]
         row = connection.execute(
@@ -70,10 +73,10 @@ class PromotionRecord:
 
 
 @dataclass(frozen=True)
-class Release:
+class AliasMove:
     """One row of `releases`: the alias `production` moved from `replaced` to `model_version`.
 
-    action: "promoted", "rolled back", or "found": somebody moved it past the platform.
+    action: "promoted", "rolled back", or "found": somebody moved the alias in MLflow itself.
     """
 
     release_id: int
@@ -84,16 +87,16 @@ class Release:
     finished: bool
 
 
-def releases(connection: psycopg.Connection) -> list[Release]:
+def alias_moves(connection: psycopg.Connection) -> list[AliasMove]:
     """Every move of the alias, oldest first."""
-    with connection.cursor(row_factory=class_row(Release)) as cursor:
+    with connection.cursor(row_factory=class_row(AliasMove)) as cursor:
         return cursor.execute(
             "SELECT release_id, model_version, replaced, action, reason,"
             " finished_at IS NOT NULL AS finished FROM releases ORDER BY release_id"
         ).fetchall()
 
 
-def begin_release(
+def begin_move(
     connection: psycopg.Connection, decision: PromotionRecord, replaced: str | None
 ) -> None:
     """Write down that the alias is about to move as `decision` says."""
@@ -107,23 +110,23 @@ def begin_release(
     )  # fmt: skip
 
 
-def begin_found_release(connection: psycopg.Connection, version: str, replaced: str | None) -> None:
+def begin_found_move(connection: psycopg.Connection, version: str, replaced: str | None) -> None:
     """Write down that somebody else moved the alias."""
     connection.execute(
         "INSERT INTO releases (model_version, replaced, action, reason)"
-        " VALUES (%s, %s, 'found', 'The alias was moved past the platform, in MLflow.')",
+        " VALUES (%s, %s, 'found', 'The alias was moved in MLflow itself.')",
         [version, replaced],
     )
 
 
-def finish_release(connection: psycopg.Connection) -> None:
-    """Write down that the alias has moved as the unfinished release said."""
+def finish_move(connection: psycopg.Connection) -> None:
+    """Write down that the alias has moved as the unfinished move said."""
     connection.execute(
         "UPDATE releases SET finished_at = clock_timestamp() WHERE finished_at IS NULL"
     )
 
 
-def in_line(moves: Iterable[Release]) -> list[str]:
+def in_line(moves: Iterable[AliasMove]) -> list[str]:
     """The versions that a rollback goes back through, the current champion last.
 
     A promotion adds to the line; going back to a version takes off it what came after.
@@ -134,5 +137,5 @@ def in_line(moves: Iterable[Release]) -> list[str]:
         if move.action == "rolled back" and version in line:
             del line[line.index(version) + 1 :]
         else:
-            line = [each for each in line if each != version] + [version]
+            line = [earlier for earlier in line if earlier != version] + [version]
     return line

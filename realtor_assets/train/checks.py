@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from realtor_model.duel import DuelPolicy
 from realtor_model.evaluation import leak_canary
 
 
@@ -16,7 +17,10 @@ def not_too_good_to_be_true(context: dg.AssetCheckExecutionContext) -> dg.AssetC
     assert event.asset_materialization is not None
     told = event.asset_materialization.metadata
     metrics = {name: float(told[f"test_{name}"].value) for name in ("r2_log", "mdape")}
-    reasons = leak_canary.too_good(metrics)
+    policy = DuelPolicy()
+    reasons = leak_canary.too_good(
+        metrics, max_r2_log=policy.max_r2_log, min_mdape=policy.min_mdape
+    )
     return dg.AssetCheckResult(
         passed=not reasons, metadata=metrics | {"reasons": "; ".join(reasons) or "-"}
     )

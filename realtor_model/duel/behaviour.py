@@ -1,4 +1,4 @@
-"""How a model behaves where no price tells: larger homes, unknown places, missing inputs."""
+"""How a model behaves where no price can show it: larger homes, unknown places, missing inputs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,8 @@ _NOT_A_ZIP, _NOT_A_CITY = "99999", "No Such City"
 class GoldenHome:
     """An ordinary home of its place, and what a square foot of it may cost, dollars.
 
-    Bands are wide, a factor of 8 to 10: they tell a model that has lost its way (a wrong unit, a
-    column taken for another), not a good one from a better one.
+    Bands are wide, a factor of 8 to 10: they catch a model with a gross error (a wrong unit, a
+    column taken for another), and don't rank good models.
     """
 
     name: str
@@ -63,7 +63,9 @@ GOLDEN_HOMES = (
         "urban Washington", _home("98115", "Seattle", "Washington", 3, 1_700, 0.1), (120, 1_200)
     ),
     GoldenHome(
-        "dear California", _home("95125", "San Jose", "California", 3, 1_600, 0.14), (150, 1_500)
+        "expensive California",
+        _home("95125", "San Jose", "California", 3, 1_600, 0.14),
+        (150, 1_500),
     ),
 )
 
@@ -86,7 +88,7 @@ def unfit_valuations(model: ValuationModel, columns: Columns) -> dict[str, int]:
     """What is unknown or missing -> how many of 500 homes (n,) have no valuation that serves.
 
     One that serves is finite and positive, and lies in its range. A place of the country must
-    remain, and a size, lot or number of bedrooms: the least that a request has to tell.
+    remain, and a size, lot or number of bedrooms: the least that a request must have.
     """
     homes = as_sold(take(columns, slice(_VARIED)))
     n = len(homes["status"])
@@ -154,7 +156,7 @@ def _missing(name: str, n: int) -> NDArray[Any]:
 
 
 def _enough(columns: Columns) -> NDArray[np.bool_]:
-    """Which rows (n,) tell a place and a size, as `Property` asks of them."""
+    """Which rows (n,) have a place and a size, as `Property` requires."""
     placed = np.array(
         [
             state is not None or zip_code is not None

@@ -6,18 +6,20 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from realtor_model import sampling
 from realtor_model.duel.duel_policy import DuelPolicy
 from realtor_model.evaluation.scored_listings import ScoredListings
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-RESAMPLES = 1_000
-
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """Challenger (`after`) and champion (`before`) on the same n listings."""
+    """Challenger (`after`) and champion (`before`) on the same n listings.
+
+    champion_range: lowest and highest price that the champion learned from, dollars.
+    """
 
     after: ScoredListings
     before: ScoredListings
@@ -26,6 +28,7 @@ class ModelComparison:
 
     @property
     def price(self) -> Floats:
+        """The prices (n,), dollars."""
         return self.after.price
 
     @cached_property
@@ -38,10 +41,13 @@ class ModelComparison:
         """Whether the challenger is more accurate by so much, and by more than chance."""
         change = float(self.closer.mean() / np.maximum(log_error(self.before).mean(), 1e-12))
         everything = np.ones(len(self.price), bool)
-        return change <= -self.policy.far_better and self.interval(everything, 0.95)[1] < 0.0
+        return (
+            change <= -self.policy.far_better
+            and self.interval(everything, self.policy.confidence)[1] < 0.0
+        )
 
     @cached_property
-    def foreign(self) -> float:
+    def share_outside_training_range(self) -> float:
         """Share of the prices that lie outside those that the champion learned from."""
         low, high = self.champion_range
         # Rounding of the logarithm must not put the highest price above itself.
@@ -49,32 +55,30 @@ class ModelComparison:
         return float(outside.mean())
 
     @property
-    def trap(self) -> str:
-        """Why comparisons by home hold nothing against the challenger; "" where they do."""
-        if self.foreign <= self.policy.max_foreign_share:
+    def out_of_range_exemption(self) -> str:
+        """Why comparisons home by home hold nothing against the challenger; "" where they do."""
+        if self.share_outside_training_range <= self.policy.max_foreign_share:
             return ""
         low, high = self.champion_range
         return (
-            f"{self.foreign:.0%} of these prices lie outside what the champion learned "
-            f"(${low:,.0f} to ${high:,.0f}), where it can't be right: this is no reason against "
-            "the challenger; "
+            f"{self.share_outside_training_range:.0%} of these prices lie outside the champion's "
+            f"training range (${low:,.0f} to ${high:,.0f}), where its estimates can't be right: "
+            "this is no reason against the challenger; "
         )
 
     def interval(self, rows: Mask, level: float) -> tuple[float, float]:
-        """Bootstrap interval (percentile method) of the mean of `closer` over `rows`."""
-        values = self.closer[rows]
-        generator = np.random.default_rng(0)
-        means = [
-            values[generator.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)
-        ]
-        low, high = np.quantile(means, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-        return float(low), float(high)
+        """Bootstrap interval (percentile method) of the mean of `closer` over `rows` (n,)."""
+        return sampling.mean_interval(
+            self.closer[rows], self.policy.resamples, sampling.tails_of(level)
+        )
 
 
 def log_error(judged: ScoredListings) -> Floats:
+    """|log estimate - log price| of each listing, (n,)."""
     error: Floats = np.abs(np.log(judged.predicted) - np.log(judged.price))
     return error
 
 
 def mean_width(judged: ScoredListings) -> float:
+    """Mean width of the ranges relative to the estimate."""
     return float(np.mean((judged.high - judged.low) / judged.predicted))

@@ -1,34 +1,36 @@
-"""What is asked of a challenger beside the champion: accuracy, level, equity, segments, moves."""
+"""Gates that a challenger must pass beside the champion, both on the same listings."""
 
 from collections.abc import Iterator
-from datetime import date
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.duel.duel_policy import Criterion
-from realtor_model.duel.model_comparison import RESAMPLES, Mask, ModelComparison
+from realtor_model import sampling
+from realtor_model.duel.gate import Answer, DuelContext, Gate
+from realtor_model.duel.model_comparison import Mask, ModelComparison
 from realtor_model.evaluation.metrics import paired_comparison, ratio_study, regression_metrics
-from realtor_model.evaluation.scored_listings import fifths, newest_month, zip_income
+from realtor_model.evaluation.scored_listings import newest_month, zip_income
 
 Floats = NDArray[np.float64]
 
-# Ratio studies are dearer than means, and the ends of their intervals need not be as exact.
-_RATIO_RESAMPLES = 200
-_WORST_TOLD = 3
+_SEGMENTS_NAMED = 3
 
 
-def accuracy(meeting: ModelComparison) -> Criterion:
+def accuracy(duel: DuelContext) -> Answer:
+    comparison = duel.beside_champion
     compared = paired_comparison(
-        meeting.price, meeting.before.predicted, meeting.after.predicted, resamples=RESAMPLES
+        comparison.price,
+        comparison.before.predicted,
+        comparison.after.predicted,
+        resamples=duel.policy.resamples,
     )
     before, after = compared.champion, compared.challenger
     change = after["mae_log"] / before["mae_log"] - 1.0 if before["mae_log"] else 0.0
     words = (
         f"median error {before['mdape']:.1%} → {after['mdape']:.1%}, mean absolute error of log "
         f"price {before['mae_log']:.4f} → {after['mae_log']:.4f} ({change:+.1%}, limit "
-        f"{-meeting.policy.min_improvement:+.0%}; 95 % interval of the difference "
+        f"{-duel.policy.min_improvement:+.0%}; 95 % interval of the difference "
         f"{compared.low:+.4f} to {compared.high:+.4f}) on the same {compared.n:,} listings"
     )
     figures = {
@@ -40,27 +42,28 @@ def accuracy(meeting: ModelComparison) -> Criterion:
         "low": compared.low,
         "high": compared.high,
     }
-    passed = compared.high < 0.0 and change <= -meeting.policy.min_improvement
-    return Criterion("accuracy", passed, words, figures)
+    passed = compared.high < 0.0 and change <= -duel.policy.min_improvement
+    return Answer(passed, words, figures)
 
 
-def rmse(meeting: ModelComparison) -> Criterion:
+def rmse(duel: DuelContext) -> Answer:
+    comparison = duel.beside_champion
     before, after = (
         regression_metrics(judged.price, judged.predicted)["rmse"]
-        for judged in (meeting.before, meeting.after)
+        for judged in (comparison.before, comparison.after)
     )
     change = after / before - 1.0 if before else 0.0
-    limit = meeting.policy.max_rmse_increase
+    limit = duel.policy.max_rmse_increase
     words = f"RMSE ${before:,.0f} → ${after:,.0f} ({change:+.1%}, limit {limit:+.0%})"
     figures = {"before": before, "after": after, "change": change}
-    return Criterion("rmse", change <= limit, words, figures)
+    return Answer(change <= limit, words, figures)
 
 
-def sold_and_newest(meeting: ModelComparison, as_of: date) -> Criterion:
-    policy = meeting.policy
+def sold_and_newest(duel: DuelContext) -> Answer:
+    comparison, policy = duel.beside_champion, duel.policy
     groups = {
-        "sold": meeting.after.columns["status"] == "sold",
-        "newest": newest_month(meeting.after.columns, as_of),
+        "sold": comparison.after.columns["status"] == "sold",
+        "newest": newest_month(comparison.after.columns, duel.as_of),
     }
     names = {"sold": "sold homes", "newest": "sales of the newest 30 days"}
     texts: list[str] = []
@@ -71,9 +74,9 @@ def sold_and_newest(meeting: ModelComparison, as_of: date) -> Criterion:
         if n < policy.min_group:
             texts.append(f"{n} {names[group]} are too few to compare")
             continue
-        for when, judged in (("before", meeting.before), ("after", meeting.after)):
-            told = regression_metrics(judged.price[rows], judged.predicted[rows])
-            figures |= {f"{group}_{when}_{name}": told[name] for name in ("mdape", "mae_log")}
+        for when, judged in (("before", comparison.before), ("after", comparison.after)):
+            errors = regression_metrics(judged.price[rows], judged.predicted[rows])
+            figures |= {f"{group}_{when}_{name}": errors[name] for name in ("mdape", "mae_log")}
         texts.append(
             f"median error of {n:,} {names[group]} {figures[f'{group}_before_mdape']:.1%} → "
             f"{figures[f'{group}_after_mdape']:.1%}"
@@ -81,7 +84,7 @@ def sold_and_newest(meeting: ModelComparison, as_of: date) -> Criterion:
     passed = True
     if groups["sold"].sum() >= policy.min_sold:
         change = figures["sold_after_mae_log"] / figures["sold_before_mae_log"] - 1.0
-        low, high = meeting.interval(groups["sold"], 0.95)
+        low, high = comparison.interval(groups["sold"], policy.confidence)
         figures |= {"sold_change": change, "sold_low": low, "sold_high": high}
         passed = not (change > policy.max_sold_increase and low > 0.0)
         texts[0] += (
@@ -89,15 +92,15 @@ def sold_and_newest(meeting: ModelComparison, as_of: date) -> Criterion:
             f"{policy.max_sold_increase:+.0%}; 95 % interval of the difference {low:+.4f} to "
             f"{high:+.4f})"
         )
-    return Criterion("sold_and_newest", passed, "; ".join(texts), figures)
+    return Answer(passed, "; ".join(texts), figures)
 
 
-def median_ratio(meeting: ModelComparison, as_of: date) -> Criterion:
-    policy = meeting.policy
-    everything = np.ones(len(meeting.price), bool)
+def median_ratio(duel: DuelContext) -> Answer:
+    comparison, policy = duel.beside_champion, duel.policy
+    everything = np.ones(len(comparison.price), bool)
     groups = {
         "": (everything, policy.median_ratio),
-        "newest ": (newest_month(meeting.after.columns, as_of), policy.newest_median_ratio),
+        "newest ": (newest_month(comparison.after.columns, duel.as_of), policy.newest_median_ratio),
     }
     passed, texts = True, []
     figures: dict[str, float] = {}
@@ -106,12 +109,12 @@ def median_ratio(meeting: ModelComparison, as_of: date) -> Criterion:
             continue
         before, after = (
             judged.predicted[rows] / judged.price[rows]
-            for judged in (meeting.before, meeting.after)
+            for judged in (comparison.before, comparison.after)
         )
         was, now = float(np.median(before)), float(np.median(after))
         # Few homes put a median here or there by chance.
-        margin = 1.96 * _error_of_median(after)
-        if meeting.far_better:
+        margin = policy.median_errors * _error_of_median(after)
+        if comparison.far_better:
             low, high = policy.far_median_ratio
         further = abs(now - 1) - abs(was - 1)
         passed &= (low <= now + margin and now - margin <= high) or (
@@ -125,16 +128,17 @@ def median_ratio(meeting: ModelComparison, as_of: date) -> Criterion:
         of = "of the newest 30 days of sales " if group else ""
         texts.append(
             f"median ratio of estimate and price {of}{was:.3f} → {now:.3f} ± {margin:.3f} "
-            f"(limits {low:g} to {high:g}{', for it is far more accurate' * meeting.far_better}, "
+            f"(limits {low:g} to {high:g}{', as it is far more accurate' * comparison.far_better}, "
             f"or {policy.max_equity_increase:g} further from 1 than before)"
         )
-    return Criterion("median_ratio", passed, "; ".join(texts), figures)
+    return Answer(passed, "; ".join(texts), figures)
 
 
-def vertical_equity(meeting: ModelComparison) -> Criterion:
-    policy = meeting.policy
+def vertical_equity(duel: DuelContext) -> Answer:
+    comparison, policy = duel.beside_champion, duel.policy
     before, after = (
-        ratio_study(meeting.price, judged.predicted) for judged in (meeting.before, meeting.after)
+        ratio_study(comparison.price, judged.predicted)
+        for judged in (comparison.before, comparison.after)
     )
     low, high = policy.prd
     worse = {
@@ -152,26 +156,24 @@ def vertical_equity(meeting: ModelComparison) -> Criterion:
         "further from 1 than before)"
     )
     if any(worse.values()):
-        # One dear home moves both by that much: by chance is not worse.
-        increases = _equity_increases(meeting)
+        # PRD and PRB react to single outliers: a difference must be significant in the bootstrap.
+        increases = _equity_increases(comparison)
         worse = {name: worse[name] and increases[name] > 0.0 for name in worse}
         figures |= {f"{name}_increase_low": value for name, value in increases.items()}
         words += (
             f"; the increase of |PRB| is at least {increases['prb']:+.3f} and of |PRD - 1| "
-            f"{increases['prd']:+.3f} (lower ends of 95 % intervals; above 0 is no chance)"
+            f"{increases['prd']:+.3f} (lower ends of 95 % intervals; above 0 is more than chance)"
         )
-    return Criterion("vertical_equity", not any(worse.values()), words, figures)
+    return Answer(not any(worse.values()), words, figures)
 
 
-def _equity_increases(meeting: ModelComparison) -> dict[str, float]:
+def _equity_increases(comparison: ModelComparison) -> dict[str, float]:
     """Lower ends of the 95 % bootstrap intervals of the increase of |PRB| and |PRD - 1|."""
-    generator = np.random.default_rng(0)
-    n, increases = len(meeting.price), []
-    for _ in range(_RATIO_RESAMPLES):
-        drawn = generator.integers(0, n, n)
+    increases = []
+    for rows in sampling.resamples(len(comparison.price), comparison.policy.ratio_resamples):
         before, after = (
-            ratio_study(meeting.price[drawn], judged.predicted[drawn])
-            for judged in (meeting.before, meeting.after)
+            ratio_study(comparison.price[rows], judged.predicted[rows])
+            for judged in (comparison.before, comparison.after)
         )
         increases.append(
             (
@@ -179,45 +181,53 @@ def _equity_increases(meeting: ModelComparison) -> dict[str, float]:
                 abs(after["prd"] - 1) - abs(before["prd"] - 1),
             )
         )
-    prb, prd = np.quantile(increases, 0.025, axis=0)
+    prb, prd = np.quantile(increases, sampling.TAILS_95[0], axis=0)
     return {"prb": float(prb), "prd": float(prd)}
 
 
-def segments(meeting: ModelComparison) -> Criterion:
-    policy = meeting.policy
+def segments(duel: DuelContext) -> Answer:
+    comparison, policy = duel.beside_champion, duel.policy
     compared, worse = 0, []
-    for name, rows in _labelled(meeting):
+    for name, rows in _labelled(comparison):
         if rows.sum() < policy.min_group:
             continue
         compared += 1
         was, now = (
             float(np.median(np.abs(judged.predicted[rows] / judged.price[rows] - 1.0)))
-            for judged in (meeting.before, meeting.after)
+            for judged in (comparison.before, comparison.after)
         )
         materially = now - was > max(policy.max_segment_points, policy.max_segment_increase * was)
-        if materially and meeting.interval(rows, 0.99)[0] > 0.0:
+        if materially and comparison.interval(rows, policy.segment_confidence)[0] > 0.0:
             worse.append((now - was, f"{name} {was:.1%} → {now:.1%} ({int(rows.sum()):,} homes)"))
     worse.sort(reverse=True)
-    told = ", ".join(text for _, text in worse[:_WORST_TOLD])
+    named = ", ".join(text for _, text in worse[:_SEGMENTS_NAMED])
     words = (
         f"{len(worse)} of {compared} segments became worse in median error by more than "
         f"{policy.max_segment_points * 100:.0f} points and {policy.max_segment_increase:.0%} "
-        f"(99 % sure){': ' if told else ''}{told}"
+        f"(99 % sure){': ' if named else ''}{named}"
     )
-    figures = {"compared": float(compared), "worse": float(len(worse)), "foreign": meeting.foreign}
+    exemption = comparison.out_of_range_exemption
+    figures = {
+        "compared": float(compared),
+        "worse": float(len(worse)),
+        "foreign": comparison.share_outside_training_range,
+    }
     figures["worst_points"] = max((points for points, _ in worse), default=0.0)
-    passed = not worse or bool(meeting.trap)
-    return Criterion("segments", passed, (meeting.trap if worse else "") + words, figures)
+    passed = not worse or bool(exemption)
+    return Answer(passed, (exemption if worse else "") + words, figures)
 
 
-def _labelled(meeting: ModelComparison) -> Iterator[tuple[str, Mask]]:
-    """Name and rows (n,) of each segment. Bands are of both estimates: neither model chooses."""
-    columns = meeting.after.columns
-    between = np.sqrt(meeting.before.predicted * meeting.after.predicted)
+def _labelled(comparison: ModelComparison) -> Iterator[tuple[str, Mask]]:
+    """Name and rows (n,) of each segment.
+
+    Bands are of the geometric mean of both estimates, so that they favour neither model.
+    """
+    columns = comparison.after.columns
+    between = np.sqrt(comparison.before.predicted * comparison.after.predicted)
     for by, labels in (
         ("", columns["state"]),
-        ("fifth of the estimate ", fifths(between)),
-        ("fifth of the zip's income ", fifths(zip_income(columns))),
+        ("fifth of the estimate ", sampling.quintiles(between)),
+        ("fifth of the zip's income ", sampling.quintiles(zip_income(columns))),
         ("", columns["status"]),
     ):
         code, names = pd.factorize(labels, sort=True)
@@ -225,9 +235,9 @@ def _labelled(meeting: ModelComparison) -> Iterator[tuple[str, Mask]]:
             yield f"{by}{name}", code == i
 
 
-def stability(meeting: ModelComparison) -> Criterion:
-    policy = meeting.policy
-    moved = np.abs(meeting.after.predicted / meeting.before.predicted - 1.0) > policy.max_move
+def stability(duel: DuelContext) -> Answer:
+    comparison, policy = duel.beside_champion, duel.policy
+    moved = np.abs(comparison.after.predicted / comparison.before.predicted - 1.0) > policy.max_move
     share = float(moved.mean())
     words = (
         f"{share:.1%} of the homes move by more than {policy.max_move:.0%} (limit "
@@ -236,18 +246,22 @@ def stability(meeting: ModelComparison) -> Criterion:
     figures = {"moved": share}
     passed = share <= policy.max_moved
     if not passed:
-        low, high = meeting.interval(moved, 0.95)
-        figures |= {"movers_difference": float(meeting.closer[moved].mean()), "movers_high": high}
+        exemption = comparison.out_of_range_exemption
+        low, high = comparison.interval(moved, policy.confidence)
+        figures |= {
+            "movers_difference": float(comparison.closer[moved].mean()),
+            "movers_high": high,
+        }
         closer = high < 0.0
         words += (
             f", and those are {'' if closer else 'not clearly '}valued closer than before (mean "
             f"absolute error of log price {figures['movers_difference']:+.4f}, 95 % interval "
             f"{low:+.4f} to {high:+.4f})"
         )
-        passed = closer or bool(meeting.trap) or (meeting.far_better and low <= 0.0)
+        passed = closer or bool(exemption) or (comparison.far_better and low <= 0.0)
         if not closer:
-            words = meeting.trap + words
-    return Criterion("stability", passed, words, figures)
+            words = exemption + words
+    return Answer(passed, words, figures)
 
 
 def _error_of_median(values: Floats) -> float:
@@ -256,3 +270,62 @@ def _error_of_median(values: Floats) -> float:
     step = 0.5 / np.sqrt(n)
     low, high = np.quantile(values, [max(0.0, 0.5 - step), min(1.0, 0.5 + step)])
     return float(high - low) / 2.0
+
+
+GATES = (
+    Gate(
+        "accuracy",
+        "Closer to the price on the same homes, by more than chance.",
+        ("min_improvement", "resamples"),
+        accuracy,
+        relative=True,
+    ),
+    Gate(
+        "rmse",
+        "The gain is not bought with a few homes that are wildly wrong.",
+        ("max_rmse_increase",),
+        rmse,
+        relative=True,
+    ),
+    Gate(
+        "sold_and_newest",
+        "Sold homes are not valued worse; the newest month of sales is shown beside them.",
+        ("min_group", "min_sold", "max_sold_increase", "confidence"),
+        sold_and_newest,
+        relative=True,
+    ),
+    Gate(
+        "median_ratio",
+        "The level of the estimates is right.",
+        ("median_ratio", "newest_median_ratio", "far_better", "far_median_ratio", "median_errors"),
+        median_ratio,
+        relative=True,
+    ),
+    Gate(
+        "vertical_equity",
+        "Expensive and cheap homes are valued alike (PRB, PRD).",
+        ("max_prb", "prd", "max_equity_increase", "ratio_resamples"),
+        vertical_equity,
+        relative=True,
+    ),
+    Gate(
+        "segments",
+        "No state, price band, income fifth or status is materially worse.",
+        (
+            "max_segment_points",
+            "max_segment_increase",
+            "segment_confidence",
+            "min_group",
+            "max_foreign_share",
+        ),
+        segments,
+        relative=True,
+    ),
+    Gate(
+        "stability",
+        "Few homes change their value by more than a quarter, or they are valued closer.",
+        ("max_move", "max_moved", "max_foreign_share"),
+        stability,
+        relative=True,
+    ),
+)

@@ -1,9 +1,10 @@
-"""Is a model too good to be honest? What a leak looks like, in figures.
+"""Signs of a leak: features or models that know more about the price than they honestly can.
 
 Honest models of these data reach an R2 of log price of 0.6 to 0.8 and a median error above 10 %.
+The limits of a model are the duel's (`DuelPolicy`), those of features stand here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,6 @@ Floats = NDArray[np.float64]
 Featurise = Callable[[Columns, Floats], NDArray[np.float32]]
 
 MAX_FEATURE_R2 = 0.90
-MAX_MODEL_R2_LOG = 0.93
-MIN_MODEL_MDAPE = 0.06
 MAX_PERMUTED_R2 = 0.05
 # Enough rows to find a leak with, and few enough for seconds.
 PERMUTED_ROWS = 20_000
@@ -42,7 +41,7 @@ def permuted_r2(featurise: Featurise, columns: Columns, price: Floats, *, seed: 
 
     Shuffled, a price goes with nothing about its home, so 0 or below is honest. A feature that has
     seen its own row's price (a target mean that is not out-of-fold, price per square foot) still
-    tells it, however far from linear.
+    reveals it, however far from linear.
 
     Args:
         featurise: columns and price (n,) of train rows to their matrix (n, n_features), as training
@@ -62,13 +61,22 @@ def not_computable(feature_names: Iterable[str]) -> list[str]:
     return [name for name in feature_names if not set(INPUTS_OF.get(name, ("?",))) <= set(INPUTS)]
 
 
-def too_good(metrics: dict[str, float]) -> list[str]:
-    """In words, which of a model's held-out `metrics` are better than an honest model's."""
+def too_good(metrics: Mapping[str, float], *, max_r2_log: float, min_mdape: float) -> list[str]:
+    """Which of a model's held-out metrics are better than an honest model's, a sentence for each.
+
+    Args:
+        metrics: r2_log and mdape, as `regression_metrics` returns them.
+        max_r2_log: highest R2 of log price that an honest model reaches.
+        min_mdape: lowest median absolute percentage error, a fraction.
+
+    >>> too_good({"r2_log": 0.95, "mdape": 0.16}, max_r2_log=0.93, min_mdape=0.06)
+    ['R2 of log price is 0.950, above 0.93']
+    """
     reasons = []
-    if metrics["r2_log"] > MAX_MODEL_R2_LOG:
-        reasons.append(f"R2 of log price is {metrics['r2_log']:.3f}, above {MAX_MODEL_R2_LOG}")
-    if metrics["mdape"] < MIN_MODEL_MDAPE:
-        reasons.append(f"median error is {metrics['mdape']:.1%}, below {MIN_MODEL_MDAPE:.0%}")
+    if metrics["r2_log"] > max_r2_log:
+        reasons.append(f"R2 of log price is {metrics['r2_log']:.3f}, above {max_r2_log}")
+    if metrics["mdape"] < min_mdape:
+        reasons.append(f"median error is {metrics['mdape']:.1%}, below {min_mdape:.0%}")
     return reasons
 
 

@@ -1,4 +1,4 @@
-"""Which columns go with one another, and whether they still do: what shuffled columns betray.
+"""Which columns go with one another, and whether they still do: how shuffled columns are noticed.
 
 Each column of a batch can look as it always did while its values sit in the wrong rows: no
 comparison of single columns sees that.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from realtor_model.features import MEASURES, Columns
 from realtor_model.features.place_context import place_context
 from realtor_model.listing import TARGET
+from realtor_model.messages import CodedMessage, message
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +47,7 @@ _MEASURES: Mapping[str, _Measure] = {
     "worth": _Measure("rank correlation {now:.2f}, was {was:.2f} in training", 0.15, 0.08, 1_000),
     "share": _Measure("true of {now:.0%} of the rows, was {was:.0%} in training", 0.6, 0.5, 300),
 }
-# Of the train rows: fewer tell no relation from chance.
+# Fewer train rows can't tell a relation from chance.
 _TRAIN_ROWS = 300
 _WORTH = "its size at the zip's usual value"
 _OF_WORTH = ("house_size", "zip_code")
@@ -67,19 +68,21 @@ def relations(columns: Columns, price: Floats | None = None) -> list[dict[str, A
     numbers = {name: columns[name] for name in MEASURES}
     if price is not None:
         numbers[TARGET] = price
-    found = [
+    correlations = [
         _correlated(one, other, "correlation", numbers[one], numbers[other])
         for one, other in combinations(numbers, 2)
     ]
     if price is not None:
-        found.append(_correlated(TARGET, _WORTH, "worth", price, _usual_worth(columns)))
-    return found + _placed(columns)
+        correlations.append(_correlated(TARGET, _WORTH, "worth", price, _usual_worth(columns)))
+    return correlations + _placed(columns)
 
 
 def detect_broken_relations(
     reference: Mapping[str, Any], columns: Columns, price: Floats | None = None
-) -> list[str]:
-    """In plain words, which columns of rows (n,) no longer go with what they went with in training.
+) -> list[CodedMessage]:
+    """The columns of rows (n,) that no longer go with those they went with in training.
+
+    Each message is `relation_lost`: the column, the others, and the strength of each relation.
 
     A column is named when each of its relations that was strong in the `drift.profile` has
     vanished: correlations that are merely weaker are what batches cut by price or size look like.
@@ -90,7 +93,7 @@ def detect_broken_relations(
     homes of one state a shuffled city reads as the zip that no longer goes with it) and price
     (1,000). It can't see a shuffled street, brokered_by, acre_lot, status or prev_sold_date, which
     go with nothing closely enough, nor columns that were shuffled together. A profile without
-    `pairs` gives no sentence.
+    `pairs` gives no message.
     """
     was = {(each["one"], each["other"]): each for each in reference.get("pairs", [])}
     vanished: dict[_Pair, str] = {}
@@ -112,11 +115,11 @@ def detect_broken_relations(
     return _named(vanished, held)
 
 
-def _named(vanished: dict[_Pair, str], held: set[str]) -> list[str]:
-    """One sentence for each column that explains vanished pairs, the one with most pairs first."""
-    texts = []
+def _named(vanished: dict[_Pair, str], held: set[str]) -> list[CodedMessage]:
+    """One message for each column that explains vanished pairs, the one with most pairs first."""
+    messages = []
     while vanished:
-        # Within one state nothing parts a zip from its state: its city alone may tell.
+        # Within one state every zip fits its state: only the city can show a shuffled zip.
         free = {column for pair in vanished for column in pair if column not in held}
         pairs_of = {
             column: [pair for pair in vanished if column in pair]
@@ -125,13 +128,14 @@ def _named(vanished: dict[_Pair, str], held: set[str]) -> list[str]:
         if not pairs_of:
             break
         blamed = max(sorted(pairs_of), key=lambda column: len(pairs_of[column]))
-        with_what = [
-            f"with {pair[pair[0] == blamed]} ({vanished[pair]})" for pair in pairs_of[blamed]
-        ]
-        texts.append(f"{blamed} no longer goes {' nor '.join(with_what)}")
+        others = {pair[pair[0] == blamed]: vanished[pair] for pair in pairs_of[blamed]}
+        measured = [f"{other} ({strength})" for other, strength in others.items()]
+        messages.append(
+            message("relation_lost", column=blamed, others=list(others), measured=measured)
+        )
         explained = {blamed, _WORTH} if blamed in _OF_WORTH else {blamed}
         vanished = {pair: words for pair, words in vanished.items() if not explained & set(pair)}
-    return texts
+    return messages
 
 
 def _correlated(one: str, other: str, measure: str, left: Floats, right: Floats) -> dict[str, Any]:

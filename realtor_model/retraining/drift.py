@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from realtor_model.features import MEASURES, Columns
 from realtor_model.listing import TARGET, TEXTS
-from realtor_model.retraining.column_relations import detect_broken_relations, relations
-
-__all__ = ["compare", "compare_segments", "detect_broken_relations", "profile"]
+from realtor_model.retraining.column_relations import relations
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +32,7 @@ _PERCENTILES, _SEGMENT_PERCENTILES = 99, 19
 def profile(
     columns: Columns, price: Floats | None = None, predictions: Floats | None = None
 ) -> dict[str, Any]:
-    """What rows (n,) look like, as JSON: the reference of `compare`.
+    """The distributions of rows (n,), as JSON: the reference of `compare`.
 
     Bed, bath, lot and house size, price and predictions (dollars): decile edges and shares,
     percentiles. Status, state, city and zip: shares of the 200 most frequent, all that occur, and
@@ -44,7 +42,7 @@ def profile(
 
     `segments`: the same of the numbers, more coarsely, for each state of 300 rows or more and each
     fifth of the price; `price_edges`: what parts the fifths, both ends included. `pairs`: which
-    columns go with one another (`structure.relations`).
+    columns go with one another (`column_relations.relations`).
     """
     numbers = _numbers(columns, price, predictions)
     features: dict[str, Any] = {
@@ -103,7 +101,7 @@ def compare(
         null_rate_change: new less old share of missing values.
         unseen_share: share of the known values that the reference never had; NaN for numbers.
         usual_unseen_share: what it would be in other rows of the same market; NaN for numbers, 0
-            where the profile does not tell.
+            where the profile lacks it.
     """
     rows = []
     described = reference["features"]
@@ -119,8 +117,8 @@ def compare(
 def compare_segments(reference: dict[str, Any], columns: Columns, price: Floats) -> pd.DataFrame:
     """Rows (n,) against a `profile`, within each state and each fifth of the training's price.
 
-    A whole batch can differ only by being of other states or dearer homes; within a segment it
-    tells whether homes of one kind have changed. Segments of 100 rows or more.
+    A whole batch can differ because its homes are of other states or more expensive; a segment
+    shows whether homes of one kind have changed. Segments of 100 rows or more.
 
     Columns: by ("state" or "price band"), segment, n, feature, psi, wasserstein (as `compare`).
     Prices that training never had are the segments "above the range" and "below the range": one
@@ -149,15 +147,15 @@ def _segments(
 ) -> list[tuple[str, str, NDArray[np.intp]]]:
     """(by, segment, positions of its rows): the states, and the bands between `edges`."""
     code, states = pd.factorize(columns["state"], sort=True)
-    found = [("state", str(name), np.flatnonzero(code == i)) for i, name in enumerate(states)]
+    segments = [("state", str(name), np.flatnonzero(code == i)) for i, name in enumerate(states)]
     if price is not None and len(edges) > 1:
         # A price on an inner edge belongs to the band above it, the highest to the last band.
         band = np.searchsorted(edges[1:-1], price, side="right") + 1
         band = np.where(price < edges[0], 0, np.where(price > edges[-1], len(edges), band))
         between = [f"${low:,.0f} to ${high:,.0f}" for low, high in pairwise(edges)]
         for position, name in enumerate([BELOW, *between, ABOVE]):
-            found.append(("price band", name, np.flatnonzero(band == position)))
-    return found
+            segments.append(("price band", name, np.flatnonzero(band == position)))
+    return segments
 
 
 def _describe(values: Floats, percentiles: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Is a new batch worth a training? What the champion meets in it, the limits, and the reason."""
+"""Whether a new batch is worth a training: how the champion does on it, the limits, the reason."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,24 +9,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model.features import MEASURES, Columns
+from realtor_model.json_values import json_value
 from realtor_model.listing import TARGET
+from realtor_model.messages import CodedMessage, message
 from realtor_model.retraining import drift
+from realtor_model.retraining.column_relations import detect_broken_relations
 from realtor_model.valuation.valuation_model import ValuationModel
 
 Floats = NDArray[np.float64]
 
+# What drift is measured by, as its messages name it.
+PSI, WASSERSTEIN = "PSI", "Wasserstein distance"
 _PLACES = ("state", "city", "zip_code")
-_SEGMENTS_TOLD = 5
-# Prices of a state that are so many times what they are elsewhere, against the champion's
-# estimates, were not paid there: places differ less, even from those never learned.
+_SEGMENTS_REPORTED = 5
+# Prices over the champion's estimates that are this many times higher or lower in one state than
+# elsewhere are wrong: real places differ less, even ones that the champion never learned.
 _STATE_ROWS, _STATE_FACTOR = 50, 3.0
-# A champion of homes up to $300,000 meets those from there up at 1.5 to 2.5 times its estimates.
+# A champion that learned homes up to $300,000 sees prices above that at 1.5 to 2.5 times its
+# estimates.
 _BATCH_FACTOR = 6.0
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the champion meets in one arriving batch. Shares and errors are fractions.
+    """How the champion does on one arriving batch. Shares and errors are fractions.
 
     n: rows of the batch that are new to us; where it is 0 the figures of the rows are NaN.
     error, expected_error: median absolute percentage error on them, and on the champion's own test
@@ -35,13 +41,13 @@ class Evidence:
         cities and zips are left out: with thousands of thin categories PSI measures the size of the
         sample. target_psi: of the price.
     unseen_share, unseen_feature: share of the known values of state, city or zip that training
-        never had, of the one that exceeds most what is usual.
+        never had; of the column that exceeds its usual share most.
     usual_unseen_share: what it is in other rows of the training's market (`drift.compare`): thin
-        training has seen few of the country's zips, and that is no reason to train on this batch.
+        training has seen few of the country's zips, which is not a reason to train on this batch.
     null_rate_change, null_rate_feature: largest change of a share of missing values, either way.
     above_range, below_range: share of prices above and below those of the training.
     worst_segments: the states and price bands that drifted farthest (`drift.compare_segments`).
-    suspicions: in words, what speaks for broken data rather than for a changed market.
+    suspicions: signs of broken data rather than of a changed market.
     new_rows: rows unseen by the champion over all batches, this one included.
     champion_rows, age_days: rows the champion was trained on, and days since.
     """
@@ -61,7 +67,7 @@ class Evidence:
     above_range: float
     below_range: float
     worst_segments: list[dict[str, Any]]
-    suspicions: list[str]
+    suspicions: list[CodedMessage]
     new_rows: int
     champion_rows: int
     age_days: float
@@ -70,16 +76,19 @@ class Evidence:
 
 @dataclass(frozen=True)
 class RetrainDecision:
-    """decision: "train", "skip" or "hold"; the rule that settled it; the reason in words; JSON.
+    """What is done about a batch, and why.
 
-    figures: of the evidence, the policy under "policy", and the names of the limits that were
-    passed under "rules": with them the reason can be told in another language.
+    decision: "train", "skip" or "hold". rule: what settled it. reason: in English. figures: of the
+    evidence, as JSON, with the policy under "policy" and the rules whose limits were passed under
+    "rules". details: code, params and message of each limit that was passed, of each suspicion, or
+    of what else settled it.
     """
 
     decision: str
     rule: str
     reason: str
     figures: dict[str, Any] = field(default_factory=dict)
+    details: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -109,123 +118,141 @@ class RetrainPolicy:
     def decide(self, evidence: Evidence | None, batch: str) -> RetrainDecision:
         """Train, skip or hold on `batch` (its name in the reason); evidence None: no champion."""
         if evidence is None:
-            return RetrainDecision(
-                "train",
-                "first model",
-                f"There is no model in Production yet: batch {batch} trains the first one.",
-                {"policy": asdict(self)},
-            )
-        figures = _jsonable(asdict(evidence)) | {"policy": asdict(self)}
+            first = message("first_model", batch=batch)
+            return decision_of("train", "first model", first, figures={"policy": asdict(self)})
+        figures = json_value(_plain(evidence)) | {"policy": asdict(self)}
         if evidence.n == 0:
-            reason = f"Batch {batch} brings nothing new: all of its rows were here already."
-            return RetrainDecision("skip", "nothing new", reason, figures)
+            nothing = message("nothing_new", batch=batch)
+            return decision_of("skip", "nothing new", nothing, figures=figures)
         if evidence.suspicions:
-            reason = (
-                f"Batch {batch} looks broken, and nothing is trained on it before somebody has "
-                f"looked: {'; '.join(evidence.suspicions)}."
+            suspect = message("suspect_data", batch=batch)
+            return decision_of(
+                "hold", "suspect data", suspect, *evidence.suspicions, figures=figures
             )
-            return RetrainDecision("hold", "suspect data", reason, figures)
         passed = self._passed(evidence, batch)
         if not passed:
-            reason = (
-                f"No limit is passed. {_error(evidence, batch)}; "
-                f"the largest drift is that of {evidence.worst_psi_feature}, PSI "
-                f"{evidence.worst_psi:.2f}; {_percent(evidence.unseen_share)} of its rows name a "
-                f"{_words(evidence.unseen_feature)} never seen in training; "
-                f"{evidence.new_rows:,} new rows on top of {evidence.champion_rows:,}; "
-                f"the champion is {evidence.age_days:.0f} days old."
-            )
-            return RetrainDecision("skip", "no reason to train", reason, figures)
-        rules = {name for name, _ in passed}
-        figures["rules"] = [name for name, _ in passed]
-        told = "; ".join(words for _, words in passed)
-        if rules <= {"volume", "age"}:
-            subject = {1: passed[0][0].capitalize(), 2: "Volume and age"}[len(rules)]
+            calm = self._no_reason(evidence, batch)
+            return decision_of("skip", "no reason to train", calm, figures=figures)
+        rules = list(dict.fromkeys(rule for rule, _ in passed))
+        figures["rules"] = rules
+        messages = [coded for _, coded in passed]
+        reason = " ".join(coded.text for coded in messages)
+        if set(rules) <= {"volume", "age"}:
+            subject = {1: rules[0].capitalize(), 2: "Volume and age"}[len(rules)]
             verb = "is the only reason" if len(rules) == 1 else "are the only reasons"
-            told = f"{subject} {verb}: {told}. {_error(evidence, batch)}"
+            reason = f"{subject} {verb}: {reason} {self._error(evidence, batch).text}"
         elif "error" not in rules:
-            told = f"Batch {batch}: {told}"
-        return RetrainDecision("train", passed[0][0], f"{told}.", figures)
+            reason = f"Batch {batch}: {reason}"
+        details = [coded.to_dict() for coded in messages]
+        return RetrainDecision("train", rules[0], reason, figures, details)
 
-    def _passed(self, evidence: Evidence, batch: str) -> list[tuple[str, str]]:
-        """(rule, words) of every limit that is passed, the weightiest rule first."""
-        found = []
+    def _passed(self, evidence: Evidence, batch: str) -> list[tuple[str, CodedMessage]]:
+        """(rule, message) of every limit that is passed, the weightiest rule first."""
+        passed: list[tuple[str, CodedMessage]] = []
         if evidence.error > self.max_error_ratio * evidence.expected_error:
-            found.append(("error", _error(evidence, batch)))
-        outside = evidence.above_range + evidence.below_range
-        if outside > self.max_outside_range:
-            found.append(("price range", _outside(evidence)))
-        if drifted := self._drifted(evidence):
-            found.append(("drift", drifted))
-        if evidence.unseen_share > self._most_unseen(evidence):
-            name = _words(evidence.unseen_feature)
-            usual = evidence.usual_unseen_share
-            told = f"{_percent(usual)} are usual, limit" if usual else "limit"
-            found.append(
-                (
-                    "unseen categories",
-                    f"{_percent(evidence.unseen_share)} of its rows name a {name} never seen in "
-                    f"training ({told} {_percent(self._most_unseen(evidence))})",
-                )
+            passed.append(("error", self._error(evidence, batch)))
+        if evidence.above_range + evidence.below_range > self.max_outside_range:
+            outside = message(
+                "price_range",
+                above=evidence.above_range,
+                below=evidence.below_range,
+                limit=self.max_outside_range,
             )
+            passed.append(("price range", outside))
+        passed += [("drift", drifted) for drifted in self._drifted(evidence)]
+        most_unseen = evidence.usual_unseen_share + self.max_unseen_share
+        if evidence.unseen_share > most_unseen:
+            unseen = message(
+                "unseen_categories",
+                input=evidence.unseen_feature,
+                share=evidence.unseen_share,
+                usual=evidence.usual_unseen_share,
+                limit=most_unseen,
+            )
+            passed.append(("unseen categories", unseen))
         if abs(evidence.null_rate_change) > self.max_null_rate_change:
-            found.append(
-                (
-                    "missing values",
-                    f"{evidence.null_rate_feature} is missing "
-                    f"{abs(evidence.null_rate_change) * 100:.0f} points "
-                    f"{'more' if evidence.null_rate_change > 0 else 'less'} often than in training "
-                    f"(limit {self.max_null_rate_change * 100:.0f})",
-                )
+            missing = message(
+                "missing_values",
+                input=evidence.null_rate_feature,
+                points=100.0 * evidence.null_rate_change,
+                limit=100.0 * self.max_null_rate_change,
             )
+            passed.append(("missing values", missing))
         if evidence.new_rows > self.max_new_rows * evidence.champion_rows:
-            found.append(
-                (
-                    "volume",
-                    f"{evidence.new_rows:,} new rows on top of {evidence.champion_rows:,} "
-                    f"(limit {_percent(self.max_new_rows)})",
-                )
+            volume = message(
+                "volume",
+                new_rows=evidence.new_rows,
+                champion_rows=evidence.champion_rows,
+                limit=self.max_new_rows,
             )
+            passed.append(("volume", volume))
         if evidence.age_days > self.max_age_days:
-            found.append(
-                (
-                    "age",
-                    f"the champion is {evidence.age_days:.0f} days old "
-                    f"(limit {self.max_age_days:.0f})",
-                )
-            )
-        return found
+            passed.append(("age", message("age", days=evidence.age_days, limit=self.max_age_days)))
+        return passed
 
-    def _most_unseen(self, evidence: Evidence) -> float:
-        return evidence.usual_unseen_share + self.max_unseen_share
-
-    def _drifted(self, evidence: Evidence) -> str:
-        moved: dict[str, list[str]] = {}
-        for feature, psi in (
-            (evidence.worst_psi_feature, evidence.worst_psi),
-            (TARGET, evidence.target_psi),
-        ):
-            if psi > self.max_psi:
-                moved[feature] = [f"PSI {psi:.2f} (limit {self.max_psi:g})"]
-        if evidence.worst_wasserstein > self.max_wasserstein:
-            moved.setdefault(evidence.worst_wasserstein_feature, []).append(
-                f"by {evidence.worst_wasserstein:.2f} standard deviations "
-                f"(limit {self.max_wasserstein:g})"
-            )
-        return "; ".join(
-            f"{feature} has drifted: {' and '.join(told)}" for feature, told in moved.items()
+    def _error(self, evidence: Evidence, batch: str) -> CodedMessage:
+        return message(
+            "error",
+            batch=batch,
+            error=evidence.error,
+            expected_error=evidence.expected_error,
+            limit=self.max_error_ratio,
         )
+
+    def _drifted(self, evidence: Evidence) -> list[CodedMessage]:
+        moved = [
+            (evidence.worst_psi_feature, PSI, evidence.worst_psi, self.max_psi),
+            (TARGET, PSI, evidence.target_psi, self.max_psi),
+            (
+                evidence.worst_wasserstein_feature,
+                WASSERSTEIN,
+                evidence.worst_wasserstein,
+                self.max_wasserstein,
+            ),
+        ]
+        return [
+            message("drift", feature=feature, measure=measure, value=value, limit=limit)
+            for feature, measure, value, limit in dict.fromkeys(moved)
+            if value > limit
+        ]
+
+    def _no_reason(self, evidence: Evidence, batch: str) -> CodedMessage:
+        return message(
+            "no_reason_to_train",
+            batch=batch,
+            error=evidence.error,
+            expected_error=evidence.expected_error,
+            feature=evidence.worst_psi_feature,
+            psi=evidence.worst_psi,
+            unseen_share=evidence.unseen_share,
+            input=evidence.unseen_feature,
+            new_rows=evidence.new_rows,
+            champion_rows=evidence.champion_rows,
+            days=evidence.age_days,
+        )
+
+
+def decision_of(
+    decision: str, rule: str, *messages: CodedMessage, figures: dict[str, Any] | None = None
+) -> RetrainDecision:
+    """A decision whose reason is these messages, one sentence after the other."""
+    reason = " ".join(coded.text for coded in messages)
+    return RetrainDecision(
+        decision, rule, reason, figures or {}, [coded.to_dict() for coded in messages]
+    )
 
 
 def gather(
     model: ValuationModel, columns: Columns, price: Floats, *, new_rows: int, age_days: float
 ) -> Evidence:
-    """Meet the champion with the rows (n,) of an arriving batch that are new; price in dollars.
+    """How the champion does on the rows of an arriving batch that are new.
 
     Args:
         model: the champion; its metadata has the metrics of its test split and `train_rows`.
-        new_rows: rows unseen by it over all batches, this one included.
-        age_days: since it was trained.
+        columns: the inputs of the n rows, each (n,); n may be 0.
+        price: dollars, shape (n,), all positive.
+        new_rows: rows unseen by the champion over all batches, this one included.
+        age_days: days since it was trained.
     """
     expected = float(model.metadata["metrics"]["test"]["mdape"])
     rows = int(model.metadata["train_rows"])
@@ -267,10 +294,10 @@ def gather(
         below_range=float(below.mean()),
         worst_segments=[
             {str(name): value for name, value in line.items()}
-            for line in segments.nlargest(_SEGMENTS_TOLD, "psi").to_dict("records")
+            for line in segments.nlargest(_SEGMENTS_REPORTED, "psi").to_dict("records")
         ],
         suspicions=[
-            *drift.detect_broken_relations(model.profile, columns, price),
+            *detect_broken_relations(model.profile, columns, price),
             *_implausible(columns["state"], price / predicted),
         ],
         new_rows=new_rows,
@@ -280,12 +307,12 @@ def gather(
     )
 
 
-def _implausible(state: NDArray[Any], ratio: Floats) -> list[str]:
-    """In words, where prices (n,) over the champion's estimates are beyond belief."""
+def _implausible(state: NDArray[Any], ratio: Floats) -> list[CodedMessage]:
+    """Where prices over the champion's estimates (n,) are beyond belief: overall, or in a state."""
     level = float(np.median(ratio))
     if not 1.0 / _BATCH_FACTOR <= level <= _BATCH_FACTOR:
-        return [f"its prices are {_times(level)} the champion's estimates"]
-    texts = []
+        return [message("prices_off_level", ratio=level)]
+    suspicions = []
     code, names = pd.factorize(state, sort=True)
     for i, name in enumerate(names):
         here = code == i
@@ -293,46 +320,14 @@ def _implausible(state: NDArray[Any], ratio: Floats) -> list[str]:
             continue
         there, elsewhere = float(np.median(ratio[here])), float(np.median(ratio[~here]))
         if not 1.0 / _STATE_FACTOR <= there / elsewhere <= _STATE_FACTOR:
-            texts.append(
-                f"prices in {name} are {_times(there)} the champion's estimates, "
-                f"{_times(elsewhere)} elsewhere"
+            suspicions.append(
+                message("state_prices_off_level", state=str(name), ratio=there, elsewhere=elsewhere)
             )
-    return texts
+    return suspicions
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.3g} times"
-
-
-def _error(evidence: Evidence, batch: str) -> str:
-    return (
-        f"The median error on batch {batch} is {_percent(evidence.error)}, was "
-        f"{_percent(evidence.expected_error)} on the champion's own test split"
-    )
-
-
-def _outside(evidence: Evidence) -> str:
-    sides = {"above": evidence.above_range, "below": evidence.below_range}
-    parts = [
-        f"{_percent(share)} of its prices lie {side}" for side, share in sides.items() if share
-    ]
-    return f"{' and '.join(parts)} the range seen in training"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.2g} %" if share < 0.095 else f"{share * 100:.0f} %"
-
-
-def _jsonable(value: Any) -> Any:
-    """`value` with NaN, which JSON lacks, as None."""
-    if isinstance(value, dict):
-        return {name: _jsonable(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _plain(evidence: Evidence) -> dict[str, Any]:
+    """`evidence` as a dictionary, its suspicions as English sentences."""
+    return asdict(replace(evidence, suspicions=[])) | {
+        "suspicions": [suspicion.text for suspicion in evidence.suspicions]
+    }

@@ -42,7 +42,7 @@ from realtor_assets.exporter.families import gauge
 from realtor_assets.exporter.model_metrics import Models
 from realtor_assets.exporter.run_metrics import Dagster
 from realtor_assets.raw.loading import load_payload
-from realtor_assets.release.release_records import PromotionRecord, begin_release, finish_release
+from realtor_assets.release.release_records import PromotionRecord, begin_move, finish_move
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_local.ports import free_port
@@ -405,8 +405,8 @@ def _fill(store: ObjectStore, raw: Database, clean: Database) -> None:
         record = PromotionRecord("1", None, "promoted", "first model", "why",
                                  criteria=[criterion], loads=[1])  # fmt: skip
         record.save(connection)
-        begin_release(connection, record, None)
-        finish_release(connection)
+        begin_move(connection, record, None)
+        finish_move(connection)
     version = {
         "version": "1", "stage": "Production", "candidate": "xgboost", "train_rows": 14,
         "trained_at": "2026-01-01T00:00:00+00:00", "test": {"mdape": 0.2},

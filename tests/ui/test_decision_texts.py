@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from realtor_assets.release.promotion_decision import CRITERIA
 from realtor_model.duel import DuelPolicy, duel, verdict
+from realtor_model.duel.gates import GATES
 from realtor_model.features import columns_from_frame
 from realtor_ui import decision_texts, responses
 from realtor_ui.texts import Texts, catalogue
@@ -61,10 +61,11 @@ def promotion(texts: Texts, champion: str | None, **changes: Any) -> responses.P
         make_model(), opponent, columns_from_frame(frame), frame["price"].to_numpy(float),
         date(2026, 1, 31), policy,
     )  # fmt: skip
-    decision, rule, reason = verdict(found, champion is not None)
+    settled = verdict(found, champion is not None)
     told = {
-        "decision_id": 7, "model_version": "2", "champion_version": champion, "decision": decision,
-        "rule": rule, "reason": reason, "criteria": [asdict(each) for each in found],
+        "decision_id": 7, "model_version": "2", "champion_version": champion,
+        "decision": settled.decision, "rule": settled.rule, "reason": settled.reason,
+        "criteria": [asdict(each) for each in found],
         "figures": {"policy": asdict(policy)}, "decided_at": WHEN,
     }  # fmt: skip
     return responses.Promotion.model_validate(told | changes)
@@ -118,7 +119,7 @@ def test_every_gate_has_a_text() -> None:
     begun = {
         key.removeprefix("gate_result.") for key in EN.entries if key.startswith("gate_result.")
     }
-    assert {name for name in CRITERIA if name not in begun} == {"sold_and_newest"}
+    assert {gate.name for gate in GATES if gate.name not in begun} == {"sold_and_newest"}
     assert {"sold", "newest", "sold_and_newest_few"} <= begun
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from realtor_assets.release.promotion_decision import CRITERIA
+from realtor_model.duel.gates import GATES
 from realtor_model.estimators import CANDIDATES
 from realtor_model.features import FeatureEncoder
 from realtor_model.listing import INPUTS, STATUSES
@@ -81,7 +81,7 @@ def test_every_name_of_the_model_and_the_pipeline_has_a_text(language: str) -> N
     encoder: FeatureEncoder = make_model().encoder
     for kind, names in (
         ("feature", encoder.feature_names), ("input", INPUTS), ("status", STATUSES),
-        ("criterion", CRITERIA), ("candidate", CANDIDATES),
+        ("criterion", [gate.name for gate in GATES]), ("candidate", CANDIDATES),
     ):  # fmt: skip
         assert {f"{kind}.{name}" for name in names} <= set(entries)
 

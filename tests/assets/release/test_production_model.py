@@ -16,7 +16,7 @@ from realtor_assets.release.production_model import (
     promote,
     roll_back,
 )
-from realtor_assets.release.release_records import PromotionRecord, Release, in_line
+from realtor_assets.release.release_records import AliasMove, PromotionRecord, in_line
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import migrate
@@ -63,12 +63,12 @@ def decided(version: str, champion: str | None, decision: str = "promoted") -> P
     return PromotionRecord(version, champion, decision, "a rule", f"{version} is {decision}.")
 
 
-def consistent(database: Database, tracking: Tracking) -> list[Release]:
+def consistent(database: Database, tracking: Tracking) -> list[AliasMove]:
     """Every promise of the history, checked; returns the releases."""
     with production(database, tracking) as alias:
         named = alias.version
     with database.transaction() as connection:
-        moves = release_records.releases(connection)
+        moves = release_records.alias_moves(connection)
         unreleased = connection.execute(
             "SELECT count(*) FROM promotion_decisions d WHERE decision IN ('promoted',"
             " 'rolled back') AND NOT EXISTS (SELECT FROM releases r"
@@ -165,7 +165,7 @@ def test_a_crash_anywhere_is_mended_by_whoever_comes_next(
             "update_model_version",
         ):  # fmt: skip
             patch.setattr(MlflowClient, name, dies(getattr(MlflowClient, name)))
-        patch.setattr(release_records, "finish_release", dies(release_records.finish_release))
+        patch.setattr(release_records, "finish_move", dies(release_records.finish_move))
         with production(clean_database, tracking) as alias, pytest.raises(ConnectionError):
             alias.record(decided("3", "2"))
 
@@ -272,7 +272,7 @@ def test_a_second_release_waits_for_the_first(clean_database: Database, tracking
 def test_the_line_of_versions() -> None:
     told = ["1", "2", "3", "2 rolled back", "4", "1"]
     moves = [
-        Release(0, text[0], None, "rolled back" if "rolled" in text else "promoted", "", True)
+        AliasMove(0, text[0], None, "rolled back" if "rolled" in text else "promoted", "", True)
         for text in told
     ]
     lines = ["1", "1 2", "1 2 3", "1 2", "1 2 4", "2 4 1"]

@@ -1,4 +1,4 @@
-"""The duel: what each criterion catches, that honest models pass, and that no gate is a trap."""
+"""The duel: what each gate catches, that honest models pass, and that no gate rejects for ever."""
 
 import dataclasses
 import datetime as dt
@@ -17,18 +17,23 @@ from numpy.typing import NDArray
 
 from realtor_model.duel import (
     Criterion,
+    DuelContext,
     DuelPolicy,
+    ServiceTrial,
     absolute_criteria,
     behaviour,
     duel,
+    gates,
     relative_criteria,
     verdict,
 )
+from realtor_model.duel.gate import Answer
 from realtor_model.duel.model_comparison import ModelComparison
 from realtor_model.estimators import CANDIDATES
 from realtor_model.evaluation.scored_listings import ScoredListings
 from realtor_model.features import FeatureEncoder, property_fold, take
 from realtor_model.listing import VALUATION_PRICE_RANGE
+from realtor_model.messages import message
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.valuation_model import ValuationModel
 from tests.model.conftest import AS_OF, SMALL, Listed, Market, batches
@@ -39,10 +44,11 @@ Floats = NDArray[np.float64]
 # A forest of 20 trees wavers more than one that anybody would serve.
 SETTINGS = SMALL | {"random_forest": {}}
 TODAY = dt.date(2022, 5, 6)
-ALONE = ["leak_canary", "coverage", "monotone", "unknown_and_missing", "golden_homes"]
+SERVICE = ["serving", "latency", "bundle_size"]
+ALONE = ["leak_canary", "unknown_and_missing", "golden_homes", "monotone", "coverage"]
 ALL = [
-    "leak_canary", "accuracy", "rmse", "sold_and_newest", "median_ratio", "vertical_equity",
-    "segments", "coverage", "monotone", "unknown_and_missing", "golden_homes", "stability",
+    *ALONE, "accuracy", "rmse", "sold_and_newest", "median_ratio", "vertical_equity", "segments",
+    "stability",
 ]  # fmt: skip
 
 
@@ -85,6 +91,12 @@ def by_name(criteria: list[Criterion]) -> dict[str, Criterion]:
     return {criterion.name: criterion for criterion in criteria}
 
 
+def settled(criteria: list[Criterion], has_champion: bool = True) -> tuple[str, str, str]:
+    """Decision, rule and reason of the verdict."""
+    settled = verdict(criteria, has_champion)
+    return settled.decision, settled.rule, settled.reason
+
+
 # ---- whole duels ----------------------------------------------------------------------------
 
 
@@ -94,7 +106,7 @@ def test_an_honest_first_model_of_any_kind_becomes_the_baseline(candidate: str, 
     test = test_of(k)
     model = champion_of(candidate, k)
     criteria = duel(model, None, test.columns, test.price, TODAY, DuelPolicy())
-    decision, rule, reason = verdict(criteria, has_champion=False)
+    decision, rule, reason = settled(criteria, has_champion=False)
 
     assert [criterion.name for criterion in criteria] == ALONE
     assert (decision, rule) == ("promoted", "first model"), reason
@@ -113,7 +125,7 @@ def test_dearer_batches_are_no_trap(champion: str, challenger: str, k: int) -> N
     test = test_of(k)
     models = champion_of(challenger, k), champion_of(champion, k - 1)
     criteria = duel(*models, test.columns, test.price, TODAY, DuelPolicy())
-    decision, rule, reason = verdict(criteria, has_champion=True)
+    decision, rule, reason = settled(criteria)
 
     assert [criterion.name for criterion in criteria] == ALL
     assert (decision, rule) == ("promoted", "clearly better"), reason
@@ -127,7 +139,7 @@ def test_ranges_of_unknown_prices_would_be_a_trap_without_the_exception() -> Non
 
     def judged(policy: DuelPolicy) -> tuple[str, str, str]:
         criteria = duel(*models, test.columns, test.price, TODAY, policy)
-        return verdict(criteria, has_champion=True)
+        return settled(criteria)
 
     # Width asked of ranges whatever they hold: homes above the range need wider ones.
     asked = DuelPolicy(coverage=(0.0, 1.0))
@@ -141,7 +153,7 @@ def test_a_champion_that_knows_half_of_the_market_is_no_trap_either() -> None:
     test = test_of(2)
     models = champion_of("gradient_boosting", 2), champion_of("gradient_boosting", 0)
     criteria = duel(*models, test.columns, test.price, TODAY, DuelPolicy())
-    decision, _, reason = verdict(criteria, has_champion=True)
+    decision, _, reason = settled(criteria)
 
     assert decision == "promoted", reason
 
@@ -155,7 +167,7 @@ def test_no_model_is_promoted_over_itself(model: ValuationModel, seed: int, rows
     chosen = np.random.default_rng(seed).integers(0, len(listed.price), rows)
     columns, price = take(listed.columns, chosen), listed.price[chosen]
     criteria = duel(model, model, columns, price, TODAY, DuelPolicy())
-    decision, _, reason = verdict(criteria, has_champion=True)
+    decision, _, reason = settled(criteria)
 
     assert decision == "rejected"
     # Beside itself nothing is worse: only what it is asked alone may fail as well.
@@ -177,20 +189,19 @@ def test_an_older_model_does_not_come_back() -> None:
     test = test_of(5)
     models = champion_of("gradient_boosting", 3), champion_of("gradient_boosting", 5)
     criteria = duel(*models, test.columns, test.price, TODAY, DuelPolicy())
-    decision, rule, reason = verdict(criteria, has_champion=True)
+    decision, rule, reason = settled(criteria)
 
-    assert (decision, rule) == ("rejected", "accuracy")
+    # The absolute gates come first in the registry, as in every recorded duel.
+    assert (decision, rule) == ("rejected", "coverage")
     failed = {criterion.name for criterion in criteria if not criterion.passed}
     assert {"accuracy", "rmse", "sold_and_newest", "median_ratio", "segments"} <= failed
     assert "RMSE $" in reason
 
 
-def test_many_listings_are_drawn_from(
-    market: Market, model_of: ModelOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("realtor_model.duel.judgement.MOST_ROWS", 300)
+def test_of_many_listings_some_are_drawn(market: Market, model_of: ModelOf) -> None:
+    policy = DuelPolicy(max_rows=300)
     criteria = duel(
-        model_of("xgboost"), None, market.test.columns, market.test.price, TODAY, DuelPolicy()
+        model_of("xgboost"), None, market.test.columns, market.test.price, TODAY, policy
     )
 
     assert by_name(criteria)["leak_canary"].figures["n"] == 300
@@ -202,12 +213,65 @@ def test_many_listings_are_drawn_from(
 @given(st.sets(st.sampled_from(ALL), min_size=1))
 def test_the_first_that_fails_is_the_rule_and_all_are_named(failing: set[str]) -> None:
     criteria = [Criterion(name, name not in failing, f"it says {name}") for name in ALL]
-    decision, rule, reason = verdict(criteria, has_champion=True)
+    decision, rule, reason = settled(criteria)
 
     assert decision == "rejected"
     assert rule == next(name for name in ALL if name in failing)
     assert {name for name in ALL if f"it says {name}" in reason.replace("It", "it")} == failing
     assert reason.startswith("Not clearly more accurate") == (failing == {"accuracy"})
+
+
+def test_details_name_each_failed_gate_with_its_figures() -> None:
+    failed = Criterion("rmse", False, "RMSE rises", {"change": 0.2})
+    criteria = [Criterion("accuracy", True, "closer"), failed]
+
+    assert verdict(criteria, has_champion=True).details == [
+        {"code": "rmse", "params": {"change": 0.2}, "message": "RMSE rises."}
+    ]
+
+
+def test_a_challenger_of_an_unreadable_champion_is_no_first_model() -> None:
+    criteria = [Criterion(name, True, f"it says {name}") for name in ALONE]
+    unreadable = message("champion_unreadable", version="3", problem="it has features 1")
+    settled = verdict(criteria, has_champion=False, unreadable=unreadable)
+
+    assert (settled.decision, settled.rule) == ("promoted", "champion unreadable")
+    assert "Version 3 is in Production" in settled.reason
+    assert [detail["code"] for detail in settled.details] == [
+        "champion_unreadable", "passed_absolute_gates",
+    ]  # fmt: skip
+
+
+# ---- the registry -----------------------------------------------------------------------------
+
+
+def test_every_limit_of_the_policy_belongs_to_a_gate() -> None:
+    limits = {field.name for field in dataclasses.fields(DuelPolicy)}
+
+    assert {limit for gate in gates.GATES for limit in gate.limits} == limits - {"max_rows"}
+    assert len({gate.name for gate in gates.GATES}) == len(gates.GATES)
+    assert [gate.name for gate in gates.GATES if gate.of_service] == SERVICE
+
+
+@pytest.mark.parametrize(
+    ("trial", "failed"),
+    [
+        (ServiceTrial(34.0, "", 0.4, 500, 0.005, 3.0), []),
+        (ServiceTrial(34.0, "", 0.4, 500, 0.5, 3.0), ["serving"]),
+        (ServiceTrial(34.0, "", 0.4, 500, 0.005, 80.0), ["latency"]),
+        (ServiceTrial(300.0, "", 0.4, 500, 0.005, 3.0), ["bundle_size"]),
+        (ServiceTrial(34.0, "no file"), ["serving", "latency"]),
+    ],
+)
+def test_what_the_service_cannot_serve_fails_its_gates(
+    market: Market, model_of: ModelOf, trial: ServiceTrial, failed: list[str]
+) -> None:
+    test = market.test
+    criteria = duel(model_of("xgboost"), None, test.columns, test.price, TODAY, DuelPolicy(), trial)
+    of_service = [criterion for criterion in criteria if criterion.name in SERVICE]
+
+    assert [criterion.name for criterion in of_service] == SERVICE
+    assert [criterion.name for criterion in of_service if not criterion.passed] == failed
 
 
 # ---- single criteria, on homes of known prices ------------------------------------------------
@@ -224,13 +288,18 @@ def listings(n: int = 4_000, seed: int = 0) -> tuple[dict[str, NDArray[Any]], Fl
     return columns, np.exp(rng.normal(12.5, 0.5, n))
 
 
+def context_of(comparison: ModelComparison) -> DuelContext:
+    challenger: Any = None
+    return DuelContext(challenger, comparison.after, comparison, None, comparison.policy, TODAY)
+
+
 def met(
     change: Callable[[Floats, dict[str, NDArray[Any]], Floats], Floats],
     *,
     before: float = 0.2,
     champion_range: tuple[float, float] = VALUATION_PRICE_RANGE,
     width: float = 1.0,
-) -> ModelComparison:
+) -> DuelContext:
     """A champion with errors of `before`, and a challenger that makes `change` of them.
 
     change: errors of log price (n,), columns, price -> the challenger's errors.
@@ -243,21 +312,24 @@ def met(
         return ScoredListings(columns, price, value, value * np.exp(-half), value * np.exp(half))
 
     after = change(error, columns, price)
-    return ModelComparison(judged(after, width), judged(error, 1.0), champion_range, DuelPolicy())
+    comparison = ModelComparison(
+        judged(after, width), judged(error, 1.0), champion_range, DuelPolicy()
+    )
+    return context_of(comparison)
 
 
 def test_closer_estimates_pass_all() -> None:
-    meeting = met(lambda error, columns, price: 0.95 * error)
+    context = met(lambda error, columns, price: 0.95 * error)
 
     for criterion in (
-        relative_criteria.accuracy(meeting),
-        relative_criteria.rmse(meeting),
-        relative_criteria.sold_and_newest(meeting, TODAY),
-        relative_criteria.median_ratio(meeting, TODAY),
-        relative_criteria.vertical_equity(meeting),
-        relative_criteria.segments(meeting),
-        absolute_criteria.coverage(meeting.after, meeting, meeting.policy),
-        relative_criteria.stability(meeting),
+        relative_criteria.accuracy(context),
+        relative_criteria.rmse(context),
+        relative_criteria.sold_and_newest(context),
+        relative_criteria.median_ratio(context),
+        relative_criteria.vertical_equity(context),
+        relative_criteria.segments(context),
+        absolute_criteria.coverage(context),
+        relative_criteria.stability(context),
     ):
         assert criterion.passed, criterion.words
 
@@ -268,47 +340,48 @@ def test_a_gain_of_half_a_percent_is_not_worth_a_change() -> None:
 
 def test_a_gain_that_may_be_chance_is_none() -> None:
     rng = np.random.default_rng(2)
-    meeting = met(lambda error, columns, price: rng.normal(0.0, 0.197, len(error)))
-    few = np.arange(len(meeting.price)) < 60
+    context = met(lambda error, columns, price: rng.normal(0.0, 0.197, len(error)))
+    comparison = context.beside_champion
+    few = np.arange(len(comparison.price)) < 60
     thin = ModelComparison(
-        meeting.after.rows(few), meeting.before.rows(few), VALUATION_PRICE_RANGE, DuelPolicy()
+        comparison.after.rows(few), comparison.before.rows(few), VALUATION_PRICE_RANGE, DuelPolicy()
     )
 
-    assert not relative_criteria.accuracy(thin).passed
+    assert not relative_criteria.accuracy(context_of(thin)).passed
 
 
 def test_dear_homes_that_go_wrong_show_in_rmse() -> None:
     def worse_when_dear(error: Floats, columns: Any, price: Floats) -> Floats:
         return np.where(price > np.quantile(price, 0.97), 2.5 * error, 0.9 * error)
 
-    meeting = met(worse_when_dear)
-    assert relative_criteria.accuracy(meeting).passed
-    assert not relative_criteria.rmse(meeting).passed
+    context = met(worse_when_dear)
+    assert relative_criteria.accuracy(context).passed
+    assert not relative_criteria.rmse(context).passed
 
 
 def test_sold_homes_are_judged_apart() -> None:
-    meeting = met(
+    context = met(
         lambda error, columns, price: np.where(columns["status"] == "sold", 1.1, 0.7) * error
     )
-    told = relative_criteria.sold_and_newest(meeting, TODAY)
+    answer = relative_criteria.sold_and_newest(context)
 
-    assert relative_criteria.accuracy(meeting).passed
-    assert not told.passed
-    assert told.figures["sold_n"] + 0 == (meeting.after.columns["status"] == "sold").sum()
-    assert told.figures["newest_n"] == told.figures["sold_n"]
+    assert relative_criteria.accuracy(context).passed
+    assert not answer.passed
+    assert answer.figures["sold_n"] + 0 == (context.listings.columns["status"] == "sold").sum()
+    assert answer.figures["newest_n"] == answer.figures["sold_n"]
 
 
-def test_a_level_that_is_off_is_told_and_rejected() -> None:
-    told = relative_criteria.median_ratio(met(lambda error, columns, price: error + 0.06), TODAY)
+def test_a_level_that_is_off_is_rejected() -> None:
+    answer = relative_criteria.median_ratio(met(lambda error, columns, price: error + 0.06))
 
-    assert not told.passed
-    assert told.figures["all_after"] == pytest.approx(math.exp(0.06), abs=0.01)
+    assert not answer.passed
+    assert answer.figures["all_after"] == pytest.approx(math.exp(0.06), abs=0.01)
 
 
 def test_a_far_better_challenger_may_be_a_little_off_but_not_a_lot() -> None:
-    def level(shift: float) -> Criterion:
+    def level(shift: float) -> Answer:
         return relative_criteria.median_ratio(
-            met(lambda error, columns, price: 0.5 * error + shift), TODAY
+            met(lambda error, columns, price: 0.5 * error + shift)
         )
 
     assert level(-0.06).passed
@@ -319,41 +392,41 @@ def test_valuing_the_dear_too_low_is_rejected() -> None:
     def regressive(error: Floats, columns: Any, price: Floats) -> Floats:
         return error - 0.3 * (np.log(price) - 12.5)
 
-    told = relative_criteria.vertical_equity(met(regressive))
-    assert not told.passed
-    assert told.figures["after_prb"] < -0.05 < told.figures["before_prb"]
+    answer = relative_criteria.vertical_equity(met(regressive))
+    assert not answer.passed
+    assert answer.figures["after_prb"] < -0.05 < answer.figures["before_prb"]
 
 
 def test_a_state_that_becomes_worse_is_named_and_rejected() -> None:
     def worse_in_texas(error: Floats, columns: Any, price: Floats) -> Floats:
         return np.where(columns["state"] == "Texas", 1.5, 0.5) * error
 
-    meeting = met(worse_in_texas)
-    told = relative_criteria.segments(meeting)
-    assert relative_criteria.accuracy(meeting).passed
-    assert not told.passed
-    assert "Texas" in told.words
-    assert "Ohio" not in told.words
+    context = met(worse_in_texas)
+    answer = relative_criteria.segments(context)
+    assert relative_criteria.accuracy(context).passed
+    assert not answer.passed
+    assert "Texas" in answer.words
+    assert "Ohio" not in answer.words
 
 
 def test_where_the_champion_cannot_know_segments_hold_nothing_against_the_challenger() -> None:
     def worse_in_texas(error: Floats, columns: Any, price: Floats) -> Floats:
         return np.where(columns["state"] == "Texas", 1.5, 0.5) * error
 
-    told = relative_criteria.segments(met(worse_in_texas, champion_range=(10_000.0, 300_000.0)))
-    assert told.passed
-    assert told.figures["worse"] >= 1
-    assert "no reason against the challenger" in told.words
+    answer = relative_criteria.segments(met(worse_in_texas, champion_range=(10_000.0, 300_000.0)))
+    assert answer.passed
+    assert answer.figures["worse"] >= 1
+    assert "no reason against the challenger" in answer.words
 
 
 @pytest.mark.parametrize(("width", "passed"), [(0.7, False), (1.0, True), (1.2, False)])
 def test_ranges_hold_what_they_promise_and_are_no_wider_than_they_were(
     width: float, passed: bool
 ) -> None:
-    meeting = met(lambda error, columns, price: error, width=width)
-    told = absolute_criteria.coverage(meeting.after, meeting, meeting.policy)
+    context = met(lambda error, columns, price: error, width=width)
+    answer = absolute_criteria.coverage(context)
 
-    assert told.passed == passed, told.words
+    assert answer.passed == passed, answer.words
 
 
 def test_wider_ranges_are_no_fault_where_the_champion_s_are_too_narrow() -> None:
@@ -362,11 +435,11 @@ def test_wider_ranges_are_no_fault_where_the_champion_s_are_too_narrow() -> None
     value = price * np.exp(error)
     right = ScoredListings(columns, price, value, value * np.exp(-0.2563), value * np.exp(0.2563))
     narrow = ScoredListings(columns, price, value, value * np.exp(-0.15), value * np.exp(0.15))
-    meeting = ModelComparison(right, narrow, VALUATION_PRICE_RANGE, DuelPolicy())
-    told = absolute_criteria.coverage(right, meeting, DuelPolicy())
+    comparison = ModelComparison(right, narrow, VALUATION_PRICE_RANGE, DuelPolicy())
+    answer = absolute_criteria.coverage(context_of(comparison))
 
-    assert told.passed
-    assert "not asked" in told.words
+    assert answer.passed
+    assert "not asked" in answer.words
 
 
 def test_homes_may_move_when_they_are_valued_closer() -> None:
@@ -397,10 +470,10 @@ def the_other_way_round(price: Floats) -> Floats:
 
 
 def test_a_model_of_the_wrong_unit_is_found_by_golden_homes() -> None:
-    told = behaviour.strange_golden_homes(model_of_prices(in_dollars_of_ten_cents), drop=0.1)
+    answer = behaviour.strange_golden_homes(model_of_prices(in_dollars_of_ten_cents), drop=0.1)
 
-    assert len(told) >= 5
-    assert "a square foot" in told[0]
+    assert len(answer) >= 5
+    assert "a square foot" in answer[0]
 
 
 def test_a_model_that_values_larger_homes_lower_is_found() -> None:

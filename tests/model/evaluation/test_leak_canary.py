@@ -95,4 +95,4 @@ def test_features_beyond_a_request_fire(train: Rows) -> None:
 def test_a_model_too_good_to_be_honest_is_named(
     metrics: dict[str, float], reasons: list[str]
 ) -> None:
-    assert leak_canary.too_good(metrics) == reasons
+    assert leak_canary.too_good(metrics, max_r2_log=0.93, min_mdape=0.06) == reasons

@@ -13,6 +13,7 @@ from scipy.stats import wasserstein_distance
 from realtor_local.synthetic_market import generate
 from realtor_model.listing import check
 from realtor_model.retraining import drift
+from realtor_model.retraining.column_relations import detect_broken_relations
 from tests.model.conftest import Listed, batches, received
 
 
@@ -186,7 +187,7 @@ def test_a_profile_of_before_has_no_segments_and_no_structure(
     report = drift.compare_segments(old, reference.columns, reference.price)
     assert list(report) == ["by", "segment", "n", "feature", "psi", "wasserstein"]
     assert report.empty
-    assert drift.detect_broken_relations(old, reference.columns, reference.price) == []
+    assert detect_broken_relations(old, reference.columns, reference.price) == []
 
 
 @pytest.mark.parametrize(
@@ -200,9 +201,10 @@ def test_a_shuffled_column_is_named(
     frame[name] = frame[name].sample(frac=1.0, random_state=batch).to_numpy()
     rows = Listed(frame)
 
-    (told,) = drift.detect_broken_relations(whole_profile, rows.columns, rows.price)
-    assert told.startswith(f"{name} no longer goes with ")
-    assert "in training" in told
+    (lost,) = detect_broken_relations(whole_profile, rows.columns, rows.price)
+    assert (lost.code, lost.params["column"]) == ("relation_lost", name)
+    assert lost.text.startswith(f"{name} no longer goes with ")
+    assert "in training" in lost.text
 
 
 def test_a_zip_that_parts_from_its_city_within_one_state(
@@ -213,8 +215,9 @@ def test_a_zip_that_parts_from_its_city_within_one_state(
     frame["city"] = frame["city"].sample(frac=1.0, random_state=0).to_numpy()
     rows = Listed(frame)
 
-    (told,) = drift.detect_broken_relations(whole_profile, rows.columns, rows.price)
-    assert told.startswith("zip_code no longer goes with city ")
+    (lost,) = detect_broken_relations(whole_profile, rows.columns, rows.price)
+    assert lost.text.startswith("zip_code no longer goes with city ")
+    assert lost.params["others"] == ["city"]
 
 
 @pytest.mark.parametrize("seed", [0, 5])
@@ -224,13 +227,13 @@ def test_batches_cut_by_price_and_size_are_not_broken(seed: int) -> None:
         before = Listed(pd.concat([batch.frame for batch in arriving[:k]], ignore_index=True))
         made = drift.profile(before.columns, before.price)
         for rows in arriving:
-            assert drift.detect_broken_relations(made, rows.columns, rows.price) == []
+            assert detect_broken_relations(made, rows.columns, rows.price) == []
 
 
 def test_a_market_with_gaps_is_not_broken(whole_profile: dict[str, Any]) -> None:
     rows = Listed(check(generate(20_000, seed=9).listings)[0])
 
-    assert drift.detect_broken_relations(whole_profile, rows.columns, rows.price) == []
+    assert detect_broken_relations(whole_profile, rows.columns, rows.price) == []
 
 
 @settings(max_examples=15, deadline=None)
@@ -245,4 +248,4 @@ def test_a_sample_of_the_training_is_never_broken(
     drawn = cut_market[batch].frame.sample(size, replace=True, random_state=seed)
     rows = Listed(drawn.reset_index(drop=True))
 
-    assert drift.detect_broken_relations(whole_profile, rows.columns, rows.price) == []
+    assert detect_broken_relations(whole_profile, rows.columns, rows.price) == []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from realtor_model.features import take
 from realtor_model.listing import check
+from realtor_model.messages import message
 from realtor_model.retraining.retrain_policy import Evidence, RetrainPolicy, gather
 from realtor_model.valuation.valuation_model import ValuationModel
 from tests.model.conftest import Listed, Market, received
@@ -40,6 +41,9 @@ CALM = Evidence(
     champion_rows=10_000,
     age_days=3.0,
 )
+LOST = message(
+    "relation_lost", column="bed", others=["bath"], measured=["bath (rank correlation 0.0)"]
+)
 # What passes each limit, in the order of the rules.
 PASSED: dict[str, dict[str, Any]] = {
     "error": {"error": 0.31},
@@ -65,11 +69,11 @@ def test_without_a_champion_the_first_model_is_trained() -> None:
     assert (decision.decision, decision.rule) == ("train", "first model")
 
 
-def test_within_all_limits_nothing_is_trained_and_the_figures_are_told() -> None:
+def test_within_all_limits_nothing_is_trained_and_the_reason_has_the_figures() -> None:
     decision = RetrainPolicy().decide(CALM, "2")
 
     assert (decision.decision, decision.rule) == ("skip", "no reason to train")
-    assert "12 %, was 12 %" in decision.reason
+    assert "12.0%, was 12.0%" in decision.reason
     assert "800 new rows on top of 10,000" in decision.reason
 
 
@@ -77,35 +81,43 @@ def test_rows_that_were_all_here_already_are_nothing_new() -> None:
     decision = RetrainPolicy().decide(dataclasses.replace(with_all("error"), n=0), "2")
 
     assert (decision.decision, decision.rule) == ("skip", "nothing new")
-    assert "all of its rows were here already" in decision.reason
+    assert "each of its rows is in RAW or in the quarantine already" in decision.reason
 
 
 def test_broken_data_is_held_whatever_else_is_passed() -> None:
-    evidence = dataclasses.replace(with_all(*PASSED), suspicions=["bed no longer goes with bath"])
+    evidence = dataclasses.replace(with_all(*PASSED), suspicions=[LOST])
     decision = RetrainPolicy().decide(evidence, "2")
 
     assert (decision.decision, decision.rule) == ("hold", "suspect data")
     assert "bed no longer goes with bath" in decision.reason
+    assert [detail["code"] for detail in decision.details] == ["suspect_data", "relation_lost"]
+    assert decision.details[1] == LOST.to_dict()
 
 
 @given(st.sets(st.sampled_from(list(PASSED)), min_size=1))
 def test_every_limit_that_is_passed_is_named_and_the_first_is_the_rule(rules: set[str]) -> None:
     decision = RetrainPolicy().decide(with_all(*rules), "4")
     words = {
-        "error": "The median error on batch 4 is 31 %, was 12 % on the champion's own test split",
-        "price range": "100 % of its prices lie above the range seen in training",
+        "error": "The median error on batch 4 is 31.0%, was 12.0% on the champion's own test split",
+        "price range": "100.0% of its prices lie above the range seen in training",
         "drift": "house_size has drifted: PSI 0.41 (limit 0.25)",
-        "unseen categories": "20 % of its rows name a zip code never seen in training (limit 5 %)",
-        "missing values": "acre_lot is missing 20 points less often than in training (limit 10)",
-        "volume": "2,500 new rows on top of 10,000 (limit 20 %)",
-        "age": "the champion is 120 days old (limit 90)",
+        "unseen categories": "20.0% of its rows name a zip_code never seen in training "
+        "(0.0% are usual, limit 5.0%)",
+        "missing values": "The share of rows without acre_lot changed by -20 percentage points "
+        "since training (limit 10)",
+        "volume": "2,500 new rows on top of 10,000 (limit 20%)",
+        "age": "The champion is 120 days old (limit 90)",
     }
 
     assert decision.decision == "train"
     assert decision.rule == next(rule for rule in PASSED if rule in rules)
     assert {rule for rule, text in words.items() if text in decision.reason} == rules
     assert ("only reason" in decision.reason) == (rules <= {"volume", "age"})
-    json.dumps(decision.figures, allow_nan=False)
+    assert [detail["code"].replace("_", " ") for detail in decision.details] == [
+        rule for rule in PASSED if rule in rules
+    ]
+    assert all(detail["message"] in decision.reason for detail in decision.details)
+    json.dumps([decision.figures, decision.details], allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +132,7 @@ def test_volume_and_age_alone_say_so(rules: list[str], words: str) -> None:
     reason = RetrainPolicy().decide(with_all(*rules), "4").reason
 
     assert reason.startswith(words)
-    assert "median error on batch 4 is 12 %" in reason
+    assert "median error on batch 4 is 12.0%" in reason
 
 
 def test_places_that_are_usually_new_are_no_reason() -> None:
@@ -129,7 +141,7 @@ def test_places_that_are_usually_new_are_no_reason() -> None:
 
     new = RetrainPolicy().decide(dataclasses.replace(thin, unseen_share=0.5), "4")
     assert new.rule == "unseen categories"
-    assert "(35 % are usual, limit 40 %)" in new.reason
+    assert "(35.0% are usual, limit 40.0%)" in new.reason
 
 
 def test_figures_are_json_with_the_policy(market: Market, model_of: ModelOf) -> None:
@@ -190,9 +202,10 @@ def test_prices_of_one_state_that_are_ten_times_too_high_are_held(
     price = np.where(arriving.columns["state"] == "Texas", factor, 1.0) * arriving.price
     evidence = gather(model_of("xgboost"), arriving.columns, price, new_rows=1, age_days=1.0)
 
-    (told,) = evidence.suspicions
-    assert told.startswith("prices in Texas are ")
-    assert "times elsewhere" in told
+    (suspicion,) = evidence.suspicions
+    assert (suspicion.code, suspicion.params["state"]) == ("state_prices_off_level", "Texas")
+    assert suspicion.text.startswith("Prices in Texas are ")
+    assert "times elsewhere" in suspicion.text
     assert RetrainPolicy().decide(evidence, "1").rule == "suspect data"
 
 
@@ -201,8 +214,9 @@ def test_a_whole_batch_in_another_currency_is_held(arriving: Listed, model_of: M
         model_of("xgboost"), arriving.columns, arriving.price * 10, new_rows=1, age_days=1.0
     )
 
-    (told,) = evidence.suspicions
-    assert told.startswith("its prices are ")
+    (suspicion,) = evidence.suspicions
+    assert suspicion.code == "prices_off_level"
+    assert suspicion.text.startswith("Its prices are ")
 
 
 def test_a_market_that_doubled_is_a_reason_to_train_not_to_hold(
@@ -225,5 +239,8 @@ def test_a_shuffled_column_is_held(arriving: Listed, model_of: ModelOf) -> None:
     rows = Listed(frame)
     evidence = gather(model_of("xgboost"), rows.columns, rows.price, new_rows=1, age_days=1.0)
 
-    assert any(text.startswith("house_size no longer goes with") for text in evidence.suspicions)
+    assert any(
+        suspicion.text.startswith("house_size no longer goes with")
+        for suspicion in evidence.suspicions
+    )
     assert RetrainPolicy().decide(evidence, "1").decision == "hold"
