@@ -12,10 +12,18 @@ import dagster as dg
 import psycopg
 
 from realtor_assets.clean.clean_build import current_build
-from realtor_assets.clean.load_decisions import Load, all_loads, decided_loads, undecided
+from realtor_assets.clean.load_decisions import (
+    UNREADABLE_RULE,
+    Load,
+    all_loads,
+    decided_loads,
+    decided_unreadable,
+    undecided,
+)
 from realtor_assets.metadata.materializations import latest_values
 from realtor_assets.release import release_records
 from realtor_assets.resources import Database
+from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import require_current
 from realtor_assets.source import landing
 
@@ -53,12 +61,14 @@ class Cycle:
             the clean tables, because the run that should put them there failed.
         to_train: decisions to train that were not carried out.
         newest_built: the newest load in the clean tables; None before the first build.
+        built_features: the feature version of these tables.
     """
 
     to_load: list[str]
     to_clean: list[Load]
     to_train: list[PendingTraining]
     newest_built: int | None
+    built_features: str | None = None
 
     @classmethod
     def now(cls, raw_database: Database, clean_database: Database) -> "Cycle":
@@ -72,6 +82,7 @@ class Cycle:
                 _to_clean(raw, clean, set() if build is None else set(build.loads)),
                 _to_train(clean),
                 None if build is None else build.loads[-1],
+                None if build is None else build.feature_version,
             )
 
     @property
@@ -101,14 +112,38 @@ def _to_clean(raw: psycopg.Connection, clean: psycopg.Connection, built: set[int
 
 
 def _to_train(clean: psycopg.Connection) -> list[PendingTraining]:
-    """Decisions to train on a load that no judged challenger was trained on."""
+    """Decisions to train on a load that no judged challenger was trained on.
+
+    A decision because of an unreadable champion needs a challenger that was judged after it, since
+    earlier challengers were trained on its load, too.
+    """
     rows = clean.execute(
         "SELECT decision_id, partition_key, rule, reason FROM retrain_decisions d"
         " WHERE decision = 'train' AND load_id IS NOT NULL AND NOT EXISTS"
-        " (SELECT FROM promotion_decisions p WHERE d.load_id = ANY(p.loads))"
-        " ORDER BY decision_id"
+        " (SELECT FROM promotion_decisions p WHERE d.load_id = ANY(p.loads)"
+        " AND (d.rule <> %s OR p.decided_at > d.decided_at))"
+        " ORDER BY decision_id",
+        [UNREADABLE_RULE],
     ).fetchall()
     return [PendingTraining(*row) for row in rows]
+
+
+def unreadable_champion(clean_database: Database, tracking: Tracking) -> str | None:
+    """Why a training is due without a new batch: this release can't read the champion.
+
+    None where it can, where that is decided already, and while MLflow can't be asked.
+    """
+    with clean_database.transaction() as connection:
+        moves = release_records.alias_moves(connection)
+        if not moves or decided_unreadable(connection, moves[-1].model_version):
+            return None
+    import mlflow.exceptions
+
+    try:
+        unreadable = tracking.unreadable(moves[-1].model_version)
+    except mlflow.exceptions.MlflowException:
+        return None
+    return None if unreadable is None else unreadable.text
 
 
 def last_call(
@@ -126,13 +161,13 @@ def last_call(
 
 def to_serve(
     clean_database: Database, instance: dg.DagsterInstance
-) -> release_records.Release | None:
+) -> release_records.AliasMove | None:
     """The last release, unless the service serves its version and the history names it.
 
     Both are read from the latest materializations of served_model and published_history.
     """
     with clean_database.transaction() as connection:
-        moves = release_records.releases(connection)
+        moves = release_records.alias_moves(connection)
     if not moves:
         return None
     confirmed = {

@@ -15,6 +15,7 @@ from realtor_assets.automation.batch_cycle import (
     last_call,
     next_try,
     to_serve,
+    unreadable_champion,
 )
 from realtor_assets.automation.blocking_checks import latest_outcomes
 from realtor_assets.clean.assets import CLEAN_TABLES
@@ -39,6 +40,7 @@ from realtor_assets.resources import Database
 from realtor_assets.resources.alerts import Alert, Alerts
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.source.assets import BATCHES
+from realtor_model.features import FEATURE_VERSION
 
 SECONDS = 10
 RUNNING = dg.DefaultSensorStatus.RUNNING
@@ -61,7 +63,7 @@ def ask_upstream(
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for the next batch only after the last one has been decided on."""
     cycle = Cycle.now(raw_database, clean_database)
-    if step := cycle.next_step or _unpassed_checks(context.instance, cycle):
+    if step := cycle.next_step or _not_ready(context.instance, cycle):
         return dg.SkipReason(f"one batch at a time: {step}")
     if running := active_runs(context.instance, "ingest", "load", "clean", "train", "serve"):
         return dg.SkipReason(f"one batch at a time: {running[0]} is running")
@@ -133,16 +135,23 @@ def load_landed_batches(
     default_status=RUNNING,
     description="Launches the job clean for loaded batches without a retrain decision, and for "
     "clean tables that have not passed their blocking checks; not while a blocking check of RAW "
-    "fails.",
+    "fails. After an upgrade also for clean tables of another feature version, and for a champion "
+    "that this release can't read.",
 )
 def decide_on_batches(
-    context: dg.SensorEvaluationContext, raw_database: Database, clean_database: Database
+    context: dg.SensorEvaluationContext,
+    raw_database: Database,
+    clean_database: Database,
+    tracking: Tracking,
 ) -> dg.RunRequest | dg.SkipReason:
     """Every load gets a decision and is added to the clean tables, whoever loaded it."""
     cycle = Cycle.now(raw_database, clean_database)
-    unpassed = _unpassed_checks(context.instance, cycle)
-    if not cycle.to_clean and not unpassed:
-        return dg.SkipReason("every loaded batch has its retrain decision")
+    not_ready = _not_ready(context.instance, cycle)
+    unreadable = None
+    if not cycle.to_clean and not not_ready:
+        unreadable = unreadable_champion(clean_database, tracking)
+        if unreadable is None:
+            return dg.SkipReason("every loaded batch has its retrain decision")
     if failed := [
         check for check, passed in latest_outcomes(context.instance, LOADED_TABLES).items()
         if passed is False
@@ -150,14 +159,26 @@ def decide_on_batches(
         return dg.SkipReason(f"blocking checks of RAW fail: {', '.join(failed)}")
     names = ", ".join(load.partition_key for load in cycle.to_clean)
     newest = cycle.to_clean[-1].load_id if cycle.to_clean else cycle.newest_built
-    why = f"{names}: waiting for a retrain decision" if names else str(unpassed)
-    return _launched_once(context.instance, "clean", f"load {newest}", why)
+    work = f"load {newest}"
+    why = f"{names}: waiting for a retrain decision" if names else str(not_ready)
+    if unreadable is not None or (not names and cycle.built_features != FEATURE_VERSION):
+        # Failures before the upgrade don't count.
+        work, why = f"{work}, features {FEATURE_VERSION}", unreadable or why
+    return _launched_once(context.instance, "clean", work, why)
 
 
-def _unpassed_checks(instance: dg.DagsterInstance, cycle: Cycle) -> str | None:
-    """The blocking checks that the clean tables have not passed, in words; None if all passed."""
+def _not_ready(instance: dg.DagsterInstance, cycle: Cycle) -> str | None:
+    """Why nothing may be trained on the clean tables, in words; None if it may.
+
+    They have another feature version than this code, or have not passed their blocking checks.
+    """
     if cycle.newest_built is None:
         return None
+    if cycle.built_features != FEATURE_VERSION:
+        return (
+            f"the clean tables have feature version {cycle.built_features}, this release has "
+            f"{FEATURE_VERSION} (job clean)"
+        )
     missing = [
         check for check, passed in latest_outcomes(instance, CLEAN_TABLES).items() if not passed
     ]
@@ -178,7 +199,7 @@ def train_as_decided(
     cycle = Cycle.now(raw_database, clean_database)
     if not cycle.to_train:
         return dg.SkipReason("every decision to train has been carried out")
-    if step := cycle.next_step if cycle.to_clean else _unpassed_checks(context.instance, cycle):
+    if step := cycle.next_step if cycle.to_clean else _not_ready(context.instance, cycle):
         return dg.SkipReason(f"training waits: {step}")
     newest = cycle.to_train[-1]
     tags = {

@@ -39,7 +39,7 @@ def removable_snapshots(
                 "SELECT data_version FROM clean_builds ORDER BY built_at DESC"
             )
         ]
-        line = release_records.in_line(release_records.releases(connection))
+        line = release_records.in_line(release_records.alias_moves(connection))
     needed = {
         *builds[:keep],
         *(tracking.version(version).tags.get(DATA_VERSION_TAG) for version in line),

@@ -84,13 +84,19 @@ def required_build(database: Database) -> CleanBuild:
     """The newest build.
 
     Raises:
-        dagster.Failure: there is none yet.
+        dagster.Failure: there is none yet, or it has another feature version than this code.
     """
     with database.transaction() as connection:
         require_current(connection, "clean")
         build = current_build(connection)
     if build is None:
         raise dg.Failure("there is no clean build yet: run the clean job", allow_retries=False)
+    if build.feature_version != FEATURE_VERSION:
+        raise dg.Failure(
+            f"the clean tables have feature version {build.feature_version}, this release has "
+            f"{FEATURE_VERSION}: run the clean job",
+            allow_retries=False,
+        )
     return build
 
 

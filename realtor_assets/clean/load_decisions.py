@@ -9,6 +9,10 @@ from psycopg.rows import class_row
 from realtor_assets.resources import Database
 from realtor_assets.schema import require_current
 from realtor_assets.source.landing import FILES
+from realtor_model.features import FEATURE_VERSION
+
+# The rule of a training whose reason is a champion that this release can't read.
+UNREADABLE_RULE = "champion unreadable"
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,16 @@ def held_loads(clean: psycopg.Connection) -> set[int]:
 def decided_loads(clean: psycopg.Connection) -> set[int]:
     """The loads that may be trained on: decided on, and not held."""
     return {load for load, last in decisions(clean).items() if last.decision != "hold"}
+
+
+def decided_unreadable(clean: psycopg.Connection, version: str) -> bool:
+    """Whether a training was decided on because this code can't read the champion `version`."""
+    row = clean.execute(
+        "SELECT FROM retrain_decisions WHERE rule = %s AND model_version = %s"
+        " AND feature_version = %s LIMIT 1",
+        [UNREADABLE_RULE, version, FEATURE_VERSION],
+    ).fetchone()
+    return row is not None
 
 
 def undecided(raw: psycopg.Connection, clean: psycopg.Connection) -> list[Load]:

@@ -1,7 +1,8 @@
-"""Does the champion still fit what arrives? Every load gets a decision before it is trained on.
+"""Retrain decisions: whether a load is worth a training, decided before anything learns from it.
 
-A load is decided once, in the order of loading; a batch that is held is decided again when a
-person admits it. What the decision says is kept in `retrain_decisions`, in Dagster and in MLflow.
+Each load is decided on once, in the order of loading; a batch that is held is decided on again when
+a person admits it. A champion that this release can't read is a reason to train, also when no batch
+is new. Decisions are recorded in `retrain_decisions`, in Dagster and in MLflow.
 """
 
 import datetime as dt
@@ -14,25 +15,35 @@ import dagster as dg
 import pandas as pd
 
 from realtor_assets.clean.load_decisions import (
+    UNREADABLE_RULE,
     Load,
     admitted_loads,
     all_loads,
     decided_loads,
+    decided_unreadable,
+    decisions,
     undecided,
 )
 from realtor_assets.metadata import OWNERS
 from realtor_assets.raw.raw_listings import Listings, read_listings
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database
-from realtor_assets.resources.mlflow_tracking import Tracking
+from realtor_assets.resources.mlflow_tracking import Champion, Tracking
 from realtor_assets.schema import require_current
+from realtor_model.features import FEATURE_VERSION
 from realtor_model.listing import VALUATION_PRICE_RANGE
-from realtor_model.registry_names import PRODUCTION_ALIAS
+from realtor_model.messages import message
 from realtor_model.retraining import drift
-from realtor_model.retraining.retrain_policy import Evidence, RetrainDecision, RetrainPolicy, gather
+from realtor_model.retraining.retrain_policy import (
+    Evidence,
+    RetrainDecision,
+    RetrainPolicy,
+    decision_of,
+    gather,
+)
 from realtor_model.valuation.valuation_model import ValuationModel
 
-# Of a larger batch that many rows tell as much.
+# A sample of this size is enough to decide on a larger batch.
 MOST_ROWS = 60_000
 SEGMENTS_SHOWN = 20
 _SHARE_OF_SPLIT = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -62,9 +73,9 @@ SET n = excluded.n, psi = excluded.psi, wasserstein = excluded.wasserstein
     owners=OWNERS,
     deps=["ingestion_summary", "raw_train", "raw_validation", "raw_test"],
     pool="pipeline",
-    description="How each batch that nobody has decided on differs from what the champion was "
-    "trained on: PSI, Wasserstein distance, null rate and unseen categories of each input and of "
-    "the price, and by state and price band.",
+    description="How each batch without a decision differs from the champion's training data: "
+    "PSI, Wasserstein distance, null rate and unseen categories of each input and of the price, "
+    "and by state and price band.",
 )
 def drift_report(
     raw_database: Database, clean_database: Database, tracking: Tracking
@@ -72,13 +83,17 @@ def drift_report(
     with raw_database.transaction() as raw, clean_database.transaction() as clean:
         require_current(clean, "clean")
         waiting = [load for load in undecided(raw, clean) if load.inserted]
-    champion = tracking.alias(PRODUCTION_ALIAS)
-    if champion is None:
+    if tracking.production_version() is None:
         return dg.MaterializeResult(metadata={"summary": "There is no champion to compare with."})
     if not waiting:
         return dg.MaterializeResult(metadata={"summary": "No batch waits for a decision."})
-    model, version = tracking.load_bundle(champion), str(champion.version)
-    told: dict[str, Any] = {}
+    champion = tracking.champion()
+    assert champion is not None
+    if champion.unreadable is not None:
+        return dg.MaterializeResult(metadata={"summary": champion.unreadable.text})
+    model, version = champion.model, champion.version
+    assert model is not None
+    metadata: dict[str, Any] = {}
     for load in waiting:
         rows = rows_of(raw_database, [load])
         report = drift.compare(model.profile, rows.columns, rows.price)
@@ -88,11 +103,11 @@ def drift_report(
                 keys = {"load_id": load.load_id, "model_version": version}
                 for row in _records(table):
                     connection.execute(query, row | keys)
-        told[f"drift of {load.partition_key}"] = _markdown(report)
+        metadata[f"drift of {load.partition_key}"] = _markdown(report)
         if len(segments):
             worst = segments.sort_values("psi", ascending=False, na_position="first")
-            told[f"segments of {load.partition_key}"] = _markdown(worst.head(SEGMENTS_SHOWN))
-    return dg.MaterializeResult(metadata={"champion_version": version, **told})
+            metadata[f"segments of {load.partition_key}"] = _markdown(worst.head(SEGMENTS_SHOWN))
+    return dg.MaterializeResult(metadata={"champion_version": version, **metadata})
 
 
 @dg.asset(
@@ -101,9 +116,10 @@ def drift_report(
     owners=OWNERS,
     deps=["drift_report"],
     pool="pipeline",
-    description="Of each batch that nobody has decided on: train, skip, or hold it back as "
-    "suspect, and why. The champion is scored on it before anybody trains on it; its drift, its "
-    "volume and the champion's age are held against documented limits.",
+    description="Of each batch without a decision: train on it, skip it, or hold it back as "
+    "suspect, and why. The champion is scored on the batch before anything learns from it; error, "
+    "drift, volume and the champion's age are compared with documented limits. A champion that "
+    "this release can't read is a reason to train.",
 )
 def retrain_decision(
     context: dg.AssetExecutionContext,
@@ -115,70 +131,100 @@ def retrain_decision(
         require_current(clean, "clean")
         waiting = undecided(raw, clean)
         admitted = admitted_loads(clean)
-    champion = tracking.alias(PRODUCTION_ALIAS)
-    model = None if champion is None else tracking.load_bundle(champion)
-    version = None if champion is None else str(champion.version)
+    champion = tracking.champion()
+    version = None if champion is None else champion.version
     made: dict[Load, RetrainDecision] = {}
     for load in waiting:
         with raw_database.transaction() as raw, clean_database.transaction() as clean:
             loads, decided = all_loads(raw), decided_loads(clean)
-        known = [each for each in loads if each.load_id in decided]
-        made[load] = decide(load, model, known, raw_database, admitted=load.load_id in admitted)
-        _save(clean_database, load, made[load], model, version, context.run.run_id,
+        known = [earlier for earlier in loads if earlier.load_id in decided]
+        made[load] = decide(load, champion, known, raw_database, admitted=load.load_id in admitted)
+        _save(clean_database, load, made[load], champion, context.run.run_id,
               admitted=load.load_id in admitted)  # fmt: skip
+    if champion is not None and champion.unreadable is not None:
+        made |= _decide_again(champion, raw_database, clean_database, context.run.run_id)
+    for load, decision in made.items():
         context.log.info(
-            "%s: %s (%s): %s", load.partition_key, made[load].decision, made[load].rule,
-            made[load].reason,
-        )  # fmt: skip
+            "%s: %s (%s): %s", load.partition_key, decision.decision, decision.rule, decision.reason
+        )
     if made:
         _log_to_mlflow(context, clean_database, tracking, made)
-    return dg.MaterializeResult(metadata=_told(made, version))
+    return dg.MaterializeResult(metadata=_metadata(made, version))
 
 
 def decide(
     load: Load,
-    model: ValuationModel | None,
+    champion: Champion | None,
     known: Sequence[Load],
     database: Database,
     *,
     admitted: bool,
 ) -> RetrainDecision:
-    """What to do about `load`, of the loads `known` that may be trained on."""
+    """What to do about `load`; `known` are the loads that may be trained on already."""
     batch = load.name
     if load.state == "refused":
-        reason = f"Batch {batch} was refused as a whole and is not in RAW: {load.error}"
-        return RetrainDecision("skip", "refused", reason, {})
+        refused = message("refused_batch", batch=batch, error=load.error)
+        return decision_of("skip", "refused", refused)
     if not load.inserted:
-        reason = (
-            f"Batch {batch} brought nothing new: each of its {load.received:,} rows was in RAW or "
-            "in the quarantine already."
-        )
-        return RetrainDecision("skip", "nothing new", reason, {"received": load.received})
-    if model is None:
+        nothing = message("nothing_new", batch=batch)
+        return decision_of("skip", "nothing new", nothing, figures={"received": load.received})
+    if champion is None:
         return RetrainPolicy().decide(None, batch)
+    model = champion.model
+    if model is None:
+        return _train_for_readable(champion)
     learned = set(model.metadata["loads"])
     if load.load_id in learned:
-        reason = f"The champion was trained with batch {batch} already."
-        return RetrainDecision("skip", "known to the champion", reason, {})
+        learned_already = message("known_to_champion", batch=batch)
+        return decision_of("skip", "known to the champion", learned_already)
     evidence = evidence_of(load, model, known, database)
     if not evidence.n:
         low, high = VALUATION_PRICE_RANGE
-        reason = (
-            f"Batch {batch} holds nothing to learn from: none of its {load.inserted:,} new rows "
-            f"has a price from ${low:,.0f} to ${high:,.0f}."
+        outside = message(
+            "outside_price_domain", batch=batch, rows=load.inserted, low=low, high=high
         )
-        return RetrainDecision("skip", "outside the domain", reason, {"inserted": load.inserted})
+        figures = {"inserted": load.inserted}
+        return decision_of("skip", "outside the domain", outside, figures=figures)
     if admitted:
         evidence = replace(evidence, suspicions=[])
     return RetrainPolicy().decide(evidence, batch)
 
 
+def _train_for_readable(champion: Champion) -> RetrainDecision:
+    """Train because this release can't read the champion."""
+    assert champion.unreadable is not None
+    figures = dict(champion.unreadable.params)
+    return decision_of("train", UNREADABLE_RULE, champion.unreadable, figures=figures)
+
+
+def _decide_again(
+    champion: Champion, raw_database: Database, clean_database: Database, run_id: str
+) -> dict[Load, RetrainDecision]:
+    """Decide on the newest learned load once more, so that a training follows without a new batch.
+
+    Once for each champion and feature version: a challenger that the gates reject is not trained
+    again until a batch arrives or the code changes.
+    """
+    with raw_database.transaction() as raw, clean_database.transaction() as clean:
+        if decided_unreadable(clean, champion.version):
+            return {}
+        decided = decisions(clean)
+        learned = [load for load in all_loads(raw) if load.load_id in decided_loads(clean)]
+    with_rows = [load for load in learned if load.inserted]
+    if not with_rows:
+        return {}
+    newest, decision = with_rows[-1], _train_for_readable(champion)
+    admitted = decided[newest.load_id].admitted
+    _save(clean_database, newest, decision, champion, run_id, admitted=admitted)
+    return {newest: decision}
+
+
 def evidence_of(
     load: Load, model: ValuationModel, known: Sequence[Load], database: Database
 ) -> Evidence:
-    """What the champion `model` meets in `load`."""
+    """How the champion `model` does on `load`."""
     learned = set(model.metadata["loads"])
-    unseen = {each.load_id: each.to_learn_from for each in (*known, load)}
+    unseen = {other.load_id: other.to_learn_from for other in (*known, load)}
     trained_at = dt.datetime.fromisoformat(model.metadata["trained_at"])
     rows = rows_of(database, [load])
     evidence = gather(
@@ -207,23 +253,24 @@ def _save(
     database: Database,
     load: Load,
     decision: RetrainDecision,
-    model: ValuationModel | None,
-    version: str | None,
+    champion: Champion | None,
     run_id: str,
     *,
     admitted: bool,
 ) -> None:
     batches = [] if load.batch_number is None else [load.batch_number]
+    model = None if champion is None else champion.model
     with database.transaction() as connection:
         connection.execute(
             "INSERT INTO retrain_decisions (load_id, partition_key, admitted, data_version,"
-            " batches, model_version, decision, rule, reason, figures, dagster_run_id)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (load_id, admitted) DO NOTHING",
+            " batches, model_version, decision, rule, reason, figures, details, feature_version,"
+            " dagster_run_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
             [
                 load.load_id, load.partition_key, admitted,
-                model and model.metadata["data_version"], batches, version, decision.decision,
-                decision.rule, decision.reason, json.dumps(decision.figures), run_id,
+                model and model.metadata["data_version"], batches, champion and champion.version,
+                decision.decision, decision.rule, decision.reason, json.dumps(decision.figures),
+                json.dumps(decision.details), FEATURE_VERSION, run_id,
             ],
         )  # fmt: skip
 
@@ -242,12 +289,17 @@ def _log_to_mlflow(
         client.set_tag(parent, "mlflow.note.content", _table(made))
         client.log_dict(
             parent,
-            {"reason": decision.reason, "rule": decision.rule, **decision.figures},
+            {
+                "reason": decision.reason,
+                "rule": decision.rule,
+                "details": decision.details,
+                **decision.figures,
+            },
             f"{name}.json",
         )
 
 
-def _told(made: dict[Load, RetrainDecision], version: str | None) -> dict[str, Any]:
+def _metadata(made: dict[Load, RetrainDecision], version: str | None) -> dict[str, Any]:
     if not made:
         return {"decision": "none", "reason": "No batch waits for a decision."}
     decision = list(made.values())[-1]
@@ -258,13 +310,14 @@ def _told(made: dict[Load, RetrainDecision], version: str | None) -> dict[str, A
         "champion_version": version or "none",
         "decisions": dg.MetadataValue.md(_table(made)),
         "figures": dg.MetadataValue.json(decision.figures),
+        "details": dg.MetadataValue.json(decision.details),
     }
 
 
 def _table(made: dict[Load, RetrainDecision]) -> str:
     rows = (
-        f"| {load.partition_key} | {each.decision} | {each.rule} | {each.reason} |"
-        for load, each in made.items()
+        f"| {load.partition_key} | {decision.decision} | {decision.rule} | {decision.reason} |"
+        for load, decision in made.items()
     )
     return "\n".join(["| batch | decision | rule | reason |", "|---|---|---|---|", *rows])
 

@@ -40,7 +40,7 @@ class Batches:
         with self._raw.transaction() as raw, self._clean.transaction() as clean:
             loads, held = all_loads(raw), held_loads(clean)
             newest = tell_batches(_newest(loads), clean)
-            champion = release_records.in_line(release_records.releases(clean))[-1:]
+            champion = release_records.in_line(release_records.alias_moves(clean))[-1:]
             decided = {table: _counts(clean, table) for table in _DECISIONS}
             duel = release_records.PromotionRecord.newest(clean)
             [backup] = raw.execute("SELECT max(taken_at) FROM backups").fetchone() or [None]

@@ -26,8 +26,7 @@ from realtor_assets.resources.mlflow_tracking import Tracking
 def batch_valuations(
     store: ObjectStore, raw_database: Database, clean_database: Database, tracking: Tracking
 ) -> dg.MaterializeResult[None]:
-    champion = tracking.production()
-    model = tracking.load_bundle(champion)
+    champion, model = tracking.production_model()
     build = required_build(clean_database)
     newest = build.loads[-1]
     folder = f"valuations/model_version={champion.version}/load={newest}"

@@ -12,7 +12,8 @@ from realtor_assets.metadata import OWNERS
 from realtor_assets.publish.withdrawal import withdraw
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT, Tracking
-from realtor_model.valuation.bundle import BrokenBundle, save_bundle
+from realtor_assets.resources.registered_models import unreadable_failure
+from realtor_model.valuation.bundle import BrokenBundle, UnreadableBundle, save_bundle
 
 
 @dg.asset(
@@ -22,15 +23,19 @@ from realtor_model.valuation.bundle import BrokenBundle, save_bundle
     deps=["production_model"],
     pool="pipeline",
     description="The Production model packaged with the service. The bento needs no registry, "
-    "database or network. A version with a broken bundle is rolled back.",
+    "database or network. A version with a damaged bundle is rolled back; one of another release "
+    "is not.",
 )
 def bento(clean_database: Database, tracking: Tracking) -> dg.MaterializeResult[None]:
     champion = tracking.production()
     version = str(champion.version)
     try:
         model = tracking.load_bundle(champion)
+    except UnreadableBundle as problem:
+        # An earlier version would be of another release, too: Production stays.
+        raise unreadable_failure(version, problem) from problem
     except BrokenBundle as problem:
-        reason = f"The bundle of version {version} is broken: {problem}"
+        reason = f"The bundle of version {version} is damaged: {problem}"
         raise withdraw(clean_database, tracking, version, reason) from problem
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / BUNDLE_ARTIFACT

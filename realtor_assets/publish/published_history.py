@@ -1,12 +1,11 @@
-"""Why models came and went, as one JSON document in the object store, for whoever shows it.
+"""The history of batches, decisions and models, as one JSON document in the object store.
 
-The databases and MLflow stay where they are: a page that tells the history reads this document.
+Pages that show the history read this document, and need neither the databases nor MLflow.
 """
 
 import datetime as dt
 import io
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from realtor_assets.release import release_records
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.schema import require_current
+from realtor_model.json_values import json_value
 from realtor_model.registry_names import HISTORY_KEY
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ _CHANGE = {"importance": "importance_table", "segments": "segments", "homes": "h
 
 _DECISIONS = (
     "SELECT d.load_id, d.decision, d.rule, d.reason, d.model_version AS champion_version,"
-    " d.admitted, d.figures, d.decided_at, a.approver, a.rationale FROM retrain_decisions d"
+    " d.admitted, d.figures, d.details, d.decided_at, a.approver, a.rationale"
+    " FROM retrain_decisions d"
     " LEFT JOIN batch_admissions a ON a.load_id = d.load_id"
     " WHERE d.load_id = ANY(%s) ORDER BY d.decision_id"
 )
@@ -62,7 +63,7 @@ _DRIFT_SEGMENTS = (
 )
 _PROMOTIONS = (
     "SELECT decision_id, model_version, champion_version, decision, rule, reason, criteria,"
-    " figures, approver, decided_at FROM promotion_decisions ORDER BY decision_id"
+    " figures, details, approver, decided_at FROM promotion_decisions ORDER BY decision_id"
 )
 _RELEASES = (
     "SELECT model_version, replaced, action, reason, decision_id, begun_at, finished_at"
@@ -83,28 +84,28 @@ _RELEASES = (
 def published_history(
     store: ObjectStore, raw_database: Database, clean_database: Database, tracking: Tracking
 ) -> dg.MaterializeResult[None]:
-    told = gather(raw_database, clean_database, tracking)
-    document = json.dumps(plain(told), allow_nan=False, separators=(",", ":")).encode()
+    history = gather(raw_database, clean_database, tracking)
+    document = json.dumps(json_value(history), allow_nan=False, separators=(",", ":")).encode()
     with store.create(HISTORY_KEY) as file:
         file.write(document)
     return dg.MaterializeResult(
         metadata={
             "url": store.url_of(HISTORY_KEY),
             "bytes": len(document),
-            "batches": len(told["batches"]),
-            "versions": len(told["versions"]),
-            "champion_version": told["champion"] or "none",
+            "batches": len(history["batches"]),
+            "versions": len(history["versions"]),
+            "champion_version": history["champion"] or "none",
         }
     )
 
 
 def gather(raw_database: Database, clean_database: Database, tracking: Tracking) -> dict[str, Any]:
-    """The document: what two databases and the registry know together, oldest first."""
+    """The document, from the two databases and the registry, oldest first."""
     with raw_database.transaction() as raw, clean_database.transaction() as clean:
         require_current(clean, "clean")
         batches = tell_batches(all_loads(raw)[-MOST_BATCHES:], clean)
         promotions, releases = _rows(clean, _PROMOTIONS), _rows(clean, _RELEASES)
-        line = release_records.in_line(release_records.releases(clean))
+        line = release_records.in_line(release_records.alias_moves(clean))
     moves = [(move["replaced"], move["model_version"]) for move in releases if move["replaced"]]
     return {
         "format": FORMAT,
@@ -119,7 +120,7 @@ def gather(raw_database: Database, clean_database: Database, tracking: Tracking)
 
 
 def tell_batches(loads: Sequence[Load], clean: psycopg.Connection) -> list[dict[str, Any]]:
-    """Of each of `loads` what it brought, how it drifted and what was decided of it."""
+    """For each of `loads`: its rows, its drift and the decisions about it."""
     ids = [load.load_id for load in loads]
     decisions, drift, segments = (
         _by_load(rows)
@@ -149,13 +150,13 @@ def tell_batches(loads: Sequence[Load], clean: psycopg.Connection) -> list[dict[
 
 def _versions(tracking: Tracking) -> list[dict[str, Any]]:
     client = tracking.client()
-    found = []
+    versions = []
     for number in tracking.versions()[-MOST_VERSIONS:]:
         version = tracking.version(number)
         run = client.get_run(version.run_id) if version.run_id else None
         params = run.data.params if run else {}
         metrics = run.data.metrics if run else {}
-        found.append(
+        versions.append(
             {
                 "version": number,
                 "stage": version.tags.get("stage", "None"),
@@ -173,13 +174,13 @@ def _versions(tracking: Tracking) -> list[dict[str, Any]]:
                 "fairness": _table(client, version, "fairness.csv"),
             }
         )
-    return found
+    return versions
 
 
 def _changes(tracking: Tracking, moves: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    """What `champion_change` found of each move of the alias that it looked at."""
+    """The tables of `champion_change` for each move of the alias that it compared."""
     client, known = tracking.client(), set(tracking.versions())
-    found = []
+    changes = []
     for before, after in moves[-MOST_VERSIONS:]:
         if after not in known:
             continue
@@ -189,8 +190,8 @@ def _changes(tracking: Tracking, moves: list[tuple[str, str]]) -> list[dict[str,
             for name, file in _CHANGE.items()
         }
         if tables["importance"]:
-            found.append({"before": before, "after": after, **tables})
-    return found
+            changes.append({"before": before, "after": after, **tables})
+    return changes
 
 
 def _table(client: "MlflowClient", version: "ModelVersion", path: str) -> list[dict[str, Any]]:
@@ -221,18 +222,3 @@ def _by_load(rows: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
     for row in rows:
         grouped[row.pop("load_id")].append(row)
     return grouped
-
-
-def plain(value: Any) -> Any:
-    """`value` as strict JSON has it: times in ISO 8601, and null for what is no finite number."""
-    match value:
-        case dict():
-            return {str(name): plain(item) for name, item in value.items()}
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case dt.datetime() | dt.date():
-            return value.isoformat()
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value

@@ -1,12 +1,16 @@
 """The registered model in MLflow: its versions, their stages, aliases and bundles."""
 
+import json
 import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from realtor_assets.resources.mlflow_server import MlflowServer
+from realtor_model.messages import CodedMessage, message
 from realtor_model.registry_names import (
     ARCHIVED,
     BUNDLE_ARTIFACT,
@@ -18,11 +22,44 @@ from realtor_model.registry_names import (
     STAGE_TAG,
     Stage,
 )
-from realtor_model.valuation.bundle import load_bundle
+from realtor_model.valuation.bundle import (
+    MANIFEST,
+    BrokenBundle,
+    UnreadableBundle,
+    load_bundle,
+    require_readable,
+)
 from realtor_model.valuation.valuation_model import ValuationModel
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A version in Production as this release reads it: its model, or why it can't be read.
+
+    After an upgrade that changes the features, the bundle's format or its libraries, the champion
+    of the release before can't be read: it is a reason to train, not an error.
+    """
+
+    version: str
+    model: ValuationModel | None
+    unreadable: CodedMessage | None = None
+
+
+@lru_cache(maxsize=64)
+def bundle_manifest(tracking_uri: str, version: str) -> dict[str, Any]:
+    """The manifest of a registered version's bundle; a version never changes."""
+    import mlflow.artifacts
+
+    uri = f"models:/{REGISTERED_MODEL}/{version}/artifacts/{BUNDLE_ARTIFACT}/{MANIFEST}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(
+            artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri
+        )
+        manifest: dict[str, Any] = json.loads(Path(path).read_text())
+        return manifest
 
 
 class RegisteredModels(MlflowServer):
@@ -110,6 +147,38 @@ class RegisteredModels(MlflowServer):
         client.update_model_version(REGISTERED_MODEL, version, f"{decision}: {reason}")
         client.set_model_version_tag(REGISTERED_MODEL, version, DECISION_TAG, decision)
 
+    def champion(self, version: str | None = None) -> Champion | None:
+        """The Production version, or `version`, as this release reads it; None without one."""
+        version = version or self.production_version()
+        if version is None:
+            return None
+        try:
+            return Champion(version, self.load_bundle(self.version(version)))
+        except BrokenBundle as problem:
+            reason = message("champion_unreadable", version=version, problem=str(problem))
+            return Champion(version, None, reason)
+
+    def production_model(self) -> "tuple[ModelVersion, ValuationModel]":
+        """The Production version and its model.
+
+        Raises:
+            dagster.Failure: there is none, or this release can't read it.
+        """
+        registered = self.production()
+        try:
+            return registered, self.load_bundle(registered)
+        except BrokenBundle as problem:
+            raise unreadable_failure(str(registered.version), problem) from problem
+
+    def unreadable(self, version: str) -> CodedMessage | None:
+        """Why this release can't read the bundle of `version`, by its manifest alone; or None."""
+        self.client()
+        try:
+            require_readable(bundle_manifest(self.tracking_uri, version), f"version {version}")
+        except UnreadableBundle as problem:
+            return message("champion_unreadable", version=version, problem=str(problem))
+        return None
+
     def load_bundle(self, version: "ModelVersion") -> ValuationModel:
         """The valuation model of a registered version; loading verifies its files.
 
@@ -137,4 +206,16 @@ class RegisteredModels(MlflowServer):
             ]
             if len(manifests) != 1:
                 raise dg.Failure(f"{model_uri} holds {len(manifests)} bundles; one was expected")
-            return load_bundle(manifests[0].parent)
+            bundle = manifests[0].parent
+            try:
+                return load_bundle(bundle)
+            except BrokenBundle as problem:
+                # By then the folder is gone: its name would help nobody.
+                text = str(problem).replace(str(bundle), model_uri)
+                raise type(problem)(text) from problem
+
+
+def unreadable_failure(version: str, problem: BrokenBundle) -> dg.Failure:
+    """What a step raises that needs the Production model, which this release can't read."""
+    text = message("champion_unreadable", version=version, problem=str(problem)).text
+    return dg.Failure(f"{text} A training replaces it (job train).", allow_retries=False)

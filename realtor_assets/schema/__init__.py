@@ -36,13 +36,13 @@ def migrate(url: str, database: str) -> str:
 def require_current(connection: psycopg.Connection, database: str) -> None:
     """Raises `SchemaOutdated`, naming the fix, unless `database` is at this code's revision."""
     made = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
-    found = None
+    revision = None
     if made is not None and made[0] is not None:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        found = row[0] if row else None
-    if found != _head(database):
+        revision = row[0] if row else None
+    if revision != _head(database):
         raise SchemaOutdated(
-            f"the {database.upper()} database is at revision {found or 'none'}, this code needs "
+            f"the {database.upper()} database is at revision {revision or 'none'}, this code needs "
             f"{_head(database)}: run `python -m realtor_assets.schema`"
         )
 

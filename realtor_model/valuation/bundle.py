@@ -77,26 +77,10 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
     """
     with _reading(path / MANIFEST):
         manifest = json.loads((path / MANIFEST).read_text())
-        bundle_format, features = manifest["format"], manifest["feature_version"]
+        for key in ("format", "feature_version", "versions"):
+            manifest[key]
         files, candidate, metadata = (manifest[key] for key in ("files", "candidate", "metadata"))
-        versions = dict(manifest["versions"])
-    if bundle_format != FORMAT:
-        raise UnreadableBundle(f"{path} has format {bundle_format}; this version reads {FORMAT}")
-    if features != FEATURE_VERSION:
-        raise UnreadableBundle(
-            f"{path} was made with features {features} and this version has "
-            f"{FEATURE_VERSION}: train again, or serve it with the code that it came with"
-        )
-    if outdated := outdated_libraries(versions):
-        installed = ", ".join(
-            f"{name} {have or 'is not'} installed, {need} needed"
-            for name, (have, need) in outdated.items()
-        )
-        fix = " ".join(f"'{name}>={need}'" for name, (_, need) in outdated.items())
-        raise UnreadableBundle(
-            f"{path} was written by newer libraries, and older ones can read wrong values from it "
-            f"without an error ({installed}): pip install {fix}"
-        )
+    require_readable(manifest, str(path))
     if verify:
         for name, entry in files.items():
             _verify(path / name, entry)
@@ -119,6 +103,37 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
     return ValuationModel(
         candidate, encoder, estimator, ranges, profile, metadata, sold_homes, market
     )
+
+
+def require_readable(manifest: Mapping[str, Any], name: str) -> None:
+    """Check that this code and its libraries read a bundle, by its manifest alone.
+
+    Args:
+        manifest: the bundle's; its format, feature_version and versions are looked at.
+        name: what the error calls the bundle.
+
+    Raises:
+        UnreadableBundle: as `load_bundle`.
+    """
+    if manifest["format"] != FORMAT:
+        raise UnreadableBundle(
+            f"{name} has format {manifest['format']}; this version reads {FORMAT}"
+        )
+    if manifest["feature_version"] != FEATURE_VERSION:
+        raise UnreadableBundle(
+            f"{name} was made with features {manifest['feature_version']} and this version has "
+            f"{FEATURE_VERSION}: train again, or serve it with the code that it came with"
+        )
+    if outdated := outdated_libraries(dict(manifest["versions"])):
+        installed = ", ".join(
+            f"{library} {have or 'is not'} installed, {need} needed"
+            for library, (have, need) in outdated.items()
+        )
+        fix = " ".join(f"'{library}>={need}'" for library, (_, need) in outdated.items())
+        raise UnreadableBundle(
+            f"{name} was written by newer libraries, and older ones can read wrong values from it "
+            f"without an error ({installed}): pip install {fix}"
+        )
 
 
 def outdated_libraries(written_by: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:

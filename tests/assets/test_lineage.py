@@ -17,10 +17,10 @@ from realtor_assets.clean.clean_build import required_build
 from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.release import release_records
 from realtor_assets.release.production_model import promote
-from realtor_assets.release.promotion_decision import CRITERIA
 from realtor_assets.release.release_records import PromotionRecord
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
+from realtor_model.duel import gates
 from realtor_model.features import as_sold, columns_from_frame
 from realtor_model.registry_names import HISTORY_KEY
 from tests.assets.lineage import TRAIN, Lineage, lineage_on
@@ -207,7 +207,7 @@ def test_second_batch_duels_on_the_same_test_split(lineage: Lineage) -> None:
         judged = PromotionRecord.newest(connection)
     assert judged is not None
     assert judged.figures["test_rows"] == len(read_listings(raw_of(lineage), "test"))
-    assert [each["name"] for each in judged.criteria] == list(CRITERIA)
+    assert [each["name"] for each in judged.criteria] == [gate.name for gate in gates.GATES]
     tracking: Tracking = lineage.resources["tracking"]
     production = tracking.production()
     assert production.version == ("2" if decision["decision"] == "promoted" else "1")
@@ -280,7 +280,7 @@ def test_the_published_history_holds_batches_promotions_and_versions(lineage: Li
 
     clean: Database = lineage.resources["clean_database"]
     with clean.transaction() as connection:
-        moves = release_records.releases(connection)
+        moves = release_records.alias_moves(connection)
     assert told["champion"] == moves[-1].model_version
     assert [batch["name"] for batch in told["batches"]][:2] == ["0", "1"]
     first, second = told["batches"][:2]
@@ -293,7 +293,9 @@ def test_the_published_history_holds_batches_promotions_and_versions(lineage: Li
         assert {"cod", "prd", "prb", "coverage"} <= set(version["test"])
         assert {"status", "kind"} <= {row["by"] for row in version["segments"]}
     decision = told["promotions"][0]
-    assert {each["name"] for each in decision["criteria"]} <= set(CRITERIA)
+    assert {each["name"] for each in decision["criteria"]} <= {gate.name for gate in gates.GATES}
+    assert [detail["code"] for detail in decision["details"]] == ["first_champion"]
+    assert [detail["code"] for detail in first["decisions"][0]["details"]] == ["first_model"]
     assert all(each["words"] for each in decision["criteria"])
     assert [move["model_version"] for move in told["releases"]] == [
         move.model_version for move in moves

@@ -1,4 +1,4 @@
-"""CLEAN as it began: what was built, found to have drifted, and decided.
+"""CLEAN, first revision: clean builds, drift reports, retrain and promotion decisions.
 
 clean_train, clean_validation, clean_test and the three map tables are made by each clean build,
 since their columns follow the feature encoder.

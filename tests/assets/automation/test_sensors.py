@@ -17,12 +17,15 @@ from realtor_assets.automation import batch_cycle, sensors
 from realtor_assets.automation.batch_cycle import TRIES
 from realtor_assets.automation.blocking_checks import BLOCKING
 from realtor_assets.clean.assets import CLEAN_TABLES
+from realtor_assets.clean.load_decisions import UNREADABLE_RULE
 from realtor_assets.metadata.run_tags import RETRAIN_REASON_TAG, WORK_TAG
 from realtor_assets.publish import running_service
 from realtor_assets.publish.running_service import is_fresh, last_seen
 from realtor_assets.raw.assets import LOADED_TABLES
+from realtor_assets.release.release_records import PromotionRecord
 from realtor_assets.resources import Database
 from realtor_assets.resources.alerts import Alert, Alerts
+from realtor_model.features import FEATURE_VERSION
 from tests.assets.lineage import NOWHERE, Lineage, lineage_on
 from tests.servers import listening
 
@@ -99,14 +102,14 @@ def decided(lineage: Lineage, load_id: int, decision: str) -> int:
     return int(row[0])
 
 
-def built(lineage: Lineage, *loads: int) -> None:
+def built(lineage: Lineage, *loads: int, features: str = FEATURE_VERSION) -> None:
     """The clean tables of `loads`, whose blocking checks have passed."""
     with lineage.resources["clean_database"].transaction() as connection:
         connection.execute(
             "INSERT INTO clean_builds (data_version, feature_version, loads, batches, as_of,"
             " rows_train, rows_validation, rows_test, outside_domain)"
-            " VALUES (%s, '1', %s, '{0}', now(), 7, 2, 1, 0)",
-            [str(uuid4()), list(loads)],
+            " VALUES (%s, %s, %s, '{0}', now(), 7, 2, 1, 0)",
+            [str(uuid4()), features, list(loads)],
         )
     for check in BLOCKING:
         evaluated(lineage, check)
@@ -303,6 +306,53 @@ def test_a_decision_whose_build_was_never_made_is_not_trained_on(lineage: Lineag
     built(lineage, first, second)
     assert "every loaded batch has" in skips(lineage.tick("decide_on_batches"))
     assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
+
+
+def test_clean_tables_of_another_feature_version_are_rebuilt_before_anything_else(
+    lineage: Lineage,
+) -> None:
+    load_id = loaded(lineage, landed(lineage, 0))
+    decided(lineage, load_id, "train")
+    built(lineage, load_id, features="of the release before")
+
+    assert "feature version of the release before" in skips(lineage.tick("train_as_decided"))
+    assert isinstance(lineage.tick("ask_upstream"), dg.SkipReason)
+    request = lineage.tick("decide_on_batches")
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags[WORK_TAG] == f"load {load_id}, features {FEATURE_VERSION}"
+
+    built(lineage, load_id)
+    assert "every loaded batch has" in skips(lineage.tick("decide_on_batches"))
+
+
+def test_a_champion_that_cannot_be_read_needs_a_challenger_judged_after_the_decision(
+    lineage: Lineage,
+) -> None:
+    load_id = loaded(lineage, landed(lineage, 0))
+    decided(lineage, load_id, "train")
+    built(lineage, load_id)
+    judged(lineage, load_id)
+    assert "every decision to train" in skips(lineage.tick("train_as_decided"))
+
+    with lineage.resources["clean_database"].transaction() as connection:
+        connection.execute(
+            "INSERT INTO retrain_decisions (load_id, partition_key, batches, decision, rule,"
+            " reason, figures, model_version, feature_version)"
+            " VALUES (%s, 'p', '{0}', 'train', %s, 'an upgrade', '{}', '1', %s)",
+            [load_id, UNREADABLE_RULE, FEATURE_VERSION],
+        )
+    assert isinstance(lineage.tick("train_as_decided"), dg.RunRequest)
+
+    judged(lineage, load_id)
+    assert "every decision to train" in skips(lineage.tick("train_as_decided"))
+
+
+def judged(lineage: Lineage, load_id: int) -> None:
+    """A challenger that learned from the load was judged."""
+    with lineage.resources["clean_database"].transaction() as connection:
+        PromotionRecord("1", None, "rejected", "rmse", "RMSE rose.", loads=[load_id]).save(
+            connection
+        )
 
 
 @pytest.mark.parametrize("check", [each for each in BLOCKING if _of_clean(each)], ids=str)

@@ -1,4 +1,4 @@
-"""Decisions that no figure of the model is asked for."""
+"""Retrain decisions that are made without scoring the champion."""
 
 import datetime as dt
 from dataclasses import replace
@@ -9,6 +9,8 @@ from realtor_assets.clean.load_decisions import Load, all_loads
 from realtor_assets.clean.retrain_decision import decide
 from realtor_assets.raw.loading import load_payload
 from realtor_assets.resources import Database, ObjectStore
+from realtor_assets.resources.registered_models import Champion
+from realtor_model.messages import message
 from tests.assets.conftest import land, listing
 from tests.serving.running import make_model
 
@@ -38,7 +40,7 @@ def test_the_first_batch_trains_the_first_model() -> None:
 @pytest.mark.parametrize(
     ("change", "rule", "words"),
     [
-        ({"inserted": 0}, "nothing new", "Batch 4 brought nothing new: each of its 100 rows"),
+        ({"inserted": 0}, "nothing new", "Batch 4 brings nothing new: each of its rows is in RAW"),
         (
             {"state": "refused", "error": "columns are missing: price", "inserted": 0},
             "refused",
@@ -49,10 +51,10 @@ def test_the_first_batch_trains_the_first_model() -> None:
 def test_a_load_without_new_rows_is_skipped(
     has_champion: bool, change: dict[str, object], rule: str, words: str
 ) -> None:
-    model = make_model() if has_champion else None
+    champion = Champion("1", make_model()) if has_champion else None
     load = replace(LOAD, **change)  # type: ignore[arg-type]
 
-    decision = decide(load, model, [load], NO_DATABASE, admitted=False)
+    decision = decide(load, champion, [load], NO_DATABASE, admitted=False)
 
     assert (decision.decision, decision.rule) == ("skip", rule)
     assert words in decision.reason
@@ -62,9 +64,22 @@ def test_a_load_the_champion_was_trained_on_is_skipped() -> None:
     model = make_model()
     model = replace(model, metadata=model.metadata | {"loads": [6, 7]})
 
-    decision = decide(LOAD, model, [LOAD], NO_DATABASE, admitted=False)
+    decision = decide(LOAD, Champion("1", model), [LOAD], NO_DATABASE, admitted=False)
 
     assert (decision.decision, decision.rule) == ("skip", "known to the champion")
+
+
+def test_a_champion_that_cannot_be_read_is_a_reason_to_train() -> None:
+    unreadable = message("champion_unreadable", version="1", problem="it has features 1")
+    champion = Champion("1", None, unreadable)
+
+    decision = decide(LOAD, champion, [LOAD], NO_DATABASE, admitted=False)
+    nothing = decide(replace(LOAD, inserted=0), champion, [], NO_DATABASE, admitted=False)
+
+    assert (decision.decision, decision.rule) == ("train", "champion unreadable")
+    assert decision.details == [unreadable.to_dict()]
+    assert decision.figures == {"version": "1", "problem": "it has features 1"}
+    assert (nothing.decision, nothing.rule) == ("skip", "nothing new")
 
 
 def test_a_file_is_named_by_its_partition() -> None:
@@ -82,10 +97,10 @@ def test_a_batch_with_prices_outside_the_range_is_skipped(
         load_payload(store, connection, payload, max_broken_share=0.2, progress=lambda _: None)
         (load,) = all_loads(connection)
     model = make_model()
-    papers = {"loads": [], "trained_at": "2026-11-24T00:00:00+00:00"}
-    model = replace(model, metadata=model.metadata | papers)
+    origin = {"loads": [], "trained_at": "2026-11-24T00:00:00+00:00"}
+    model = replace(model, metadata=model.metadata | origin)
 
-    decision = decide(load, model, [], raw_database, admitted=False)
+    decision = decide(load, Champion("1", model), [], raw_database, admitted=False)
 
     assert (decision.decision, decision.rule) == ("skip", "outside the domain")
     assert "none of its 40 new rows has a price from $10,000 to $10,000,000." in decision.reason
