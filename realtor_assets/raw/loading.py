@@ -37,8 +37,8 @@ CREATE TEMP TABLE staged_quarantine (
 """
 _QUARANTINE = """
 INSERT INTO raw_quarantine
-    (partition_key, position, load_id, batch_number, column_name, rule, value, record)
-SELECT %(partition)s, position, %(load_id)s, %(batch)s, column_name, rule, value, record
+    (partition_key, position, load_id, batch_number, column_name, rule, code, value, record)
+SELECT %(partition)s, position, %(load_id)s, %(batch)s, column_name, rule, code, value, record
 FROM staged_quarantine ON CONFLICT (partition_key, position) DO NOTHING
 """
 

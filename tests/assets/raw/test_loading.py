@@ -51,12 +51,12 @@ def test_every_row_is_inserted_duplicate_or_quarantined(
     assert report.inserted_train > report.inserted_test > 0
     assert sum(count(raw_database, f"raw_{split}") for split in SPLITS) == 200
     with raw_database.transaction() as connection:
-        kept = connection.execute(
-            "SELECT position, column_name, value, record->>'city' FROM raw_quarantine ORDER BY 1"
+        quarantined = connection.execute(
+            "SELECT position, column_name, code, record->>'city' FROM raw_quarantine ORDER BY 1"
         ).fetchall()
-    assert [(position, column, city) for position, column, _, city in kept] == [
-        (201, "price", "Graham"),
-        (202, "bed", "Graham"),
+    assert quarantined == [
+        (201, "price", "out_of_range", "Graham"),
+        (202, "bed", "out_of_range", "Graham"),
     ]
 
 
