@@ -128,10 +128,10 @@ class CodedMessage:
     @cached_property
     def text(self) -> str:
         """The English sentence; lists are joined by commas."""
-        shown = {
-            name: ", ".join(value) if isinstance(value, list) else value
-            for name, value in self.params.items()
-        }
+        shown = dict(self.params)
+        for name, value in self.params.items():
+            if isinstance(value, list):
+                shown[name] = ", ".join(value)
         return MESSAGES[self.code].format(**shown)
 
     def to_dict(self) -> dict[str, Any]:

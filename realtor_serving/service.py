@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import Any, cast
 
 import bentoml
+import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from realtor_model import __version__
-from realtor_model.features import columns_from_properties
 from realtor_model.listing import Property
 from realtor_model.messages import message
 from realtor_model.valuation.valuation_model import NoSoldHomes
@@ -31,6 +31,7 @@ from realtor_serving.contract.schemas import (
     Valuation,
 )
 from realtor_serving.http import openapi
+from realtor_serving.http import service_metrics as metrics
 from realtor_serving.http.batch_requests import BatchBody
 from realtor_serving.http.edge import EdgeService
 from realtor_serving.http.gate import Limits, RouteRule
@@ -42,7 +43,6 @@ from realtor_serving.http.requests import (
     lacks_market_data,
     no_model,
     refuse,
-    rejection,
     unavailable,
 )
 from realtor_serving.http.table_bodies import ARROW_LIMIT, TABLES
@@ -142,25 +142,42 @@ class ValuationService:
 
     def __init__(self) -> None:
         self._runtime = Runtime(config)
-        self._together = MicroBatcher(self._value)
+        self._batcher = MicroBatcher(self._value)
         pages.state.runtime = self._runtime
 
     @bentoml.api(route="/predict", output_spec=Valuation)  # type: ignore[untyped-decorator]
     async def predict(self, listing: PropertyBody, /) -> Response:
         """Value one home."""
-        if refusal := rejection(listing):
-            return refusal
-        return await self._together.ask(listing)
+        return await self._batcher.ask(listing)
 
-    def _value(self, listings: Sequence[Property]) -> list[Response]:
-        champion = self._runtime.champion
+    def _value(self, homes: Sequence[Property]) -> list[Response]:
+        champion = self._runtime.watcher.champion
         if champion is None:
-            return [no_model() for _ in listings]
-        valued = answers.value(champion, columns_from_properties(listings))
-        # In the turn after the next: in the next one the answers go out, and need not wait for it.
+            return [no_model() for _ in homes]
+        valued = answers.value_homes(champion, homes)
+        # Two event-loop turns later, after the answers are sent.
         loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._runtime.remember, "/predict", valued)
-        return [Response(each, media_type="application/json") for each in valued.json()]
+        loop.call_soon(loop.call_soon, self._remember, "/predict", valued)
+        return [Response(body, media_type="application/json") for body in valued.json()]
+
+    def _remember(self, endpoint: str, valued: answers.Valued) -> None:
+        """Count n valuations, and log them where there is a log."""
+        prices, lows, highs = valued.price, valued.low, valued.high
+        if not prices:
+            return
+        metrics.PREDICTIONS.labels(endpoint, valued.champion.release.version).inc(len(prices))
+        if len(prices) == 1:
+            metrics.PRICE.observe(prices[0])
+            metrics.INTERVAL.observe((highs[0] - lows[0]) / prices[0])
+        else:
+            metrics.observe_all(metrics.PRICE, np.array(prices))
+            widths = (np.array(highs) - np.array(lows)) / np.array(prices)
+            metrics.observe_all(metrics.INTERVAL, widths)
+        for name, count in valued.unknown.items():
+            if count:
+                metrics.UNKNOWN.labels(name).inc(count)
+        if self._runtime.log is not None:
+            self._runtime.log.record(valued.logged(endpoint))
 
     @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
     async def predict_batch(self, batch: BatchBody, /) -> Response:
@@ -173,28 +190,24 @@ class ValuationService:
     def _value_batch(self, champion: Champion, batch: BatchBody) -> Response:
         response, valued = batch.answer(champion)
         if valued is not None:
-            self._runtime.remember("/predict-batch", valued)
+            self._remember("/predict-batch", valued)
         return response
 
     @bentoml.api(route="/explain", output_spec=ExplainedValuation)  # type: ignore[untyped-decorator]
     async def explain(self, listing: PropertyBody, /) -> Response:
         """Value one home and say why: what each input adds, in dollars and in log price."""
-        if refusal := rejection(listing):
-            return refusal
         champion = self._runtime.champion
         if champion is None:
             return no_model()
         answer, valued = await in_thread(
             self._runtime.explanations, answers.explain, champion, listing
         )
-        self._runtime.remember("/explain", valued)
+        self._remember("/explain", valued)
         return json_response(answer)
 
     @bentoml.api(route="/comparables", output_spec=ComparableSales)  # type: ignore[untyped-decorator]
     async def comparables(self, body: ComparablesBody, /) -> Response:
         """The sold homes most like one home, near it, each adjusted line by line to it."""
-        if refusal := rejection(body):
-            return refusal
         champion = self._runtime.champion
         if champion is None:
             return no_model()
@@ -204,7 +217,7 @@ class ValuationService:
             )
         except NoSoldHomes:
             return lacks_market_data(champion)
-        self._runtime.remember("/comparables", valued)
+        self._remember("/comparables", valued)
         return json_response(answer)
 
     @bentoml.api(route="/reload-model", output_spec=ReloadResult)  # type: ignore[untyped-decorator]

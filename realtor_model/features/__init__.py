@@ -11,17 +11,16 @@ from realtor_model.features.feature_names import (
     MONOTONE,
     features_without,
 )
-from realtor_model.features.input_columns import (
+from realtor_model.features.input_columns import columns_from_frame, take
+from realtor_model.features.measures import MEASURES, is_land
+from realtor_model.features.places import LEVELS, property_fold
+from realtor_model.listing import (
     Columns,
     as_asked,
     as_sold,
-    columns_from_frame,
     columns_from_properties,
     properties_from_columns,
-    take,
 )
-from realtor_model.features.measures import MEASURES, is_land
-from realtor_model.features.places import LEVELS, property_fold
 
 __all__ = [
     "FEATURE_GROUPS",

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from realtor_model.features.encoder_state import EncoderState, EncoderTables
 from realtor_model.features.feature_names import NEIGHBOURS, features_without
-from realtor_model.features.input_columns import Columns, take
+from realtor_model.features.input_columns import take
 from realtor_model.features.measures import MEASURES, Numbers, is_land
 from realtor_model.features.place_context import CONTEXT, place_context
 from realtor_model.features.places import LEVELS, Located, Places, locate, property_fold
 from realtor_model.features.price_levels import Fitting, Means, targets_of
+from realtor_model.listing import Columns
 
 Floats = NDArray[np.float64]
 

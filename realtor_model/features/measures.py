@@ -2,13 +2,12 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realtor_model.features.input_columns import Columns
-from realtor_model.features.sale_dates import Sale, sale_of
+from realtor_model.listing import Columns
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -19,6 +18,56 @@ _PREVIOUS_SALE = ("days_since_prev_sale", "prev_sale_month")
 # Values are clipped to these train quantiles: one house of a million square feet would distort a
 # linear model, and trees are not affected.
 _EXTREMES = (0.0005, 0.9995)
+_LONGEST_TENURE = 36_525.0
+_OLDEST_SALE_MONTH = -24
+
+
+class Sale(NamedTuple):
+    """The dates of n rows. Values are meaningless where `outcome` and `previous` are both False.
+
+    Attributes:
+        sold: (n,), the listing is a sale.
+        outcome: (n,), it is a sale with a known date.
+        previous: (n,), the date is that of the previous sale. On a sold listing it is the sale's
+            own date: a tenure computed from it would reveal that the home was sold.
+        days: (n,), days from the date to `as_of`, 0 to 36,525.
+        months: (n,), months from January 1970 to the date.
+        month: (n,), month of the year, 1 to 12.
+        months_ago: (n,), months from `as_of` to the date, -24 to 0.
+    """
+
+    sold: NDArray[np.bool_]
+    outcome: NDArray[np.bool_]
+    previous: NDArray[np.bool_]
+    days: Floats
+    months: NDArray[np.int64]
+    month: NDArray[np.int64]
+    months_ago: NDArray[np.int64]
+
+
+def sale_of(columns: Columns, as_of: np.datetime64[Any]) -> Sale:
+    """The meaning of each row's date, with `as_of` as today."""
+    date = columns["prev_sold_date"]
+    sold = columns["status"] == "sold"
+    known = ~np.isnat(date)
+    if not known.any():
+        # The usual case of a valuation: as if sold now, so without a date.
+        zeros = np.zeros(len(date), np.int64)
+        return Sale(sold, known, known, np.zeros(len(date)), zeros, zeros, zeros)
+    outcome = sold & known
+    today = np.array(as_of)
+    days = (today - date).astype(np.float64)
+    months = date.astype("datetime64[M]").astype(np.int64)
+    now = int(today.astype("datetime64[M]").astype(np.int64))
+    return Sale(
+        sold=sold,
+        outcome=outcome,
+        previous=known & ~sold,
+        days=np.minimum(np.maximum(days, 0.0), _LONGEST_TENURE),
+        months=months,
+        month=months % 12 + 1,
+        months_ago=np.minimum(np.maximum(months - now, _OLDEST_SALE_MONTH), 0),
+    )
 
 
 class Numbers:

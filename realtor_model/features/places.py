@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.features.input_columns import Columns
+from realtor_model.listing import Columns
 
 Ints = NDArray[np.int64]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.features.input_columns import Columns
 from realtor_model.features.place_context import nearest
 from realtor_model.features.places import Level, Located
+from realtor_model.listing import Columns
 
 Floats = NDArray[np.float64]
 
@@ -70,8 +70,10 @@ class Means:
 
     def at(self, located: Located) -> Prices:
         """The statistics at the places of n rows."""
-        rows_of = {name: table[located.codes[name]] for name, table in self.levels.items()}
-        own = {name: rows[:, 1:] for name, rows in rows_of.items()}
+        rows_of, own = {}, {}
+        for name, table in self.levels.items():
+            rows_of[name] = rows = table[located.codes[name]]
+            own[name] = rows[:, 1:]
         return Prices(
             *_locations(own, self.country),
             _first_known(own["brokered_by"], _NO_EFFECT),

@@ -21,7 +21,15 @@ from realtor_model.listing.contract import (
 )
 from realtor_model.listing.parsing import parse_text
 from realtor_model.listing.problems import FieldProblem, field_problems
-from realtor_model.listing.property import Property, without_frames
+from realtor_model.listing.property import (
+    Columns,
+    Property,
+    as_asked,
+    as_sold,
+    columns_from_properties,
+    properties_from_columns,
+    without_frames,
+)
 from realtor_model.listing.received_batch import RAW_SCHEMA, SchemaChanged, check, normalise
 
 __all__ = [
@@ -39,12 +47,17 @@ __all__ = [
     "VALUATION_PRICE_RANGE",
     "WHOLE_NUMBERS",
     "WHOLE_TOLERANCE",
+    "Columns",
     "FieldProblem",
     "Property",
     "SchemaChanged",
+    "as_asked",
+    "as_sold",
     "check",
+    "columns_from_properties",
     "field_problems",
     "normalise",
     "parse_text",
+    "properties_from_columns",
     "without_frames",
 ]

@@ -1,10 +1,14 @@
-"""One home that somebody wants to have valued."""
+"""Homes that somebody wants to have valued: one as `Property`, n as columns of the 11 inputs."""
 
 import datetime as dt
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Literal, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,8 +23,10 @@ from pydantic_core import PydanticCustomError
 from realtor_model.listing.contract import (
     EXAMPLE_HOME,
     INPUTS,
+    NUMBERS,
     RANGES,
     STATUSES,
+    TEXTS,
     WHOLE_NUMBERS,
     WHOLE_TOLERANCE,
 )
@@ -36,6 +42,10 @@ from realtor_model.listing.parsing import (
     shown,
 )
 from realtor_model.messages import CodedMessage, message
+
+Columns = Mapping[str, NDArray[Any]]
+
+_UNDATED = np.array(["NaT"], "datetime64[D]")
 
 
 def _number(name: str, *, what: str) -> Any:
@@ -152,3 +162,59 @@ def without_frames(error: ValidationError) -> ValidationError:
     """
     error.__traceback__ = None
     return error
+
+
+_DTYPES = (
+    dict.fromkeys(NUMBERS, "float64")
+    | dict.fromkeys(TEXTS, "object")
+    | {"prev_sold_date": "datetime64[D]"}
+)
+_READERS = [(name, attrgetter(name), np.dtype(_DTYPES[name])) for name in INPUTS]
+
+
+def columns_from_properties(properties: Sequence[Property]) -> dict[str, NDArray[Any]]:
+    """The 11 inputs of n homes as arrays (n,), typed as by `features.columns_from_frame`.
+
+    >>> columns_from_properties([Property(bed=3, state="Texas", house_size=1800)])["bed"]
+    array([3.])
+    """
+    columns: dict[str, NDArray[Any]] = {}
+    for name, read, dtype in _READERS:
+        # To NumPy, None is NaN and NaT.
+        columns[name] = np.array([*map(read, properties)], dtype)
+    return columns
+
+
+def properties_from_columns(columns: Columns) -> Iterator[Property]:
+    """The homes in `columns`, without a new check of their values."""
+    values: list[list[Any]] = []
+    for name in INPUTS:
+        entries = columns[name].tolist()
+        if name in NUMBERS:
+            whole = int if name in WHOLE_NUMBERS else float
+            entries = [None if value != value else whole(value) for value in entries]
+        values.append(entries)
+    for row in zip(*values, strict=True):
+        yield Property.model_construct(**dict(zip(INPUTS, row, strict=True)))
+
+
+def as_sold(columns: Columns) -> dict[str, NDArray[Any]]:
+    """The same homes as if sold now: the question that a valuation answers.
+
+    The date is removed, because on a sold listing it is the date of that sale.
+    """
+    return _with_status(columns, "sold")
+
+
+def as_asked(columns: Columns) -> dict[str, NDArray[Any]]:
+    """The same homes as if listed for sale now: for estimates of the asking price."""
+    return _with_status(columns, "for_sale")
+
+
+def _with_status(columns: Columns, status: str) -> dict[str, NDArray[Any]]:
+    n = len(columns["status"])
+    return {
+        **columns,
+        "status": np.full(n, status, object),
+        "prev_sold_date": _UNDATED.repeat(n),
+    }

@@ -203,10 +203,11 @@ class Ranges:
     ) -> list[tuple[Floats, Floats]]:
         """Lower and upper ends (n,) in log dollars, for each of `coverages`."""
         spans = self.spans.predict(x)
-        return [
-            self.calibration.interval(log_predicted, *spans[coverage], coverage)
-            for coverage in coverages
-        ]
+        ends = []
+        for coverage in coverages:
+            below, above = spans[coverage]
+            ends.append(self.calibration.interval(log_predicted, below, above, coverage))
+        return ends
 
     def save(self, folder: Path) -> None:
         """Write spans.ubj and calibration.json into `folder`."""

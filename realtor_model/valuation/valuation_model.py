@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,14 @@ _GRADES = np.array(["low", *CONFIDENCE_LIMITS], object)
 _NARROWEST_FIRST = np.sort([*CONFIDENCE_LIMITS.values()])
 _NO_SALES = message("no_sales_learned")
 _LAND = message("valued_as_land")
+_PLACED_BY_CITY = message("no_zip_code", placed_by="city")
+_PLACED_BY_STATE = message("no_zip_code", placed_by="state")
+
+
+@lru_cache(maxsize=10_000)
+def _unknown_place(name: str, value: str) -> CodedMessage:
+    """The warning of a place; requests name the same ones again and again."""
+    return message("unknown_place", input=name, value=value)
 
 
 class NoSoldHomes(Exception):
@@ -173,13 +181,14 @@ class ValuationModel:
             warn(columns["status"] == "sold", _NO_SALES)
         for name, mask in unknown.items():
             for row in mask.nonzero()[0].tolist():
-                warning = message("unknown_place", input=name, value=columns[name][row])
+                warning = _unknown_place(name, columns[name][row])
                 warnings.setdefault(row, []).append(warning)
         if (at.codes["zip_code"] < 0).any():
             missing = pd.isna(columns["zip_code"]) & ~np.logical_or.reduce(list(unknown.values()))
-            wide = self.encoder.wide(at)
-            for placed_by, rows in (("city", missing & ~wide), ("state", missing & wide)):
-                warn(rows, message("no_zip_code", placed_by=placed_by))
+            if missing.any():
+                wide = self.encoder.wide(at)
+                warn(missing & ~wide, _PLACED_BY_CITY)
+                warn(missing & wide, _PLACED_BY_STATE)
         if np.isnan(columns["house_size"] + columns["bed"]).any():
             no_size, no_bed = np.isnan(columns["house_size"]), np.isnan(columns["bed"])
             land = is_land(no_size, no_bed, np.isnan(columns["bath"]))

@@ -99,7 +99,10 @@ class ChampionWatcher:
     """Holds the champion of one worker and keeps it current from a thread of its own.
 
     `packaged` is the bundle to serve, with its release, while the cache is empty. `observe` is
-    told the outcome of each change: "loaded", "refused" or "unavailable", and the champion.
+    called with the outcome of each change, "loaded", "refused" or "unavailable", and the champion.
+
+    Attributes:
+        champion: the model to serve now, or None; read it once per request.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class ChampionWatcher:
         self._packaged = packaged
         self._poll_seconds = poll_seconds
         self._observe = observe
-        self._champion: Champion | None = None
+        self.champion: Champion | None = None
         self._followed: Pointer | None = None
         self._changing = threading.Lock()
         self._stopping = threading.Event()
@@ -125,11 +128,6 @@ class ChampionWatcher:
         self._said = WorkerFile(cache)
         self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
 
-    @property
-    def champion(self) -> Champion | None:
-        """The champion now, or None. Read it once per request."""
-        return self._champion
-
     def start(self) -> None:
         """Load what is on disk, then watch."""
         with self._changing:
@@ -137,7 +135,7 @@ class ChampionWatcher:
                 self._follow()
             except (OSError, MemoryError):
                 logger.exception("The cached model cannot be loaded now; the watch tries again")
-            if self._champion is None and self._packaged is not None:
+            if self.champion is None and self._packaged is not None:
                 path, release = self._packaged
                 try:
                     self._swap(load_champion(path, release, "Packaged", datetime.now(UTC)))
@@ -160,13 +158,13 @@ class ChampionWatcher:
         Raises `RegistryUnavailable`, `RefusedModel`, where the champion stays as it was, or
         `NotEverywhere`.
         """
-        before = self._champion
+        before = self.champion
         if reason := self._check(again=True):
             raise RefusedModel(reason)
         with self._changing:
             self._follow()
         self._await_workers()
-        after = self._champion
+        after = self.champion
         return Reload(
             before.release.version if before else None, after.release.version if after else None
         )
@@ -198,7 +196,7 @@ class ChampionWatcher:
                     next_check = time.monotonic() + self._poll_seconds
                     self._check(again=False)
             except RegistryUnavailable as problem:
-                self._observe("unavailable", self._champion)
+                self._observe("unavailable", self.champion)
                 self._complain(f"{problem}. Serving on with {self._served()}.")
             except Exception:
                 logger.exception("The watch over the champion failed; it goes on")
@@ -213,7 +211,7 @@ class ChampionWatcher:
 
     def _lags(self) -> bool:
         """Whether this worker could not load what `current.json` names."""
-        champion, pointer = self._champion, self._followed
+        champion, pointer = self.champion, self._followed
         return pointer is not None and (champion is None or champion.release != pointer.release)
 
     def _follow(self) -> None:
@@ -232,7 +230,7 @@ class ChampionWatcher:
 
     def _follows(self, pointer: Pointer, problem: str | None = None) -> None:
         self._followed = pointer
-        champion = self._champion
+        champion = self.champion
         self._said.tell(pointer, champion.release.version if champion else None, problem)
 
     def _check(self, *, again: bool) -> str | None:
@@ -248,7 +246,7 @@ class ChampionWatcher:
             if release is None or self._serves(release):
                 return None
             # With nothing to serve, even a model that was refused once is worth another try.
-            remembered = None if again or self._champion is None else self._cache.refusal(release)
+            remembered = None if again or self.champion is None else self._cache.refusal(release)
             if remembered is not None:
                 return remembered
             loaded_at = datetime.now(UTC)
@@ -269,7 +267,7 @@ class ChampionWatcher:
 
     def _serves(self, release: Release) -> bool:
         """Whether this worker and `current.json` are both at `release`."""
-        champion, pointer = self._champion, self._cache.current()
+        champion, pointer = self.champion, self._cache.current()
         return (
             champion is not None
             and champion.stage == "Production"
@@ -291,7 +289,7 @@ class ChampionWatcher:
         return path, load_champion(path, release, "Production", loaded_at)
 
     def _swap(self, champion: Champion) -> None:
-        self._champion = champion
+        self.champion = champion
         # A model is thousands of long-lived objects: the collector need not walk them again.
         gc.collect()
         gc.freeze()
@@ -305,10 +303,10 @@ class ChampionWatcher:
             problem,
             self._served(),
         )
-        self._observe("refused", self._champion)
+        self._observe("refused", self.champion)
 
     def _served(self) -> str:
-        champion = self._champion
+        champion = self.champion
         if champion is None:
             return "no model"
         return f"version {champion.release.version} ({champion.model.candidate})"

@@ -1,15 +1,15 @@
-"""The batch endpoint's body and answer, in whichever of four formats they come and go."""
+"""Body and answer of the batch endpoint, each in one of four formats."""
 
 from typing import Self
 
 from pydantic import PrivateAttr, ValidationError
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from realtor_model.messages import message
 from realtor_serving.champion.served_champion import Champion
 from realtor_serving.contract.schemas import BatchRequest
-from realtor_serving.http.requests import Body, InvalidBody
+from realtor_serving.http.requests import InvalidBody, RawBody
 from realtor_serving.http.table_bodies import (
     JSON,
     TABLES,
@@ -27,10 +27,10 @@ from realtor_serving.valuation.answers import Valued
 _TABLES_BY_TYPE = f"; a table is read when the Content-Type is one of {', '.join(TABLES)}"
 
 
-class BatchBody(Body, BatchRequest):
+class BatchBody(RawBody, BatchRequest):
     """Properties to value together: JSON, or a table by its content type.
 
-    It is kept as it came until it is answered: read, it takes many times the memory.
+    It stays as bytes until it is answered: read, it takes many times the memory.
     """
 
     _content: bytes = PrivateAttr(b"")
@@ -38,23 +38,23 @@ class BatchBody(Body, BatchRequest):
     _answer_type: str = PrivateAttr(JSON)
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> Self:
-        """The body, and what its content type says that it is."""
+    def of(cls, headers: Headers, content: bytes) -> Self:
+        """The body and its type, and the type to answer with."""
         body = cls.model_construct(properties=[])
-        sent = media_type(request.headers.get("content-type", ""))
+        sent = media_type(headers.get("content-type", ""))
         body._sent = sent if sent in TABLES else JSON
-        body._answer_type = answer_type(request.headers.get("accept", ""), body._sent)
-        body._content = await request.body()
+        body._answer_type = answer_type(headers.get("accept", ""), body._sent)
+        body._content = content
         return body
 
     def answer(self, champion: Champion) -> tuple[Response, Valued | None]:
-        """The valuations in the format that was asked for; None of them where there are none."""
+        """The response in the format asked for, and the valuations in it; None for a refusal."""
         try:
             table = None if self._sent == JSON else read_table(self._content, self._sent)
             rows = (
                 BatchRequest.model_validate_json(self._content).properties
                 if table is None
-                # As read: types that JSON lacks, dates and decimals, are for each row's own check.
+                # Each row's own check reads types that JSON lacks, such as dates and decimals.
                 else rows_of(table)
             )
             batch = answers.value_rows(champion, rows)

@@ -11,15 +11,17 @@ from typing import Any
 
 import bentoml
 from bentoml import get_current_service
+from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from realtor_serving.http import connections, json_logs, service_metrics
 from realtor_serving.http.api_keys import ApiKeys
 from realtor_serving.http.gate import Gate, RouteRule
+from realtor_serving.http.requests import InvalidBody, RawBody
 from realtor_serving.http.telemetry import Telemetry
 from realtor_serving.service_settings import ServiceSettings
 
@@ -83,7 +85,10 @@ class Endpoints:
 
     def __init__(self, app: ASGIApp, apis: Iterable[Any], pages: Starlette) -> None:
         self._app = app
-        self._apis = {api.route: api for api in apis}
+        self._apis = {
+            api.route: (api.func, api.input_spec if api.input_spec.model_fields else None)
+            for api in apis
+        }
         self._pages = pages
         self._paths = {route.path for route in pages.routes if isinstance(route, Route)}
 
@@ -91,12 +96,22 @@ class Endpoints:
         """Answer one request."""
         path = scope.get("path")
         if api := self._apis.get(path):
-            request = Request(scope, receive)
-            takes_body = bool(api.input_spec.model_fields)
-            arguments = (
-                [await api.input_spec.from_http_request(request, None)] if takes_body else []
-            )
-            response = await api.func(get_current_service(), *arguments)
+            endpoint, kind = api
+            if kind is None:
+                response = await endpoint(get_current_service())
+            else:
+                # The gate hands a body over whole.
+                content = (await receive())["body"]
+                try:
+                    body = (
+                        kind.of(Headers(scope=scope), content)
+                        if issubclass(kind, RawBody)
+                        else kind.model_validate_json(content)
+                    )
+                except ValidationError as error:
+                    response = InvalidBody.of(error).response
+                else:
+                    response = await endpoint(get_current_service(), body)
             await response(scope, receive, send)
         elif path in self._paths:
             await self._pages(scope, receive, send)

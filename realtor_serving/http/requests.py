@@ -5,6 +5,7 @@ from typing import Self, TypeVar
 
 import bentoml
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -44,7 +45,7 @@ def lacks_market_data(champion: Champion) -> Response:
 
 
 class InvalidBody:
-    """A request that cannot be read; an endpoint answers it with `rejection`."""
+    """A body or a query that cannot be read, and the answer that says why."""
 
     def __init__(self, reason: CodedMessage, detail: Sequence[Problem] = ()) -> None:
         self._reason = reason
@@ -64,23 +65,20 @@ class InvalidBody:
         return refuse(400, self._reason, self._detail)
 
 
-def rejection(body: object) -> Response | None:
-    """The answer to a body that breaks its schema; None for one that keeps it."""
-    return body.response if isinstance(body, InvalidBody) else None
-
-
 class Body(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
-    """A JSON body. BentoML's own reading would answer errors without the value, and log each."""
+    """A JSON body, which `Endpoints` reads.
+
+    BentoML's own reading would answer errors without the value, and log each.
+    """
+
+
+class RawBody(Body):
+    """A body that the endpoint itself reads, of one of several content types."""
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: object) -> "Self | InvalidBody":
-        """Read the body, whatever content type it claims."""
-        try:
-            # The gate hands it over whole.
-            event = await request.receive()
-            return cls.model_validate_json(event["body"])  # type: ignore[no-any-return]
-        except ValidationError as error:
-            return InvalidBody.of(error)
+    def of(cls, headers: Headers, content: bytes) -> Self:
+        """The body with what its request's headers say about it."""
+        raise NotImplementedError
 
 
 class PropertyBody(Body, Property):

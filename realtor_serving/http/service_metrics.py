@@ -21,7 +21,6 @@ from prometheus_client import (
 
 from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_serving.champion.served_champion import Champion
-from realtor_serving.valuation.answers import Valued
 
 Floats = NDArray[np.float64]
 
@@ -120,22 +119,6 @@ def observe_all(histogram: Histogram, values: Floats) -> None:
         if count:
             bucket.inc(count)
     histogram._sum.inc(float(values.sum()))
-
-
-def count_valuations(endpoint: str, valued: Valued) -> None:
-    """Count n answers: how many, how dear, how sure, and of how many unknown places."""
-    PREDICTIONS.labels(endpoint, valued.champion.release.version).inc(len(valued))
-    if len(valued) == 1:
-        ((price, low, high),) = zip(valued.price, valued.low, valued.high, strict=True)
-        PRICE.observe(price)
-        INTERVAL.observe((high - low) / price)
-    else:
-        prices, lows, highs = map(np.array, (valued.price, valued.low, valued.high))
-        observe_all(PRICE, prices)
-        observe_all(INTERVAL, (highs - lows) / prices)
-    for name, count in valued.unknown.items():
-        if count:
-            UNKNOWN.labels(name).inc(count)
 
 
 def _is_alive(pid: int) -> bool:

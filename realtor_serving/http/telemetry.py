@@ -61,36 +61,34 @@ class Telemetry:
         request_id = _request_id(scope)
         token = REQUEST_ID.set(request_id.decode())
         status = 0
-        failed = False
+        failed = explained = False
 
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [
-                    *(header for header in message["headers"] if header[0] != b"server"),
-                    *SECURITY_HEADERS,
-                    (b"x-request-id", request_id),
-                ]
-            await send(message)
-
-        async def unless_failed(message: Message) -> None:
-            # A library's own words for its failure would be in no format of ours.
-            nonlocal failed
-            failed = failed or message.get("status") == 500
+        async def answer(message_sent: Message) -> None:
+            # A 500 of a library is replaced by ours, which has the format of every refusal.
+            nonlocal status, failed
+            if message_sent["type"] == "http.response.start":
+                failed = message_sent["status"] == 500 and not explained
+                if not failed:
+                    status = message_sent["status"]
+                    message_sent["headers"] = [
+                        *[header for header in message_sent["headers"] if header[0] != b"server"],
+                        *SECURITY_HEADERS,
+                        (b"x-request-id", request_id),
+                    ]
             if not failed:
-                await answer(message)
+                await send(message_sent)
 
         service_metrics.IN_PROGRESS.inc()
         try:
             try:
-                await self._app(scope, receive, unless_failed)
+                await self._app(scope, receive, answer)
             except Exception:
                 if status:
                     raise
                 failed = True
                 logger.exception("%s %s failed", scope["method"], scope["path"][:200])
             if failed:
+                explained = True
                 fault = refuse(500, message("internal_error", request_id=request_id.decode()))
                 await fault(scope, receive, answer)
         finally:

@@ -1,4 +1,4 @@
-"""What one worker holds, and the threads that its longer work is done in."""
+"""The state of one worker process, and the threads for its longer work."""
 
 import functools
 import gc
@@ -9,7 +9,6 @@ from typing import TypeVar
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from realtor_model.features import properties_from_columns
 from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_serving.champion.champion_cache import ChampionCache
 from realtor_serving.champion.history_document import PublishedHistory
@@ -19,13 +18,7 @@ from realtor_serving.champion.served_champion import Champion, ChampionWatcher
 from realtor_serving.contract.schemas import ReloadResult
 from realtor_serving.http import service_metrics
 from realtor_serving.service_settings import ROOT, ServiceSettings
-from realtor_serving.valuation.answers import Valued
-from realtor_serving.valuation.inference_log import (
-    Answer,
-    InferenceLog,
-    NoInferenceLog,
-    PostgresInferenceLog,
-)
+from realtor_serving.valuation.inference_log import PostgresInferenceLog
 
 # An answer is a thousand short-lived objects: collecting seldom keeps the slowest answers quick.
 GC_THRESHOLD = (50_000, 50, 100)
@@ -42,26 +35,34 @@ def packaged_champion(chosen: Path | None) -> tuple[Path, Release] | None:
 
 
 class Runtime:
-    """What one worker holds: the champion, the log of its answers, and their limits."""
+    """The state of one worker process.
+
+    Attributes:
+        watcher: holds the champion.
+        log: where answers are logged; None without a database.
+        history: what GET /history hands on; None where it is not configured.
+        history_url: the page of the model's versions in MLflow; None without MLflow.
+        explanations, batches, reads, reloads: how many of each run at the same time.
+    """
 
     def __init__(self, config: ServiceSettings) -> None:
         gc.set_threshold(*GC_THRESHOLD)
         uri = config.mlflow_tracking_uri
-        self._watcher = ChampionWatcher(
+        self.watcher = ChampionWatcher(
             ChampionCache(config.cache),
             MlflowRegistry(uri) if uri else None,
             packaged=packaged_champion(config.champion_bundle),
             poll_seconds=config.champion_poll_seconds,
             observe=service_metrics.ModelMetrics().observe,
         )
-        self._log: InferenceLog = (
+        self.log = (
             PostgresInferenceLog(
                 config.inference_log_url,
                 count=lambda result, rows: service_metrics.LOGGED.labels(result).inc(rows),
                 waiting=service_metrics.LOG_QUEUE.set,
             )
             if config.inference_log_url
-            else NoInferenceLog()
+            else None
         )
         self.history_url = f"{uri.rstrip('/')}/#/models/{REGISTERED_MODEL}" if uri else None
         self.history = PublishedHistory(config.history_url) if config.history_url else None
@@ -69,43 +70,27 @@ class Runtime:
         self.batches = CapacityLimiter(1)
         self.reads = CapacityLimiter(1)
         self.reloads = CapacityLimiter(1)
-        self._watcher.start()
+        self.watcher.start()
 
     @property
     def champion(self) -> Champion | None:
         """The champion now; read once per request."""
-        return self._watcher.champion
+        return self.watcher.champion
 
     def reload(self) -> ReloadResult | None:
         """Take the registry's production model now; None when there is none."""
-        result = self._watcher.reload()
+        result = self.watcher.reload()
         if result.after is None:
             return None
         return ReloadResult(
             before=result.before, after=result.after, changed=result.before != result.after
         )
 
-    def remember(self, endpoint: str, valued: Valued) -> None:
-        """Count n answers and log them."""
-        if not len(valued):
-            return
-        service_metrics.count_valuations(endpoint, valued)
-        version = valued.champion.release.version
-        self._log.record(
-            Answer(endpoint, version, listing.model_dump_json(exclude_none=True), *dollars)
-            for listing, *dollars in zip(
-                properties_from_columns(valued.columns),
-                valued.price,
-                valued.low,
-                valued.high,
-                strict=True,
-            )
-        )
-
     def close(self) -> None:
         """Stop the threads; what is still to be logged is written."""
-        self._watcher.stop()
-        self._log.close()
+        self.watcher.stop()
+        if self.log is not None:
+            self.log.close()
 
 
 async def in_thread(

@@ -16,7 +16,7 @@ from pathlib import Path
 from realtor_model.listing import Property
 from realtor_serving.champion.model_registry import Release
 from realtor_serving.champion.served_champion import RefusedModel, load_champion
-from realtor_serving.valuation.answers import value_one
+from realtor_serving.valuation.answers import value_homes
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     prices, seconds = [], []
     for home in homes:
         started = time.perf_counter()
-        answer = value_one(champion, home).only
+        answer = value_homes(champion, [home]).only
         seconds.append(time.perf_counter() - started)
         prices.append(answer.price)
     print(

@@ -11,8 +11,17 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from realtor_model.features import Columns, as_sold, columns_from_properties, take
-from realtor_model.listing import INPUTS, RANGES, STATUSES, Property
+from realtor_model.features import take
+from realtor_model.listing import (
+    INPUTS,
+    RANGES,
+    STATUSES,
+    Columns,
+    Property,
+    as_sold,
+    columns_from_properties,
+    properties_from_columns,
+)
 from realtor_model.messages import CodedMessage
 from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_model.valuation.home_tables import read_rows
@@ -40,6 +49,7 @@ from realtor_serving.contract.schemas import (
     Problem,
     Valuation,
 )
+from realtor_serving.valuation.inference_log import Answer
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
@@ -56,9 +66,16 @@ def model_ref(champion: Champion) -> ModelRef:
 
 @dataclass(frozen=True)
 class Valued:
-    """n homes as they were entered, columns (n,), and what they are worth: price, low and high
-    (n,), whole cents; confidence (n,); warnings by row; unknown, by input, how many name a place
-    that the model never saw."""
+    """n homes with their values.
+
+    Attributes:
+        columns: the homes (n,) as they were entered.
+        price, low, high: (n,) dollars, in whole cents.
+        confidence: (n,).
+        warnings: by row; rows without any are left out.
+        unknown: by input, how many homes name a place that is new to the model.
+        homes: the same homes as they were read, where each was read by itself.
+    """
 
     champion: Champion
     columns: Columns
@@ -68,35 +85,50 @@ class Valued:
     confidence: list[str]
     warnings: Mapping[int, list[CodedMessage]]
     unknown: Mapping[str, int]
+    homes: Sequence[Property] | None = None
 
-    def __len__(self) -> int:
-        return len(self.price)
+    def rows(self) -> list[dict[str, Any]]:
+        """The fields of each home's `Valuation`; making the models would double the time.
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The fields of each home's `Valuation`: a model for each would cost what its value does.
-
-        Its `model` is the one object for all.
+        All rows share one `model` object.
         """
         model = model_ref(self.champion).model_dump()
         as_of = _day(self.champion.model.metadata["as_of"])
-        told = zip(self.price, self.low, self.high, self.confidence, strict=True)
-        for row, (price, low, high, confidence) in enumerate(told):
-            yield {
-                "price": price,
-                "low": low,
-                "high": high,
-                "coverage": RANGE,
-                "confidence": confidence,
-                "currency": "USD",
-                "as_of": as_of,
-                "warnings": [each.text for each in self.warnings.get(row, ())],
-                "warning_details": [each.to_dict() for each in self.warnings.get(row, ())],
-                "model": model,
-            }
+        rows = []
+        values = zip(self.price, self.low, self.high, self.confidence, strict=True)
+        for row, (price, low, high, confidence) in enumerate(values):
+            texts, details = [], []
+            for warning in self.warnings.get(row, ()):
+                texts.append(warning.text)
+                details.append(
+                    {"code": warning.code, "params": warning.params, "message": warning.text}
+                )
+            rows.append(
+                {
+                    "price": price,
+                    "low": low,
+                    "high": high,
+                    "coverage": RANGE,
+                    "confidence": confidence,
+                    "currency": "USD",
+                    "as_of": as_of,
+                    "warnings": texts,
+                    "warning_details": details,
+                    "model": model,
+                }
+            )
+        return rows
 
-    def json(self) -> Iterator[bytes]:
+    def json(self) -> list[bytes]:
         """Each home's `Valuation` as JSON."""
-        return map(_ANY.dump_json, self.rows())
+        return [*map(_ANY.dump_json, self.rows())]
+
+    def logged(self, endpoint: str) -> Iterator[Answer]:
+        """The valuations as `inference_log` records them."""
+        version = self.champion.release.version
+        homes = properties_from_columns(self.columns) if self.homes is None else self.homes
+        for home, *dollars in zip(homes, self.price, self.low, self.high, strict=True):
+            yield Answer(endpoint, version, home.model_dump_json(exclude_none=True), *dollars)
 
     @property
     def only(self) -> Valuation:
@@ -105,8 +137,8 @@ class Valued:
         return Valuation(**fields)
 
 
-def value(champion: Champion, columns: Columns) -> Valued:
-    """What n homes are worth, as sold; columns (n,) as they were entered."""
+def value(champion: Champion, columns: Columns, homes: Sequence[Property] | None = None) -> Valued:
+    """Value n homes as sold; columns (n,) as they were entered, `homes` where they were read so."""
     values = champion.model.value(as_sold(columns))
     price, low, high = np.round([values.price, values.low, values.high], 2).tolist()
     # An unknown place is always warned of; most homes have no warning, and need not be counted.
@@ -114,12 +146,12 @@ def value(champion: Champion, columns: Columns) -> Valued:
         {name: int(rows.sum()) for name, rows in values.unknown.items()} if values.warnings else {}
     )
     confidence = values.confidence.tolist()
-    return Valued(champion, columns, price, low, high, confidence, values.warnings, unknown)
+    return Valued(champion, columns, price, low, high, confidence, values.warnings, unknown, homes)
 
 
-def value_one(champion: Champion, listing: Property) -> Valued:
-    """What one home is worth, as sold."""
-    return value(champion, columns_from_properties([listing]))
+def value_homes(champion: Champion, homes: Sequence[Property]) -> Valued:
+    """Value n homes as sold."""
+    return value(champion, columns_from_properties(homes), homes)
 
 
 @dataclass(frozen=True)
@@ -165,7 +197,7 @@ def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, 
     The model's contributions are exact and additive in log price; in dollars, each gets its share
     of price - base_price in proportion to them, so that they too add up.
     """
-    valued = value_one(champion, listing)
+    valued = value_homes(champion, [listing])
     columns = as_sold(valued.columns)
     explanation = champion.model.explain(columns)
     entered = _as_valued(listing)
@@ -206,7 +238,7 @@ def compare(champion: Champion, request: ComparablesRequest) -> tuple[Comparable
     Raises `NoSoldHomes` when the model carries none.
     """
     model = champion.model
-    valued = value_one(champion, request.property)
+    valued = value_homes(champion, [request.property])
     columns = as_sold(valued.columns)
     told = model.compare(columns, count=request.count, exclude=request.exclude)
     sold = model.sold_homes

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 from uuid import UUID, uuid4
 
 import psycopg
@@ -50,26 +50,6 @@ class Answer:
 
 
 _Row = tuple[UUID, datetime, Answer]
-
-
-class InferenceLog(Protocol):
-    """Where answers are remembered."""
-
-    def record(self, answers: Iterable[Answer]) -> None:
-        """Remember `answers`; never waits and never fails."""
-
-    def close(self) -> None:
-        """Write what is still waiting, for a few seconds at most."""
-
-
-class NoInferenceLog:
-    """Remembers nothing: no database is set."""
-
-    def record(self, answers: Iterable[Answer]) -> None:
-        """See `InferenceLog.record`."""
-
-    def close(self) -> None:
-        """See `InferenceLog.close`."""
 
 
 class PostgresInferenceLog:
@@ -119,7 +99,7 @@ class PostgresInferenceLog:
         self.close()
 
     def record(self, answers: Iterable[Answer]) -> None:
-        """See `InferenceLog.record`."""
+        """Queue `answers`; never waits and never fails."""
         now = datetime.now(UTC)
         dropped = 0
         for answer in answers:
@@ -137,7 +117,7 @@ class PostgresInferenceLog:
             self._count("dropped", dropped)
 
     def close(self) -> None:
-        """See `InferenceLog.close`."""
+        """Write what is still queued, for a few seconds at most."""
         self._deadline = time.monotonic() + CLOSE_SECONDS
         self._stopping.set()
         self._thread.join(CLOSE_SECONDS + CONNECT_SECONDS)

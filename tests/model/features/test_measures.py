@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from realtor_model.features.sale_dates import Sale, sale_of
+from realtor_model.features.measures import Sale, sale_of
 
 AS_OF = np.datetime64("2024-03-15", "D")
 
