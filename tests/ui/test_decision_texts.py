@@ -1,6 +1,6 @@
 """Decisions of the pipeline are written in every language from their codes and figures."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
@@ -9,8 +9,10 @@ import pytest
 from realtor_model.duel import DuelPolicy, duel, verdict
 from realtor_model.duel.gates import GATES
 from realtor_model.features import columns_from_frame
+from realtor_model.messages import message
+from realtor_model.retraining.retrain_policy import Evidence, RetrainDecision, RetrainPolicy
 from realtor_ui import decision_texts, responses
-from realtor_ui.texts import Texts, catalogue
+from realtor_ui.texts import LANGUAGES, Texts, catalogue
 from tests.serving.running import listings, make_model
 
 WHEN = "2026-03-01T12:00:00+00:00"
@@ -40,6 +42,60 @@ def test_each_limit_that_a_batch_exceeds_is_a_sentence() -> None:
         "900 filas nuevas frente a 1,500 (límite 20%). El campeón tiene 120 días (límite 90)."
     )
     assert decision_texts.rule_name(ES, decision.rule) == "filas nuevas"
+
+
+CALM = Evidence(
+    n=500, error=0.16, expected_error=0.15, worst_psi=0.05, worst_psi_feature="bed",
+    worst_wasserstein=0.06, worst_wasserstein_feature="house_size", target_psi=0.04,
+    unseen_share=0.01, unseen_feature="zip_code", null_rate_change=0.01, null_rate_feature="bath",
+    above_range=0.01, below_range=0.0, worst_segments=[], suspicions=[], new_rows=500,
+    champion_rows=10_000, age_days=12.0,
+)  # fmt: skip
+ALL = replace(
+    CALM, error=0.3, worst_psi=0.4, target_psi=0.3, worst_wasserstein=0.5, unseen_share=0.5,
+    null_rate_change=0.2, above_range=0.3, new_rows=5_000, age_days=120.0,
+)  # fmt: skip
+
+
+def published(decided: RetrainDecision) -> responses.RetrainDecision:
+    """A decision of the policy, as it is published."""
+    more = {"champion_version": "1", "admitted": False, "decided_at": WHEN}
+    return responses.RetrainDecision.model_validate(asdict(decided) | more)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_limit_of_the_policy_is_translated(language: str) -> None:
+    decided = RetrainPolicy().decide(ALL, "4")
+    text = decision_texts.retrain_decision_text(catalogue(language), published(decided))
+
+    assert text != decided.reason
+    assert text.count(". ") == len(decided.details) - 1
+    for figure in ("0.40", "0.30", "0.50", "5,000", "10,000", "120", "50.0%", "30", "+20"):
+        assert figure in text
+    if language != "en":
+        assert all(detail["message"] not in text for detail in decided.details)
+    assert decision_texts.rule_name(ES, decided.rule) == "error"
+
+
+@pytest.mark.parametrize(
+    ("evidence", "beginning"),
+    [
+        (None, "Aún no hay ningún modelo en producción: el lote 4 entrena el primero"),
+        (replace(CALM, n=0), "El lote 4 no tiene filas nuevas"),
+        (CALM, "No se supera ningún límite: error mediano 16"),
+        (replace(CALM, suspicions=[message("prices_off_level", ratio=7.25)]),
+         "El lote 4 parece dañado. El entrenamiento espera hasta que alguien lo revise. Sus "
+         "precios son 7.25 veces"),
+    ],
+)  # fmt: skip
+def test_decision_without_an_exceeded_limit_is_translated(
+    evidence: Evidence | None, beginning: str
+) -> None:
+    decided = RetrainPolicy().decide(evidence, "4")
+
+    text = decision_texts.retrain_decision_text(ES, published(decided))
+    assert text.startswith(beginning)
+    assert decision_texts.rule_name(ES, decided.rule) != decided.rule
 
 
 def test_decision_without_details_keeps_the_stored_reason() -> None:
