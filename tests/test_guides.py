@@ -1,0 +1,45 @@
+"""What the guides tell people to write works as it stands there.
+
+The same steps end to end: `tests/assets/release/test_toy_gate.py`.
+"""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from realtor_model.duel import relative_criteria
+from realtor_model.duel.gate import Gate
+
+ROOT = Path(__file__).parents[1]
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize(("worse", "passed"), [(0, True), (1, True), (10, False)])
+def test_the_guides_gate_answers(worse: int, passed: bool) -> None:
+    function, declaration, limit = python_blocks("docs/guides/add-a-gate.md")
+    names = dict(vars(relative_criteria))
+    exec(function + declaration, names)
+    gate: Gate = names["FAR_OFF"]
+    assert gate.relative
+    price = np.full(1_000, 200_000.0)
+    estimates = np.where(np.arange(1_000) < worse, 450_000.0, 210_000.0)
+    before, after = (
+        SimpleNamespace(price=price, predicted=predicted) for predicted in (price, estimates)
+    )
+    name, _, value = limit.partition(": float = ")
+    duel = SimpleNamespace(
+        beside_champion=SimpleNamespace(before=before, after=after),
+        policy=SimpleNamespace(**{name.strip(): float(value)}),
+    )
+
+    answer = gate.ask(cast("Any", duel))
+
+    assert answer.passed is passed
+    assert answer.figures["after"] == worse / 1_000
