@@ -58,7 +58,8 @@ def score_with_champion(
         raise RealtorError(str(error)) from error
     resumed = f", {report.resumed:,} of them by an earlier run" if report.resumed else ""
     console.print(
-        f"{report.rows:,} rows in {report.seconds:.1f} s with version {pointer.release.version}: "
+        f"{report.rows:,} rows in {report.seconds:.1f} s with version "
+        f"{pointer.registered.version}: "
         f"{report.valued:,} valued, {report.failed:,} not (column `error` says why){resumed}. "
         f"{target}"
     )

@@ -1,0 +1,1 @@
+"""The BentoML service: http → valuation → champion; contract holds the API's models."""

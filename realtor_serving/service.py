@@ -32,9 +32,9 @@ from realtor_serving.contract.schemas import (
 )
 from realtor_serving.http import openapi
 from realtor_serving.http import service_metrics as metrics
+from realtor_serving.http.admission import Limits, RouteRule
 from realtor_serving.http.batch_requests import BatchBody
 from realtor_serving.http.edge import EdgeService
-from realtor_serving.http.gate import Limits, RouteRule
 from realtor_serving.http.pages import PAGES
 from realtor_serving.http.requests import (
     ComparablesBody,
@@ -160,12 +160,12 @@ class ValuationService:
         loop.call_soon(loop.call_soon, self._remember, "/predict", valued)
         return [Response(body, media_type="application/json") for body in valued.json()]
 
-    def _remember(self, endpoint: str, valued: answers.Valued) -> None:
+    def _remember(self, endpoint: str, valued: answers.ValuedHomes) -> None:
         """Count n valuations, and log them where there is a log."""
         prices, lows, highs = valued.price, valued.low, valued.high
         if not prices:
             return
-        metrics.PREDICTIONS.labels(endpoint, valued.champion.release.version).inc(len(prices))
+        metrics.PREDICTIONS.labels(endpoint, valued.champion.registered.version).inc(len(prices))
         if len(prices) == 1:
             metrics.PRICE.observe(prices[0])
             metrics.INTERVAL.observe((highs[0] - lows[0]) / prices[0])

@@ -10,7 +10,7 @@ import pandas as pd
 import realtor_model
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
 from realtor_assets.train.model_report import Report
-from realtor_model.listing import INPUTS
+from realtor_model.listing import EXAMPLE_HOME, INPUTS
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 
@@ -28,16 +28,6 @@ REQUIREMENTS = (
     "xgboost",
     "shap",
 )
-# A home that anybody can picture: MLflow shows it as the model's input example.
-EXAMPLE_HOME = {
-    "bed": 3.0,
-    "bath": 2.0,
-    "acre_lot": 0.2,
-    "city": "Houston",
-    "state": "Texas",
-    "zip_code": "77008",
-    "house_size": 1_800.0,
-}
 
 
 def log_to_mlflow(model: ValuationModel, report: Report) -> str:
@@ -66,10 +56,19 @@ def log_to_mlflow(model: ValuationModel, report: Report) -> str:
             artifacts={BUNDLE_ARTIFACT: str(bundle)},
             code_paths=[str(Path(realtor_model.__file__).parent)],
             signature=signature(),
-            input_example=pd.DataFrame([EXAMPLE_HOME]),
+            input_example=example(),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
     return str(info.model_uri)
+
+
+def example() -> pd.DataFrame:
+    """The example home in MLflow's types, one row; MLflow shows it as the model's input example."""
+    home = {
+        name: value if isinstance(value, str) else float(value)
+        for name, value in EXAMPLE_HOME.items()
+    }
+    return pd.DataFrame([home])
 
 
 def signature() -> "ModelSignature":

@@ -1,7 +1,7 @@
-"""The models on disk, and what each worker does with them.
+"""The models on disk, and which of them each worker serves.
 
 The cache folder holds one folder per version, `current.json`, which names the one to serve, and
-`workers`, in which each worker says what it serves.
+`workers`, in which each worker reports the version it serves.
 """
 
 import fcntl
@@ -18,10 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from realtor_serving.champion.model_registry import Release
+from realtor_serving.champion.model_registry import RegisteredVersion
 
 KEPT_VERSIONS = 3
-# A download may have been cut short: what was refused is tried again, but not at every look.
+# A refused version is tried again after this time: its download may have been incomplete.
 REFUSED_SECONDS = 600.0
 
 logger = logging.getLogger(__name__)
@@ -29,16 +29,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pointer:
-    """What `current.json` says: the release to serve, and its folder in the cache."""
+    """The content of `current.json`: the version to serve, and its folder in the cache."""
 
-    release: Release
+    registered: RegisteredVersion
     path: Path
     loaded_at: datetime
 
     @property
     def key(self) -> str:
-        """What tells it from every other pointer, one to the same release too."""
-        return f"{self.release.key} {self.loaded_at.isoformat()}"
+        """Unique to this pointer, also among pointers to the same version."""
+        return f"{self.registered.key} {self.loaded_at.isoformat()}"
 
 
 class ChampionCache:
@@ -50,64 +50,64 @@ class ChampionCache:
         self._pointer_file = folder / "current.json"
 
     def current(self) -> Pointer | None:
-        """What to serve; None before the first model."""
+        """The pointer to the model to serve; None before the first model."""
         try:
-            told = json.loads(self._pointer_file.read_text())
+            entry = json.loads(self._pointer_file.read_text())
             return Pointer(
-                Release(told["version"], told["run_id"]),
-                Path(told["path"]),
-                datetime.fromisoformat(told["loaded_at"]),
+                RegisteredVersion(entry["version"], entry["run_id"]),
+                Path(entry["path"]),
+                datetime.fromisoformat(entry["loaded_at"]),
             )
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as problem:
-            logger.warning(
-                "%s cannot be read, as if it were not there: %s", self._pointer_file, problem
-            )
+            logger.warning("%s cannot be read and is ignored: %s", self._pointer_file, problem)
             return None
 
     def point_at(self, pointer: Pointer) -> None:
         """Make every worker serve `pointer`."""
-        told = {
-            "version": pointer.release.version,
+        entry = {
+            "version": pointer.registered.version,
             "stage": "Production",
-            "run_id": pointer.release.run_id,
+            "run_id": pointer.registered.run_id,
             "path": str(pointer.path),
             "loaded_at": pointer.loaded_at.isoformat(),
         }
         with tempfile.NamedTemporaryFile(
             "w", dir=self.folder, prefix=".current-", delete=False
         ) as file:
-            json.dump(told, file)
+            json.dump(entry, file)
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).replace(self._pointer_file)
 
-    def path(self, release: Release) -> Path:
-        """Where the bundle of `release` is kept."""
-        return self.folder / release.key
+    def path(self, registered: RegisteredVersion) -> Path:
+        """The folder of a version's bundle."""
+        return self.folder / registered.key
 
-    def fetch(self, release: Release, download: Callable[[Release, Path], Path]) -> Path:
-        """Download the bundle of `release`; its folder appears whole or not at all."""
+    def fetch(
+        self, registered: RegisteredVersion, download: Callable[[RegisteredVersion, Path], Path]
+    ) -> Path:
+        """Download a version's bundle; its folder appears whole or not at all."""
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".download-") as folder:
-            bundle = download(release, Path(folder))
-            target = self.path(release)
+            bundle = download(registered, Path(folder))
+            target = self.path(registered)
             shutil.rmtree(target, ignore_errors=True)
             bundle.rename(target)
         return target
 
-    def refusal(self, release: Release) -> str | None:
-        """Why `release` was refused lately; None when it was not."""
-        file = self._refusal_file(release)
+    def refusal(self, registered: RegisteredVersion) -> str | None:
+        """Why a version was refused in the last ten minutes; None if it was not."""
+        file = self._refusal_file(registered)
         try:
             age = time.time() - file.stat().st_mtime
             return file.read_text() if age < REFUSED_SECONDS else None
         except FileNotFoundError:
             return None
 
-    def refuse(self, release: Release, reason: str) -> None:
-        """Remember that `release` cannot serve, so that nobody downloads it again and again."""
-        self._refusal_file(release).write_text(reason)
+    def refuse(self, registered: RegisteredVersion, reason: str) -> None:
+        """Remember that a version cannot serve, so that no worker downloads it again and again."""
+        self._refusal_file(registered).write_text(reason)
 
     def prune(self, keep: int = KEPT_VERSIONS) -> None:
         """Remove all but the `keep` bundles that were used last, and what crashes left behind."""
@@ -143,13 +143,13 @@ class ChampionCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         return (self.folder / f"{name}.lock").open("ab")
 
-    def _refusal_file(self, release: Release) -> Path:
-        return self.folder / f"{release.key}.refused"
+    def _refusal_file(self, registered: RegisteredVersion) -> Path:
+        return self.folder / f"{registered.key}.refused"
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What one worker says of itself: the pointer it has followed, and why it could not, if so."""
+    """A worker's report: the pointer it followed, and why it could not load it, if so."""
 
     pid: int
     followed: str | None
@@ -158,8 +158,11 @@ class Worker:
 
 
 class WorkerFile:
-    """A file in which this worker says what it serves. It is locked for as long as it lives, so
-    that one left by a worker that was killed is known, whatever its pid is used for since."""
+    """A file in which this worker reports the version it serves.
+
+    The worker locks it while it lives: an unlocked file belongs to a dead worker, even if its pid
+    has been reused.
+    """
 
     def __init__(self, cache: ChampionCache) -> None:
         cache.workers.mkdir(parents=True, exist_ok=True)
@@ -167,9 +170,9 @@ class WorkerFile:
         self._file = (cache.workers / name).open("w+")
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
-    def tell(self, pointer: Pointer | None, version: str | None, problem: str | None) -> None:
-        """Say which pointer was followed, and with what outcome."""
-        told = {
+    def report(self, pointer: Pointer | None, version: str | None, problem: str | None) -> None:
+        """Write which pointer was followed, and with what outcome."""
+        report = {
             "pid": os.getpid(),
             "followed": pointer.key if pointer else None,
             "version": version,
@@ -177,35 +180,35 @@ class WorkerFile:
         }
         self._file.seek(0)
         self._file.truncate()
-        json.dump(told, self._file)
+        json.dump(report, self._file)
         self._file.flush()
 
     def close(self) -> None:
-        """This worker serves no more."""
+        """Remove the file: this worker has stopped serving."""
         Path(self._file.name).unlink(missing_ok=True)
         self._file.close()
 
 
 def living_workers(cache: ChampionCache) -> list[Worker]:
-    """What the workers that are alive say; what dead ones left is removed."""
-    found = []
+    """The reports of all living workers; files of dead ones are removed."""
+    workers = []
     for path in sorted(cache.workers.glob("*.json")):
         try:
             with path.open() as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    found.append(_worker(path, file.read()))
+                    workers.append(_worker(path, file.read()))
                 else:
                     path.unlink(missing_ok=True)
         except FileNotFoundError:
             continue
-    return found
+    return workers
 
 
-def _worker(path: Path, told: str) -> Worker:
+def _worker(path: Path, content: str) -> Worker:
     try:
-        return Worker(**json.loads(told))
+        return Worker(**json.loads(content))
     except (ValueError, TypeError):
-        # It is being written at this moment.
+        # The worker is writing it at this moment.
         return Worker(int(path.name.partition("-")[0]), None, None, None)

@@ -1,4 +1,4 @@
-"""The history that the pipeline publishes, handed on: read from a store that may be away."""
+"""The history that the pipeline publishes, read from a store that may be unavailable."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ WAIT_SECONDS = 5.0
 
 
 class HistoryUnavailable(Exception):
-    """There is nothing to hand on; the text says why."""
+    """There is no history to answer with; the text says why."""
 
 
 class HistoryNotPublished(HistoryUnavailable):
@@ -26,8 +26,8 @@ class HistoryNotPublished(HistoryUnavailable):
 class PublishedHistory:
     """The JSON document at `url` (file://, http(s)://; s3:// where s3fs is installed).
 
-    It is read again after `ttl_seconds`; while the store is away, silent or holds nonsense, the
-    last good copy is the answer.
+    It is read again after `ttl_seconds`; while the store is unavailable, slow or holds something
+    else, the last good copy is the answer.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class PublishedHistory:
             return self._good
 
     def _read_in_time(self) -> bytes:
-        """What `_read` gives; what it does not give in time is looked for at the next call."""
+        """The result of `_read`; if it takes too long, the next call waits for the same read."""
         if self._reading is None:
             self._reading = Future()
             threading.Thread(
@@ -95,9 +95,9 @@ class PublishedHistory:
         if len(content) > self._max_bytes:
             raise HistoryUnavailable(f"the history has more than {self._max_bytes:,} bytes")
         try:
-            told = json.loads(content)
+            history = json.loads(content)
         except ValueError as problem:
-            raise HistoryUnavailable("the history is no JSON") from problem
-        if not isinstance(told, dict) or "versions" not in told:
-            raise HistoryUnavailable("what is published is no history")
+            raise HistoryUnavailable("the history is not JSON") from problem
+        if not isinstance(history, dict) or "versions" not in history:
+            raise HistoryUnavailable("the published document is not a history")
         return content

@@ -1,4 +1,4 @@
-"""Which model is in production, and its bundle: the questions the service asks MLflow."""
+"""The model registry (MLflow): which version is in production, and its bundle."""
 
 import json
 import os
@@ -17,30 +17,30 @@ class RegistryUnavailable(Exception):
 
 
 class NoBundle(Exception):
-    """A registered version that holds no bundle of ours."""
+    """A registered version without a bundle of this project."""
 
 
 @dataclass(frozen=True)
-class Release:
-    """One registered version. `run_id` is "" where the registry knows no run."""
+class RegisteredVersion:
+    """One version of the registered model. `run_id` is "" where the registry names no run."""
 
     version: str
     run_id: str
 
     @property
     def key(self) -> str:
-        """A folder name that no other release has."""
+        """A folder name unique to this version."""
         return f"{self.version}-{self.run_id}" if self.run_id else self.version
 
 
 class Registry(Protocol):
-    """What the service needs to know of a model registry."""
+    """The part of a model registry that the service needs."""
 
-    def production(self) -> Release | None:
-        """The release in production; None when there is none. Raises `RegistryUnavailable`."""
+    def production(self) -> RegisteredVersion | None:
+        """The version in production; None when there is none. Raises `RegistryUnavailable`."""
 
-    def download(self, release: Release, folder: Path) -> Path:
-        """Put the release's files into `folder`; returns the bundle among them.
+    def download(self, registered: RegisteredVersion, folder: Path) -> Path:
+        """Download the version's files into `folder`; returns the bundle among them.
 
         Raises `RegistryUnavailable`, or `NoBundle`.
         """
@@ -52,24 +52,24 @@ class MlflowRegistry:
 
     tracking_uri: str
 
-    def production(self) -> Release | None:
+    def production(self) -> RegisteredVersion | None:
         """See `Registry.production`."""
         client = self._client()
         from mlflow.exceptions import MlflowException
         from requests.exceptions import RequestException
 
         try:
-            found = client.get_model_version_by_alias(REGISTERED_MODEL, PRODUCTION_ALIAS)
+            version = client.get_model_version_by_alias(REGISTERED_MODEL, PRODUCTION_ALIAS)
         except MlflowException as problem:
             if problem.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise RegistryUnavailable(self._unavailable(problem)) from problem
         except (RequestException, OSError, ValueError) as problem:
-            # ValueError: an answer that is no JSON, from a proxy in between.
+            # ValueError: an answer that is not JSON, from a proxy in between.
             raise RegistryUnavailable(self._unavailable(problem)) from problem
-        return Release(str(found.version), found.run_id or "")
+        return RegisteredVersion(str(version.version), version.run_id or "")
 
-    def download(self, release: Release, folder: Path) -> Path:
+    def download(self, registered: RegisteredVersion, folder: Path) -> Path:
         """See `Registry.download`."""
         self._client()
         import mlflow.artifacts
@@ -78,7 +78,8 @@ class MlflowRegistry:
 
         try:
             mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{REGISTERED_MODEL}/{release.version}", dst_path=str(folder)
+                artifact_uri=f"models:/{REGISTERED_MODEL}/{registered.version}",
+                dst_path=str(folder),
             )
         except (MlflowException, RequestException, OSError) as problem:
             raise RegistryUnavailable(self._unavailable(problem)) from problem
@@ -103,11 +104,11 @@ def find_bundle(folder: Path) -> Path:
     """The bundle somewhere below `folder`. Raises `NoBundle`."""
     manifests = sorted(folder.rglob("manifest.json"))
     try:
-        found = [
+        bundles = [
             path.parent for path in manifests if "feature_names" in json.loads(path.read_text())
         ]
     except ValueError as problem:
         raise NoBundle(f"a manifest of the registered model is no JSON: {problem}") from problem
-    if len(found) != 1:
-        raise NoBundle(f"the registered model holds {len(found)} bundles; one was expected")
-    return found[0]
+    if len(bundles) != 1:
+        raise NoBundle(f"the registered model holds {len(bundles)} bundles; one was expected")
+    return bundles[0]

@@ -1,17 +1,17 @@
-"""The bundle that a bento carries, and the release that it was."""
+"""The bundle inside a bento, and the registered version it was made from."""
 
 import json
 from pathlib import Path
 
-from realtor_serving.champion.model_registry import Release
+from realtor_serving.champion.model_registry import RegisteredVersion
 
 PACKAGED_BUNDLE = "champion_bundle"
 
 
-def packaged_release(bundle: Path) -> Release:
-    """The release that a packaged bundle was, from the file beside it."""
+def packaged_version(bundle: Path) -> RegisteredVersion:
+    """The registered version of a packaged bundle, from the file beside it."""
     try:
-        told = json.loads(bundle.with_name(f"{bundle.name}.json").read_text())
+        entry = json.loads(bundle.with_name(f"{bundle.name}.json").read_text())
     except FileNotFoundError:
-        return Release("packaged", "")
-    return Release(told["version"], told["run_id"])
+        return RegisteredVersion("packaged", "")
+    return RegisteredVersion(entry["version"], entry["run_id"])

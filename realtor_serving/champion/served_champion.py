@@ -1,4 +1,4 @@
-"""The model being served: found in MLflow, kept on disk, watched, and swapped while serving.
+"""The model being served: found in MLflow, cached on disk, watched, and swapped while serving.
 
 Every worker follows the cache's `current.json`; one of them, the leader, asks the registry and
 rewrites it. Whatever fails on the way, the model in memory keeps answering.
@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 
 from realtor_model.features import as_sold, columns_from_properties
-from realtor_model.listing import Property
+from realtor_model.listing import EXAMPLE_HOME, Property
 from realtor_model.valuation.bundle import load_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.champion.champion_cache import (
@@ -29,15 +29,20 @@ from realtor_serving.champion.champion_cache import (
     WorkerFile,
     living_workers,
 )
-from realtor_serving.champion.model_registry import NoBundle, Registry, RegistryUnavailable, Release
+from realtor_serving.champion.model_registry import (
+    NoBundle,
+    RegisteredVersion,
+    Registry,
+    RegistryUnavailable,
+)
 
 FOLLOW_SECONDS = 0.25
 # A worker reads and tries out a bundle in a second or two, on a busy machine in some more.
 WORKERS_SECONDS = 45.0
 COMPLAIN_SECONDS = 60.0
 ADDITIVITY_TOLERANCE = 1e-4
-# The sale of an ordinary house: what a new model has to value before it serves anybody.
-WARM_UP = Property(state="Texas", city="Houston", zip_code="77002", bed=3, bath=2, house_size=1800)
+# The home that a new model has to value before it serves.
+WARM_UP = Property.model_validate(EXAMPLE_HOME)
 
 logger = logging.getLogger(__name__)
 
@@ -52,20 +57,22 @@ class NotEverywhere(Exception):
 
 @dataclass(frozen=True)
 class Champion:
-    """A model that serves, and where it comes from. Immutable: one request reads it once."""
+    """A model being served, and its origin. Immutable: each request reads it once."""
 
     model: ValuationModel
-    release: Release
+    registered: RegisteredVersion
     stage: str
     loaded_at: datetime
     bundle_sha256: str
 
 
-def load_champion(path: Path, release: Release, stage: str, loaded_at: datetime) -> Champion:
+def load_champion(
+    path: Path, registered: RegisteredVersion, stage: str, loaded_at: datetime
+) -> Champion:
     """Load, verify and try out the bundle at `path`.
 
-    Raises `RefusedModel`; what is the machine's fault and not the model's (out of file handles,
-    memory or disk) is raised as it is, and tried again.
+    Raises `RefusedModel`. Faults of the machine (out of file handles, memory or disk) are raised as
+    they are, and the load is tried again.
     """
     try:
         model = load_bundle(path)
@@ -84,12 +91,12 @@ def load_champion(path: Path, release: Release, stage: str, loaded_at: datetime)
     if not gap <= ADDITIVITY_TOLERANCE:
         raise RefusedModel(f"its explanation misses its valuation by {gap} in log price")
     digest = hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest()
-    return Champion(model, release, stage, loaded_at, digest)
+    return Champion(model, registered, stage, loaded_at, digest)
 
 
 @dataclass(frozen=True)
 class Reload:
-    """What a look at the registry changed: the version before and after, None for no model."""
+    """The version served before and after a look at the registry; None for no model."""
 
     before: str | None
     after: str | None
@@ -98,7 +105,7 @@ class Reload:
 class ChampionWatcher:
     """Holds the champion of one worker and keeps it current from a thread of its own.
 
-    `packaged` is the bundle to serve, with its release, while the cache is empty. `observe` is
+    `packaged` is the bundle to serve, with its version, while the cache is empty. `observe` is
     called with the outcome of each change, "loaded", "refused" or "unavailable", and the champion.
 
     Attributes:
@@ -110,7 +117,7 @@ class ChampionWatcher:
         cache: ChampionCache,
         registry: Registry | None,
         *,
-        packaged: tuple[Path, Release] | None = None,
+        packaged: tuple[Path, RegisteredVersion] | None = None,
         poll_seconds: float = 5.0,
         observe: Callable[[str, Champion | None], None] = lambda outcome, champion: None,
     ) -> None:
@@ -125,7 +132,7 @@ class ChampionWatcher:
         self._stopping = threading.Event()
         self._leadership: IO[bytes] | None = None
         self._complained_at = -COMPLAIN_SECONDS
-        self._said = WorkerFile(cache)
+        self._report = WorkerFile(cache)
         self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
 
     def start(self) -> None:
@@ -136,11 +143,11 @@ class ChampionWatcher:
             except (OSError, MemoryError):
                 logger.exception("The cached model cannot be loaded now; the watch tries again")
             if self.champion is None and self._packaged is not None:
-                path, release = self._packaged
+                path, registered = self._packaged
                 try:
-                    self._swap(load_champion(path, release, "Packaged", datetime.now(UTC)))
+                    self._swap(load_champion(path, registered, "Packaged", datetime.now(UTC)))
                 except RefusedModel as problem:
-                    self._refused(release, problem)
+                    self._refused(registered, problem)
         self._thread.start()
 
     def stop(self) -> None:
@@ -149,7 +156,7 @@ class ChampionWatcher:
         self._thread.join(timeout=5)
         if self._leadership is not None:
             self._leadership.close()
-        self._said.close()
+        self._report.close()
 
     def reload(self) -> Reload:
         """Look now, also at a version that was refused before, and wait until all workers serve
@@ -166,7 +173,8 @@ class ChampionWatcher:
         self._await_workers()
         after = self.champion
         return Reload(
-            before.release.version if before else None, after.release.version if after else None
+            before.registered.version if before else None,
+            after.registered.version if after else None,
         )
 
     def _await_workers(self) -> None:
@@ -180,7 +188,7 @@ class ChampionWatcher:
             settled = all(each.followed == pointer.key for each in workers)
             if settled or time.monotonic() > deadline:
                 raise NotEverywhere(
-                    f"version {pointer.release.version} is served by "
+                    f"version {pointer.registered.version} is served by "
                     f"{len(workers) - len(behind)} of {len(workers)} workers, but not by "
                     + "; ".join(map(_in_words, behind))
                 )
@@ -212,7 +220,9 @@ class ChampionWatcher:
     def _lags(self) -> bool:
         """Whether this worker could not load what `current.json` names."""
         champion, pointer = self.champion, self._followed
-        return pointer is not None and (champion is None or champion.release != pointer.release)
+        return pointer is not None and (
+            champion is None or champion.registered != pointer.registered
+        )
 
     def _follow(self) -> None:
         """Serve what `current.json` names."""
@@ -220,9 +230,11 @@ class ChampionWatcher:
         if pointer is None or pointer == self._followed:
             return
         try:
-            champion = load_champion(pointer.path, pointer.release, "Production", pointer.loaded_at)
+            champion = load_champion(
+                pointer.path, pointer.registered, "Production", pointer.loaded_at
+            )
         except RefusedModel as problem:
-            self._refused(pointer.release, problem)
+            self._refused(pointer.registered, problem)
             self._follows(pointer, str(problem))
         else:
             self._swap(champion)
@@ -231,7 +243,7 @@ class ChampionWatcher:
     def _follows(self, pointer: Pointer, problem: str | None = None) -> None:
         self._followed = pointer
         champion = self.champion
-        self._said.tell(pointer, champion.release.version if champion else None, problem)
+        self._report.report(pointer, champion.registered.version if champion else None, problem)
 
     def _check(self, *, again: bool) -> str | None:
         """Ask the registry, and make its production model the current one everywhere.
@@ -242,22 +254,22 @@ class ChampionWatcher:
         if self._registry is None:
             return None
         with self._cache.lock("check"):
-            release = self._registry.production()
-            if release is None or self._serves(release):
+            registered = self._registry.production()
+            if registered is None or self._serves(registered):
                 return None
             # With nothing to serve, even a model that was refused once is worth another try.
-            remembered = None if again or self.champion is None else self._cache.refusal(release)
+            remembered = None if again or self.champion is None else self._cache.refusal(registered)
             if remembered is not None:
                 return remembered
             loaded_at = datetime.now(UTC)
             try:
-                path, champion = self._obtain(release, self._registry, loaded_at)
+                path, champion = self._obtain(registered, self._registry, loaded_at)
             except (RefusedModel, NoBundle) as problem:
-                self._cache.refuse(release, str(problem))
-                self._refused(release, problem)
-                return f"version {release.version} was refused: {problem}"
+                self._cache.refuse(registered, str(problem))
+                self._refused(registered, problem)
+                return f"version {registered.version} was refused: {problem}"
             os.utime(path)
-            pointer = Pointer(release, path, loaded_at)
+            pointer = Pointer(registered, path, loaded_at)
             with self._changing:
                 self._cache.point_at(pointer)
                 self._swap(champion)
@@ -265,28 +277,30 @@ class ChampionWatcher:
             self._cache.prune()
             return None
 
-    def _serves(self, release: Release) -> bool:
-        """Whether this worker and `current.json` are both at `release`."""
+    def _serves(self, registered: RegisteredVersion) -> bool:
+        """Whether this worker and `current.json` are both at that version."""
         champion, pointer = self.champion, self._cache.current()
         return (
             champion is not None
             and champion.stage == "Production"
-            and champion.release == release
+            and champion.registered == registered
             and pointer is not None
-            and pointer.release == release
+            and pointer.registered == registered
         )
 
     def _obtain(
-        self, release: Release, registry: Registry, loaded_at: datetime
+        self, registered: RegisteredVersion, registry: Registry, loaded_at: datetime
     ) -> tuple[Path, Champion]:
-        cached = self._cache.path(release)
+        cached = self._cache.path(registered)
         if cached.is_dir():
             try:
-                return cached, load_champion(cached, release, "Production", loaded_at)
+                return cached, load_champion(cached, registered, "Production", loaded_at)
             except RefusedModel as problem:
-                logger.warning("The cached version %s is fetched again: %s", release.key, problem)
-        path = self._cache.fetch(release, registry.download)
-        return path, load_champion(path, release, "Production", loaded_at)
+                logger.warning(
+                    "The cached version %s is fetched again: %s", registered.key, problem
+                )
+        path = self._cache.fetch(registered, registry.download)
+        return path, load_champion(path, registered, "Production", loaded_at)
 
     def _swap(self, champion: Champion) -> None:
         self.champion = champion
@@ -296,10 +310,10 @@ class ChampionWatcher:
         logger.info("Serving %s", self._served())
         self._observe("loaded", champion)
 
-    def _refused(self, release: Release, problem: Exception) -> None:
+    def _refused(self, registered: RegisteredVersion, problem: Exception) -> None:
         logger.error(
             "Version %s is refused: %s. Serving on with %s.",
-            release.version,
+            registered.version,
             problem,
             self._served(),
         )
@@ -309,7 +323,7 @@ class ChampionWatcher:
         champion = self.champion
         if champion is None:
             return "no model"
-        return f"version {champion.release.version} ({champion.model.candidate})"
+        return f"version {champion.registered.version} ({champion.model.candidate})"
 
     def _complain(self, text: str) -> None:
         if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:

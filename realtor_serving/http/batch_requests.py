@@ -22,7 +22,7 @@ from realtor_serving.http.table_bodies import (
     write_table,
 )
 from realtor_serving.valuation import answers
-from realtor_serving.valuation.answers import Valued
+from realtor_serving.valuation.answers import ValuedHomes
 
 _TABLES_BY_TYPE = f"; a table is read when the Content-Type is one of {', '.join(TABLES)}"
 
@@ -47,7 +47,7 @@ class BatchBody(RawBody, BatchRequest):
         body._content = content
         return body
 
-    def answer(self, champion: Champion) -> tuple[Response, Valued | None]:
+    def answer(self, champion: Champion) -> tuple[Response, ValuedHomes | None]:
         """The response in the format asked for, and the valuations in it; None for a refusal."""
         try:
             table = None if self._sent == JSON else read_table(self._content, self._sent)
@@ -66,5 +66,5 @@ class BatchBody(RawBody, BatchRequest):
         except ValidationError as error:
             return InvalidBody.of(error, _TABLES_BY_TYPE).response, None
         response = Response(content, media_type=self._answer_type)
-        response.headers["X-Model-Version"] = champion.release.version
+        response.headers["X-Model-Version"] = champion.registered.version
         return response, batch.valued

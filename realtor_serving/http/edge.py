@@ -1,6 +1,6 @@
-"""The service as it meets the network: BentoML's application inside our own ASGI layers.
+"""BentoML's application inside our own ASGI layers.
 
-Telemetry (ids, metrics, log) → CORS, where it is on → Gate (what may come in) → the endpoints.
+Telemetry (ids, metrics, log) → CORS, if it is on → AdmissionControl (refusals) → the endpoints.
 BentoML would put middleware inside its own, whose refusals have another format and no id, and
 whose time limit leaves a timer of a minute behind every request.
 """
@@ -19,8 +19,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from realtor_serving.http import connections, json_logs, service_metrics
+from realtor_serving.http.admission import AdmissionControl, RouteRule
 from realtor_serving.http.api_keys import ApiKeys
-from realtor_serving.http.gate import Gate, RouteRule
 from realtor_serving.http.requests import InvalidBody, RawBody
 from realtor_serving.http.telemetry import Telemetry
 from realtor_serving.service_settings import ServiceSettings
@@ -47,7 +47,7 @@ class EdgeService(bentoml.Service):  # type: ignore[misc]  # BentoML has no type
 def wrap(app: ASGIApp, settings: ServiceSettings, rules: Mapping[str, RouteRule]) -> ASGIApp:
     """`app` behind the layers that `settings` ask for."""
     origins = listed(settings.cors_origins)
-    app = Gate(
+    app = AdmissionControl(
         app,
         routes=rules,
         allowed_hosts=frozenset(host.lower() for host in listed(settings.allowed_hosts)),
@@ -69,18 +69,17 @@ def wrap(app: ASGIApp, settings: ServiceSettings, rules: Mapping[str, RouteRule]
     return Telemetry(app, routes=rules, log=settings.log_requests)
 
 
-def listed(told: str) -> list[str]:
+def listed(setting: str) -> list[str]:
     """The parts of a setting that commas separate."""
-    return [part.strip() for part in told.split(",") if part.strip()]
+    return [part.strip() for part in setting.split(",") if part.strip()]
 
 
 class Endpoints:
-    """Calls the pages and the endpoints of `@bentoml.api`; all else (its start and end, its
-    schema) is BentoML's.
+    """Calls the pages and the endpoints of `@bentoml.api`; start, end and schema are BentoML's.
 
-    BentoML's way to an endpoint costs more than the rest of a request's way through HTTP
-    (`benchmarks/serving.py`) and would add nothing: each endpoint reads its body and makes its
-    answer itself.
+    BentoML's own dispatch takes longer than the rest of the HTTP handling
+    (`benchmarks/serving.py`) and adds nothing: bodies are read here, and each endpoint makes its
+    own response.
     """
 
     def __init__(self, app: ASGIApp, apis: Iterable[Any], pages: Starlette) -> None:
@@ -100,7 +99,7 @@ class Endpoints:
             if kind is None:
                 response = await endpoint(get_current_service())
             else:
-                # The gate hands a body over whole.
+                # Admission control hands a body over whole.
                 content = (await receive())["body"]
                 try:
                     body = (

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from realtor_serving.contract.schemas import Refusal
-from realtor_serving.http.gate import OPEN_PATHS, RouteRule
+from realtor_serving.http.admission import OPEN_PATHS, RouteRule
 
 _REFS = "#/components/schemas/{model}"
 _JSON = "application/json"

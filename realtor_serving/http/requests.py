@@ -41,7 +41,7 @@ def no_model() -> Response:
 
 def lacks_market_data(champion: Champion) -> Response:
     """404 where the champion's bundle carries neither sales nor statistics of the market."""
-    return refuse(404, message("model_lacks_market_data", version=champion.release.version))
+    return refuse(404, message("model_lacks_market_data", version=champion.registered.version))
 
 
 class InvalidBody:

@@ -142,7 +142,7 @@ class ModelMetrics:
             return
         shown = (
             REGISTERED_MODEL,
-            champion.release.version,
+            champion.registered.version,
             champion.stage,
             champion.model.candidate,
         )

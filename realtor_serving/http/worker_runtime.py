@@ -12,8 +12,8 @@ from anyio import CapacityLimiter
 from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_serving.champion.champion_cache import ChampionCache
 from realtor_serving.champion.history_document import PublishedHistory
-from realtor_serving.champion.model_registry import MlflowRegistry, Release
-from realtor_serving.champion.packaged_bundle import PACKAGED_BUNDLE, packaged_release
+from realtor_serving.champion.model_registry import MlflowRegistry, RegisteredVersion
+from realtor_serving.champion.packaged_bundle import PACKAGED_BUNDLE, packaged_version
 from realtor_serving.champion.served_champion import Champion, ChampionWatcher
 from realtor_serving.contract.schemas import ReloadResult
 from realtor_serving.http import service_metrics
@@ -26,12 +26,12 @@ GC_THRESHOLD = (50_000, 50, 100)
 _Result = TypeVar("_Result")
 
 
-def packaged_champion(chosen: Path | None) -> tuple[Path, Release] | None:
-    """The bundle to start with and its release: the one chosen, or the one in this bento."""
+def packaged_champion(chosen: Path | None) -> tuple[Path, RegisteredVersion] | None:
+    """The bundle to start with and its version: the one chosen, or the one in this bento."""
     bundle = chosen or ROOT / PACKAGED_BUNDLE
     if chosen is None and not bundle.is_dir():
         return None
-    return bundle, packaged_release(bundle)
+    return bundle, packaged_version(bundle)
 
 
 class Runtime:

@@ -1,1 +1,1 @@
-"""Files and tables valued without the service."""
+"""Valuation of files and tables without the service."""

@@ -1,1 +1,1 @@
-"""What a serving image does not need: building a bento, trying a bundle out."""
+"""Building a bento and trying a bundle out; serving images and bentos leave this folder out."""

@@ -1,4 +1,4 @@
-"""The service and a model as one bento, which needs no registry, database or network to serve."""
+"""Packages the service with a model as a bento, which serves without registry or database."""
 
 import argparse
 import json
@@ -27,16 +27,14 @@ from realtor_serving.champion.served_champion import WARM_UP
 from realtor_serving.service_settings import ROOT
 
 PACKAGED_CODE = ("realtor_model", "realtor_serving")
-
-
+# Parts of the code that a service does not run.
+UNPACKAGED = ("__pycache__", "packaging", "load_test")
 SERVICE = "realtor_serving.service:ValuationService"
-
-
 VERIFY_SECONDS = 120.0
 
 
 class BrokenBento(Exception):
-    """A bento that does not serve what its bundle says."""
+    """A bento that does not start, or values a home differently from its bundle."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def build_bento(
         context = Path(folder)
         for package in PACKAGED_CODE:
             shutil.copytree(
-                ROOT / package, context / package, ignore=shutil.ignore_patterns("__pycache__")
+                ROOT / package, context / package, ignore=shutil.ignore_patterns(*UNPACKAGED)
             )
         shutil.copytree(bundle, context / PACKAGED_BUNDLE)
         (context / f"{PACKAGED_BUNDLE}.json").write_text(
@@ -85,8 +83,10 @@ def build_bento(
 
 @contextmanager
 def _uv_on_path() -> Iterator[None]:
-    """Something called `uv` on PATH: BentoML looks for it, or installs it by pip, before it sees
-    that there is nothing to lock. It is never run."""
+    """A program named `uv` on PATH, which is never run.
+
+    BentoML looks for it, or installs it by pip, before it sees that there is nothing to lock.
+    """
     if shutil.which("uv"):
         yield
         return
@@ -115,10 +115,10 @@ def verify_bento(bento: Path) -> float:
         _served(bento, folder) as url,
     ):
         answer = httpx.post(f"{url}/predict", content=WARM_UP.model_dump_json(exclude_none=True))
-    told: dict[str, Any] = answer.json()
-    if not answer.is_success or not math.isclose(told["price"], expected, abs_tol=0.01):
+    valuation: dict[str, Any] = answer.json()
+    if not answer.is_success or not math.isclose(valuation["price"], expected, abs_tol=0.01):
         raise BrokenBento(f"{bento} answers {answer.text[:500]}; its bundle says {expected:.2f}")
-    return float(told["price"])
+    return float(valuation["price"])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from realtor_model.listing import Property
-from realtor_serving.champion.model_registry import Release
+from realtor_serving.champion.model_registry import RegisteredVersion
 from realtor_serving.champion.served_champion import RefusedModel, load_champion
 from realtor_serving.valuation.answers import value_homes
 
@@ -28,7 +28,9 @@ def main() -> None:
     homes = [Property.model_validate(each) for each in json.loads(options.properties.read_text())]
     started = time.perf_counter()
     try:
-        champion = load_champion(options.bundle, Release("0", ""), "Trial", datetime.now(UTC))
+        champion = load_champion(
+            options.bundle, RegisteredVersion("0", ""), "Trial", datetime.now(UTC)
+        )
     except RefusedModel as problem:
         sys.exit(str(problem))
     load_seconds = time.perf_counter() - started

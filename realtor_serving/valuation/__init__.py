@@ -1,1 +1,1 @@
-"""From checked homes to answers: valued together, and logged."""
+"""From checked homes to answers: micro-batching, valuation, inference log."""

@@ -58,14 +58,14 @@ def model_ref(champion: Champion) -> ModelRef:
     """The model, as every answer names it."""
     return ModelRef(
         name=REGISTERED_MODEL,
-        version=champion.release.version,
+        version=champion.registered.version,
         stage=champion.stage,
         candidate=champion.model.candidate,
     )
 
 
 @dataclass(frozen=True)
-class Valued:
+class ValuedHomes:
     """n homes with their values.
 
     Attributes:
@@ -125,7 +125,7 @@ class Valued:
 
     def logged(self, endpoint: str) -> Iterator[Answer]:
         """The valuations as `inference_log` records them."""
-        version = self.champion.release.version
+        version = self.champion.registered.version
         homes = properties_from_columns(self.columns) if self.homes is None else self.homes
         for home, *dollars in zip(homes, self.price, self.low, self.high, strict=True):
             yield Answer(endpoint, version, home.model_dump_json(exclude_none=True), *dollars)
@@ -137,7 +137,9 @@ class Valued:
         return Valuation(**fields)
 
 
-def value(champion: Champion, columns: Columns, homes: Sequence[Property] | None = None) -> Valued:
+def value(
+    champion: Champion, columns: Columns, homes: Sequence[Property] | None = None
+) -> ValuedHomes:
     """Value n homes as sold; columns (n,) as they were entered, `homes` where they were read so."""
     values = champion.model.value(as_sold(columns))
     price, low, high = np.round([values.price, values.low, values.high], 2).tolist()
@@ -146,10 +148,12 @@ def value(champion: Champion, columns: Columns, homes: Sequence[Property] | None
         {name: int(rows.sum()) for name, rows in values.unknown.items()} if values.warnings else {}
     )
     confidence = values.confidence.tolist()
-    return Valued(champion, columns, price, low, high, confidence, values.warnings, unknown, homes)
+    return ValuedHomes(
+        champion, columns, price, low, high, confidence, values.warnings, unknown, homes
+    )
 
 
-def value_homes(champion: Champion, homes: Sequence[Property]) -> Valued:
+def value_homes(champion: Champion, homes: Sequence[Property]) -> ValuedHomes:
     """Value n homes as sold."""
     return value(champion, columns_from_properties(homes), homes)
 
@@ -159,7 +163,7 @@ class ValuedBatch:
     """n rows, each checked by itself: what those at `positions` are worth, and by position why the
     others have no value."""
 
-    valued: Valued
+    valued: ValuedHomes
     positions: list[int]
     errors: Mapping[int, list[Problem]]
 
@@ -191,7 +195,7 @@ def value_rows(champion: Champion, rows: Sequence[Any]) -> ValuedBatch:
     return ValuedBatch(valued, positions, {row: problems(each) for row, each in refused.items()})
 
 
-def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, Valued]:
+def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, ValuedHomes]:
     """The valuation of one property and its reasons.
 
     The model's contributions are exact and additive in log price; in dollars, each gets its share
@@ -232,7 +236,7 @@ def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, 
     return answer, valued
 
 
-def compare(champion: Champion, request: ComparablesRequest) -> tuple[ComparableSales, Valued]:
+def compare(champion: Champion, request: ComparablesRequest) -> tuple[ComparableSales, ValuedHomes]:
     """The valuation of one property, and the sold homes most like it.
 
     Raises `NoSoldHomes` when the model carries none.
@@ -331,9 +335,9 @@ def model_info(champion: Champion, history_url: str | None = None) -> ModelInfo:
     model, facts = champion.model, champion.model.metadata
     return ModelInfo(
         name=REGISTERED_MODEL,
-        version=champion.release.version,
+        version=champion.registered.version,
         stage=champion.stage,
-        run_id=champion.release.run_id,
+        run_id=champion.registered.run_id,
         candidate=model.candidate,
         trained_at=facts["trained_at"],
         data_version=facts["data_version"],

@@ -16,7 +16,7 @@ from realtor_local.cli import app
 from realtor_local.errors import RealtorError
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
-from realtor_serving.champion.model_registry import Release
+from realtor_serving.champion.model_registry import RegisteredVersion
 from realtor_serving.champion.served_champion import ChampionCache, Pointer
 from realtor_serving.offline.score_table import UnusableFile, score
 from tests.serving.running import make_model
@@ -51,7 +51,9 @@ def database(databases: Callable[[], Database]) -> Database:
 def cache(champion: ValuationModel, tmp_path: Path) -> Path:
     cache = ChampionCache(tmp_path / "champion")
     save_bundle(champion, cache.folder / "7-run")
-    cache.point_at(Pointer(Release("7", "run"), cache.folder / "7-run", datetime.now(UTC)))
+    cache.point_at(
+        Pointer(RegisteredVersion("7", "run"), cache.folder / "7-run", datetime.now(UTC))
+    )
     return cache.folder
 
 

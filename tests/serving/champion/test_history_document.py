@@ -92,11 +92,13 @@ def test_a_store_that_never_answers_keeps_nobody_waiting(
             PublishedHistory(f"http://127.0.0.1:{port}/history.json").document()
 
 
-def test_nothing_published_is_told_apart_from_nonsense(tmp_path: Path) -> None:
+def test_history_is_unavailable_when_the_document_is_missing_or_not_a_history(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(HistoryNotPublished):
         PublishedHistory((tmp_path / "none.json").as_uri()).document()
     (tmp_path / "list.json").write_text("[1]")
-    with pytest.raises(HistoryUnavailable, match="no history"):
+    with pytest.raises(HistoryUnavailable, match="not a history"):
         PublishedHistory((tmp_path / "list.json").as_uri()).document()
     with pytest.raises(HistoryUnavailable):
         PublishedHistory("nosuchstore://bucket/history.json").document()

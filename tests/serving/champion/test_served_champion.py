@@ -21,7 +21,11 @@ from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.champion import served_champion as champion_module
 from realtor_serving.champion.champion_cache import ChampionCache, WorkerFile, living_workers
-from realtor_serving.champion.model_registry import RegistryUnavailable, Release, find_bundle
+from realtor_serving.champion.model_registry import (
+    RegisteredVersion,
+    RegistryUnavailable,
+    find_bundle,
+)
 from realtor_serving.champion.served_champion import (
     Champion,
     ChampionWatcher,
@@ -52,14 +56,14 @@ class FolderRegistry:
         shutil.copytree(bundle, self.folder / version / "artifacts" / "bundle")
         self.alias = version
 
-    def production(self) -> Release | None:
+    def production(self) -> RegisteredVersion | None:
         if not self.up:
             raise RegistryUnavailable("the registry does not answer")
-        return Release(self.alias, f"run{self.alias}") if self.alias else None
+        return RegisteredVersion(self.alias, f"run{self.alias}") if self.alias else None
 
-    def download(self, release: Release, folder: Path) -> Path:
-        self.downloads.append(release.version)
-        shutil.copytree(self.folder / release.version, folder / "files")
+    def download(self, registered: RegisteredVersion, folder: Path) -> Path:
+        self.downloads.append(registered.version)
+        shutil.copytree(self.folder / registered.version, folder / "files")
         return find_bundle(folder)
 
 
@@ -96,7 +100,7 @@ def break_bundle(path: Path) -> None:
 
 
 def version(watcher: ChampionWatcher) -> str | None:
-    return watcher.champion.release.version if watcher.champion else None
+    return watcher.champion.registered.version if watcher.champion else None
 
 
 def test_it_takes_what_is_in_production_and_follows_the_alias(
@@ -224,16 +228,16 @@ def test_a_reload_names_the_worker_that_stays_behind(
     watcher.start()
     registry.register("1", bundle)
     stuck = WorkerFile(cache)
-    stuck.tell(None, "0", None)
+    stuck.report(None, "0", None)
 
     with pytest.raises(NotEverywhere, match=r"version 1 is served by 1 of 2 .* serves 0"):
         watcher.reload()
 
     pointer = cache.current()
-    stuck.tell(pointer, "0", "it is broken")
+    stuck.report(pointer, "0", "it is broken")
     with pytest.raises(NotEverywhere, match="it is broken"):
         watcher.reload()
-    stuck.tell(pointer, "1", None)
+    stuck.report(pointer, "1", None)
     assert watcher.reload().after == "1"
     stuck.close()
 
@@ -244,7 +248,7 @@ def test_a_killed_worker_is_not_waited_for(
     script = (
         "import os, signal, sys; from pathlib import Path;"
         "from realtor_serving.champion.champion_cache import ChampionCache, WorkerFile;"
-        "WorkerFile(ChampionCache(Path(sys.argv[1]))).tell(None, '0', None);"
+        "WorkerFile(ChampionCache(Path(sys.argv[1]))).report(None, '0', None);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", script, str(cache.folder)], cwd=ROOT)
@@ -263,11 +267,11 @@ def test_a_refusal_is_forgotten_in_time(
     registry.register("1", bundle)
     watcher.reload()
     registry.register("2", bundle)
-    release = Release("2", "run2")
-    cache.refuse(release, "cut short")
+    registered = RegisteredVersion("2", "run2")
+    cache.refuse(registered, "cut short")
     assert watcher._check(again=False) == "cut short"
 
-    os.utime(cache.folder / f"{release.key}.refused", (0, 0))
+    os.utime(cache.folder / f"{registered.key}.refused", (0, 0))
 
     assert watcher._check(again=False) is None
     assert version(watcher) == "2"
@@ -279,7 +283,7 @@ def test_a_copy_that_rotted_is_fetched_again(
     registry.register("1", bundle)
     watcher.start()
     watcher.reload()
-    break_bundle(cache.path(Release("1", "run1")))
+    break_bundle(cache.path(RegisteredVersion("1", "run1")))
 
     late = ChampionWatcher(cache, registry, poll_seconds=3600)
     late.start()
@@ -307,7 +311,7 @@ def test_the_packaged_bundle_serves_until_the_registry_speaks(
     registry: FolderRegistry, cache: ChampionCache, bundle: Path
 ) -> None:
     watcher = ChampionWatcher(
-        cache, registry, packaged=(bundle, Release("1", "run1")), poll_seconds=3600
+        cache, registry, packaged=(bundle, RegisteredVersion("1", "run1")), poll_seconds=3600
     )
     registry.up = False
     watcher.start()

@@ -18,9 +18,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from realtor_serving.http.admission import Limits, RouteRule
 from realtor_serving.http.api_keys import ApiKeys, is_local
 from realtor_serving.http.edge import wrap
-from realtor_serving.http.gate import Limits, RouteRule
 from realtor_serving.http.json_logs import JsonFormatter
 from realtor_serving.service_settings import ServiceSettings
 from tests.serving.running import HOUSE, KEY, KEY_HASH, run_service

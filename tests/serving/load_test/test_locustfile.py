@@ -17,7 +17,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
-            sys.executable, "-m", "locust", "-f", str(ROOT / "realtor_serving" / "locustfile.py"),
+            sys.executable, "-m", "locust", "-f",
+            str(ROOT / "realtor_serving" / "load_test" / "locustfile.py"),
             "--host", url, "--headless", "-u", "4", "-r", "4", "-t", "5s", "--only-summary",
             *options,
         ],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from realtor_serving.champion.model_registry import Release
-from realtor_serving.champion.packaged_bundle import packaged_release
+from realtor_serving.champion.model_registry import RegisteredVersion
+from realtor_serving.champion.packaged_bundle import packaged_version
 from realtor_serving.packaging.bento_packager import BrokenBento, verify_bento
 from tests.serving.running import HOUSE, run_service
 
@@ -34,14 +34,17 @@ def test_a_built_bento_serves_without_a_registry(tmp_path: Path, bundle: Path) -
     told = json.loads(built.stdout.splitlines()[-1])
     path = Path(told["path"])
     assert told["tag"].startswith("realtor:")
-    assert packaged_release(path / "src" / "champion_bundle") == Release("7", "abc")
-    assert not list((path / "src").rglob("realtor_assets"))
+    assert packaged_version(path / "src" / "champion_bundle") == RegisteredVersion("7", "abc")
+    packaged = {file.relative_to(path / "src").parts[:2] for file in (path / "src").rglob("*")}
+    assert ("realtor_serving", "http") in packaged
+    assert not packaged & {("realtor_serving", name) for name in ("packaging", "load_test")}
+    assert "realtor_assets" not in {parts[0] for parts in packaged}
     assert "bentoml==" in (path / "env" / "python" / "requirements.txt").read_text()
     with run_service(tmp_path / "service", source=str(path)) as service:
         answer = service.post("/predict", HOUSE).json()
         assert (answer["model"]["version"], answer["model"]["stage"]) == ("7", "Packaged")
 
-    (path / "src" / "realtor_serving" / "valuation.py").write_text("raise SystemExit('broken')")
+    (path / "src" / "realtor_serving" / "service.py").write_text("raise SystemExit('broken')")
     with pytest.raises(BrokenBento, match="does not serve"):
         verify_bento(path)
 

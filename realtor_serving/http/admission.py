@@ -1,4 +1,4 @@
-"""What may come in: ASGI middleware that refuses a request before anything is done for it.
+"""Admission control: ASGI middleware that refuses requests before any work is done for them.
 
 Every refusal is the same JSON (`schemas.Refusal`), says what to do, and costs next to nothing.
 """
@@ -22,7 +22,7 @@ RETRY_SECONDS = 1
 BUFFERED_BODIES = 8
 # Probes come from outside and carry no key.
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
-# Not busy work, and what a person looks at when the service is.
+# Not counted as work: people and monitoring need them most when the service is busy.
 UNCOUNTED_PATHS = OPEN_PATHS | {"/health", "/metrics"}
 _READS = ("GET", "HEAD", "OPTIONS")
 _PICKLE = "application/vnd.bentoml+pickle"
@@ -54,7 +54,7 @@ class _Refused(Exception):
         )
 
 
-class Gate:
+class AdmissionControl:
     """Refuses foreign hosts, other sites' pages, unknown routes, missing keys, and excess.
 
     `allowed_hosts` keeps a web page from reaching a service on loopback through a host name that
