@@ -20,7 +20,7 @@ import shap
 import xgboost
 
 from benchmarks._market import AS_OF, splits_of
-from realtor_model.estimators import train
+from realtor_model.candidates import CANDIDATES
 from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_shap import TreeShap
 from realtor_model.features import FeatureEncoder, as_sold, take
@@ -46,8 +46,8 @@ def measure(rows: int, seed: int) -> list[Figure]:
     splits = splits_of(rows, seed, train=0.8)
     fitted, held_out = splits["train"], splits["validation"]
     encoder, matrix = FeatureEncoder.fit(fitted.columns, fitted.price, as_of=AS_OF)
-    estimator: Any = train(
-        "xgboost", matrix, fitted.price, encoder.transform(held_out.columns), held_out.price,
+    estimator: Any = CANDIDATES["xgboost"].fit(
+        matrix, fitted.price, encoder.transform(held_out.columns), held_out.price,
         seed=seed, importance=False,
     )  # fmt: skip
     booster: xgboost.Booster = estimator.model

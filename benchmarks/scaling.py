@@ -41,12 +41,11 @@ from realtor_assets.raw.raw_listings import Listings
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import ObjectStore
 from realtor_assets.train import cluster_training
-from realtor_assets.train.training_run import Settings
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, property_fold
 from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
 from realtor_model.retraining import drift
-from realtor_model.training import Rows, train_model
+from realtor_model.training import Rows, TrainingSettings, train_model
 from realtor_model.valuation.bundle import load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.offline.score_table import score_file
@@ -188,7 +187,7 @@ def measure_training(
             started = time.perf_counter()
             with workers(Peak()) as client:
                 trained = cluster_training.train_on_cluster(
-                    client, Settings("xgboost"), BUILD, store, partitions, sample_rows
+                    client, TrainingSettings("xgboost"), BUILD, store, partitions, sample_rows
                 )
             print_duration(f"training x{multiple}, sample {sample_rows:,}", started)
             figures.append(
@@ -207,7 +206,7 @@ def measure_memory(
 ) -> list[Figure]:
     """Peak memory of a worker in a training; few rounds reach the same peak as many."""
     figures, peaks = [], []
-    settings = Settings("xgboost", {"n_estimators": FEW_ROUNDS})
+    settings = TrainingSettings("xgboost", {"n_estimators": FEW_ROUNDS})
     for multiple in multiples:
         partitions = [partition for draw in draws[:multiple] for partition in draw]
         peak, started = Peak(), time.perf_counter()

@@ -26,11 +26,10 @@ import numpy as np
 from benchmarks._market import AS_OF, splits_of
 from realtor_assets.train.mlflow_model import log_to_mlflow
 from realtor_assets.train.model_report import Report
-from realtor_assets.train.training_run import Settings, train_and_judge
-from realtor_model.estimators import CANDIDATES
+from realtor_model.candidates import CANDIDATES
 from realtor_model.features import FeatureEncoder, take
 from realtor_model.retraining import drift
-from realtor_model.training import Rows
+from realtor_model.training import Rows, TrainingSettings, train_and_score
 from realtor_model.valuation.bundle import save_bundle
 
 TRAIN_ROWS, TRAIN_SHARE = 1_700_000, 0.78
@@ -106,12 +105,12 @@ def measure(rows: int, seed: int) -> list[Figure]:
             started = time.perf_counter()
             with timed_fits(candidate) as fits, mlflow.start_run(experiment_id=experiment):
                 profile = drift.profile(train.columns, train.price)
-                trained = train_and_judge(
-                    Settings(candidate), encoder, fitted, held_out, validation, test, profile,
-                    METADATA,
+                trained = train_and_score(
+                    TrainingSettings(candidate), encoder, fitted, held_out, validation, test,
+                    profile, METADATA,
                 )  # fmt: skip
                 model = trained.model
-                report = Report.of(model, trained.judged, "validation", trained.curve)
+                report = Report.of(model, trained.scored, "validation", trained.curve)
                 log_to_mlflow(model, report)
             seconds = time.perf_counter() - started
             bare, total = bare + fits[0], total + seconds

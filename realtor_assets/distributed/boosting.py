@@ -1,11 +1,11 @@
-"""XGBoost's own distributed training: each worker streams its partitions, trees are grown together.
+"""XGBoost's own distributed training: each worker streams its partitions, all grow the same trees.
 
-Not `xgboost.dask.train`: its collections hold all features as floats in the workers' memory, 220
-bytes a row. Here a worker's matrix is XGBoost's external memory: a partition is read, made into
-features, binned and put on the worker's disk; what stays in memory is a few dozen bytes a row.
+`xgboost.dask.train` would hold all features as floats in the workers' memory, 220 bytes a row.
+Here a worker's matrix is XGBoost's external memory: it reads a partition, makes features, bins them
+and writes them to its disk; a few dozen bytes a row stay in memory.
 
-A tree needs every worker. When one dies the others stop with an error, and training begins anew
-with the workers that are there then.
+A tree needs every worker. When one dies the others stop with an error, and training starts again
+with the workers that are left.
 """
 
 import logging
@@ -25,16 +25,21 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_a
 from xgboost.collective import CommunicatorContext
 from xgboost.tracker import RabitTracker
 
+from realtor_assets.distributed.cluster_trainer import ClusterRows, Source
 from realtor_assets.distributed.exchange import encoder_at
-from realtor_assets.distributed.partitions import Partition
 from realtor_assets.distributed.sample import is_sampled
 from realtor_assets.resources import ObjectStore
-from realtor_model.estimators import with_gaps
+from realtor_model.estimators import (
+    Estimator,
+    XGBoostEstimator,
+    boosting_parameters,
+    mark_imputed_as_missing,
+)
 from realtor_model.features import take
 from realtor_model.training import Rows
 
 _ATTEMPTS = 3
-# How long a worker that died is waited for, before the others go on without it.
+# How long to wait for a worker that died to return, before training starts again without it.
 _RETURN_SECONDS = 60.0
 _PRICE = "price"
 
@@ -42,30 +47,13 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerLost(Exception):
-    """A worker died while it took part in a training."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Rows to learn from: a partition of listings, or of features that are made already.
-
-    left_out: the share of the listings' sample (`is_sampled`) that is not taken.
-    """
-
-    partition: Partition
-    featured: bool = False
-    left_out: float = 0.0
-
-    def cut(self, pieces: int) -> "list[Source]":
-        """The same rows in pieces."""
-        cut = self.partition.cut(pieces)
-        return [Source(piece, self.featured, self.left_out) for piece in cut]
+    """A worker died during a training."""
 
 
 class Boosted(NamedTuple):
-    """A booster of all the rounds that are kept, and what it learned from.
+    """A booster up to its best round, and the rows it learned from.
 
-    rows: how many. log_range: lowest and highest log price among them.
+    rows: their number. log_range: lowest and highest log price among them.
     """
 
     booster: xgboost.Booster
@@ -78,8 +66,8 @@ class Boosted(NamedTuple):
 class Boosting:
     """One training: XGBoost's parameters, and where the rows are.
 
-    encoder: the key where the workers find it. patience: rounds without a gain on the validation
-    rows after which it stops; without `validation` all rounds are made.
+    encoder: its key in the object store. patience: stop after so many rounds without a gain on the
+    validation rows; without `validation` all rounds are made.
     """
 
     parameters: Mapping[str, Any]
@@ -91,10 +79,51 @@ class Boosting:
     validation: Sequence[Source] = ()
 
 
-def boost(client: Client, boosting: Boosting) -> Boosted:
-    """Train on all workers of the cluster; again from the start, three times in all, if one dies.
+def train_xgboost(
+    client: Client,
+    rows: ClusterRows,
+    *,
+    candidate: str,
+    hyperparameters: Mapping[str, Any],
+    seed: int,
+) -> Estimator:
+    """The XGBoost estimator trained on all workers of the cluster: a `ClusterTrainer`.
 
-    Raises the last attempt's error: `WorkerLost`, `KilledWorker`, `xgboost.core.XGBoostError`.
+    Raises:
+        WorkerLost, distributed.KilledWorker, xgboost.core.XGBoostError: of the last attempt.
+    """
+    feature_names = rows.encoder.feature_names
+    base_score = float(np.median(np.log(rows.sample.price)))
+    boosted = boost(
+        client,
+        Boosting(
+            parameters=boosting_parameters(hyperparameters, feature_names, base_score, seed),
+            rounds=hyperparameters["n_estimators"],
+            patience=hyperparameters["early_stopping_rounds"],
+            store_url=rows.store_url,
+            encoder=rows.encoder_key,
+            train=rows.train,
+            validation=rows.validation,
+        ),
+    )
+    boosted.booster.set_param({"nthread": 1})
+    estimator = XGBoostEstimator(
+        boosted.booster,
+        candidate=candidate,
+        hyperparameters={**hyperparameters, "best_iteration": boosted.best_iteration},
+        n_train_rows=boosted.rows,
+        log_range=boosted.log_range,
+        feature_names=feature_names,
+    )
+    estimator.measure_importance(rows.sample.x, seed)
+    return estimator
+
+
+def boost(client: Client, boosting: Boosting) -> Boosted:
+    """Train on all workers of the cluster; if one dies start again, three attempts in all.
+
+    Raises:
+        WorkerLost, distributed.KilledWorker, xgboost.core.XGBoostError: of the last attempt.
     """
     wanted = len(_workers(client))
     attempts = Retrying(
@@ -107,9 +136,9 @@ def boost(client: Client, boosting: Boosting) -> Boosted:
 
 
 def _attempt(client: Client, boosting: Boosting, wanted: int) -> Boosted:
-    """One attempt on the workers that are there, once there are as many as `wanted` or time is up.
+    """One attempt, as soon as `wanted` workers are there or the time to wait for them is over.
 
-    When it returns or raises, none of its tasks is left on a worker.
+    When it returns or raises, none of its tasks runs on a worker any more.
     """
     deadline = time.monotonic() + _RETURN_SECONDS
     while not (addresses := _workers(client)) or (
@@ -118,7 +147,7 @@ def _attempt(client: Client, boosting: Boosting, wanted: int) -> Boosted:
         time.sleep(0.2)
     train = _dealt(boosting.train, len(addresses))
     validation = _dealt(boosting.validation, len(addresses)) if boosting.validation else []
-    # XGBoost does not take a worker without rows.
+    # XGBoost refuses a worker without rows.
     taking_part = min(len(train), len(validation) or len(train))
     if taking_part < len(addresses):
         train = _dealt(boosting.train, taking_part)
@@ -134,8 +163,8 @@ def _attempt(client: Client, boosting: Boosting, wanted: int) -> Boosted:
             validation[rank] if validation else [],
             **shared,
             pure=False,
-            # A task that may run elsewhere finds itself there and ends with an error; one that may
-            # not would wait for its dead worker for ever.
+            # Without other workers a task would wait for its dead worker for ever. With them it
+            # moves to one, notices that, and ends with an error.
             workers=[address],
             allow_other_workers=True,
         )
@@ -145,7 +174,7 @@ def _attempt(client: Client, boosting: Boosting, wanted: int) -> Boosted:
         parts: list[_Part] = client.gather(futures)
     except BaseException:
         for future in futures:
-            future.exception()  # waits for its end
+            future.exception()  # waits until it has ended
         raise
     (booster,) = (part.booster for part in parts if part.booster is not None)
     return Boosted(
@@ -160,7 +189,7 @@ _SHARED = ("parameters", "rounds", "patience", "store_url", "encoder")
 
 
 class _Part(NamedTuple):
-    """What one worker has to tell; only the first of them hands the booster over (UBJSON)."""
+    """A worker's result; only the first worker has the booster (UBJSON)."""
 
     booster: bytes | None
     best_iteration: int
@@ -174,7 +203,7 @@ def _workers(client: Client) -> list[str]:
 
 
 def _dealt(sources: Sequence[Source], hands: int) -> list[list[Source]]:
-    """The sources dealt out evenly; cut up where there are fewer of them than hands."""
+    """The sources dealt out evenly; cut up if there are fewer of them than `hands`."""
     if len(sources) < hands:
         sources = [piece for source in sources for piece in source.cut(hands)]
     largest_first = sorted(sources, key=lambda source: -source.partition.rows)
@@ -182,7 +211,7 @@ def _dealt(sources: Sequence[Source], hands: int) -> list[list[Source]]:
 
 
 def _start_tracker(workers: int, dask_scheduler: Scheduler) -> dict[str, Any]:
-    """Start what the workers find each other by, on the scheduler, which all of them reach."""
+    """Start XGBoost's tracker on the scheduler, which all workers reach; returns its arguments."""
     host = get_address_host(dask_scheduler.address)
     tracker = RabitTracker(n_workers=workers, host_ip=host, sortby="task")
     tracker.start()
@@ -218,36 +247,36 @@ def _take_part(
     def train_in(folder: str) -> _Part:
         stream = _Stream(train, store_url, encoder, f"{folder}/train")
         learned = xgboost.ExtMemQuantileDMatrix(stream, nthread=threads)
-        judged = []
+        evaluations = []
         if validation:
             held_out = _Stream(validation, store_url, encoder, f"{folder}/validation")
             matrix = xgboost.ExtMemQuantileDMatrix(held_out, ref=learned, nthread=threads)
-            judged = [(matrix, "validation")]
+            evaluations = [(matrix, "validation")]
         booster = xgboost.train(
             {**parameters, "nthread": threads},
             learned,
             rounds,
-            evals=judged,
-            early_stopping_rounds=patience if judged else None,
+            evals=evaluations,
+            early_stopping_rounds=patience if evaluations else None,
             verbose_eval=False,
         )
-        best = booster.best_iteration if judged else rounds - 1
+        best = booster.best_iteration if evaluations else rounds - 1
         first = xgboost.collective.get_rank() == 0
-        kept = bytes(booster[: best + 1].save_raw("ubj")) if first else None
-        return _Part(kept, best, learned.num_row(), *stream.log_range)
+        content = bytes(booster[: best + 1].save_raw("ubj")) if first else None
+        return _Part(content, best, learned.num_row(), *stream.log_range)
 
     with (
         tempfile.TemporaryDirectory(dir=worker.local_directory) as folder,
         CommunicatorContext(**arguments, dmlc_task_id=address),
     ):
-        # A function of its own: its matrices go before their folder does.
+        # A function of its own, so that its matrices are gone before their folder is.
         return train_in(folder)
 
 
 class _Stream(xgboost.DataIter):
     """The features and log prices of `sources`, one after the other, as XGBoost asks for them.
 
-    It goes through them several times; what it makes of them is kept in files called `cache`….
+    XGBoost goes through them several times, and caches the binned rows in files `cache`….
 
     log_range: lowest and highest log price so far.
     """
@@ -266,12 +295,14 @@ class _Stream(xgboost.DataIter):
             return False
         log_price, (low, high) = np.log(rows.price), self.log_range
         self.log_range = (min(low, float(log_price.min())), max(high, float(log_price.max())))
-        input_data(data=with_gaps(rows.x, self._encoder.feature_names), label=log_price)
+        input_data(
+            data=mark_imputed_as_missing(rows.x, self._encoder.feature_names), label=log_price
+        )
         return True
 
     def reset(self) -> None:
-        made = (self._rows(source) for source in self._sources)
-        self._next = (rows for rows in made if len(rows.price))
+        parts = (self._rows(source) for source in self._sources)
+        self._next = (rows for rows in parts if len(rows.price))
 
     def _rows(self, source: Source) -> Rows:
         if source.featured:

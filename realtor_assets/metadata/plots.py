@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from realtor_model import sampling
+from realtor_model.evaluation.metrics import SELECTION_METRIC
 from realtor_model.evaluation.scored_listings import ScoredListings
 
 matplotlib.use("Agg")
@@ -62,11 +63,11 @@ def error_by_segment(segments: pd.DataFrame, *, top: int = 25) -> Figure:
 
 
 def learning_curve(curve: Sequence[tuple[int, float]]) -> Figure:
-    """RMSE of log price on validation rows, by number of train rows."""
+    """Validation error (`SELECTION_METRIC`) by number of train rows."""
     figure, axes = _figure(height=3.2)
-    rows, rmse = zip(*curve, strict=True)
-    axes.plot(rows, rmse, marker="o", color=INK)
-    axes.set(xscale="log", xlabel="train rows", ylabel="RMSE of log price")
+    rows, error = zip(*curve, strict=True)
+    axes.plot(rows, error, marker="o", color=INK)
+    axes.set(xscale="log", xlabel="train rows", ylabel=SELECTION_METRIC.label)
     return figure
 
 

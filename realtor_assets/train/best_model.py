@@ -1,4 +1,4 @@
-"""Candidates → a registered model: the best one, trained once more and judged on the test split."""
+"""Candidates → a registered model: the best one, trained once more and scored on the test split."""
 
 import json
 from dataclasses import replace
@@ -15,13 +15,13 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.train.mlflow_model import log_to_mlflow
 from realtor_assets.train.model_report import Report
-from realtor_model.estimators import CANDIDATES
-from realtor_model.evaluation.metrics import ratio_study
+from realtor_model.candidates import CANDIDATES, candidate_named
+from realtor_model.evaluation.metrics import SELECTION_METRIC, ratio_study
 from realtor_model.evaluation.scored_listings import ScoredListings, summary
 from realtor_model.training import TRAINING_VERSION, Rows, refit
 from realtor_model.valuation.valuation_model import ValuationModel
 
-SELECTION_METRIC = "validation_rmse"
+SELECTED_BY = f"validation_{SELECTION_METRIC.name}"
 
 
 @dg.asset(
@@ -30,8 +30,9 @@ SELECTION_METRIC = "validation_rmse"
     owners=OWNERS,
     deps=[*CANDIDATES, "raw_test"],
     pool="pipeline",
-    description="The candidate with the lowest validation RMSE, trained once more on train and "
-    "validation rows, judged on the test split, and registered as a version of realtor-price.",
+    description=f"The candidate with the lowest {SELECTION_METRIC.label} on the validation split, "
+    "trained once more on train and validation rows, scored on the test split, and registered as a "
+    "version of realtor-price.",
 )
 def best_model(
     context: dg.AssetExecutionContext,
@@ -42,19 +43,22 @@ def best_model(
 ) -> dg.MaterializeResult[None]:
     build = required_build(clean_database)
     trained = _trained_candidates(context.instance, build.data_version)
-    name = min(trained, key=lambda candidate: trained[candidate][SELECTION_METRIC])
+    name = min(trained, key=lambda candidate: trained[candidate][SELECTED_BY])
     chosen = trained[name]
     key = f"{chosen['mlflow_run_id']} {TRAINING_VERSION}"
-    kept = unchanged(context, "best_model", key)
-    if kept is not None and (number := str(kept["model_version"].value)) in tracking.versions():
-        context.log.info("%s is still the best, as version %s: kept", name, number)
-        return dg.MaterializeResult(data_version=dg.DataVersion(number), metadata=kept)
+    earlier = unchanged(context, "best_model", key)
+    if (
+        earlier is not None
+        and (number := str(earlier["model_version"].value)) in tracking.versions()
+    ):
+        context.log.info("%s is still the best, as version %s", name, number)
+        return dg.MaterializeResult(data_version=dg.DataVersion(number), metadata=earlier)
     model = tracking.load_logged_bundle(str(chosen["model_uri"]))
     model = _refitted(model, build, store, raw_database)
     test = read_listings(raw_database, "test", loads=build.loads)
-    judged = ScoredListings.by(model, test.columns, test.price)
-    metrics = summary(judged, build.as_of)
-    study = ratio_study(judged.price, judged.predicted)
+    scored = ScoredListings.by(model, test.columns, test.price)
+    metrics = summary(scored, build.as_of)
+    study = ratio_study(scored.price, scored.predicted)
     model = replace(
         model,
         metadata=model.metadata
@@ -66,7 +70,7 @@ def best_model(
     )
     parent = tracking.parent_run_id(context, clean_database)
     with tracking.child_run(parent, f"best_model: {name}", context) as run:
-        report = Report.of(model, judged, "test")
+        report = Report.of(model, scored, "test")
         uri = log_to_mlflow(model, report)
     version = tracking.register(
         run.info.run_id,
@@ -79,19 +83,6 @@ def best_model(
             "dagster_run_id": context.run.run_id,
         },
     )
-    table = "\n".join(
-        [
-            "| candidate | validation RMSE | validation MAE | validation MdAPE | |",
-            "|---|---|---|---|---|",
-            *(
-                f"| {candidate} | {row['validation_rmse']:,.0f} | {row['validation_mae']:,.0f} "
-                f"| {row['validation_mdape']:.1%} | {'**best**' if candidate == name else ''} |"
-                for candidate, row in sorted(
-                    trained.items(), key=lambda item: item[1][SELECTION_METRIC]
-                )
-            ),
-        ]
-    )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(str(version.version)),
         metadata={
@@ -102,7 +93,7 @@ def best_model(
             "clean_data_version": build.data_version,
             "batches": str(build.batches),
             "train_rows": model.metadata["train_rows"],
-            "candidates": dg.MetadataValue.md(table),
+            "candidates": dg.MetadataValue.md(_comparison(trained, name)),
             **{f"test_{metric}": float(value) for metric, value in metrics.items()},
             **report.pictures(),
         },
@@ -112,20 +103,36 @@ def best_model(
 def _refitted(
     model: ValuationModel, build: CleanBuild, store: ObjectStore, raw_database: Database
 ) -> ValuationModel:
-    """`model` trained once more on train and validation rows; xgboost on the cluster, if any."""
-    if settings().dask_scheduler and model.candidate == "xgboost":
+    """`model` trained once more on train and validation rows; on the cluster if it can."""
+    if settings().dask_scheduler and candidate_named(model.candidate).cluster_trainer:
         from realtor_assets.distributed import cluster, partitions
         from realtor_assets.train import cluster_training
 
         partitions.export(raw_database, store, build.loads)
         with cluster.cluster() as client:
-            found = partitions.partitions(store, build.loads)
-            return cluster_training.refit_on_cluster(client, model, build, store, found)
-    fitted, held_out = (
+            exported = partitions.partitions(store, build.loads)
+            return cluster_training.refit_on_cluster(client, model, build, store, exported)
+    train, validation = (
         Rows(*read_snapshot(store, build, split, model.encoder.feature_names))
         for split in ("train", "validation")
     )
-    return refit(model, fitted, held_out)
+    return refit(model, train, validation)
+
+
+def _comparison(trained: dict[str, dict[str, Any]], best: str) -> str:
+    """The candidates' validation errors as a Markdown table, the best first."""
+    lines = [
+        f"| candidate | {SELECTION_METRIC.label} | median error | MAE | RMSE | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for candidate in sorted(trained, key=lambda name: trained[name][SELECTED_BY]):
+        row = trained[candidate]
+        lines.append(
+            f"| {candidate} | {row[SELECTED_BY]:.4f} | {row['validation_mdape']:.1%} "
+            f"| ${row['validation_mae']:,.0f} | ${row['validation_rmse']:,.0f} "
+            f"| {'**best**' if candidate == best else ''} |"
+        )
+    return "\n".join(lines)
 
 
 def _trained_candidates(

@@ -1,4 +1,4 @@
-"""The asset of each candidate, and its settings in the launchpad."""
+"""The asset of each candidate, and its settings in the launchpad. All follow from `CANDIDATES`."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,27 +17,19 @@ from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.train.hyperparameter_search import best_hyperparameters
 from realtor_assets.train.mlflow_model import log_to_mlflow
 from realtor_assets.train.model_report import Report
-from realtor_assets.train.training_run import (
-    Settings,
-    Trained,
-    described,
-    papers,
-    train_and_judge,
-    training_key,
-)
-from realtor_model import estimators
+from realtor_model.candidates import CANDIDATES, THIN_ROWS, Candidate
 from realtor_model.features import FEATURE_VERSION
 from realtor_model.retraining import drift
-from realtor_model.training import TRAINING_VERSION, Rows
-
-CANDIDATE_DESCRIPTIONS = {
-    "linear_regression": "Ordinary least squares of log price on standardised features: the "
-    "baseline that a better model must beat.",
-    "random_forest": "200 trees on bounded bootstraps of the train split.",
-    "gradient_boosting": "200 boosted histogram trees (scikit-learn), with early stopping on the "
-    "validation split.",
-    "xgboost": "Boosted histogram trees with early stopping on the validation split.",
-}
+from realtor_model.training import (
+    TRAINING_VERSION,
+    Rows,
+    TrainedCandidate,
+    TrainingSettings,
+    attach_reference_data,
+    model_metadata,
+    train_and_score,
+    training_key,
+)
 
 
 class CandidateConfig(dg.Config):
@@ -46,41 +38,40 @@ class CandidateConfig(dg.Config):
     seed: int = Field(0, description="Seed of everything random in the training.")
     searched: bool = Field(
         False,
-        description="Take the best hyperparameters of the newest search for this candidate; those "
-        "that are set here come before them.",
+        description="Take the best hyperparameters of this candidate's newest search. Values set "
+        "here override them.",
     )
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """Those that are set here."""
+        """The hyperparameters that are set here."""
         values = self.model_dump(exclude=set(CandidateConfig.model_fields))
         return {name: value for name, value in values.items() if value is not None}
 
 
-def config_of(candidate: str) -> type[CandidateConfig]:
-    """The config of `candidate`: one field for each of its hyperparameters, unset by default."""
-    kind = estimators.CANDIDATES[candidate]
+def config_of(candidate: Candidate) -> type[CandidateConfig]:
+    """The config of `candidate`: a field for each of its hyperparameters, unset by default."""
     fields: dict[str, Any] = {}
-    for name, value in kind.hyperparameters.items():
-        usual = f"Unset: {value:g}"
-        if name in kind.thin:
-            usual += f", and {kind.thin[name]:g} below {estimators.THIN_ROWS:,} train rows"
-        fields[name] = (type(value) | None, Field(None, description=f"{usual}."))
-    return create_model(f"{candidate}_config", __base__=CandidateConfig, **fields)
+    for name, value in candidate.hyperparameters.items():
+        default = f"Default: {value:g}"
+        if name in candidate.thin:
+            default += f", and {candidate.thin[name]:g} below {THIN_ROWS:,} train rows"
+        fields[name] = (type(value) | None, Field(None, description=f"{default}."))
+    return create_model(f"{candidate.name}_config", __base__=CandidateConfig, **fields)
 
 
-def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
+def _candidate_asset(candidate: Candidate) -> dg.AssetsDefinition:
     config_type = config_of(candidate)
 
     @dg.asset(
-        name=candidate,
+        name=candidate.name,
         group_name="train",
-        kinds={"mlflow", "xgboost" if candidate == "xgboost" else "scikitlearn"},
+        kinds={"mlflow", *candidate.kinds},
         owners=OWNERS,
         deps=["clean_train", "clean_validation", "clean_test"],
         pool="pipeline",
-        description=CANDIDATE_DESCRIPTIONS[candidate],
-        code_version=f"{FEATURE_VERSION}.{TRAINING_VERSION}",
+        description=candidate.description,
+        code_version=f"{FEATURE_VERSION}.{TRAINING_VERSION}.{candidate.code_version}",
     )
     def train_candidate(
         context: dg.AssetExecutionContext,
@@ -92,19 +83,19 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         build = required_build(clean_database)
         chosen: CandidateConfig = config
-        searched = best_hyperparameters(tracking, candidate) if chosen.searched else {}
-        settings = Settings(candidate, searched | chosen.hyperparameters, chosen.seed)
-        key = training_key(settings, build.data_version)
-        kept = unchanged(context, candidate, key)
-        if kept is not None and tracking.has_run(run_id := str(kept["mlflow_run_id"].value)):
-            context.log.info("nothing has changed since run %s: kept", run_id)
-            return dg.MaterializeResult(data_version=dg.DataVersion(run_id), metadata=kept)
+        searched = best_hyperparameters(tracking, candidate.name) if chosen.searched else {}
+        settings = TrainingSettings(candidate.name, searched | chosen.hyperparameters, chosen.seed)
+        key = training_key(settings, build.data_version, build.rows_train)
+        earlier = unchanged(context, candidate.name, key)
+        if earlier is not None and tracking.has_run(run_id := str(earlier["mlflow_run_id"].value)):
+            context.log.info("nothing has changed since run %s: its model stays", run_id)
+            return dg.MaterializeResult(data_version=dg.DataVersion(run_id), metadata=earlier)
         parent = tracking.parent_run_id(context, clean_database)
-        with tracking.child_run(parent, candidate, context) as run:
+        with tracking.child_run(parent, candidate.name, context) as run:
             trained = train_on(settings, build, store, raw_database)
             metrics = trained.model.metadata["metrics"]
-            context.log.info("%s trained; validation %s", candidate, metrics["validation"])
-            report = Report.of(trained.model, trained.judged, "validation", trained.curve)
+            context.log.info("%s trained; validation %s", candidate.name, metrics["validation"])
+            report = Report.of(trained.model, trained.scored, "validation", trained.curve)
             model_uri = log_to_mlflow(trained.model, report)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(run.info.run_id),
@@ -129,20 +120,19 @@ def _candidate_asset(candidate: str) -> dg.AssetsDefinition:
 
 
 def train_on(
-    settings: Settings, build: CleanBuild, store: ObjectStore, raw_database: Database
-) -> Trained:
-    """Train and judge a candidate on `build`; xgboost on the cluster, if there is one."""
-    scheduler = configuration.settings().dask_scheduler
-    if scheduler and settings.candidate == "xgboost":
+    settings: TrainingSettings, build: CleanBuild, store: ObjectStore, raw_database: Database
+) -> TrainedCandidate:
+    """Train and score a candidate on `build`: on the cluster if there is one and it can."""
+    if configuration.settings().dask_scheduler and settings.declaration.cluster_trainer:
         from realtor_assets.distributed import cluster, partitions
         from realtor_assets.train import cluster_training
 
         partitions.export(raw_database, store, build.loads)
         with cluster.cluster() as client:
-            found = partitions.partitions(store, build.loads)
-            return cluster_training.train_on_cluster(client, settings, build, store, found)
+            exported = partitions.partitions(store, build.loads)
+            return cluster_training.train_on_cluster(client, settings, build, store, exported)
     encoder = read_encoder(store, build)
-    fitted, held_out = (
+    train_rows, validation_rows = (
         Rows(*read_snapshot(store, build, split, encoder.feature_names))
         for split in ("train", "validation")
     )
@@ -150,10 +140,17 @@ def train_on(
         read_listings(raw_database, split, loads=build.loads) for split in SPLITS
     )
     profile = drift.profile(train.columns, train.price)
-    trained = train_and_judge(
-        settings, encoder, fitted, held_out, validation, test, profile, papers(build)
+    trained = train_and_score(
+        settings,
+        encoder,
+        train_rows,
+        validation_rows,
+        validation,
+        test,
+        profile,
+        model_metadata(build),
     )
-    return replace(trained, model=described(trained.model, train))
+    return replace(trained, model=attach_reference_data(trained.model, train))
 
 
-candidates = [_candidate_asset(name) for name in estimators.CANDIDATES]
+candidates = [_candidate_asset(candidate) for candidate in CANDIDATES.values()]

@@ -1,4 +1,4 @@
-"""Asset check of the best model: it is stopped when it is too good to be true."""
+"""Asset check of the best model: one that is too good to be true is stopped."""
 
 import dagster as dg
 
@@ -15,8 +15,8 @@ def not_too_good_to_be_true(context: dg.AssetCheckExecutionContext) -> dg.AssetC
     event = context.instance.get_latest_materialization_event(dg.AssetKey("best_model"))
     assert event is not None
     assert event.asset_materialization is not None
-    told = event.asset_materialization.metadata
-    metrics = {name: float(told[f"test_{name}"].value) for name in ("r2_log", "mdape")}
+    metadata = event.asset_materialization.metadata
+    metrics = {name: float(metadata[f"test_{name}"].value) for name in ("r2_log", "mdape")}
     policy = DuelPolicy()
     reasons = leak_canary.too_good(
         metrics, max_r2_log=policy.max_r2_log, min_mdape=policy.min_mdape

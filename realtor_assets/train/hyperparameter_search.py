@@ -1,14 +1,13 @@
 """A search for better hyperparameters: optional, bounded, resumable.
 
-Its trials are MLflow runs and have no other storage: a study is rebuilt from the finished ones, so
-a search that was stopped or killed goes on where it was.
+Its trials are MLflow runs and have no other storage: each search rebuilds its study from the
+finished ones, so that it resumes where an earlier one was stopped or killed.
 """
 
+import hashlib
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -21,62 +20,44 @@ from realtor_assets.clean.clean_build import read_encoder, read_snapshot, requir
 from realtor_assets.metadata import OWNERS
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
-from realtor_model import estimators
-from realtor_model.evaluation.metrics import regression_metrics
-from realtor_model.features import FEATURE_VERSION
-from realtor_model.training import TRAINING_VERSION, Rows
+from realtor_model.candidates import (
+    CANDIDATES,
+    Candidate,
+    IntRange,
+    SearchRange,
+    candidate_named,
+)
+from realtor_model.evaluation.metrics import SELECTION_METRIC, regression_metrics
+from realtor_model.training import Rows, TrainingSettings, training_key
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SEARCH_TAG, CANDIDATE_TAG = "realtor.search", "realtor.search.candidate"
 PARAMETERS_TAG = "realtor.search.hyperparameters"
-# What a promotion is decided by, on the validation split: the test split takes no part.
-METRIC = "mae_log"
-OBJECTIVE = f"validation_{METRIC}"
+OBJECTIVE = f"validation_{SELECTION_METRIC.name}"
 
-# Bounds keep the bundles as small as the defaults do.
-SPACES: Mapping[str, Mapping[str, BaseDistribution]] = MappingProxyType(
-    {
-        "random_forest": {
-            "max_depth": IntDistribution(10, 20),
-            "min_samples_leaf": IntDistribution(8, 60, log=True),
-            "max_features": FloatDistribution(0.1, 0.8),
-        },
-        "gradient_boosting": {
-            "max_iter": IntDistribution(100, 500),
-            "max_depth": IntDistribution(3, 9),
-            "learning_rate": FloatDistribution(0.03, 0.3, log=True),
-            "min_samples_leaf": IntDistribution(5, 200, log=True),
-        },
-        "xgboost": {
-            "max_depth": IntDistribution(4, 10),
-            "learning_rate": FloatDistribution(0.02, 0.3, log=True),
-            "min_child_weight": FloatDistribution(0.5, 50.0, log=True),
-            "subsample": FloatDistribution(0.4, 1.0),
-            "colsample_bynode": FloatDistribution(0.1, 1.0),
-            "huber_slope": FloatDistribution(0.05, 1.0, log=True),
-            "reg_lambda": FloatDistribution(0.1, 20.0, log=True),
-        },
-    }
-)
+SEARCHABLE = [name for name, candidate in CANDIDATES.items() if candidate.search_space]
 
 
 class SearchConfig(dg.Config):
     """What to search, and for how long."""
 
-    candidate: str = Field("xgboost", description=f"One of {', '.join(SPACES)}.")
+    # A default for convenience: the candidate that wins on most builds.
+    candidate: str = Field("xgboost", description=f"One of {', '.join(SEARCHABLE)}.")
     trials: int = Field(
-        30, ge=1, description="In all: finished ones of the same search, on the same build, count."
+        30,
+        ge=1,
+        description="Trials in total; finished ones of the same search on the same build count.",
     )
-    minutes: float = Field(30.0, gt=0, description="After so long no further trial begins.")
+    minutes: float = Field(30.0, gt=0, description="No further trial begins after so long.")
     rows: int = Field(200_000, ge=1, description="Train rows that each trial learns from, at most.")
     seed: int = Field(0, description="Seed of rows, trainings and sampler.")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One finished trial: what was tried, and the error that came of it."""
+    """A finished trial: the hyperparameters tried, and their validation error."""
 
     run_id: str
     hyperparameters: dict[str, Any]
@@ -84,7 +65,7 @@ class Trial:
 
     @classmethod
     def of(cls, run: "Run") -> "Trial":
-        """The trial that `run` is."""
+        """The trial that the MLflow `run` logged."""
         parameters = json.loads(run.data.tags[PARAMETERS_TAG])
         return cls(run.info.run_id, parameters, run.data.metrics[OBJECTIVE])
 
@@ -94,9 +75,9 @@ class Trial:
     kinds={"mlflow", "optuna"},
     owners=OWNERS,
     deps=["clean_train", "clean_validation"],
-    description="Looks for better hyperparameters of one candidate (Optuna), by the mean absolute "
-    "error of log price on the validation split. Launch it with a config; again, it goes on. A "
-    "candidate takes what it found when its config says `searched`.",
+    description="Searches better hyperparameters of one candidate with Optuna, by the "
+    f"{SELECTION_METRIC.label} on the validation split. Launched again, it resumes. A candidate "
+    "uses the result when its config says `searched`.",
 )
 def hyperparameter_search(
     context: dg.AssetExecutionContext,
@@ -105,30 +86,29 @@ def hyperparameter_search(
     clean_database: Database,
     tracking: Tracking,
 ) -> dg.MaterializeResult[None]:
-    if config.candidate not in SPACES:
+    if config.candidate not in SEARCHABLE:
         raise dg.Failure(
-            f"there is nothing to search for {config.candidate}; there is for {', '.join(SPACES)}",
+            f"there is nothing to search for {config.candidate}; there is for "
+            f"{', '.join(SEARCHABLE)}",
             allow_retries=False,
         )
+    candidate = candidate_named(config.candidate)
     build = required_build(clean_database)
     names = read_encoder(store, build).feature_names
     train, validation = (
         Rows(*read_snapshot(store, build, split, names)) for split in ("train", "validation")
     )
     train = train.some(config.rows, config.seed)
-    key = "/".join(
-        map(str, (config.candidate, build.data_version, FEATURE_VERSION, TRAINING_VERSION,
-                  len(train.price), config.seed))
-    )  # fmt: skip
+    key = _search_key(candidate, config.seed, build.data_version, len(train.price))
     trials = _finished(tracking, SEARCH_TAG, key)
     before = len(trials)
-    study = _study(config, trials, len(train.price))
+    study = _study(candidate, config.seed, trials, len(train.price))
     parent = tracking.parent_run_id(context, clean_database)
     deadline = time.monotonic() + 60.0 * config.minutes
     while len(trials) < config.trials and time.monotonic() < deadline:
-        asked = study.ask(dict(SPACES[config.candidate]))
-        with tracking.child_run(parent, f"search {config.candidate} {len(trials)}", context) as run:
-            error = _try(config, asked.params, train, validation, names, key)
+        asked = study.ask(_distributions(candidate))
+        with tracking.child_run(parent, f"search {candidate.name} {len(trials)}", context) as run:
+            error = _try(candidate, asked.params, config.seed, train, validation, names, key)
         study.tell(asked, error)
         trials.append(Trial(run.info.run_id, asked.params, error))
         context.log.info("%s %.5f with %s", OBJECTIVE, error, asked.params)
@@ -137,19 +117,23 @@ def hyperparameter_search(
     best = min(trials, key=lambda trial: trial.error)
     return dg.MaterializeResult(
         metadata={
-            "candidate": config.candidate,
+            "candidate": candidate.name,
             "best": dg.MetadataValue.json(best.hyperparameters),
             "best_mlflow_run_id": best.run_id,
             f"best_{OBJECTIVE}": best.error,
             "trials": len(trials),
             "new_trials": len(trials) - before,
-            "found": dg.MetadataValue.md(_table(trials)),
+            "best_trials": dg.MetadataValue.md(_table(trials)),
         }
     )
 
 
 def best_hyperparameters(tracking: Tracking, candidate: str) -> dict[str, Any]:
-    """The best of the newest search for `candidate`. Raises `dagster.Failure` if there is none."""
+    """The best hyperparameters of the newest search for `candidate`, by name.
+
+    Raises:
+        dagster.Failure: no search for it has a finished trial.
+    """
     newest = _runs(tracking, CANDIDATE_TAG, candidate)
     if not newest:
         raise dg.Failure(
@@ -161,28 +145,47 @@ def best_hyperparameters(tracking: Tracking, candidate: str) -> dict[str, Any]:
     return min(trials, key=lambda trial: trial.error).hyperparameters
 
 
-def _study(config: SearchConfig, trials: list[Trial], rows: int) -> optuna.Study:
-    """A study that knows `trials`; a new one begins with the defaults, so it can only gain."""
+def _search_key(candidate: Candidate, seed: int, data_version: str, rows: int) -> str:
+    """Identifier of a search: its trials may be compared, and its study can be resumed."""
+    training = training_key(TrainingSettings(candidate.name, seed=seed), data_version, rows)
+    space = repr(sorted(candidate.search_space.items()))
+    return f"{candidate.name}/{training}/{rows}/{hashlib.sha256(space.encode()).hexdigest()[:8]}"
+
+
+def _distributions(candidate: Candidate) -> dict[str, BaseDistribution]:
+    """The candidate's search space in Optuna's terms."""
+    return {name: _distribution(bounds) for name, bounds in candidate.search_space.items()}
+
+
+def _distribution(bounds: SearchRange) -> BaseDistribution:
+    if isinstance(bounds, IntRange):
+        return IntDistribution(bounds.low, bounds.high, log=bounds.log)
+    return FloatDistribution(bounds.low, bounds.high, log=bounds.log)
+
+
+def _study(candidate: Candidate, seed: int, trials: list[Trial], rows: int) -> optuna.Study:
+    """A study that knows `trials`; a new one starts with the defaults, so it can only improve."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space = SPACES[config.candidate]
-    # A sampler that began with the same seed again would ask what it has asked before.
-    sampler = optuna.samplers.TPESampler(seed=config.seed + len(trials))
+    # A sampler with the same seed would propose the earlier trials again.
+    sampler = optuna.samplers.TPESampler(seed=seed + len(trials))
     study = optuna.create_study(sampler=sampler)
+    distributions = _distributions(candidate)
     for trial in trials:
         study.add_trial(
             optuna.trial.create_trial(
-                params=trial.hyperparameters, distributions=dict(space), value=trial.error
+                params=trial.hyperparameters, distributions=distributions, value=trial.error
             )
         )
     if not trials:
-        defaults = estimators.default_hyperparameters(config.candidate, rows)
-        study.enqueue_trial({name: defaults[name] for name in space})
+        defaults = candidate.default_hyperparameters(rows)
+        study.enqueue_trial({name: defaults[name] for name in distributions})
     return study
 
 
 def _try(
-    config: SearchConfig,
+    candidate: Candidate,
     hyperparameters: dict[str, Any],
+    seed: int,
     train: Rows,
     validation: Rows,
     names: tuple[str, ...],
@@ -191,14 +194,13 @@ def _try(
     """Train once, log it into the active MLflow run, and return the error."""
     import mlflow
 
-    estimator = estimators.train(
-        config.candidate,
+    estimator = candidate.fit(
         train.x,
         train.price,
         validation.x,
         validation.price,
         hyperparameters,
-        config.seed,
+        seed,
         feature_names=names,
         importance=False,
     )
@@ -208,11 +210,11 @@ def _try(
     mlflow.set_tags(
         {
             SEARCH_TAG: key,
-            CANDIDATE_TAG: config.candidate,
+            CANDIDATE_TAG: candidate.name,
             PARAMETERS_TAG: json.dumps(hyperparameters),
         }
     )
-    return metrics[METRIC]
+    return metrics[SELECTION_METRIC.name]
 
 
 def _finished(tracking: Tracking, tag: str, value: str) -> list[Trial]:

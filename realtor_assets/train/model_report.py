@@ -1,4 +1,4 @@
-"""What a person sees of a model that was judged: card, tables and pictures."""
+"""The report of a scored model: card, tables and pictures."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ SEGMENTS_SHOWN = 30
 
 @dataclass(frozen=True)
 class Report:
-    """What a person wants to see of a model that was judged on a split."""
+    """Card, tables and pictures of a model that was scored on a split."""
 
     card: str
     segments: pd.DataFrame
@@ -28,19 +28,26 @@ class Report:
     def of(
         cls,
         model: ValuationModel,
-        judged: ScoredListings,
+        scored: ScoredListings,
         split: str,
         curve: list[tuple[int, float]] | None = None,
     ) -> "Report":
-        """Tables, card and pictures; `model.metadata` holds the `summary` of `split` already."""
-        table = segments(judged, model.metadata["as_of"])
-        audit = fairness(judged)
+        """Make the report; `model.metadata` has the `summary` of `split` already.
+
+        Args:
+            model: the scored model.
+            scored: the listings of the split, with the model's valuations.
+            split: its name.
+            curve: (train rows, error) of the `learning_curve`, drawn if given.
+        """
+        table = segments(scored, model.metadata["as_of"])
+        audit = fairness(scored)
         figures = {
             "predicted_against_actual": plots.predicted_against_actual(
-                judged.price, judged.predicted
+                scored.price, scored.predicted
             ),
-            "residuals": plots.residuals(judged.price, judged.predicted),
-            "calibration": plots.calibration(judged, RANGE),
+            "residuals": plots.residuals(scored.price, scored.predicted),
+            "calibration": plots.calibration(scored, RANGE),
             "importance": plots.feature_importance(model.estimator.importance()),
             "error_by_segment": plots.error_by_segment(table),
         }

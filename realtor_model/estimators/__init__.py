@@ -1,30 +1,35 @@
-"""The candidates: four regressors of log price, and how a fitted one is kept without pickle."""
+"""Regressors of log price: how they are fitted, predict, explain, and are written without pickle.
 
-from realtor_model.estimators.candidates import (
-    CANDIDATES,
-    THIN_ROWS,
-    Candidate,
-    default_hyperparameters,
-    hyperparameters_of,
-    load,
-    train,
+`Estimator` is what a candidate needs; `ScikitEstimator` writes models of scikit-learn, and
+`TreeEnsemble` explains trees of any library.
+"""
+
+from realtor_model.estimators.estimator import LOG_MARGIN, Estimator, Floats, Matrix, TrainRows
+from realtor_model.estimators.scikit_estimators import (
+    ForestEstimator,
+    HistogramBoostingEstimator,
+    LinearEstimator,
+    ScikitEstimator,
 )
-from realtor_model.estimators.estimator import LOG_MARGIN, Estimator
-from realtor_model.estimators.scikit_estimators import TRUSTED_TYPES
-from realtor_model.estimators.xgboost_estimator import boosting_parameters, of_booster, with_gaps
+from realtor_model.estimators.tree_ensemble import TreeEnsemble
+from realtor_model.estimators.xgboost_estimator import (
+    XGBoostEstimator,
+    boosting_parameters,
+    mark_imputed_as_missing,
+)
 
 __all__ = [
-    "CANDIDATES",
     "LOG_MARGIN",
-    "THIN_ROWS",
-    "TRUSTED_TYPES",
-    "Candidate",
     "Estimator",
+    "Floats",
+    "ForestEstimator",
+    "HistogramBoostingEstimator",
+    "LinearEstimator",
+    "Matrix",
+    "ScikitEstimator",
+    "TrainRows",
+    "TreeEnsemble",
+    "XGBoostEstimator",
     "boosting_parameters",
-    "default_hyperparameters",
-    "hyperparameters_of",
-    "load",
-    "of_booster",
-    "train",
-    "with_gaps",
+    "mark_imputed_as_missing",
 ]

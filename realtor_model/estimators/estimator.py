@@ -1,4 +1,4 @@
-"""What every candidate does once it is fitted, and what its library has to bring."""
+"""What every fitted candidate does, and what its library has to bring."""
 
 import json
 from abc import ABC, abstractmethod
@@ -16,16 +16,17 @@ from realtor_model.sampling import draw_rows
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-# A prediction stays within the train prices, or a factor of 2 beyond: a linear model on an odd home
-# must not explode in the exponential.
+# A prediction stays within the train prices, or a factor of 2 beyond: a linear model must not
+# explode in the exponential when a home is odd.
 LOG_MARGIN = float(np.log(2.0))
 
 
 @dataclass(frozen=True)
 class TrainRows:
-    """What a candidate is fitted on.
+    """The rows that a candidate is fitted on.
 
     x: float32 (n, n_features). y: log price (n,). held_out: the same two of validation rows.
+    feature_names: of the columns of `x`.
     """
 
     x: Matrix
@@ -35,20 +36,25 @@ class TrainRows:
 
 
 class Estimator(ABC):
-    """A fitted candidate; everything it answers is in log dollars.
+    """A fitted candidate; all its answers are in log dollars.
+
+    A class brings six things: `file_name`, and the methods `_fit`, `_predict`, `_contributions`,
+    `_write` and `_read`.
 
     Attributes:
         candidate: its name in `CANDIDATES`.
-        hyperparameters: those it was trained with, and what training chose (`best_iteration`).
+        hyperparameters: those it was trained with, and those that training chose
+            (`best_iteration`).
         n_train_rows: rows it was fitted on.
         log_range: lowest and highest log price among them.
         feature_names: the columns of its matrix.
     """
 
+    # Of the file with the fitted model, in the bundle.
     file_name: ClassVar[str]
     # The hyperparameter that early stopping chooses.
     rounds: ClassVar[str] = "n_estimators"
-    # Rows that the importance is measured on.
+    # Train rows that the importance is measured on.
     importance_rows: ClassVar[int] = 300
 
     def __init__(
@@ -86,9 +92,9 @@ class Estimator(ABC):
         )
 
     @classmethod
-    def restored(cls, folder: Path, described: Mapping[str, Any]) -> Self:
-        """What `save` wrote into `folder`; `described` is its `estimator.json`."""
-        return cls(cls._read(folder / cls.file_name), **described)
+    def restored(cls, folder: Path, attributes: Mapping[str, Any]) -> Self:
+        """The estimator that `save` wrote into `folder`; `attributes`: its `estimator.json`."""
+        return cls(cls._read(folder / cls.file_name), **attributes)
 
     def predict_log(self, x: Matrix) -> Floats:
         """Log price, float64 (n,), of the matrix (n, n_features) float32.
@@ -97,30 +103,33 @@ class Estimator(ABC):
         """
         if not len(x):
             return np.empty(0)
-        return self._held(self._predict(np.ascontiguousarray(x, np.float32)))
+        return self._clipped(self._predict(np.ascontiguousarray(x, np.float32)))
 
     def contributions(self, x: Matrix) -> tuple[float, Floats]:
-        """Exact SHAP values of the rows: a base, and float64 (n, n_features).
+        """Exact SHAP values of the rows: a base, and float64 (n, n_features), log dollars.
 
         base + contributions.sum(axis=1) is `predict_log(x)` to within 1e-4 (XGBoost adds up in
-        float32). Where the prediction is held near the train prices they shrink in proportion.
+        float32). Where a prediction is clipped near the train prices they shrink in proportion.
+
+        Args:
+            x: float32 (n, n_features).
         """
         base, values = self._contributions(np.ascontiguousarray(x, np.float32))
         total = values.sum(axis=1)
-        held = self._held(base + total) - base
-        scale = np.divide(held, total, out=np.ones_like(total), where=total != 0.0)
+        clipped = self._clipped(base + total) - base
+        scale = np.divide(clipped, total, out=np.ones_like(total), where=total != 0.0)
         scaled: Floats = values * scale[:, None]
         return base, scaled
 
     def leaves(self, x: Matrix) -> NDArray[np.uint16] | None:
-        """The leaf of each tree, (n, trees), that the rows fall into; None of what has no trees.
+        """The leaf of each tree, (n, trees), that the rows fall into; None without trees.
 
-        Of `MOST_TREES_COMPARED` trees at most, evenly spread over all rounds.
+        At most `MAX_TREES_COMPARED` trees, evenly spread over all rounds.
         """
         return None
 
     @property
-    def chosen(self) -> dict[str, Any]:
+    def refit_hyperparameters(self) -> dict[str, Any]:
         """Hyperparameters that make this model again without validation rows."""
         settings = dict(self.hyperparameters)
         best = settings.pop("best_iteration", None)
@@ -131,7 +140,7 @@ class Estimator(ABC):
         return dict(self._importance)
 
     def measure_importance(self, x: Matrix, seed: int) -> None:
-        """Measure what `importance` tells on some of the rows `x`, (n, n_features) float32."""
+        """Measure the `importance` on a sample of the train rows `x`, (n, n_features) float32."""
         sample = draw_rows(len(x), self.importance_rows, seed)
         mean = np.abs(self.contributions(x[sample])[1]).mean(axis=0)
         self._importance = dict(zip(self.feature_names, map(float, mean), strict=True))
@@ -139,7 +148,7 @@ class Estimator(ABC):
     def save(self, folder: Path) -> None:
         """Write the model and `estimator.json` into the existing `folder`; see `restored`."""
         self._write(folder / self.file_name)
-        described = {
+        attributes = {
             "candidate": self.candidate,
             "hyperparameters": self.hyperparameters,
             "n_train_rows": self.n_train_rows,
@@ -147,29 +156,31 @@ class Estimator(ABC):
             "feature_names": self.feature_names,
             "importance": self._importance,
         }
-        (folder / "estimator.json").write_text(json.dumps(described, indent=1))
+        (folder / "estimator.json").write_text(json.dumps(attributes, indent=1))
 
-    def _held(self, log_price: Floats) -> Floats:
+    def _clipped(self, log_price: Floats) -> Floats:
         low, high = self.log_range
-        held: Floats = np.minimum(np.maximum(log_price, low - LOG_MARGIN), high + LOG_MARGIN)
-        return held
+        clipped: Floats = np.minimum(np.maximum(log_price, low - LOG_MARGIN), high + LOG_MARGIN)
+        return clipped
 
     @staticmethod
     @abstractmethod
     def _fit(rows: TrainRows, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
-        """The fitted model, and what training chose beyond `settings`."""
+        """The fitted model, and the hyperparameters that training chose beyond `settings`."""
 
     @abstractmethod
     def _write(self, path: Path) -> None:
         """Write the model alone, without pickle."""
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def _read(path: Path) -> Any:
+    def _read(cls, path: Path) -> Any:
         """The model that `_write` wrote."""
 
     @abstractmethod
-    def _predict(self, x: Matrix) -> Floats: ...
+    def _predict(self, x: Matrix) -> Floats:
+        """Log price (n,) of the rows, not clipped."""
 
     @abstractmethod
-    def _contributions(self, x: Matrix) -> tuple[float, Floats]: ...
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
+        """SHAP values: a base, and (n, n_features); together they add up to `_predict`."""

@@ -1,4 +1,4 @@
-"""Rows on all cores."""
+"""A function of rows, spread over all cores."""
 
 import os
 from collections.abc import Callable
@@ -16,9 +16,16 @@ ROWS_PER_THREAD = 10_000
 def map_row_chunks(
     function: Callable[[Matrix], NDArray[Any]], x: Matrix, *, at_least: int = ROWS_PER_THREAD
 ) -> NDArray[Any]:
-    """`function(x)`, a large `x` in chunks of rows on all cores; bit-equal to one call.
+    """Return `function(x)`, computed on all cores where `x` is large; bit-equal to one call.
 
-    `function` lets go of the interpreter's lock while it works.
+    Args:
+        function: of rows (n, n_features) to an array of n rows, each independent of the others. It
+            has to release the interpreter's lock, or threads gain nothing.
+        x: float32 (n, n_features).
+        at_least: rows of a chunk; a matrix of fewer than two chunks is not cut.
+
+    >>> map_row_chunks(lambda rows: rows.sum(axis=1), np.ones((5, 3), np.float32), at_least=2)
+    array([3., 3., 3., 3., 3.], dtype=float32)
     """
     if len(x) < 2 * at_least:
         return function(x)

@@ -1,15 +1,15 @@
-"""The candidates of scikit-learn, kept by skops."""
+"""Estimators of scikit-learn, written with skops.
+
+scikit-learn, skops and shap are imported where they are used: a model of another library is loaded
+without them.
+"""
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from realtor_model.estimators.estimator import Estimator, Floats, Matrix, TrainRows
 from realtor_model.estimators.row_chunks import map_row_chunks
@@ -17,38 +17,37 @@ from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_ensemble import TreeEnsemble
 from realtor_model.features import MONOTONE
 
-# What skops may build, beyond the types that it knows to be harmless, while it loads one of our
-# models; any other is refused.
-TRUSTED_TYPES = (
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-)
 
-
-class _Scikit(Estimator):
-    """A model of scikit-learn."""
+class ScikitEstimator(Estimator):
+    """A model of scikit-learn in skops' format, which skops reads without pickle."""
 
     file_name = "model.skops"
+    # Types that skops may build while it loads a model of this class, beyond those that it knows to
+    # be harmless. It refuses any other.
+    trusted_types: ClassVar[tuple[str, ...]] = ()
 
     def _write(self, path: Path) -> None:
-        # Not above: it imports all of scikit-learn, a second and 25 MB that XGBoost does without.
         import skops.io
 
-        # Level 1 shrinks a forest to a third; level 9 takes minutes for a few percent more.
+        # Level 1 makes a forest three times smaller; level 9 takes minutes for a few percent more.
         skops.io.dump(self.model, path, compression=ZIP_DEFLATED, compresslevel=1)
 
-    @staticmethod
-    def _read(path: Path) -> Any:
+    @classmethod
+    def _read(cls, path: Path) -> Any:
         import skops.io
 
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        return skops.io.load(path, trusted=list(cls.trusted_types))
 
 
-class Linear(_Scikit):
+class LinearEstimator(ScikitEstimator):
     """Least squares on standardised features."""
 
     @staticmethod
     def _fit(rows: TrainRows, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        from sklearn.linear_model import LinearRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         model = make_pipeline(StandardScaler(), LinearRegression(**settings))
         return model.fit(rows.x.astype(np.float64), rows.y), {}
 
@@ -64,12 +63,12 @@ class Linear(_Scikit):
         return float(regression.intercept_), standardised * regression.coef_
 
 
-class _ScikitTrees(_Scikit, TreeEnsemble):
-    """Trees of scikit-learn."""
+class _ScikitTrees(ScikitEstimator, TreeEnsemble):
+    """Trees of scikit-learn, which shap explains where they are too large for `TreeShap`."""
 
     @cached_property
     def _explainer(self) -> Any:
-        import shap  # takes seconds to import, and only the largest forests need it
+        import shap
 
         return shap.TreeExplainer(self.model)
 
@@ -78,21 +77,24 @@ class _ScikitTrees(_Scikit, TreeEnsemble):
         return float(np.ravel(self._explainer.expected_value)[0]), np.asarray(values, np.float64)
 
 
-class Forest(_ScikitTrees):
-    """Random forest on bounded bootstraps."""
+class ForestEstimator(_ScikitTrees):
+    """A random forest on bounded bootstraps."""
 
-    # Where the forest is too large for `TreeShap`, a row takes 100 ms.
+    trusted_types = ("sklearn.tree._tree.Tree",)
+    # shap takes 100 ms a row where the forest is too large for `TreeShap`.
     importance_rows = 25
 
     @staticmethod
     def _fit(rows: TrainRows, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        from sklearn.ensemble import RandomForestRegressor
+
         bounded = settings | {"max_samples": min(settings["max_samples"], len(rows.y))}
         forest = RandomForestRegressor(**bounded, random_state=seed, n_jobs=-1)
         return forest.fit(rows.x, rows.y), {}
 
     def _predict(self, x: Matrix) -> Floats:
-        # Not the forest's own predict: its thread pool costs a single row 10 ms, and adds the
-        # trees up in whatever order they finish.
+        # The forest's own predict starts a thread pool, 10 ms for a single row, and adds the trees
+        # up in the order in which they finish.
         trees = [tree.tree_ for tree in self.model.estimators_]
 
         def mean(rows: Matrix) -> Floats:
@@ -107,13 +109,16 @@ class Forest(_ScikitTrees):
         return Trees.of_forest(self.model)
 
 
-class HistogramBoosting(_ScikitTrees):
-    """Gradient boosting on binned features (scikit-learn), stopped early by validation rows."""
+class HistogramBoostingEstimator(_ScikitTrees):
+    """Gradient boosting on binned features, stopped early by validation rows."""
 
+    trusted_types = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
     rounds = "max_iter"
 
     @staticmethod
     def _fit(rows: TrainRows, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
         x, y = rows.held_out or (None, None)
         boosting = HistGradientBoostingRegressor(
             **settings,
@@ -125,8 +130,8 @@ class HistogramBoosting(_ScikitTrees):
         return boosting, {} if x is None else {"best_iteration": boosting.n_iter_ - 1}
 
     def _predict(self, x: Matrix) -> Floats:
-        # Not predict: its OpenMP team meets after each of the 200 trees, and on busy cores a single
-        # row then takes 50 ms.
+        # `predict` synchronises its threads after each of the 200 trees: on busy cores a single row
+        # then takes 50 ms.
         def on_one_thread(rows: Matrix) -> Floats:
             raw: Floats = self.model._raw_predict(rows, n_threads=1)
             return raw.ravel()

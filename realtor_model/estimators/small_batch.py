@@ -1,8 +1,8 @@
-"""A few homes through all trees of an XGBoost model at once, with the very bits of its own answer.
+"""Predictions of an XGBoost model for a few rows, fast and bit-equal to XGBoost's own.
 
-`Booster.inplace_predict` of a few rows spends most of its time on walking every node of every tree
-to find how deep they are. Here each tree takes one step a level, all of them together in NumPy: for
-one row a tenth of the time with a few hundred trees, a fortieth with thousands.
+For a few rows `Booster.inplace_predict` spends most of its time on visiting every node of every
+tree to learn how deep the trees are. Here all trees take one step a level together, in NumPy: one
+row takes a tenth of the time with a few hundred trees, a fortieth with thousands.
 """
 
 from typing import Any, Self
@@ -17,13 +17,12 @@ Row = NDArray[np.float32]
 Matrix = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
-
-# From here on XGBoost is the quicker one.
-MOST = 32
+# With more rows XGBoost itself is faster.
+MAX_ROWS = 32
 
 
 class SmallBatchPredictor:
-    """The trees of a booster of numeric features, laid out for a few rows."""
+    """The trees of a booster of numeric features, arranged to predict a few rows."""
 
     def __init__(
         self,
@@ -39,34 +38,42 @@ class SmallBatchPredictor:
         value: Matrix,
         n_features: int,
     ) -> None:
-        """m trees of `nodes` nodes end to end, for k outputs.
+        """Arrange m trees, whose nodes stand end to end, for k outputs.
 
-        base: (k,), what the leaves of an output are added to. groups: (m,) the output of each tree,
-        every one with as many trees; all 0 where every tree has a value for each output. roots:
-        (m,) positions. left, right: (nodes,) positions of the children, -1 at leaves. default_left:
-        (nodes,) where NaN goes. value: (nodes, 1), or (nodes, k) where a tree has all outputs.
+        Args:
+            base: float32 (k,), the value that the leaves of an output are added to.
+            groups: (m,) the output of each tree, every output with as many trees; all 0 where each
+                tree has a value for every output.
+            roots: (m,) positions of the roots.
+            left, right: (nodes,) positions of the children, -1 at leaves.
+            feature, threshold: (nodes,) of the splits: a row goes left below the threshold.
+            default_left: (nodes,) whether NaN goes left.
+            value: float32 (nodes, 1), or (nodes, k) where a tree has all outputs.
+            n_features: columns of the matrix.
         """
         nodes, numbers = roots, [roots]
         while len(nodes := nodes[left[nodes] >= 0]):
             nodes = np.stack([left[nodes], right[nodes]], 1).ravel()
             numbers.append(nodes)
         self._depth = len(numbers) - 1
-        # Level after level, siblings beside each other: a step to the right is one further.
+        # Nodes are ordered by level, siblings side by side: the right child is one after the left.
         order = np.concatenate(numbers)
         at = np.empty(len(left), np.intp)
         at[order] = np.arange(len(order))
         left, feature, threshold = left[order], feature[order], threshold[order]
         leaf = left < 0
-        # A leaf is its own child, so that all trees take `depth` steps: nothing is >= NaN.
+        # A leaf is its own left child and its threshold NaN, which no value reaches: so all trees
+        # take `depth` steps, and a leaf stays where it is.
         self._left = np.where(leaf, np.arange(len(order)), at[left])
         self._threshold = np.where(leaf, np.float32(np.nan), threshold)
-        # A row is looked up twice: with its gaps at +inf, which go right, and as they are.
+        # A row is stored twice: with NaN replaced by +inf, which goes right, and as it is, where
+        # NaN goes left.
         gaps = np.where(default_left[order], n_features, 0)
         self._entry = np.where(leaf, 0, feature + gaps)
         self._roots = at[roots[np.argsort(groups, kind="stable")]][None]
         self._base = base
         self._groups = len(base) // value.shape[1]
-        # Output after output, and where in it each begins.
+        # The values of all outputs end to end, and where those of each output begin.
         self._value = value[order].T.ravel()
         outputs = np.arange(len(base)) if value.shape[1] > 1 else np.zeros(len(base), np.intp)
         self._first = (outputs * len(order))[:, None]
@@ -122,18 +129,18 @@ class SmallBatchPredictor:
         sums = np.empty((len(x), len(self._base), 1 + per_output), np.float32)
         sums[:, :, 0] = self._base
         sums[:, :, 1:] = self._value[at + self._first]
-        # One by one in float32, as XGBoost adds: a sum in pairs would round differently.
+        # Added one by one in float32, as XGBoost does: NumPy's pairwise sum rounds differently.
         totals: Matrix = np.add.accumulate(sums, axis=2)[:, :, -1]
         return totals
 
 
 def _values(tree: dict[str, Any]) -> Matrix:
-    """The values of a tree's leaves (nodes, its outputs), as XGBoost writes them down."""
+    """Leaf values (nodes, outputs) of a tree in XGBoost's JSON; at splits they mean nothing."""
     outputs = int(tree["tree_param"]["size_leaf_vector"])
     if outputs <= 1:
-        # A leaf keeps its value where a split keeps its threshold.
+        # XGBoost stores the value of a leaf where a split has its threshold.
         return np.array(tree["split_conditions"], np.float32)[:, None]
-    # A leaf keeps the number of its vector where a split keeps its right child.
+    # XGBoost stores the number of a leaf's vector where a split has its right child.
     values = np.array(tree["leaf_weights"], np.float32).reshape(-1, outputs)
     leaf = np.array(tree["left_children"]) < 0
     return np.where(leaf[:, None], values[np.where(leaf, tree["right_children"], 0)], 0)

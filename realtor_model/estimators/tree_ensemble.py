@@ -1,4 +1,4 @@
-"""Estimators of trees: their leaves, and exact SHAP values, whatever library grew them."""
+"""Estimators made of trees: leaves and exact SHAP values, whatever library grew the trees."""
 
 from abc import abstractmethod
 from functools import cached_property
@@ -11,16 +11,19 @@ from realtor_model.estimators.row_chunks import map_row_chunks
 from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_shap import TreeShap
 
-# Enough to tell in how many two homes share a leaf, to a few percent.
-MOST_TREES_COMPARED = 300
+# Enough to estimate the share of trees in which two homes share a leaf, to a few percent.
+MAX_TREES_COMPARED = 300
 
 
 class TreeEnsemble(Estimator):
-    """Trees, whatever library grew them."""
+    """An estimator made of trees.
+
+    A class brings `_read_trees` and `_library_contributions`, beside what `Estimator` asks for.
+    """
 
     def leaves(self, x: Matrix) -> NDArray[np.uint16]:
         trees = self._trees
-        return trees.leaves(self._seen(x), trees.some(MOST_TREES_COMPARED))
+        return trees.leaves(self._seen(x), trees.some(MAX_TREES_COMPARED))
 
     def _contributions(self, x: Matrix) -> tuple[float, Floats]:
         if self._tree_shap is None:
@@ -38,12 +41,13 @@ class TreeEnsemble(Estimator):
         return TreeShap.of(self._trees, len(self.feature_names))
 
     def _seen(self, x: Matrix) -> Matrix:
-        """`x` as the trees see it."""
+        """The matrix that the trees were grown on, made from `x` (n, n_features)."""
         return np.ascontiguousarray(x, np.float32)
 
     @abstractmethod
-    def _read_trees(self) -> Trees: ...
+    def _read_trees(self) -> Trees:
+        """The trees of the fitted model."""
 
     @abstractmethod
     def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
-        """Of trees that are too large for `TreeShap`."""
+        """`_contributions` by the library, for trees too large for `TreeShap`."""

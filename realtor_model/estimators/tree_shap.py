@@ -29,8 +29,9 @@ Singles = NDArray[np.float32]
 Matrix = NDArray[np.float32]
 Ints = NDArray[np.intp]
 
-# What may be kept for a model: 500 trees of depth 8 take 25 MB, forests of depth 20 far more.
-MOST_BYTES = 96 * 1024**2
+# Memory that explanations may take for a model: 500 trees of depth 8 take 25 MB, forests of depth
+# 20 far more.
+MAX_BYTES = 96 * 1024**2
 
 # Whether a row is on the branch before that asks the same feature, and on this one.
 _STATES = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))
@@ -74,7 +75,7 @@ class TreeShap:
 
     @classmethod
     def of(cls, trees: Trees, n_features: int) -> Self | None:
-        """Prepare `trees`; None when that takes more than `MOST_BYTES`, as deep forests do.
+        """Prepare `trees`; None when that takes more than `MAX_BYTES`, as deep forests do.
 
         None, too, where a branch has no train weight: nothing says how much it counts then.
         """
@@ -118,7 +119,7 @@ class TreeShap:
             )
             start, done = at.stop, done + pairs
         points, weights = np.polynomial.legendre.leggauss(max(1, (int(distinct.max()) + 1) // 2))
-        if not share.min() > 0.0 or 2 * 4 * count * len(_STATES) * len(points) > MOST_BYTES:
+        if not share.min() > 0.0 or 2 * 4 * count * len(_STATES) * len(points) > MAX_BYTES:
             return None
         points, weights = (points + 1.0) / 2.0, weights / 2.0
         factor = np.empty((count, len(_STATES), len(points)), np.float32)

@@ -1,4 +1,4 @@
-"""The candidate of XGBoost, trained here or on a cluster."""
+"""The estimator of XGBoost, trained in this process or on a cluster."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
@@ -18,7 +18,7 @@ from realtor_model.estimators.tree_ensemble import TreeEnsemble
 from realtor_model.features import IMPUTED, MONOTONE
 
 
-class XGBoost(TreeEnsemble):
+class XGBoostEstimator(TreeEnsemble):
     """Gradient boosting with early stopping on the validation rows."""
 
     file_name = "model.ubj"
@@ -29,30 +29,32 @@ class XGBoost(TreeEnsemble):
             settings, rows.feature_names, float(np.median(rows.y)), seed
         )
         rounds, patience = settings["n_estimators"], settings["early_stopping_rounds"]
-        train_rows = xgboost.QuantileDMatrix(with_gaps(rows.x, rows.feature_names), rows.y)
+        train_rows = xgboost.QuantileDMatrix(
+            mark_imputed_as_missing(rows.x, rows.feature_names), rows.y
+        )
         if rows.held_out is None:
-            kept = xgboost.train(parameters, train_rows, rounds)
+            booster = xgboost.train(parameters, train_rows, rounds)
             best = rounds - 1
         else:
             x, y = rows.held_out
-            gaps = with_gaps(x, rows.feature_names)
-            judged = xgboost.QuantileDMatrix(gaps, y, ref=train_rows)
+            validation_x = mark_imputed_as_missing(x, rows.feature_names)
+            validation_rows = xgboost.QuantileDMatrix(validation_x, y, ref=train_rows)
             booster = xgboost.train(
                 parameters,
                 train_rows,
                 rounds,
-                evals=[(judged, "validation")],
+                evals=[(validation_rows, "validation")],
                 early_stopping_rounds=patience,
                 verbose_eval=False,
             )
             best = booster.best_iteration
-            kept = booster[: best + 1]
-        kept.set_param({"nthread": 1})
-        return kept, {"best_iteration": best}
+            booster = booster[: best + 1]
+        booster.set_param({"nthread": 1})
+        return booster, {"best_iteration": best}
 
     def _predict(self, x: Matrix) -> Floats:
         seen = self._seen(x)
-        if len(seen) <= small_batch.MOST:
+        if len(seen) <= small_batch.MAX_ROWS:
             return self._few_rows.predict(seen)[:, 0].astype(np.float64)
         return map_row_chunks(self.model.inplace_predict, seen).astype(np.float64)
 
@@ -61,7 +63,7 @@ class XGBoost(TreeEnsemble):
         return SmallBatchPredictor.of(self.model)
 
     def _seen(self, x: Matrix) -> Matrix:
-        return with_gaps(x, self.feature_names)
+        return mark_imputed_as_missing(x, self.feature_names)
 
     def _read_trees(self) -> Trees:
         return Trees.of_xgboost(self.model)
@@ -78,9 +80,9 @@ class XGBoost(TreeEnsemble):
     def _write(self, path: Path) -> None:
         path.write_bytes(self.model.save_raw("ubj"))
 
-    @staticmethod
-    def _read(path: Path) -> Any:
-        # One thread: a service answers many callers, and `map_row_chunks` spreads what is large.
+    @classmethod
+    def _read(cls, path: Path) -> Any:
+        # One thread: a service answers many callers, and `map_row_chunks` spreads large matrices.
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(bytearray(path.read_bytes()))
         booster.set_param({"nthread": 1})
@@ -90,16 +92,20 @@ class XGBoost(TreeEnsemble):
 def boosting_parameters(
     hyperparameters: Mapping[str, Any], feature_names: Sequence[str], base_score: float, seed: int
 ) -> dict[str, Any]:
-    """XGBoost's own parameters; rounds and patience are arguments of its `train`.
+    """The parameters of `xgboost.train`, without rounds and patience, its arguments.
 
-    base_score: where boosting begins, log dollars; the median of the train rows.
+    Args:
+        hyperparameters: of the candidate, all of them.
+        feature_names: the columns of the matrix; some are monotone.
+        base_score: where boosting begins, log dollars: the median of the train rows.
+        seed: of everything random.
     """
-    rounds_apart = ("n_estimators", "early_stopping_rounds")
-    return {name: value for name, value in hyperparameters.items() if name not in rounds_apart} | {
-        # Errors of log price have heavy tails: asking prices of fancy, broken listings. The
-        # pseudo-Huber loss is squared near zero and linear far out.
+    arguments = ("n_estimators", "early_stopping_rounds")
+    return {name: value for name, value in hyperparameters.items() if name not in arguments} | {
+        # Errors of log price have heavy tails: some asking prices are wishes, some listings wrong.
+        # The pseudo-Huber loss is quadratic near zero and linear far out.
         "objective": "reg:pseudohubererror",
-        # Far out its curvature is next to nothing, and a Newton step would leap past the price.
+        # Far out its curvature is close to zero, and a Newton step would leap past the price.
         "max_delta_step": 1.0,
         "base_score": base_score,
         "tree_method": "hist",
@@ -108,44 +114,24 @@ def boosting_parameters(
     }
 
 
-def of_booster(
-    booster: xgboost.Booster,
-    *,
-    hyperparameters: Mapping[str, Any],
-    n_train_rows: int,
-    log_range: Sequence[float],
-    feature_names: Sequence[str],
-    x: Matrix,
-    seed: int,
-) -> XGBoost:
-    """The estimator of a booster of all its rounds that was trained elsewhere.
-
-    Its importance is measured on some of the train rows, `x` (n, n_features) float32.
-    """
-    booster.set_param({"nthread": 1})
-    fitted = XGBoost(
-        booster,
-        candidate="xgboost",
-        hyperparameters=hyperparameters,
-        n_train_rows=n_train_rows,
-        log_range=log_range,
-        feature_names=feature_names,
-    )
-    fitted.measure_importance(x, seed)
-    return fitted
-
-
 @cache
-def _gaps(feature_names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The columns that tell whether a value was imputed, and those of the values."""
-    told = [each for each in IMPUTED.items() if set(each) <= set(feature_names)]
-    flags = np.array([feature_names.index(flag) for _, flag in told], np.intp)
-    return flags, np.array([feature_names.index(name) for name, _ in told], np.intp)
+def _imputed_columns(
+    feature_names: tuple[str, ...],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Positions of the columns that flag an imputed value, and of the values that they flag."""
+    pairs = [pair for pair in IMPUTED.items() if set(pair) <= set(feature_names)]
+    flags = np.array([feature_names.index(flag) for _, flag in pairs], np.intp)
+    return flags, np.array([feature_names.index(name) for name, _ in pairs], np.intp)
 
 
-def with_gaps(x: Matrix, feature_names: Sequence[str]) -> Matrix:
-    """`x` with NaN where a value was imputed: XGBoost learns on which side a gap belongs."""
-    flags, values = _gaps(tuple(feature_names))
+def mark_imputed_as_missing(x: Matrix, feature_names: Sequence[str]) -> Matrix:
+    """A copy of `x` with NaN where a value was imputed: XGBoost learns where missing values belong.
+
+    Args:
+        x: float32 (n, n_features).
+        feature_names: its columns.
+    """
+    flags, values = _imputed_columns(tuple(feature_names))
     x = x.copy()
     x[:, values] = np.where(x[:, flags] == 1.0, np.float32(np.nan), x[:, values])
     return x

@@ -15,6 +15,19 @@ _SEGMENT_FIGURES = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Metric:
+    """One of the `regression_metrics`: its name there, and what people call it."""
+
+    name: str
+    label: str
+
+
+# The metric that says which of several models is best: of candidates, of a search's trials, and of
+# champion and challenger. Lower is better. docs/MODEL.md says why.
+SELECTION_METRIC = Metric("mae_log", "mean absolute error of log price")
+
+
 def regression_metrics(price: Floats, predicted: Floats) -> dict[str, float]:
     """Errors of estimates against sale or asking prices.
 

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model import sampling
+from realtor_model.candidates import candidate_named
 from realtor_model.evaluation.scored_listings import MIN_SEGMENT, kinds
 from realtor_model.features import Columns, as_sold, take
 from realtor_model.listing import INPUTS, TARGET
@@ -18,7 +19,7 @@ Floats = NDArray[np.float64]
 
 _EXAMPLES = 10
 # TreeSHAP of a forest of 200 deep trees takes up to a second for a row.
-_SLOW, _SLOW_ROWS = "random_forest", 60
+_SLOW_ROWS = 60
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def what_changed(
         after: the model that replaced it.
         columns: the inputs of n listings, each (n,), by preference ones that neither learned from.
         price: dollars, shape (n,).
-        rows: how many of the listings are explained; 60 at most where a model is a random forest,
-            whose explanations are slow.
+        rows: how many of the listings are explained; 60 at most where a candidate is
+            `slow_to_explain`.
         seed: of the generator that draws them.
 
     Raises:
@@ -66,7 +67,7 @@ def what_changed(
     homes = as_sold(columns)
     was, now = before.predict(homes), after.predict(homes)
     change = 100.0 * (now / was - 1.0)
-    if _SLOW in (before.candidate, after.candidate):
+    if any(candidate_named(model.candidate).slow_to_explain for model in (before, after)):
         rows = min(rows, _SLOW_ROWS)
     drawn = sampling.draw_rows(len(price), rows, seed)
     return Change(

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from packaging.version import InvalidVersion, Version
 
-from realtor_model import estimators
+from realtor_model.candidates import CANDIDATES, candidate_named, load_estimator
 from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
 from realtor_model.valuation.comparables import SoldHomes
 from realtor_model.valuation.intervals import Ranges
@@ -31,7 +31,6 @@ _TABLES = tuple(f"{name}.parquet" for name in EncoderTables._fields)
 _PROFILE = "profile.json"
 # Older bundles lack these files.
 _SOLD_HOMES, _MARKET = "sold_homes.parquet", "market.parquet"
-_LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "skops", "xgboost")
 # Their files (Parquet, .npy) carry the version of their own format: an older reader fails aloud.
 _ANY_VERSION_READS = frozenset({"python", "numpy", "pandas", "pyarrow"})
 
@@ -70,8 +69,8 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
         verify: compare every file with its sha256 first.
 
     Raises:
-        UnreadableBundle: the bundle has another format or other features than this version, or a
-            library that reads it is missing or older than the one that wrote it; the text names
+        UnreadableBundle: the bundle has another format, other features or a candidate that this
+            version does not have, or a library that reads it is missing or older than the one that wrote it; the text names
             the fix.
         BrokenBundle: a file is missing, changed or unreadable; the text names it.
     """
@@ -88,7 +87,7 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
         tables = [pd.read_parquet(path / name) for name in _TABLES]
         encoder = FeatureEncoder.from_tables(*tables)
     with _reading(path / "estimator.json", path / "model.*"):
-        estimator = estimators.load(path)
+        estimator = load_estimator(path)
     with _reading(path / "spans.ubj", path / "calibration.json"):
         ranges = Ranges.load(path)
     with _reading(path / _PROFILE):
@@ -109,7 +108,7 @@ def require_readable(manifest: Mapping[str, Any], name: str) -> None:
     """Check that this code and its libraries read a bundle, by its manifest alone.
 
     Args:
-        manifest: the bundle's; its format, feature_version and versions are looked at.
+        manifest: the bundle's; its format, feature_version, candidate and versions matter here.
         name: what the error calls the bundle.
 
     Raises:
@@ -123,6 +122,11 @@ def require_readable(manifest: Mapping[str, Any], name: str) -> None:
         raise UnreadableBundle(
             f"{name} was made with features {manifest['feature_version']} and this version has "
             f"{FEATURE_VERSION}: train again, or serve it with the code that it came with"
+        )
+    if manifest["candidate"] not in CANDIDATES:
+        raise UnreadableBundle(
+            f"{name} is a model of {manifest['candidate']}, and this version has "
+            f"{', '.join(CANDIDATES)}: train again, or serve it with the code that it came with"
         )
     if outdated := outdated_libraries(dict(manifest["versions"])):
         installed = ", ".join(
@@ -196,7 +200,7 @@ def _write(model: ValuationModel, folder: Path) -> None:
         "metadata": model.metadata,
         "versions": {
             "python": sys.version.split()[0],
-            **{name: version(name) for name in _LIBRARIES},
+            **candidate_named(model.candidate).library_versions(),
         },
         "files": {
             file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size}

@@ -82,7 +82,7 @@ class Spans:
         rows = np.ascontiguousarray(x, np.float32)
         values = (
             self._few_rows.predict(rows)
-            if len(rows) <= small_batch.MOST
+            if len(rows) <= small_batch.MAX_ROWS
             else map_row_chunks(self._booster.inplace_predict, rows)
         ).astype(np.float64)
         ordered = np.sort(values, axis=1)

@@ -13,14 +13,14 @@ from realtor_assets.pipeline_settings import settings
 from realtor_assets.raw.assets import pending_partitions
 from realtor_assets.schema import migrate
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
+from realtor_model.candidates import CANDIDATES
 from tests.servers import mlflow_server
 
 NOWHERE = "http://127.0.0.1:1"
 
 TRAIN = (
-    "linear_regression", "random_forest", "gradient_boosting", "xgboost", "best_model",
-    "promotion_decision", "production_model", "champion_change", "ratio_study",
-    "batch_valuations", "published_history",
+    *CANDIDATES, "best_model", "promotion_decision", "production_model", "champion_change",
+    "ratio_study", "batch_valuations", "published_history",
 )  # fmt: skip
 """The job train up to the bento and the running service, which belong to `tests/e2e`."""
 

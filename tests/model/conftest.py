@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from realtor_local.synthetic_market import generate
 from realtor_local.upstream.served_listings import cut
-from realtor_model.estimators import CANDIDATES
+from realtor_model.candidates import CANDIDATES
 from realtor_model.evaluation.metrics import regression_metrics
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
 from realtor_model.listing import COLUMNS, VALUATION_PRICE_RANGE, check
@@ -133,7 +133,8 @@ def _market() -> Market:
 
 
 @cache
-def _model(candidate: str) -> ValuationModel:
+def trained_model(candidate: str) -> ValuationModel:
+    """The small model of a candidate, trained once."""
     market = _market()
     validation = market.encoder.transform(market.validation.columns)
     model = train_model(
@@ -170,13 +171,13 @@ def market() -> Market:
 @pytest.fixture(scope="session")
 def model_of() -> Callable[[str], ValuationModel]:
     """The small model of a candidate, trained once."""
-    return _model
+    return trained_model
 
 
 @pytest.fixture(params=list(CANDIDATES))
 def model(request: pytest.FixtureRequest) -> ValuationModel:
     """Each candidate's small model in turn."""
-    return _model(request.param)
+    return trained_model(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from realtor_model.candidates import CANDIDATES
 from realtor_model.duel.gates import GATES
-from realtor_model.estimators import CANDIDATES
 from realtor_model.features import FeatureEncoder
 from realtor_model.listing import INPUTS, STATUSES
 from realtor_model.messages import MESSAGES

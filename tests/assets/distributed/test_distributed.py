@@ -1,7 +1,7 @@
 """Training and batch valuation on two worker processes, from partitions on a real S3 server.
 
-Against the same on one machine: valuations bit for bit, a model as good on the same homes; and a
-worker that is killed at work.
+Compared with one machine: valuations are bit-equal, a model is as good on the same homes. A worker
+is killed while it works.
 """
 
 import json
@@ -37,10 +37,16 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_assets.train.candidate_assets import train_on
 from realtor_assets.train.cluster_training import refit_on_cluster, train_on_cluster
-from realtor_assets.train.training_run import Settings, Trained, papers, train_and_judge
 from realtor_local.postgres import EmbeddedPostgres
 from realtor_model.retraining import drift
-from realtor_model.training import Rows, refit
+from realtor_model.training import (
+    Rows,
+    TrainedCandidate,
+    TrainingSettings,
+    model_metadata,
+    refit,
+    train_and_score,
+)
 from tests.assets.conftest import land
 from tests.assets.raw.test_loading import load
 from tests.conftest import empty_databases
@@ -50,13 +56,13 @@ from tests.servers import S3Server
 pytestmark = pytest.mark.integration
 
 ROWS, PARTITION_ROWS = 6_000, 500
-SMALL = Settings(
+SMALL = TrainingSettings(
     "xgboost",
     {"n_estimators": 60, "num_parallel_tree": 1, "learning_rate": 0.15, "max_depth": 5},
 )
-# The error of log price on the same homes may be so much larger than one machine's: the bins are
-# others, and so is what each tree is drawn from. On few rows chance makes more of a difference than
-# on many (benchmarks/scaling.py).
+# The error of log price on the same homes may be so much larger than one machine's, because bins
+# and the rows of each tree differ. With few rows chance matters more than with many
+# (benchmarks/scaling.py).
 TOLERANCE = 0.03
 
 
@@ -123,11 +129,11 @@ def client(workers: LocalCluster) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def one_machine(raw: Database, build: CleanBuild) -> Trained:
-    """What one machine makes of the same rows."""
+def one_machine(raw: Database, build: CleanBuild) -> TrainedCandidate:
+    """The same candidate trained on one machine."""
     train, validation, test = (read_listings(raw, split, loads=build.loads) for split in SPLITS)
     encoder, x = fit_encoder(train.columns, train.price, build)
-    return train_and_judge(
+    return train_and_score(
         SMALL,
         encoder,
         Rows(x, train.price),
@@ -135,7 +141,7 @@ def one_machine(raw: Database, build: CleanBuild) -> Trained:
         validation,
         test,
         drift.profile(train.columns, train.price),
-        papers(build),
+        model_metadata(build),
     )
 
 
@@ -156,7 +162,7 @@ def kill_one(workers: LocalCluster, when: Callable[[], bool]) -> threading.Threa
     return thread
 
 
-def test_partitions_hold_what_raw_holds(
+def test_partitions_hold_the_rows_of_raw(
     raw: Database, store: ObjectStore, build: CleanBuild, parts: list[Partition]
 ) -> None:
     for split in SPLITS:
@@ -171,7 +177,7 @@ def test_partitions_hold_what_raw_holds(
         assert list(cut["row_hash"]) == list(pd.concat(frames)["row_hash"])
 
 
-def test_a_load_is_exported_once(
+def test_load_is_not_exported_again_when_its_manifest_exists(
     raw: Database, store: ObjectStore, build: CleanBuild, parts: list[Partition]
 ) -> None:
     store.delete(parts[0].key)
@@ -185,7 +191,7 @@ def test_a_load_is_exported_once(
     assert partitions(store, build.loads) == parts
 
 
-def test_a_sample_takes_properties_whole(
+def test_sample_takes_all_listings_of_a_property_or_none(
     client: Client, raw: Database, store: ObjectStore, parts: list[Partition]
 ) -> None:
     train = read_listings(raw, "train")
@@ -201,13 +207,13 @@ def test_a_sample_takes_properties_whole(
     assert not taken & set(map(tuple, train.frame[~inside][keys].to_numpy()))
 
 
-def test_configured_and_on_a_whole_sample_the_model_is_one_machines(
+def test_encoder_equals_one_machines_when_the_sample_is_all_rows(
     workers: LocalCluster,
     store: ObjectStore,
     raw: Database,
     build: CleanBuild,
     parts: list[Partition],
-    one_machine: Trained,
+    one_machine: TrainedCandidate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("REALTOR_DASK_SCHEDULER", workers.scheduler_address)
@@ -229,12 +235,12 @@ def test_configured_and_on_a_whole_sample_the_model_is_one_machines(
     assert nothing_exchanged(store)
 
 
-def test_on_a_part_of_the_rows_the_encoder_is_as_good_and_all_rows_are_learned(
+def test_model_is_as_good_and_learns_all_rows_when_the_sample_is_a_part(
     client: Client,
     store: ObjectStore,
     build: CleanBuild,
     parts: list[Partition],
-    one_machine: Trained,
+    one_machine: TrainedCandidate,
 ) -> None:
     model = train_on_cluster(client, SMALL, build, store, parts, most=2_000).model
 
@@ -242,13 +248,13 @@ def test_on_a_part_of_the_rows_the_encoder_is_as_good_and_all_rows_are_learned(
     assert error(model.metadata) < error(one_machine.model.metadata) * (1 + TOLERANCE)
 
 
-def test_refitted_on_the_cluster_it_learns_from_validation_rows_too(
+def test_refit_on_the_cluster_learns_from_validation_rows_too(
     client: Client,
     store: ObjectStore,
     build: CleanBuild,
     parts: list[Partition],
     raw: Database,
-    one_machine: Trained,
+    one_machine: TrainedCandidate,
 ) -> None:
     model = one_machine.model
     train, validation, test = (read_listings(raw, split, loads=build.loads) for split in SPLITS)
@@ -263,13 +269,13 @@ def test_refitted_on_the_cluster_it_learns_from_validation_rows_too(
     assert rmse(ours, test) < rmse(theirs, test) * (1 + TOLERANCE)
 
 
-def test_a_training_survives_a_killed_worker(
+def test_training_succeeds_when_a_worker_is_killed(
     workers: LocalCluster,
     client: Client,
     store: ObjectStore,
     build: CleanBuild,
     parts: list[Partition],
-    one_machine: Trained,
+    one_machine: TrainedCandidate,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     folders = [Path(worker.local_directory) for worker in workers.workers.values()]
@@ -289,13 +295,13 @@ def test_a_training_survives_a_killed_worker(
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["undisturbed", "a worker is killed"])
-def test_valuations_are_one_machines_bit_for_bit(
+def test_valuations_are_bit_equal_to_one_machines(
     killed: bool,
     workers: LocalCluster,
     client: Client,
     store: ObjectStore,
     parts: list[Partition],
-    one_machine: Trained,
+    one_machine: TrainedCandidate,
 ) -> None:
     folder = f"valuations/{uuid4().hex}"
     killer = kill_one(workers, lambda: len(store.list_keys(folder)) >= 2) if killed else None

@@ -1,16 +1,16 @@
-"""What a training can be told, and what it is known by."""
+"""The launchpad's config of each candidate, and the feature groups that a training leaves out."""
 
 from typing import Any
 
+import dagster as dg
 import pytest
 from pydantic import ValidationError
 
 from realtor_assets.clean.clean_build import CleanBuild, fit_encoder
 from realtor_assets.pipeline_settings import settings
-from realtor_assets.train.candidate_assets import config_of
-from realtor_assets.train.hyperparameter_search import SPACES
-from realtor_assets.train.training_run import Settings, training_key
-from realtor_model.estimators import CANDIDATES, THIN_ROWS, default_hyperparameters
+from realtor_assets.train.candidate_assets import candidates, config_of
+from realtor_assets.train.mlflow_model import CODE_REQUIREMENTS, requirements
+from realtor_model.candidates import CANDIDATES
 from realtor_model.features import FEATURE_GROUPS
 from realtor_model.listing import check
 from tests.model.conftest import AS_OF, Listed, received
@@ -31,44 +31,44 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Any:
     settings.cache_clear()
 
 
-@pytest.mark.parametrize("candidate", CANDIDATES)
-def test_a_config_has_the_hyperparameters_of_its_candidate(candidate: str) -> None:
-    kind = config_of(candidate)
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_config_has_the_hyperparameters_of_its_candidate(name: str) -> None:
+    config = config_of(CANDIDATES[name])
 
-    assert kind().hyperparameters == {}
-    assert set(kind.model_fields) == {"seed", "searched", *CANDIDATES[candidate].hyperparameters}
+    assert config().hyperparameters == {}
+    assert set(config.model_fields) == {"seed", "searched", *CANDIDATES[name].hyperparameters}
 
 
-def test_what_is_set_is_passed_on() -> None:
-    config = config_of("xgboost").model_validate({"max_depth": 3, "seed": 7})
+def test_values_set_in_the_config_are_passed_on() -> None:
+    config = config_of(CANDIDATES["xgboost"]).model_validate({"max_depth": 3, "seed": 7})
 
     assert config.hyperparameters == {"max_depth": 3}
 
 
-@pytest.mark.parametrize("candidate", SPACES)
-@pytest.mark.parametrize("rows", [THIN_ROWS - 1, THIN_ROWS])
-def test_a_search_begins_inside_its_bounds(candidate: str, rows: int) -> None:
-    defaults = default_hyperparameters(candidate, rows)
-    for name, bounds in SPACES[candidate].items():
-        assert bounds.low <= defaults[name] <= bounds.high  # type: ignore[attr-defined]
+def test_every_registered_candidate_has_an_asset_as_declared() -> None:
+    specs = {spec.key.to_user_string(): spec for asset in candidates for spec in asset.specs}
+
+    assert list(specs) == list(CANDIDATES)
+    for name, candidate in CANDIDATES.items():
+        assert specs[name].description == candidate.description
+        assert specs[name].kinds == {"mlflow", *candidate.kinds}
+        assert str(specs[name].code_version).endswith(f".{candidate.code_version}")
+        assert specs[name].group_name == "train"
+        assert dg.AssetKey("clean_train") in {dep.asset_key for dep in specs[name].deps}
 
 
-def test_a_training_is_known_by_all_that_changes_it() -> None:
-    keys = {
-        training_key(settings, version)
-        for settings in (
-            Settings("xgboost"),
-            Settings("random_forest"),
-            Settings("xgboost", {"max_depth": 3}),
-            Settings("xgboost", seed=1),
-        )
-        for version in ("one", "other")
-    }
-    assert len(keys) == 8
-    assert training_key(Settings("xgboost", {}), "one") in keys
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_mlflow_requirements_are_pinned_and_those_of_the_candidate(name: str) -> None:
+    pinned = [line.partition("==") for line in requirements(name)]
+
+    names = {distribution for distribution, _, _ in pinned}
+    assert names == {*CANDIDATES[name].distributions(explained=True), *CODE_REQUIREMENTS}
+    assert all(number for _, _, number in pinned)
 
 
-def test_groups_of_features_can_be_left_out(environment: pytest.MonkeyPatch) -> None:
+def test_encoder_lacks_feature_groups_that_are_left_out(
+    environment: pytest.MonkeyPatch,
+) -> None:
     environment.setenv("REALTOR_FEATURES_LEFT_OUT", "home_value, census")
     rows = Listed(check(received(400))[0])
     build = CleanBuild("v", "f", [0], [0], AS_OF.item(), 0, 0, 0, 0)
@@ -82,7 +82,9 @@ def test_groups_of_features_can_be_left_out(environment: pytest.MonkeyPatch) -> 
     assert matrix.shape == (len(rows.price), len(encoder.feature_names))
 
 
-def test_a_group_that_does_not_exist_is_named(environment: pytest.MonkeyPatch) -> None:
+def test_settings_are_refused_when_a_group_is_unknown(
+    environment: pytest.MonkeyPatch,
+) -> None:
     environment.setenv("REALTOR_FEATURES_LEFT_OUT", "home_valu")
     with pytest.raises(ValidationError, match="there is no feature group home_valu; there are"):
         settings()

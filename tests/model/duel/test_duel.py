@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from realtor_model.candidates import CANDIDATES
 from realtor_model.duel import (
     Criterion,
     DuelContext,
@@ -29,7 +30,6 @@ from realtor_model.duel import (
 )
 from realtor_model.duel.gate import Answer
 from realtor_model.duel.model_comparison import ModelComparison
-from realtor_model.estimators import CANDIDATES
 from realtor_model.evaluation.scored_listings import ScoredListings
 from realtor_model.features import FeatureEncoder, property_fold, take
 from realtor_model.listing import VALUATION_PRICE_RANGE

@@ -1,4 +1,4 @@
-"""A few rows are valued by other means than many, and to the same bit."""
+"""Few rows are predicted in another way than many, and bit-equal."""
 
 import numpy as np
 import pytest
@@ -40,11 +40,11 @@ values = st.floats(-8, 8, width=32) | st.integers(-40, 40).map(lambda n: n / 10)
 
 @settings(max_examples=200, deadline=None)
 @given(rows=st.lists(st.lists(values, min_size=FEATURES, max_size=FEATURES), max_size=30))
-def test_answers_have_the_bits_of_xgboost(
+def test_predictions_are_bit_equal_to_xgboosts(
     booster: xgboost.Booster, rows: list[list[float]]
 ) -> None:
     x = np.array(rows, np.float32).reshape(-1, FEATURES)
-    # XGBoost answers no rows with an error.
+    # XGBoost raises an error without rows.
     expected = booster.inplace_predict(np.vstack([x, np.zeros((1, FEATURES), np.float32)]))[:-1]
 
     answers = SmallBatchPredictor.of(booster).predict(x)
@@ -54,7 +54,9 @@ def test_answers_have_the_bits_of_xgboost(
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_ends_of_numbers(booster: xgboost.Booster, sign: int) -> None:
+def test_predictions_equal_xgboosts_when_values_are_at_the_ends_of_float32(
+    booster: xgboost.Booster, sign: int
+) -> None:
     x = np.full((1, FEATURES), sign * np.finfo(np.float32).max, np.float32)
 
     answers = SmallBatchPredictor.of(booster).predict(x)

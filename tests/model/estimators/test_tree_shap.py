@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realtor_model.estimators import train, tree_shap
+from realtor_model.candidates import CANDIDATES
+from realtor_model.estimators import TreeEnsemble, tree_shap
 from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_shap import TreeShap
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -21,7 +22,9 @@ from realtor_model.valuation.valuation_model import ValuationModel
 ModelOf = Callable[[str], ValuationModel]
 Columns = dict[str, NDArray[Any]]
 Matrix = NDArray[np.float32]
-OF_TREES = ("random_forest", "gradient_boosting", "xgboost")
+TREE_CANDIDATES = [
+    name for name, candidate in CANDIDATES.items() if issubclass(candidate.estimator, TreeEnsemble)
+]
 
 
 def data(seed: int, rows: int = 400, features: int = 5) -> tuple[Matrix, NDArray[np.float64]]:
@@ -38,8 +41,10 @@ def booster_of(seed: int, depth: int, rounds: int = 8) -> tuple[xgboost.Booster,
     return xgboost.train(settings, xgboost.QuantileDMatrix(x, y), rounds), x
 
 
-@pytest.mark.parametrize("candidate", OF_TREES)
-def test_they_are_what_the_library_says(model_of: ModelOf, homes: Columns, candidate: str) -> None:
+@pytest.mark.parametrize("candidate", TREE_CANDIDATES)
+def test_shap_values_equal_those_of_the_library(
+    model_of: ModelOf, homes: Columns, candidate: str
+) -> None:
     model = model_of(candidate)
     x = model.encoder.transform({name: values[:40] for name, values in homes.items()})
     estimator: Any = model.estimator
@@ -55,7 +60,9 @@ def test_they_are_what_the_library_says(model_of: ModelOf, homes: Columns, candi
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10_000), depth=st.integers(1, 12))
-def test_of_any_booster_with_gaps_they_are_its_own(seed: int, depth: int) -> None:
+def test_shap_values_equal_xgboosts_when_any_booster_has_missing_values(
+    seed: int, depth: int
+) -> None:
     booster, x = booster_of(seed, depth)
     few = x[:30]
     tree_shap = TreeShap.of(Trees.of_xgboost(booster), few.shape[1])
@@ -71,7 +78,7 @@ def test_of_any_booster_with_gaps_they_are_its_own(seed: int, depth: int) -> Non
     ), abs=1e-5)  # fmt: skip
 
 
-def test_they_are_shapleys_sum_over_all_subsets() -> None:
+def test_shap_values_equal_shapleys_sum_over_all_subsets() -> None:
     booster, x = booster_of(seed=3, depth=4, rounds=1)
     trees, features = Trees.of_xgboost(booster), range(x.shape[1])
 
@@ -104,12 +111,14 @@ def test_they_are_shapleys_sum_over_all_subsets() -> None:
         assert tree_shap.values(row[None])[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_too_large_a_forest_is_left_to_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_explains_when_a_forest_exceeds_the_memory_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     x, y = data(seed=1)
     x = np.nan_to_num(x)
-    monkeypatch.setattr(tree_shap, "MOST_BYTES", 10_000)
-    estimator: Any = train(
-        "random_forest", x, np.exp(y), hyperparameters={"n_estimators": 5},
+    monkeypatch.setattr(tree_shap, "MAX_BYTES", 10_000)
+    estimator: Any = CANDIDATES["random_forest"].fit(
+        x, np.exp(y), hyperparameters={"n_estimators": 5},
         feature_names=list("abcde"),
     )  # fmt: skip
 
@@ -120,8 +129,10 @@ def test_too_large_a_forest_is_left_to_its_library(monkeypatch: pytest.MonkeyPat
     assert base + values.sum(axis=1) == pytest.approx(estimator.predict_log(x[:5]), abs=1e-6)
 
 
-@pytest.mark.parametrize("candidate", OF_TREES)
-def test_the_leaves_are_the_librarys(model_of: ModelOf, homes: Columns, candidate: str) -> None:
+@pytest.mark.parametrize("candidate", TREE_CANDIDATES)
+def test_leaves_equal_those_of_the_library(
+    model_of: ModelOf, homes: Columns, candidate: str
+) -> None:
     model = model_of(candidate)
     x = model.encoder.transform(homes)
     estimator: Any = model.estimator
@@ -146,11 +157,11 @@ def test_the_leaves_are_the_librarys(model_of: ModelOf, homes: Columns, candidat
             )
         pairs = set(zip(one.tolist(), theirs.tolist(), strict=True))
         assert len(pairs) == len({mine for mine, _ in pairs})
-        # That library tells values only, and two leaves may have the same one.
+        # That library returns values only, and two leaves may have the same one.
         assert candidate == "gradient_boosting" or len(pairs) == len({leaf for _, leaf in pairs})
 
 
-def test_a_linear_model_has_no_leaves(model_of: ModelOf, homes: Columns) -> None:
+def test_leaves_are_none_when_the_model_is_linear(model_of: ModelOf, homes: Columns) -> None:
     model = model_of("linear_regression")
 
     assert model.estimator.leaves(model.encoder.transform(homes)) is None

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realtor_model.estimators import train
+from realtor_model.candidates import CANDIDATES
 from realtor_model.features import (
     FEATURE_NAMES,
     INPUTS_OF,
@@ -200,8 +200,8 @@ def test_a_model_of_noise_finds_nothing(market: Market) -> None:
         for seed, rows in enumerate((market.train, market.validation, market.test))
     ]
     encoder, matrix = FeatureEncoder.fit(market.train.columns, noise[0], as_of=AS_OF)
-    estimator = train(
-        "xgboost", matrix, noise[0], encoder.transform(market.validation.columns), noise[1]
+    estimator = CANDIDATES["xgboost"].fit(
+        matrix, noise[0], encoder.transform(market.validation.columns), noise[1]
     )
     predicted = estimator.predict_log(encoder.transform(market.test.columns))
     in_fit = estimator.predict_log(matrix)
