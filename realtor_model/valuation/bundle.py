@@ -70,8 +70,8 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
 
     Raises:
         UnreadableBundle: the bundle has another format, other features or a candidate that this
-            version does not have, or a library that reads it is missing or older than the one that wrote it; the text names
-            the fix.
+            version does not have, or a library that reads it is missing or older than the one that
+            wrote it; the text names the fix.
         BrokenBundle: a file is missing, changed or unreadable; the text names it.
     """
     with _reading(path / MANIFEST):

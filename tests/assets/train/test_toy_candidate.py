@@ -75,7 +75,7 @@ def lineage(
     finally:
         # Later tests of this process get the assets of the real registry.
         del cast("dict[str, Any]", CANDIDATES)[NAME]
-        for module in [*MODULES, "realtor_assets.definitions"]:
+        for module in MODULES:
             importlib.reload(importlib.import_module(module))
         cast("dict[str, Any]", CANDIDATES)[NAME] = RIDGE_REGRESSION
 
@@ -113,11 +113,12 @@ def test_logged_model_requires_the_libraries_of_its_candidate(
     import mlflow.artifacts
 
     lineage.resources["tracking"].client()
-    file = mlflow.artifacts.download_artifacts(
-        f"{lineage.metadata(NAME)['model_uri']}/requirements.txt", dst_path=str(tmp_path)
+    mlflow.artifacts.download_artifacts(
+        artifact_uri=str(lineage.metadata(NAME)["model_uri"]), dst_path=str(tmp_path)
     )
 
-    assert set(requirements(NAME)) <= set(Path(file).read_text().split())
+    (file,) = tmp_path.rglob("requirements.txt")
+    assert set(requirements(NAME)) <= set(file.read_text().split())
 
 
 @pytest.mark.integration

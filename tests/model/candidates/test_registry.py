@@ -140,8 +140,10 @@ def test_bundle_is_read_without_the_libraries_of_other_candidates(
 NAMED = {
     "realtor_model/candidates": "the declarations",
     "realtor_model/estimators": "modules named after the libraries they use",
+    "realtor_assets/pipeline_settings.py": "the description of a setting, for people",
     "realtor_assets/distributed/boosting.py": "the trainer that the declaration of xgboost names",
     "realtor_assets/train/hyperparameter_search.py": "the launchpad's default",
+    "realtor_model/valuation/bundle.py": "an example of a library's name",
     "realtor_serving/contract/schemas.py": "an example in the API's description",
     "realtor_ui/texts": "names in the user's language; tests/ui/test_texts.py asks for each",
 }
