@@ -26,7 +26,7 @@ from realtor_model.listing import Property
 from tests.assets.lineage import Lineage, lineage_on
 from tests.model.candidates.toy_candidate import RIDGE_REGRESSION
 from tests.servers import Upstream
-from tests.serving.running import HOUSE, run_service
+from tests.serving.running import HOUSE, run_service, wait_for
 
 NAME = RIDGE_REGRESSION.name
 ROOT = Path(__file__).parents[3]
@@ -149,8 +149,9 @@ def test_new_candidate_reaches_the_service_and_the_history(
     model = tracking.load_bundle(tracking.production())
     offline = model.value(as_sold(columns_from_properties([Property.model_validate(HOUSE)])))
     with run_service(tmp_path, MLFLOW_TRACKING_URI=tracking.tracking_uri) as service:
+        wait_for(lambda: service.get("/readyz").is_success, f"a model {service.log}")
         answer = service.post("/predict", HOUSE).json()
         explained = service.post("/explain", HOUSE)
     assert answer["price"] == pytest.approx(offline.price[0], abs=0.01)
     assert answer["model"]["candidate"] == NAME
-    assert explained.is_success
+    assert explained.is_success, explained.text
