@@ -148,7 +148,9 @@ def test_new_candidate_reaches_the_service_and_the_history(
     assert [row["candidate"] for row in history["versions"]] == [NAME]
     model = tracking.load_bundle(tracking.production())
     offline = model.value(as_sold(columns_from_properties([Property.model_validate(HOUSE)])))
-    with run_service(tmp_path, MLFLOW_TRACKING_URI=tracking.tracking_uri) as service:
+    # With one worker, a service that is ready has the model in all of them.
+    variables = {"MLFLOW_TRACKING_URI": tracking.tracking_uri, "REALTOR_SERVICE_WORKERS": "1"}
+    with run_service(tmp_path, **variables) as service:
         wait_for(lambda: service.get("/readyz").is_success, f"a model {service.log}")
         answer = service.post("/predict", HOUSE).json()
         explained = service.post("/explain", HOUSE)
