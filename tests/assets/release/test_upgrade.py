@@ -59,7 +59,7 @@ def upgraded(lineage: Lineage, folder: Path) -> None:
     succeed(lineage.run("clean"))
     with pytest.MonkeyPatch.context() as patch:
         # A candidate knows by its training key that the features have changed.
-        patch.setattr("realtor_assets.train.training_run.FEATURE_VERSION", OLD)
+        patch.setattr("realtor_model.training.FEATURE_VERSION", OLD)
         succeed(lineage.run("train", *TRAIN))
     manifests = [
         path for path in folder.rglob("manifest.json") if "feature_names" in path.read_text()

@@ -16,11 +16,11 @@ import pytest
 
 from realtor_assets.publish.published_history import HISTORY_KEY
 from realtor_assets.release.production_model import promote
-from realtor_assets.release.promotion_decision import CRITERIA
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.train.mlflow_model import requirements
 from realtor_model.candidates import CANDIDATES
+from realtor_model.duel.gates import GATES
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import Property
 from tests.assets.lineage import Lineage, lineage_on
@@ -132,7 +132,7 @@ def test_new_candidate_reaches_the_service_and_the_history(
 
     assert decided.success, [event.message for event in decided.get_step_failure_events()]
     checks = {check.check_name: check for check in decided.get_asset_check_evaluations()}
-    assert set(checks) == set(CRITERIA)
+    assert set(checks) == set(GATES)
     assert checks["serving"].passed, checks["serving"].description
     assert checks["latency"].passed
     number = str(lineage.metadata("best_model")["model_version"])

@@ -23,7 +23,7 @@ from realtor_model.candidates import (
     IntRange,
     candidate_named,
 )
-from realtor_model.valuation.bundle import save_bundle
+from realtor_model.valuation.bundle import UnreadableBundle, load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 
 ROOT = Path(realtor_model.__file__).parents[1]
@@ -162,3 +162,14 @@ def test_candidates_are_named_in_no_other_source_than_their_declaration() -> Non
     ]
 
     assert [path for path in naming if not path.startswith(tuple(NAMED))] == []
+
+
+def test_bundle_is_unreadable_when_its_candidate_is_not_registered(
+    model_of: ModelOf, tmp_path: Path
+) -> None:
+    save_bundle(model_of("linear_regression"), tmp_path / "bundle")
+    file = tmp_path / "bundle" / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"candidate": "oracle"}))
+
+    with pytest.raises(UnreadableBundle, match="is a model of oracle, and this version has lin"):
+        load_bundle(tmp_path / "bundle")
