@@ -29,3 +29,23 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert target.exists(), f"{page.name}: {link}"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+PACKAGES = "realtor_model|realtor_assets|realtor_serving|realtor_ui|realtor_local"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    for path in re.findall(rf"(?<![\w/])((?:{PACKAGES}|benchmarks|tests)/[\w/]+(?:\.[a-z]+)?)", text):
+        assert (ROOT / path).exists(), f"{page.name} names {path}"
+    for module in re.findall(rf"(?<![\w./])((?:{PACKAGES}|benchmarks)(?:\.[a-z_]+)+)\b", text):
+        parts = module.split(".")
+        names = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+        # The last part may be a function or a class of the module.
+        assert any(_is_module(name) for name in names[:2]), f"{page.name} names {module}"
+
+
+def _is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
