@@ -37,7 +37,9 @@ PACKAGES = "realtor_model|realtor_assets|realtor_serving|realtor_ui|realtor_loca
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text()
-    for path in re.findall(rf"(?<![\w/])((?:{PACKAGES}|benchmarks|tests)/[\w/]+(?:\.[a-z]+)?)", text):
+    for path in re.findall(
+        rf"(?<![\w/])((?:{PACKAGES}|benchmarks|tests)/[\w/]+(?:\.[a-z]+)?)", text
+    ):
         assert (ROOT / path).exists(), f"{page.name} names {path}"
     for module in re.findall(rf"(?<![\w./])((?:{PACKAGES}|benchmarks)(?:\.[a-z_]+)+)\b", text):
         parts = module.split(".")

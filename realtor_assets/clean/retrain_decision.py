@@ -31,6 +31,7 @@ from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Champion, Tracking
 from realtor_assets.schema import require_current
 from realtor_model.features import FEATURE_VERSION
+from realtor_model.json_values import json_records
 from realtor_model.listing import VALUATION_PRICE_RANGE
 from realtor_model.messages import message
 from realtor_model.retraining import drift
@@ -101,7 +102,7 @@ def drift_report(
         with clean_database.transaction() as connection:
             for query, table in ((DRIFT_UPSERT, report), (SEGMENT_UPSERT, segments)):
                 keys = {"load_id": load.load_id, "model_version": version}
-                for row in _records(table):
+                for row in json_records(table):
                     connection.execute(query, row | keys)
         metadata[f"drift of {load.partition_key}"] = _markdown(report)
         if len(segments):
@@ -320,13 +321,6 @@ def _table(made: dict[Load, RetrainDecision]) -> str:
         for load, decision in made.items()
     )
     return "\n".join(["| batch | decision | rule | reason |", "|---|---|---|---|", *rows])
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(key): None if pd.isna(value) else value for key, value in row.items()}
-        for row in table.to_dict("records")
-    ]
 
 
 def _markdown(table: pd.DataFrame) -> dg.MarkdownMetadataValue:

@@ -13,13 +13,12 @@ from realtor_assets.publish.running_service import (
     observe,
     seen_in_words,
 )
-from realtor_assets.raw.raw_listings import plain, read_listings
+from realtor_assets.raw.raw_listings import read_listings, requested_homes
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_model.duel import DuelPolicy
 from realtor_model.features import as_sold, columns_from_properties
 from realtor_model.listing import (
-    INPUTS,
     Property,
 )
 
@@ -32,14 +31,7 @@ PARITY_ROWS = 50
 )
 def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.AssetCheckResult:
     _, model = tracking.production_model()
-    frame = read_listings(raw_database, "test").frame
-    # The service asks for a size; RAW also holds listings without one.
-    sized = frame[["house_size", "acre_lot", "bed"]].notna().any(axis=1)
-    rows = frame[sized].head(PARITY_ROWS)
-    records = [
-        {name: plain(value) for name, value in record.items() if name in INPUTS}
-        for record in rows.to_dict("records")
-    ]
+    records = requested_homes(read_listings(raw_database, "test"), PARITY_ROWS)
     answer = httpx.post(
         f"{settings().service_url.rstrip('/')}/predict-batch",
         json={"properties": records},

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from realtor_assets.resources import Database
 from realtor_model.features import Columns, columns_from_frame
-from realtor_model.listing import COLUMNS, TARGET, VALUATION_PRICE_RANGE
+from realtor_model.json_values import json_records
+from realtor_model.listing import COLUMNS, INPUTS, TARGET, VALUATION_PRICE_RANGE
 
 _LOW, _HIGH = VALUATION_PRICE_RANGE
 IN_DOMAIN = f"price BETWEEN {_LOW} AND {_HIGH}"
@@ -72,10 +74,12 @@ def listings_query(split: str, loads: Sequence[int] | None = None) -> str:
     )
 
 
-def plain(value: object) -> object:
-    """A cell of a listing as JSON has it."""
-    if value is None or pd.isna(value):  # type: ignore[call-overload]
-        return None
-    if isinstance(value, pd.Timestamp):
-        return value.date().isoformat()
-    return value
+def requested_homes(listings: Listings, most: int) -> list[dict[str, Any]]:
+    """The first `most` listings as homes of a request: the inputs of `Property`, as JSON has them.
+
+    The service requires a size; RAW also holds listings without one, which are left out.
+    """
+    frame = listings.frame[list(INPUTS)]
+    sized = frame[["house_size", "acre_lot", "bed"]].notna().any(axis=1)
+    chosen = frame[sized].head(most)
+    return json_records(chosen.assign(prev_sold_date=chosen["prev_sold_date"].dt.date))

@@ -17,14 +17,14 @@ from realtor_assets.clean.clean_build import CleanBuild, required_build
 from realtor_assets.metadata import OWNERS
 from realtor_assets.metadata.materializations import latest_metadata
 from realtor_assets.pipeline_settings import settings
-from realtor_assets.raw.raw_listings import Listings, plain, read_listings
+from realtor_assets.raw.raw_listings import Listings, read_listings, requested_homes
 from realtor_assets.release.production_model import production
 from realtor_assets.release.release_records import PromotionRecord
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model.duel import DuelPolicy, ServiceTrial, duel, gates, verdict
 from realtor_model.features import as_sold, columns_from_properties
-from realtor_model.listing import INPUTS, Property
+from realtor_model.listing import Property
 from realtor_model.messages import message
 from realtor_model.valuation.bundle import BrokenBundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -119,12 +119,7 @@ def try_in_service(model: ValuationModel, test: Listings, policy: DuelPolicy) ->
 
     A process of its own, since assets don't import the serving package.
     """
-    # The service requires a size; RAW also holds listings without one.
-    sized = test.frame[["house_size", "acre_lot", "bed"]].notna().any(axis=1)
-    rows = [
-        {name: plain(value) for name, value in row.items() if name in INPUTS}
-        for row in test.frame[sized].head(policy.trial_homes).to_dict("records")
-    ]
+    rows = requested_homes(test, policy.trial_homes)
     with tempfile.TemporaryDirectory() as folder:
         bundle, homes = Path(folder) / BUNDLE_ARTIFACT, Path(folder) / "properties.json"
         save_bundle(model, bundle)

@@ -1,7 +1,8 @@
-"""Asset check of the best model: one that is too good to be true is stopped."""
+"""Asset check of the best model: it is stopped when it is too good to be true."""
 
 import dagster as dg
 
+from realtor_assets.metadata.materializations import latest_metadata
 from realtor_model.duel import DuelPolicy
 from realtor_model.evaluation import leak_canary
 
@@ -12,11 +13,8 @@ from realtor_model.evaluation import leak_canary
     description="Leak canary: a model that is too good to be honest is stopped before promotion.",
 )
 def not_too_good_to_be_true(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    event = context.instance.get_latest_materialization_event(dg.AssetKey("best_model"))
-    assert event is not None
-    assert event.asset_materialization is not None
-    metadata = event.asset_materialization.metadata
-    metrics = {name: float(metadata[f"test_{name}"].value) for name in ("r2_log", "mdape")}
+    values = latest_metadata(context.instance, "best_model")
+    metrics = {name: float(values[f"test_{name}"]) for name in ("r2_log", "mdape")}
     policy = DuelPolicy()
     reasons = leak_canary.too_good(
         metrics, max_r2_log=policy.max_r2_log, min_mdape=policy.min_mdape
