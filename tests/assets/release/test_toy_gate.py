@@ -39,8 +39,8 @@ def lineage(
         importlib.reload(promotion_decision)
         with lineage_on(tmp_path_factory.mktemp("toy"), small_upstream.url) as lineage:
             yield lineage
+    # The next lineage loads the definitions anew.
     importlib.reload(promotion_decision)
-    importlib.reload(importlib.import_module("realtor_assets.definitions"))
 
 
 def test_a_gate_of_the_registry_is_judged_checked_recorded_and_published(

@@ -174,5 +174,5 @@ def test_the_next_batch_duels_with_a_champion_again(lineage: Lineage) -> None:
         succeed(result)
     succeed(lineage.run("clean"))
 
-    assert "batch 1" in str(lineage.metadata("retrain_decision")["reason"])
+    assert "Batch 1" in str(lineage.metadata("retrain_decision")["reason"])
     assert lineage.metadata("drift_report")["champion_version"] == "2"
