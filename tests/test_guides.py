@@ -1,8 +1,10 @@
 """What the guides tell people to write works as it stands there.
 
-The same steps end to end: `tests/assets/release/test_toy_gate.py`.
+The same steps end to end: `tests/assets/train/test_toy_candidate.py` and
+`tests/assets/release/test_toy_gate.py`.
 """
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +13,34 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from realtor_model.candidates import Candidate
 from realtor_model.duel import relative_criteria
 from realtor_model.duel.gate import Gate
+from realtor_model.features import FEATURE_NAMES
 
 ROOT = Path(__file__).parents[1]
 
 
 def python_blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+
+
+def test_the_guides_candidate_is_fitted_written_and_restored(tmp_path: Path) -> None:
+    (module,) = python_blocks("docs/guides/add-a-candidate.md")
+    names: dict[str, Any] = {"__name__": "guide"}
+    exec(module, names)
+    candidate: Candidate = names["RIDGE"]
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(300, len(FEATURE_NAMES))).astype(np.float32)
+    price = np.exp(12.0 + x[:, 0] / 4)
+
+    fitted = candidate.fit(x, price)
+    fitted.save(tmp_path)
+
+    attributes = json.loads((tmp_path / "estimator.json").read_text())
+    restored = candidate.estimator.restored(tmp_path, attributes)
+    assert np.array_equal(restored.predict_log(x), fitted.predict_log(x))
+    assert np.corrcoef(fitted.predict_log(x), np.log(price))[0, 1] > 0.9
 
 
 @pytest.mark.parametrize(("worse", "passed"), [(0, True), (1, True), (10, False)])
