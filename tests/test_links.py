@@ -34,7 +34,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 PACKAGES = "realtor_model|realtor_assets|realtor_serving|realtor_ui|realtor_local"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+# Guides also name the files that their reader will write; tests/test_guides.py follows them.
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.parent.name != "guides"],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text()
     for path in re.findall(
