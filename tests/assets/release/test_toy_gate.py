@@ -15,9 +15,11 @@ from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_model.duel import DuelContext, gates
 from realtor_model.duel.gate import Answer, Gate
 from tests.assets.lineage import Lineage, lineage_on
-from tests.servers import Upstream
+from tests.servers import upstream
 
 pytestmark = [pytest.mark.integration]
+
+MARKET = ("--rows", "30000", "--seed", "7")
 
 
 def few_listings(duel: DuelContext) -> Answer:
@@ -31,13 +33,12 @@ TOY = Gate("few_listings", "The toy gate of this test.", ("max_rows",), few_list
 
 
 @pytest.fixture(scope="module")
-def lineage(
-    small_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Lineage]:
-    with pytest.MonkeyPatch.context() as patch:
+def lineage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lineage]:
+    folder = tmp_path_factory.mktemp("toy")
+    with pytest.MonkeyPatch.context() as patch, upstream(folder, *MARKET) as server:
         patch.setattr(gates, "GATES", (*gates.GATES, TOY))
         importlib.reload(promotion_decision)
-        with lineage_on(tmp_path_factory.mktemp("toy"), small_upstream.url) as lineage:
+        with lineage_on(folder, server.url) as lineage:
             yield lineage
     # The next lineage loads the definitions anew.
     importlib.reload(promotion_decision)

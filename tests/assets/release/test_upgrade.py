@@ -18,7 +18,7 @@ from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_assets.resources.registered_models import bundle_manifest
 from realtor_model.features import FEATURE_VERSION
 from tests.assets.lineage import Lineage, lineage_on
-from tests.servers import Upstream
+from tests.servers import upstream
 
 pytestmark = [pytest.mark.integration]
 
@@ -36,8 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lineage(small_upstream: Upstream, folder: Path) -> Iterator[Lineage]:
-    with lineage_on(folder, small_upstream.url) as lineage:
+def lineage(folder: Path) -> Iterator[Lineage]:
+    with (
+        upstream(folder, "--rows", "30000", "--seed", "7") as server,
+        lineage_on(folder, server.url) as lineage,
+    ):
         yield lineage
 
 
