@@ -1,7 +1,7 @@
 """Messages that a program can recognise: a stable code, its parameters, and an English sentence.
 
-A code never changes its meaning. The sentence is made from the code's template and may be reworded;
-whoever needs another language makes a sentence of its own from code and parameters.
+A code never changes its meaning. The sentence is made from the code's template and may be reworded.
+The app has its own sentences for each code, English ones too, in `realtor_ui/texts/`.
 """
 
 from collections.abc import Mapping
@@ -88,7 +88,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "prices_off_level": "Its prices are {ratio:.3g} times the champion's estimates.",
         "state_prices_off_level": "Prices in {state} are {ratio:.3g} times the champion's "
         "estimates, {elsewhere:.3g} times elsewhere.",
-        "no_reason_to_train": "No limit is passed: the median error on batch {batch} is "
+        "no_reason_to_train": "No limit is exceeded: the median error on batch {batch} is "
         "{error:.1%}, was {expected_error:.1%} on the champion's own test split; the largest drift "
         "is that of {feature}, PSI {psi:.2f}; {unseen_share:.1%} of its rows name a {input} never "
         "seen in training; {new_rows:,} new rows on top of {champion_rows:,}; the champion is "

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class ServiceSettings(BaseSettings):
-    """ServiceSettings of the valuation service, read from environment variables.
+    """Settings of the valuation service, read from environment variables.
 
     Raises `pydantic.ValidationError`, naming the variable, when one has a wrong value.
     """

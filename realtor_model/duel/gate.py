@@ -98,7 +98,7 @@ class Gate:
 
     @property
     def text_key(self) -> str:
-        """The key of its title in the app's texts; `judged.<name>` has its sentence."""
+        """The key of its title in the app's texts; `gate_result.<name>` has its sentence."""
         return f"criterion.{self.name}"
 
     def applies(self, duel: DuelContext) -> bool:

@@ -2,7 +2,7 @@
 
 To add one, write its question and its line into `absolute_criteria` or `relative_criteria`, and its
 limit into `DuelPolicy`. Checks, tables and logs follow; the app's texts want a title
-(`criterion.<name>`) and a sentence (`judged.<name>`) in each language.
+(`criterion.<name>`) and a sentence (`gate_result.<name>`) in each language.
 """
 
 from realtor_model.duel import absolute_criteria, relative_criteria

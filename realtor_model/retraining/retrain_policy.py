@@ -78,10 +78,10 @@ class Evidence:
 class RetrainDecision:
     """What is done about a batch, and why.
 
-    decision: "train", "skip" or "hold". rule: what settled it. reason: in English. figures: of the
-    evidence, as JSON, with the policy under "policy" and the rules whose limits were passed under
-    "rules". details: code, params and message of each limit that was passed, of each suspicion, or
-    of what else settled it.
+    decision: "train", "skip" or "hold". rule: what settled it. reason: in English. figures: of
+    the evidence, as JSON, with the policy under "policy" and the rules whose limits were exceeded
+    under "rules". details: code, params and message of each limit that was exceeded, of each
+    suspicion, or of what else settled it.
     """
 
     decision: str
@@ -94,6 +94,10 @@ class RetrainDecision:
 @dataclass(frozen=True)
 class RetrainPolicy:
     """When new rows are worth a training: effect sizes, never p-values.
+
+    What holds a batch back are not these limits but `Evidence.suspicions`: prices far from the
+    champion's estimates (`_implausible`), and relations between columns that are lost
+    (`column_relations`).
 
     max_error_ratio: median error on the batch over that on the champion's own test split.
     max_psi: of an input or of the price; by convention .10 is worth a look and .25 worth acting.
@@ -129,13 +133,13 @@ class RetrainPolicy:
             return decision_of(
                 "hold", "suspect data", suspect, *evidence.suspicions, figures=figures
             )
-        passed = self._passed(evidence, batch)
-        if not passed:
+        exceeded = self._exceeded(evidence, batch)
+        if not exceeded:
             calm = self._no_reason(evidence, batch)
             return decision_of("skip", "no reason to train", calm, figures=figures)
-        rules = list(dict.fromkeys(rule for rule, _ in passed))
+        rules = list(dict.fromkeys(rule for rule, _ in exceeded))
         figures["rules"] = rules
-        messages = [coded for _, coded in passed]
+        messages = [coded for _, coded in exceeded]
         reason = " ".join(coded.text for coded in messages)
         if set(rules) <= {"volume", "age"}:
             subject = {1: rules[0].capitalize(), 2: "Volume and age"}[len(rules)]
@@ -146,11 +150,11 @@ class RetrainPolicy:
         details = [coded.to_dict() for coded in messages]
         return RetrainDecision("train", rules[0], reason, figures, details)
 
-    def _passed(self, evidence: Evidence, batch: str) -> list[tuple[str, CodedMessage]]:
-        """(rule, message) of every limit that is passed, the weightiest rule first."""
-        passed: list[tuple[str, CodedMessage]] = []
+    def _exceeded(self, evidence: Evidence, batch: str) -> list[tuple[str, CodedMessage]]:
+        """(rule, message) of every limit that is exceeded, the weightiest rule first."""
+        exceeded: list[tuple[str, CodedMessage]] = []
         if evidence.error > self.max_error_ratio * evidence.expected_error:
-            passed.append(("error", self._error(evidence, batch)))
+            exceeded.append(("error", self._error(evidence, batch)))
         if evidence.above_range + evidence.below_range > self.max_outside_range:
             outside = message(
                 "price_range",
@@ -158,8 +162,8 @@ class RetrainPolicy:
                 below=evidence.below_range,
                 limit=self.max_outside_range,
             )
-            passed.append(("price range", outside))
-        passed += [("drift", drifted) for drifted in self._drifted(evidence)]
+            exceeded.append(("price range", outside))
+        exceeded += [("drift", drifted) for drifted in self._drifted(evidence)]
         most_unseen = evidence.usual_unseen_share + self.max_unseen_share
         if evidence.unseen_share > most_unseen:
             unseen = message(
@@ -169,7 +173,7 @@ class RetrainPolicy:
                 usual=evidence.usual_unseen_share,
                 limit=most_unseen,
             )
-            passed.append(("unseen categories", unseen))
+            exceeded.append(("unseen categories", unseen))
         if abs(evidence.null_rate_change) > self.max_null_rate_change:
             missing = message(
                 "missing_values",
@@ -177,7 +181,7 @@ class RetrainPolicy:
                 points=100.0 * evidence.null_rate_change,
                 limit=100.0 * self.max_null_rate_change,
             )
-            passed.append(("missing values", missing))
+            exceeded.append(("missing values", missing))
         if evidence.new_rows > self.max_new_rows * evidence.champion_rows:
             volume = message(
                 "volume",
@@ -185,10 +189,12 @@ class RetrainPolicy:
                 champion_rows=evidence.champion_rows,
                 limit=self.max_new_rows,
             )
-            passed.append(("volume", volume))
+            exceeded.append(("volume", volume))
         if evidence.age_days > self.max_age_days:
-            passed.append(("age", message("age", days=evidence.age_days, limit=self.max_age_days)))
-        return passed
+            exceeded.append(
+                ("age", message("age", days=evidence.age_days, limit=self.max_age_days))
+            )
+        return exceeded
 
     def _error(self, evidence: Evidence, batch: str) -> CodedMessage:
         return message(
