@@ -1,7 +1,7 @@
-"""Regressors of log price: how they are fitted, predict, explain, and are written without pickle.
+"""Regressors of log price: fitting, prediction, SHAP values and storage without pickle.
 
-`Estimator` is what a candidate needs; `ScikitEstimator` writes models of scikit-learn, and
-`TreeEnsemble` explains trees of any library.
+`Estimator` is the base class of all candidates. `ScikitEstimator` stores models of scikit-learn;
+`TreeEnsemble` explains tree models of any library.
 """
 
 from realtor_model.estimators.estimator import LOG_MARGIN, Estimator, Floats, Matrix, TrainRows

@@ -1,4 +1,4 @@
-"""What every fitted candidate does, and what its library has to bring."""
+"""`Estimator`, the base class of fitted candidates."""
 
 import json
 from abc import ABC, abstractmethod
@@ -16,17 +16,20 @@ from realtor_model.sampling import draw_rows
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-# A prediction stays within the train prices, or a factor of 2 beyond: a linear model must not
-# explode in the exponential when a home is odd.
+# Predictions are clipped to the range of train prices, extended by a factor of 2 on both sides: for
+# an unusual home the exponential of a linear model could be arbitrarily large.
 LOG_MARGIN = float(np.log(2.0))
 
 
 @dataclass(frozen=True)
 class TrainRows:
-    """The rows that a candidate is fitted on.
+    """The n rows that a candidate is fitted on.
 
-    x: float32 (n, n_features). y: log price (n,). held_out: the same two of validation rows.
-    feature_names: of the columns of `x`.
+    Attributes:
+        x: float32 (n, n_features).
+        y: float64 (n,), log prices.
+        held_out: x and y of the validation rows; None where there are none.
+        feature_names: names of the columns of `x`.
     """
 
     x: Matrix
@@ -36,25 +39,24 @@ class TrainRows:
 
 
 class Estimator(ABC):
-    """A fitted candidate; all its answers are in log dollars.
+    """A fitted candidate; all predictions are log prices (natural logarithm of dollars).
 
-    A class brings six things: `file_name`, and the methods `_fit`, `_predict`, `_contributions`,
-    `_write` and `_read`.
+    A subclass defines `file_name`, `_fit`, `_predict`, `_contributions`, `_write` and `_read`.
 
     Attributes:
+        model: the fitted model of the library.
         candidate: its name in `CANDIDATES`.
-        hyperparameters: those it was trained with, and those that training chose
-            (`best_iteration`).
-        n_train_rows: rows it was fitted on.
-        log_range: lowest and highest log price among them.
-        feature_names: the columns of its matrix.
+        hyperparameters: those given, and those that training chose (`best_iteration`).
+        n_train_rows: number of train rows.
+        log_range: lowest and highest log price of the train rows.
+        feature_names: names of the columns of its matrix.
     """
 
-    # Of the file with the fitted model, in the bundle.
+    # Name of the file with the fitted model in the bundle.
     file_name: ClassVar[str]
-    # The hyperparameter that early stopping chooses.
+    # Name of the hyperparameter that early stopping chooses.
     rounds: ClassVar[str] = "n_estimators"
-    # Train rows that the importance is measured on.
+    # Number of train rows in the sample that the importance is measured on.
     importance_rows: ClassVar[int] = 300
 
     def __init__(
@@ -80,7 +82,14 @@ class Estimator(ABC):
     def fitted(
         cls, rows: TrainRows, *, candidate: str, hyperparameters: Mapping[str, Any], seed: int
     ) -> Self:
-        """The estimator fitted on `rows`, on all cores; its importance is not measured."""
+        """Fit an estimator on all cores; call `measure_importance` for its importance.
+
+        Args:
+            rows: train rows, and validation rows for early stopping.
+            candidate: name of the candidate.
+            hyperparameters: all hyperparameters of the candidate.
+            seed: seed of all random choices.
+        """
         model, chosen = cls._fit(rows, dict(hyperparameters), seed)
         return cls(
             model,
@@ -93,26 +102,40 @@ class Estimator(ABC):
 
     @classmethod
     def restored(cls, folder: Path, attributes: Mapping[str, Any]) -> Self:
-        """The estimator that `save` wrote into `folder`; `attributes`: its `estimator.json`."""
+        """Read the estimator that `save` wrote.
+
+        Args:
+            folder: the folder of the bundle.
+            attributes: content of its `estimator.json`.
+        """
         return cls(cls._read(folder / cls.file_name), **attributes)
 
     def predict_log(self, x: Matrix) -> Floats:
-        """Log price, float64 (n,), of the matrix (n, n_features) float32.
+        """Predict n log prices, clipped to the range of train prices extended by `LOG_MARGIN`.
 
-        It stays near the train prices (`LOG_MARGIN`). Large matrices are spread over all cores.
+        Large matrices are split over all cores.
+
+        Args:
+            x: float32 (n, n_features).
+
+        Returns:
+            Log prices, float64 (n,).
         """
         if not len(x):
             return np.empty(0)
         return self._clipped(self._predict(np.ascontiguousarray(x, np.float32)))
 
     def contributions(self, x: Matrix) -> tuple[float, Floats]:
-        """Exact SHAP values of the rows: a base, and float64 (n, n_features), log dollars.
+        """Compute exact SHAP values of n rows.
 
-        base + contributions.sum(axis=1) is `predict_log(x)` to within 1e-4 (XGBoost adds up in
-        float32). Where a prediction is clipped near the train prices they shrink in proportion.
+        base + contributions.sum(axis=1) equals `predict_log(x)` to within 1e-4, because XGBoost
+        sums in float32. Where a prediction is clipped, its SHAP values shrink in proportion.
 
         Args:
             x: float32 (n, n_features).
+
+        Returns:
+            The base, log dollars, and the contributions, float64 (n, n_features), log dollars.
         """
         base, values = self._contributions(np.ascontiguousarray(x, np.float32))
         total = values.sum(axis=1)
@@ -122,31 +145,47 @@ class Estimator(ABC):
         return base, scaled
 
     def leaves(self, x: Matrix) -> NDArray[np.uint16] | None:
-        """The leaf of each tree, (n, trees), that the rows fall into; None without trees.
+        """Find the leaf of each tree that n rows fall into.
 
-        At most `MAX_TREES_COMPARED` trees, evenly spread over all rounds.
+        Args:
+            x: float32 (n, n_features).
+
+        Returns:
+            Leaf numbers, uint16 (n, trees), of at most `MAX_TREES_COMPARED` trees, evenly spread
+            over all rounds; None if the model has no trees.
         """
         return None
 
     @property
     def refit_hyperparameters(self) -> dict[str, Any]:
-        """Hyperparameters that make this model again without validation rows."""
+        """Hyperparameters for a refit without validation rows.
+
+        The number of rounds is the one that early stopping chose.
+        """
         settings = dict(self.hyperparameters)
         best = settings.pop("best_iteration", None)
         return settings if best is None else settings | {self.rounds: best + 1}
 
     def importance(self) -> dict[str, float]:
-        """Mean |SHAP value| of each feature over a sample of the train rows, in log dollars."""
+        """Mean absolute SHAP value of each feature, log dollars.
+
+        Empty before `measure_importance`.
+        """
         return dict(self._importance)
 
     def measure_importance(self, x: Matrix, seed: int) -> None:
-        """Measure the `importance` on a sample of the train rows `x`, (n, n_features) float32."""
+        """Measure the `importance` on a sample of `importance_rows` train rows.
+
+        Args:
+            x: float32 (n, n_features), the train rows.
+            seed: seed of the sample.
+        """
         sample = draw_rows(len(x), self.importance_rows, seed)
         mean = np.abs(self.contributions(x[sample])[1]).mean(axis=0)
         self._importance = dict(zip(self.feature_names, map(float, mean), strict=True))
 
     def save(self, folder: Path) -> None:
-        """Write the model and `estimator.json` into the existing `folder`; see `restored`."""
+        """Write the model and `estimator.json` into an existing folder; `restored` reads them."""
         self._write(folder / self.file_name)
         attributes = {
             "candidate": self.candidate,
@@ -166,21 +205,21 @@ class Estimator(ABC):
     @staticmethod
     @abstractmethod
     def _fit(rows: TrainRows, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
-        """The fitted model, and the hyperparameters that training chose beyond `settings`."""
+        """Fit the model; return it, and the hyperparameters that training chose."""
 
     @abstractmethod
     def _write(self, path: Path) -> None:
-        """Write the model alone, without pickle."""
+        """Write `model` to a file, without pickle."""
 
     @classmethod
     @abstractmethod
     def _read(cls, path: Path) -> Any:
-        """The model that `_write` wrote."""
+        """Read the model that `_write` wrote."""
 
     @abstractmethod
     def _predict(self, x: Matrix) -> Floats:
-        """Log price (n,) of the rows, not clipped."""
+        """Predict the log prices (n,) of n rows, without clipping."""
 
     @abstractmethod
     def _contributions(self, x: Matrix) -> tuple[float, Floats]:
-        """SHAP values: a base, and (n, n_features); together they add up to `_predict`."""
+        """Base and SHAP values (n, n_features); base plus the sum of a row equals `_predict`."""

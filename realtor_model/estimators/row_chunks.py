@@ -1,4 +1,4 @@
-"""A function of rows, spread over all cores."""
+"""Split a computation by rows over all cores."""
 
 import os
 from collections.abc import Callable
@@ -16,13 +16,15 @@ ROWS_PER_THREAD = 10_000
 def map_row_chunks(
     function: Callable[[Matrix], NDArray[Any]], x: Matrix, *, at_least: int = ROWS_PER_THREAD
 ) -> NDArray[Any]:
-    """Return `function(x)`, computed on all cores where `x` is large; bit-equal to one call.
+    """Return `function(x)`, computed in chunks of rows on all cores if `x` is large.
+
+    The result is bit-equal to that of a single call.
 
     Args:
-        function: of rows (n, n_features) to an array of n rows, each independent of the others. It
-            has to release the interpreter's lock, or threads gain nothing.
+        function: maps rows (n, n_features) to an array of n rows; a row of the result depends only
+            on the same row of the input. Threads help only if it releases the interpreter's lock.
         x: float32 (n, n_features).
-        at_least: rows of a chunk; a matrix of fewer than two chunks is not cut.
+        at_least: rows of a chunk. A matrix with fewer than two chunks is computed in one call.
 
     >>> map_row_chunks(lambda rows: rows.sum(axis=1), np.ones((5, 3), np.float32), at_least=2)
     array([3., 3., 3., 3., 3.], dtype=float32)

@@ -1,6 +1,6 @@
-"""Estimators of scikit-learn, written with skops.
+"""Estimators of scikit-learn, stored with skops.
 
-scikit-learn, skops and shap are imported where they are used: a model of another library is loaded
+scikit-learn, skops and shap are imported inside functions, so that models of other libraries load
 without them.
 """
 
@@ -19,17 +19,17 @@ from realtor_model.features import MONOTONE
 
 
 class ScikitEstimator(Estimator):
-    """A model of scikit-learn in skops' format, which skops reads without pickle."""
+    """A model of scikit-learn, stored in the skops format, which needs no pickle."""
 
     file_name = "model.skops"
-    # Types that skops may build while it loads a model of this class, beyond those that it knows to
-    # be harmless. It refuses any other.
+    # Types that skops may build when it loads a model of this class, besides those that skops
+    # trusts by default. It refuses all others.
     trusted_types: ClassVar[tuple[str, ...]] = ()
 
     def _write(self, path: Path) -> None:
         import skops.io
 
-        # Level 1 makes a forest three times smaller; level 9 takes minutes for a few percent more.
+        # Level 1 shrinks a forest to a third; level 9 takes minutes to save a few percent more.
         skops.io.dump(self.model, path, compression=ZIP_DEFLATED, compresslevel=1)
 
     @classmethod
@@ -57,14 +57,14 @@ class LinearEstimator(ScikitEstimator):
         return predicted
 
     def _contributions(self, x: Matrix) -> tuple[float, Floats]:
-        # The SHAP value of a linear model is coefficient * (x - mean): the scaler centres x.
+        # The SHAP value of a linear model is coefficient * (x - mean); the scaler centres x.
         scaler, regression = self.model[0], self.model[-1]
         standardised = (x.astype(np.float64) - scaler.mean_) / scaler.scale_
         return float(regression.intercept_), standardised * regression.coef_
 
 
 class _ScikitTrees(ScikitEstimator, TreeEnsemble):
-    """Trees of scikit-learn, which shap explains where they are too large for `TreeShap`."""
+    """Tree ensembles of scikit-learn; shap explains those too large for `TreeShap`."""
 
     @cached_property
     def _explainer(self) -> Any:
@@ -78,10 +78,10 @@ class _ScikitTrees(ScikitEstimator, TreeEnsemble):
 
 
 class ForestEstimator(_ScikitTrees):
-    """A random forest on bounded bootstraps."""
+    """A random forest whose bootstrap samples have at most `max_samples` rows."""
 
     trusted_types = ("sklearn.tree._tree.Tree",)
-    # shap takes 100 ms a row where the forest is too large for `TreeShap`.
+    # shap takes 100 ms for a row of a forest too large for `TreeShap`.
     importance_rows = 25
 
     @staticmethod
@@ -93,8 +93,8 @@ class ForestEstimator(_ScikitTrees):
         return forest.fit(rows.x, rows.y), {}
 
     def _predict(self, x: Matrix) -> Floats:
-        # The forest's own predict starts a thread pool, 10 ms for a single row, and adds the trees
-        # up in the order in which they finish.
+        # Two reasons against the forest's own `predict`: its thread pool takes 10 ms for a single
+        # row, and it sums the trees in the order in which they finish, so rounding varies.
         trees = [tree.tree_ for tree in self.model.estimators_]
 
         def mean(rows: Matrix) -> Floats:
@@ -110,7 +110,7 @@ class ForestEstimator(_ScikitTrees):
 
 
 class HistogramBoostingEstimator(_ScikitTrees):
-    """Gradient boosting on binned features, stopped early by validation rows."""
+    """Gradient boosting on binned features, with early stopping on the validation rows."""
 
     trusted_types = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
     rounds = "max_iter"
@@ -130,8 +130,8 @@ class HistogramBoostingEstimator(_ScikitTrees):
         return boosting, {} if x is None else {"best_iteration": boosting.n_iter_ - 1}
 
     def _predict(self, x: Matrix) -> Floats:
-        # `predict` synchronises its threads after each of the 200 trees: on busy cores a single row
-        # then takes 50 ms.
+        # `predict` synchronises its threads after each of the 200 trees, which takes 50 ms for a
+        # single row on busy cores.
         def on_one_thread(rows: Matrix) -> Floats:
             raw: Floats = self.model._raw_predict(rows, n_threads=1)
             return raw.ravel()

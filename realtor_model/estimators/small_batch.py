@@ -1,8 +1,8 @@
-"""Predictions of an XGBoost model for a few rows, fast and bit-equal to XGBoost's own.
+"""Fast predictions of an XGBoost model for a few rows, bit-equal to XGBoost's own.
 
-For a few rows `Booster.inplace_predict` spends most of its time on visiting every node of every
-tree to learn how deep the trees are. Here all trees take one step a level together, in NumPy: one
-row takes a tenth of the time with a few hundred trees, a fortieth with thousands.
+For a few rows, `Booster.inplace_predict` spends most of its time on the depth of the trees, for
+which it visits every node. Here NumPy moves through one level of all trees at once: one row takes a
+tenth of the time with a few hundred trees, a fortieth with thousands.
 """
 
 from typing import Any, Self
@@ -17,12 +17,12 @@ Row = NDArray[np.float32]
 Matrix = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
-# With more rows XGBoost itself is faster.
+# Above this number of rows XGBoost itself is faster.
 MAX_ROWS = 32
 
 
 class SmallBatchPredictor:
-    """The trees of a booster of numeric features, arranged to predict a few rows."""
+    """Predicts a few rows with the trees of a booster of numeric features."""
 
     def __init__(
         self,
@@ -38,49 +38,54 @@ class SmallBatchPredictor:
         value: Matrix,
         n_features: int,
     ) -> None:
-        """Arrange m trees, whose nodes stand end to end, for k outputs.
+        """Arrange m trees for k outputs; the arrays (nodes,) hold all trees one after the other.
 
         Args:
-            base: float32 (k,), the value that the leaves of an output are added to.
-            groups: (m,) the output of each tree, every output with as many trees; all 0 where each
-                tree has a value for every output.
-            roots: (m,) positions of the roots.
-            left, right: (nodes,) positions of the children, -1 at leaves.
-            feature, threshold: (nodes,) of the splits: a row goes left below the threshold.
-            default_left: (nodes,) whether NaN goes left.
-            value: float32 (nodes, 1), or (nodes, k) where a tree has all outputs.
-            n_features: columns of the matrix.
+            base: float32 (k,), the base score of each output; leaf values are added to it.
+            groups: intp (m,), the output of each tree. All outputs have the same number of trees.
+                All 0 where each tree has a value for every output.
+            roots: intp (m,), positions of the roots.
+            left, right: intp (nodes,), positions of the children, -1 at leaves.
+            feature: intp (nodes,), column of the split.
+            threshold: float32 (nodes,), of the split; a row goes left if its value is smaller.
+            default_left: bool (nodes,), whether NaN goes left.
+            value: leaf values, float32 (nodes, 1), or (nodes, k) where a tree has all outputs.
+            n_features: number of columns of the matrix.
         """
         nodes, numbers = roots, [roots]
         while len(nodes := nodes[left[nodes] >= 0]):
             nodes = np.stack([left[nodes], right[nodes]], 1).ravel()
             numbers.append(nodes)
         self._depth = len(numbers) - 1
-        # Nodes are ordered by level, siblings side by side: the right child is one after the left.
+        # Nodes are sorted by level. The right child directly follows the left one.
         order = np.concatenate(numbers)
         at = np.empty(len(left), np.intp)
         at[order] = np.arange(len(order))
         left, feature, threshold = left[order], feature[order], threshold[order]
         leaf = left < 0
-        # A leaf is its own left child and its threshold NaN, which no value reaches: so all trees
-        # take `depth` steps, and a leaf stays where it is.
+        # A leaf is its own left child, and its threshold is NaN, so x >= threshold is false: a row
+        # that has reached a leaf stays there until all trees have taken `depth` steps.
         self._left = np.where(leaf, np.arange(len(order)), at[left])
         self._threshold = np.where(leaf, np.float32(np.nan), threshold)
-        # A row is stored twice: with NaN replaced by +inf, which goes right, and as it is, where
-        # NaN goes left.
-        gaps = np.where(default_left[order], n_features, 0)
-        self._entry = np.where(leaf, 0, feature + gaps)
+        # `predict` stores each row twice: first with NaN replaced by +inf, which goes right, then
+        # unchanged, where NaN goes left. Splits that send NaN left read the second copy.
+        copy_start = np.where(default_left[order], n_features, 0)
+        self._entry = np.where(leaf, 0, feature + copy_start)
         self._roots = at[roots[np.argsort(groups, kind="stable")]][None]
         self._base = base
         self._groups = len(base) // value.shape[1]
-        # The values of all outputs end to end, and where those of each output begin.
+        # The leaf values of all outputs one after the other, and the start of each output.
         self._value = value[order].T.ravel()
         outputs = np.arange(len(base)) if value.shape[1] > 1 else np.zeros(len(base), np.intp)
         self._first = (outputs * len(order))[:, None]
 
     @classmethod
     def of(cls, booster: xgboost.Booster) -> Self:
-        """The trees of `booster`."""
+        """Read the trees of a booster.
+
+        Args:
+            booster: fitted on numeric features, with one or several outputs.
+        """
         base = np.array(base_scores(booster), np.float32)
         trees: list[dict[str, Any]] = []
         groups: list[int] = []
@@ -115,7 +120,14 @@ class SmallBatchPredictor:
         )
 
     def predict(self, x: Matrix) -> Matrix:
-        """The outputs (n, k) of the rows of `x` (n, n_features), float32; NaN is a gap."""
+        """Predict n rows.
+
+        Args:
+            x: float32 (n, n_features); NaN is a missing value.
+
+        Returns:
+            Outputs, float32 (n, k).
+        """
         entries = np.concatenate([np.where(np.isnan(x), np.float32(np.inf), x), x], axis=1).ravel()
         first = np.arange(0, entries.size, 2 * x.shape[1])[:, None]
         at = self._roots
@@ -129,18 +141,19 @@ class SmallBatchPredictor:
         sums = np.empty((len(x), len(self._base), 1 + per_output), np.float32)
         sums[:, :, 0] = self._base
         sums[:, :, 1:] = self._value[at + self._first]
-        # Added one by one in float32, as XGBoost does: NumPy's pairwise sum rounds differently.
+        # XGBoost sums the trees in order, in float32. `accumulate` does the same; `sum` adds
+        # pairwise and rounds differently.
         totals: Matrix = np.add.accumulate(sums, axis=2)[:, :, -1]
         return totals
 
 
 def _values(tree: dict[str, Any]) -> Matrix:
-    """Leaf values (nodes, outputs) of a tree in XGBoost's JSON; at splits they mean nothing."""
+    """Leaf values (nodes, outputs) of a tree in XGBoost's JSON; undefined at splits."""
     outputs = int(tree["tree_param"]["size_leaf_vector"])
     if outputs <= 1:
-        # XGBoost stores the value of a leaf where a split has its threshold.
+        # XGBoost stores the value of a leaf in the field of the threshold.
         return np.array(tree["split_conditions"], np.float32)[:, None]
-    # XGBoost stores the number of a leaf's vector where a split has its right child.
+    # XGBoost stores the number of a leaf's vector in the field of the right child.
     values = np.array(tree["leaf_weights"], np.float32).reshape(-1, outputs)
     leaf = np.array(tree["left_children"]) < 0
     return np.where(leaf[:, None], values[np.where(leaf, tree["right_children"], 0)], 0)

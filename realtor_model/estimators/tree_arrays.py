@@ -1,4 +1,4 @@
-"""Fitted trees as arrays, whatever library grew them, and the leaves that a home falls into."""
+"""Fitted trees of XGBoost or scikit-learn as arrays, and the leaves that rows fall into."""
 
 import json
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-# Rounds whose trees are read at a time: parsing holds the interpreter's lock, and a service answers
-# between two slices.
+# Boosting rounds parsed at a time. Parsing holds the interpreter's lock; between two slices the
+# service can answer requests.
 _SLICE = 25
 
 
 def base_scores(booster: xgboost.Booster) -> list[float]:
-    """What the leaves of each output of `booster` are added to."""
+    """Base score of each output of `booster`; the leaf values are added to it."""
     learner = json.loads(booster.save_config())["learner"]["learner_model_param"]
     return [float(score) for score in learner["base_score"].strip("[]").split(",")]
 
 
 def xgboost_trees(booster: xgboost.Booster) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Output and JSON document of each tree of `booster`."""
+    """Yield (output, tree) for each tree of `booster`; the tree is a dict of XGBoost's JSON."""
     rounds = booster.num_boosted_rounds()
     for start in range(0, rounds, _SLICE):
         part = booster[start : min(start + _SLICE, rounds)]
@@ -35,12 +35,17 @@ def xgboost_trees(booster: xgboost.Booster) -> Iterator[tuple[int, dict[str, Any
 
 @dataclass(frozen=True)
 class Trees:
-    """m trees end to end: arrays (nodes,), children after their parents.
+    """m trees; the arrays (nodes,) hold all trees one after the other, children after parents.
 
-    base: what is added to the sum of the leaves. roots: (m,) positions. left, right: positions of
-    the children, -1 at leaves. feature, threshold: a row goes left when its float32 value is less
-    than the threshold (float32); where it is NaN, when default_left. value: of leaves. cover:
-    train weight that came by.
+    Attributes:
+        base: constant that is added to the sum of the leaf values.
+        roots: int32 (m,), positions of the roots.
+        left, right: int32 (nodes,), positions of the children, -1 at leaves.
+        feature: int32 (nodes,), column of the split.
+        threshold: float32 (nodes,), of the split; a row goes left if its float32 value is smaller.
+        default_left: bool (nodes,), whether NaN goes left.
+        value: float64 (nodes,), leaf values, 0 at splits.
+        cover: float64 (nodes,), total weight of the train rows that reach the node.
     """
 
     base: float
@@ -55,7 +60,11 @@ class Trees:
 
     @classmethod
     def of_xgboost(cls, booster: xgboost.Booster) -> Self:
-        """The trees of a booster of numeric features with one output."""
+        """Read the trees of a booster of numeric features.
+
+        Raises:
+            ValueError: the booster has several outputs.
+        """
         (base,) = base_scores(booster)
         parts = []
         for _, tree in xgboost_trees(booster):
@@ -67,7 +76,7 @@ class Trees:
                     "feature": tree["split_indices"],
                     "threshold": condition,
                     "default_left": np.array(tree["default_left"], bool),
-                    # A leaf keeps its value where a split keeps its threshold.
+                    # XGBoost stores the value of a leaf in the field of the threshold.
                     "value": condition,
                     "cover": tree["sum_hessian"],
                 }
@@ -76,8 +85,8 @@ class Trees:
 
     @classmethod
     def of_forest(cls, forest: Any) -> Self:
-        """The trees of a fitted `RandomForestRegressor`."""
-        grown = [each.tree_ for each in forest.estimators_]
+        """Read the trees of a fitted `RandomForestRegressor`."""
+        grown = [regressor.tree_ for regressor in forest.estimators_]
         return cls._joined(
             0.0,
             [
@@ -96,7 +105,7 @@ class Trees:
 
     @classmethod
     def of_histogram_boosting(cls, boosting: Any) -> Self:
-        """The trees of a fitted `HistGradientBoostingRegressor` of numeric features."""
+        """Read the trees of a fitted `HistGradientBoostingRegressor` of numeric features."""
         parts = []
         for (predictor,) in boosting._predictors:
             nodes = predictor.nodes
@@ -138,12 +147,19 @@ class Trees:
         )
 
     def some(self, most: int) -> NDArray[np.int64]:
-        """Numbers of `most` trees at most, evenly spread over all rounds."""
+        """Indices, int64, of at most `most` trees, evenly spread over all rounds."""
         count = min(most, len(self.roots))
         return np.arange(count) * len(self.roots) // count
 
     def leaves(self, x: Matrix, trees: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Which leaf of each of `trees` the rows fall into: (n, len(trees)), counted in the tree.
+        """Find the leaf of each tree that n rows fall into.
+
+        Args:
+            x: float32 (n, n_features).
+            trees: int64 (k,), indices of trees.
+
+        Returns:
+            Leaf numbers, uint16 (n, k); they start at 0 in each tree.
 
         Raises:
             ValueError: a tree has more than 65,536 leaves.
@@ -156,7 +172,14 @@ class Trees:
         return leaves
 
     def predict(self, x: Matrix) -> Floats:
-        """The sum over all trees (n,), in float64."""
+        """Predict n rows: `base` plus the sum of the leaf values, in float64.
+
+        Args:
+            x: float32 (n, n_features).
+
+        Returns:
+            Predictions, float64 (n,).
+        """
         total = np.full(len(x), self.base)
         for start in range(0, len(x), _ROWS):
             at = self._fall(x[start : start + _ROWS], self.roots)
@@ -164,6 +187,7 @@ class Trees:
         return total
 
     def _leaf_numbers(self) -> NDArray[np.uint16]:
+        """Number (nodes,) of each leaf within its tree; undefined at splits."""
         leaf = self.left < 0
         before: NDArray[np.int64] = np.cumsum(leaf) - leaf
         ends = np.append(self.roots[1:], len(self.left))
@@ -173,7 +197,7 @@ class Trees:
         return number.astype(np.uint16)
 
     def _fall(self, x: Matrix, roots: Ints) -> NDArray[np.intp]:
-        """Where each row ends in each tree (n, trees)."""
+        """Positions (n, k) of the leaves that n rows reach from `roots` (k,)."""
         at = np.broadcast_to(roots.astype(np.intp), (len(x), len(roots))).copy()
         row = np.arange(len(x))[:, None]
         while True:
@@ -186,9 +210,10 @@ class Trees:
             at = np.where(inside, np.where(goes, left, self.right[at]), at)
 
     def levels(self) -> Iterator[NDArray[np.int64]]:
-        """The positions of the nodes of all trees, depth by depth.
+        """Yield the positions of the nodes of all trees, level by level, roots first.
 
-        Below the roots all left children of the depth above, then their siblings in that order.
+        A level has the left children of all splits above it, then the right children in the same
+        order.
         """
         nodes = self.roots.astype(np.int64)
         while len(nodes):
@@ -201,7 +226,14 @@ _ROWS = 2_048
 
 
 def _up_to(threshold: NDArray[Any]) -> NDArray[np.float32]:
-    """The float32 bound below which are just the float32 values that are <= `threshold`."""
+    """Thresholds t (float32) such that v < t is v <= `threshold` for all float32 v.
+
+    scikit-learn sends a row left if its value is <= the threshold; `Trees` compares with <.
+
+    >>> bound = _up_to(np.array([2.0]))
+    >>> np.float32(2.0) < bound, np.nextafter(np.float32(2.0), np.float32(3.0)) < bound
+    (array([ True]), array([False]))
+    """
     rounded = threshold.astype(np.float32)
     below = np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)
     return np.nextafter(below, np.float32(np.inf)).astype(np.float32)

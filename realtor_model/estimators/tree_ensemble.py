@@ -1,4 +1,4 @@
-"""Estimators made of trees: leaves and exact SHAP values, whatever library grew the trees."""
+"""`TreeEnsemble`, the base class of tree models of any library: leaves and exact SHAP values."""
 
 from abc import abstractmethod
 from functools import cached_property
@@ -11,14 +11,15 @@ from realtor_model.estimators.row_chunks import map_row_chunks
 from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_shap import TreeShap
 
-# Enough to estimate the share of trees in which two homes share a leaf, to a few percent.
+# Enough trees to estimate the similarity of two homes to a few percent.
 MAX_TREES_COMPARED = 300
 
 
 class TreeEnsemble(Estimator):
     """An estimator made of trees.
 
-    A class brings `_read_trees` and `_library_contributions`, beside what `Estimator` asks for.
+    Besides the members that `Estimator` requires, a subclass defines `_read_trees` and
+    `_library_contributions`.
     """
 
     def leaves(self, x: Matrix) -> NDArray[np.uint16]:
@@ -41,13 +42,13 @@ class TreeEnsemble(Estimator):
         return TreeShap.of(self._trees, len(self.feature_names))
 
     def _seen(self, x: Matrix) -> Matrix:
-        """The matrix that the trees were grown on, made from `x` (n, n_features)."""
+        """The matrix that the trees split on, float32 (n, n_features), computed from `x`."""
         return np.ascontiguousarray(x, np.float32)
 
     @abstractmethod
     def _read_trees(self) -> Trees:
-        """The trees of the fitted model."""
+        """Read the trees of the fitted model."""
 
     @abstractmethod
     def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
-        """`_contributions` by the library, for trees too large for `TreeShap`."""
+        """Compute `_contributions` with the library, for trees too large for `TreeShap`."""

@@ -1,17 +1,19 @@
 """Exact Shapley values of a single row over thousands of trees, in NumPy.
 
-They are the path-dependent values of TreeSHAP (S. M. Lundberg et al., Nature Machine Intelligence
-2, 2020): a tree's answer without a feature is the mean of both branches by train weight. A leaf
-whose path asks D features gives feature i
+These are the path-dependent values of TreeSHAP (S. M. Lundberg et al., Nature Machine Intelligence
+2, 2020): where a feature is unknown, the prediction of a tree is the mean of both branches,
+weighted by train weight. A leaf of value v whose path splits on D features contributes to feature i
 
     v (o_i - z_i) * integral over t in [0, 1] of the product over j != i of (t o_j + (1 - t) z_j)
 
-where o is whether the row takes all of the path's branches of the feature, z the share of train
-weight that does: with S features known, the weights |S|! (D - |S| - 1)! / D! of Shapley's sum are
-the integrals of t^|S| (1 - t)^(D - |S| - 1) (G. Owen, "Multilinear Extensions of Games",
-Management Science 18, 1972). The integrand is a polynomial of degree D - 1, so ceil(D / 2)
-Gauss-Legendre nodes give it exactly; the products of all leaves are one pass down the levels of all
-trees at once, their sums one pass back up (as in P. Yu et al., "Linear TreeSHAP", NeurIPS 2022).
+Here o_j is 1 if the row takes every branch of the path that splits on feature j, else 0; z_j is the
+share of train weight that takes them. The formula holds because Shapley's weight of a set S of
+known features, |S|! (D - |S| - 1)! / D!, is the integral of t^|S| (1 - t)^(D - |S| - 1) (G. Owen,
+"Multilinear Extensions of Games", Management Science 18, 1972).
+
+The integrand is a polynomial of degree D - 1, so a Gauss-Legendre rule with ceil(D / 2) nodes is
+exact. One pass down the levels of all trees computes the products of all leaves, and one pass up
+computes their sums (as in P. Yu et al., "Linear TreeSHAP", NeurIPS 2022).
 """
 
 from dataclasses import dataclass
@@ -29,19 +31,22 @@ Singles = NDArray[np.float32]
 Matrix = NDArray[np.float32]
 Ints = NDArray[np.intp]
 
-# Memory that explanations may take for a model: 500 trees of depth 8 take 25 MB, forests of depth
-# 20 far more.
+# Upper limit of the memory of a `TreeShap`, bytes. 500 trees of depth 8 take 25 MB, forests of
+# depth 20 far more.
 MAX_BYTES = 96 * 1024**2
 
-# Whether a row is on the branch before that asks the same feature, and on this one.
+# Whether a row takes the earlier branch on the same feature, and whether it takes this one too.
 _STATES = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))
 
 
 class _Level(NamedTuple):
-    """One depth of all trees below the roots, in the order of levels.
+    """The nodes at one depth of all trees, below the roots; nodes are sorted by depth.
 
-    left, right: the nodes. parents: theirs. splits: those parents among all splits. again: nodes
-    whose feature a branch above asks as well.
+    Attributes:
+        left, right: ranges of the left and the right children.
+        parents: positions of their parents.
+        splits: the range of the parents among all splits.
+        again: nodes whose branch splits on a feature that an earlier branch of the path splits on.
     """
 
     left: slice
@@ -53,12 +58,23 @@ class _Level(NamedTuple):
 
 @dataclass(frozen=True)
 class TreeShap:
-    """What explaining a row needs, computed once: arrays over all k nodes, level after level.
+    """Arrays of m trees with k nodes that do not depend on the row to explain.
 
-    feature, threshold, default_left: of the splits, in this order. asked: (k,) the feature of the
-    branch into each node. before: (k,) the nearest branch above of that feature; k, which every row
-    takes, where there is none. factor[3 * node + state] is by how much the branch multiplies the
-    product, at each Gauss-Legendre node; gain, what a unit of the products below gives its feature.
+    Nodes are sorted by level. q is the number of Gauss-Legendre nodes, and `state` a position in
+    `_STATES`.
+
+    Attributes:
+        base: prediction for a row with all features unknown.
+        n_features: number of columns of the matrix.
+        levels: the levels below the roots.
+        feature, threshold, default_left: (splits,) of the splits, as in `Trees`.
+        asked: (k,) feature of the branch into each node, -1 at roots.
+        before: (k,) the nearest earlier branch on the same feature. k where there is none: a branch
+            that every row takes.
+        value: float32 (k, 1), leaf values, 0 at splits.
+        factor: float32 (3 k, q). Row 3 * node + state is the factor of the branch in the product.
+        gain: float32 (3 k, q). Row 3 * node + state is the weight with which the sum of the
+            products below the branch counts for its feature.
     """
 
     base: float
@@ -75,9 +91,15 @@ class TreeShap:
 
     @classmethod
     def of(cls, trees: Trees, n_features: int) -> Self | None:
-        """Prepare `trees`; None when that takes more than `MAX_BYTES`, as deep forests do.
+        """Prepare the explanation of `trees`.
 
-        None, too, where a branch has no train weight: nothing says how much it counts then.
+        Args:
+            trees: the fitted trees.
+            n_features: number of columns of the matrix.
+
+        Returns:
+            None if it would take more than `MAX_BYTES`, as for deep forests, or if a branch has no
+            train weight, so that its share is undefined.
         """
         order = list(trees.levels())
         nodes = np.concatenate(order)
@@ -86,10 +108,10 @@ class TreeShap:
         splits = np.flatnonzero(split)
         parent = np.full(count, -1, np.intp)
         start = done = 0
-        for each, following in pairwise(order):
-            inside = splits[done : done + len(following) // 2]
-            start += len(each)
-            parent[start : start + len(following)] = np.tile(inside, 2)
+        for level_nodes, children in pairwise(order):
+            inside = splits[done : done + len(children) // 2]
+            start += len(level_nodes)
+            parent[start : start + len(children)] = np.tile(inside, 2)
             done += len(inside)
         asked = np.full(count, -1, np.intp)
         asked[roots:] = trees.feature[nodes[parent[roots:]]]
@@ -97,13 +119,14 @@ class TreeShap:
         again = before < count
         own = np.ones(count)
         own[roots:] = trees.cover[nodes[roots:]] / trees.cover[nodes[parent[roots:]]]
-        # Shares of a feature's branches together; of all branches, the mean of the leaves.
+        # share: the product of the shares of train weight over the branches so far on the node's
+        # feature. reach: the product over all branches of the path; it weights leaves in `base`.
         share, reach = np.append(own, 1.0), own.copy()
         distinct = np.zeros(count, np.int64)
         levels = []
         start, done = roots, 0
-        for each in order[1:]:
-            pairs = len(each) // 2
+        for level_nodes in order[1:]:
+            pairs = len(level_nodes) // 2
             at = slice(start, start + 2 * pairs)
             share[at] *= share[before[at]]
             reach[at] *= reach[parent[at]]
@@ -126,7 +149,7 @@ class TreeShap:
         gain = np.empty_like(factor)
         was, now = share[before][:, None], share[:count][:, None]
         for state, (on_before, on) in enumerate(_STATES):
-            # What every row takes has share 1, and its factor is 1 whatever the state.
+            # Position k, the branch that every row takes, has share 1, so that its factor is 1.
             earlier = points * np.where(again, on_before, 1.0)[:, None] + (1.0 - points) * was
             this = points * on + (1.0 - points) * now
             factor[:, state] = this / earlier
@@ -148,7 +171,14 @@ class TreeShap:
         )
 
     def values(self, x: Matrix) -> Floats:
-        """SHAP values, float64 (n, n_features); with `base` they add up to the trees' answers."""
+        """Compute the SHAP values of n rows; `base` plus the sum of a row is its prediction.
+
+        Args:
+            x: float32 (n, n_features).
+
+        Returns:
+            SHAP values, float64 (n, n_features), in the unit of the leaf values.
+        """
         values = np.empty((len(x), self.n_features))
         for row, entries in enumerate(x):
             values[row] = self._values(entries)
@@ -183,11 +213,20 @@ class TreeShap:
 
     @cached_property
     def _first(self) -> Ints:
+        """Row of `factor` and `gain` where the states of each node begin, (k,)."""
         return np.arange(0, len(self.asked) * len(_STATES), len(_STATES))
 
 
 def _before(parent: Ints, asked: Ints) -> Ints:
-    """The nearest branch above each that asks the same feature; the number of nodes for none."""
+    """The nearest earlier branch on the same feature of each of k nodes, or k if there is none.
+
+    Args:
+        parent: (k,) positions of the parents, -1 at roots.
+        asked: (k,) feature of the branch into each node, -1 at roots.
+
+    >>> _before(np.array([-1, 0, 1, 2]), np.array([-1, 7, 4, 7]))
+    array([4, 4, 4, 1])
+    """
     before = np.full(len(parent), len(parent), np.intp)
     seeking = np.flatnonzero(parent >= 0)
     above = parent[seeking]

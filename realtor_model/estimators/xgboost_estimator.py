@@ -1,4 +1,4 @@
-"""The estimator of XGBoost, trained in this process or on a cluster."""
+"""The estimator of XGBoost, and the parameters it shares with training on a cluster."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
@@ -82,7 +82,8 @@ class XGBoostEstimator(TreeEnsemble):
 
     @classmethod
     def _read(cls, path: Path) -> Any:
-        # One thread: a service answers many callers, and `map_row_chunks` spreads large matrices.
+        # One thread: the service already predicts for many callers in parallel, and
+        # `map_row_chunks` splits large matrices over the cores.
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(bytearray(path.read_bytes()))
         booster.set_param({"nthread": 1})
@@ -92,20 +93,20 @@ class XGBoostEstimator(TreeEnsemble):
 def boosting_parameters(
     hyperparameters: Mapping[str, Any], feature_names: Sequence[str], base_score: float, seed: int
 ) -> dict[str, Any]:
-    """The parameters of `xgboost.train`, without rounds and patience, its arguments.
+    """Parameters of `xgboost.train`, without the number of rounds and the patience.
 
     Args:
-        hyperparameters: of the candidate, all of them.
-        feature_names: the columns of the matrix; some are monotone.
-        base_score: where boosting begins, log dollars: the median of the train rows.
-        seed: of everything random.
+        hyperparameters: all hyperparameters of the candidate.
+        feature_names: names of the columns of the matrix; those in `MONOTONE` are constrained.
+        base_score: prediction before the first round, log dollars: the median of the train rows.
+        seed: seed of all random choices.
     """
     arguments = ("n_estimators", "early_stopping_rounds")
     return {name: value for name, value in hyperparameters.items() if name not in arguments} | {
-        # Errors of log price have heavy tails: some asking prices are wishes, some listings wrong.
-        # The pseudo-Huber loss is quadratic near zero and linear far out.
+        # Errors of log price have heavy tails, because some asking prices are unrealistic and some
+        # listings are wrong. The pseudo-Huber loss is quadratic near zero and linear far out.
         "objective": "reg:pseudohubererror",
-        # Far out its curvature is close to zero, and a Newton step would leap past the price.
+        # Far out the curvature of the loss is close to zero, and a Newton step would overshoot.
         "max_delta_step": 1.0,
         "base_score": base_score,
         "tree_method": "hist",
@@ -118,18 +119,23 @@ def boosting_parameters(
 def _imputed_columns(
     feature_names: tuple[str, ...],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Positions of the columns that flag an imputed value, and of the values that they flag."""
+    """Positions of the columns that flag imputed values, and of the columns that they flag."""
     pairs = [pair for pair in IMPUTED.items() if set(pair) <= set(feature_names)]
     flags = np.array([feature_names.index(flag) for _, flag in pairs], np.intp)
     return flags, np.array([feature_names.index(name) for name, _ in pairs], np.intp)
 
 
 def mark_imputed_as_missing(x: Matrix, feature_names: Sequence[str]) -> Matrix:
-    """A copy of `x` with NaN where a value was imputed: XGBoost learns where missing values belong.
+    """A copy of `x` with NaN in place of imputed values, so that XGBoost learns their branch.
 
     Args:
         x: float32 (n, n_features).
-        feature_names: its columns.
+        feature_names: names of its columns.
+
+    >>> x = np.array([[3.0, 0.0], [2.5, 1.0]], np.float32)
+    >>> mark_imputed_as_missing(x, ["bed", "bed_missing"])
+    array([[ 3.,  0.],
+           [nan,  1.]], dtype=float32)
     """
     flags, values = _imputed_columns(tuple(feature_names))
     x = x.copy()

@@ -1,7 +1,7 @@
-"""The listing contract: 12 columns, the values they can take, and how received values are read.
+"""The listing contract: the 12 columns, their valid values, and the parsers of received values.
 
-Two readers share one set of parsers and ranges: `check` reads whole batches as the upstream sends
-them, `Property` reads one home that somebody wants to have valued.
+Two readers share the parsers and ranges: `check` reads a batch from the upstream, `Property` reads
+one home to value.
 """
 
 from realtor_model.listing.contract import (

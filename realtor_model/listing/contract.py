@@ -1,4 +1,4 @@
-"""The 12 columns of a listing and the values they can take."""
+"""The 12 columns of a listing and their valid values."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ COLUMNS = (
 )  # fmt: skip
 INPUTS = tuple(name for name in COLUMNS if name != TARGET)
 STATUSES = ("for_sale", "sold", "ready_to_build")
-# Prices outside are symbolic, rents, typing errors, or of homes that no other listing resembles.
-# Such rows are stored as received; models are neither trained nor judged on them.
+# Dollars. Prices outside are symbolic prices, rents, typing errors, or prices of unique homes. Such
+# rows are stored as received, but are used for neither training nor evaluation.
 VALUATION_PRICE_RANGE = (10_000.0, 10_000_000.0)
 
-# An ordinary home: the example in docs, the API and MLflow, and the test of a new model.
+# An ordinary home: the example in the docs, the API and MLflow, and the smoke test of a new model.
 EXAMPLE_HOME: Mapping[str, str | float] = MappingProxyType(
     {
         "state": "Texas",
@@ -33,7 +33,11 @@ FIRST_DATE, LAST_DATE = dt.date(1900, 1, 1), dt.date(2100, 12, 31)
 
 
 class Range(NamedTuple):
-    """The possible values of a numeric column, both ends included."""
+    """The valid values of a numeric column, both ends included.
+
+    >>> str(RANGES["bed"])
+    'from 1 to 100 bedrooms'
+    """
 
     low: float
     high: float
@@ -43,7 +47,7 @@ class Range(NamedTuple):
         return f"from {self.low:,g} to {self.high:,.12g} {self.unit}"
 
 
-# What is possible, not what is plausible. A price of 2**31 - 1 is an overflow, not a price.
+# Possible values, not plausible ones. A price of 2**31 - 1 is an integer overflow.
 RANGES: Mapping[str, Range] = MappingProxyType(
     {
         "brokered_by": Range(0, 2**31 - 1, "(an id)"),

@@ -1,4 +1,4 @@
-"""How one received text or date is read, and how a value is shown in a message."""
+"""Parsers of received texts and dates, and the display of values in messages."""
 
 import datetime as dt
 import math
@@ -15,7 +15,7 @@ from realtor_model.messages import CodedMessage, message
 
 _VALUE_SHOWN = 200
 _LONGEST_TEXT = 100
-# Control characters (NUL is refused by PostgreSQL) and halves of a surrogate pair (not encodable).
+# Control characters (PostgreSQL refuses NUL) and lone surrogates (UTF-8 cannot encode them).
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _ZIP = re.compile(r"([0-9]{1,5})(?:\.0*|-[0-9]{4})?")
 _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ].*)?")
@@ -36,7 +36,11 @@ OUT_OF_RANGE: Mapping[str, CodedMessage] = MappingProxyType(
 
 
 class InvalidValue(ValueError):
-    """A received value that no column of its kind takes; `rule` says what it must be."""
+    """A received value is not valid in its column.
+
+    Attributes:
+        rule: what a valid value must be.
+    """
 
     def __init__(self, rule: CodedMessage) -> None:
         self.rule = rule
@@ -90,38 +94,49 @@ def _date(value: object) -> dt.date | None:
 PARSERS: Mapping[str, Callable[[object], object]] = MappingProxyType(
     {**dict.fromkeys(TEXTS, _text), "zip_code": _zip_code, "prev_sold_date": _date}
 )
-# The pieces of a batch, and requests, mostly repeat places and dates.
+# Cached, because batches and requests mostly repeat the same places and dates.
 REMEMBERING_PARSERS = {
     name: lru_cache(maxsize=50_000, typed=True)(parse) for name, parse in PARSERS.items()
 }
 
 
 def parse_text(name: str, value: object) -> object:
-    """A received text or date of the column `name` as the column stores it; None for nothing.
+    """Parse a received text or date.
 
-    Texts lose surrounding blanks, and blank ones are None; zip codes get their leading zeros back;
-    dates are `datetime.date`.
+    Args:
+        name: a text column, or prev_sold_date.
+        value: the received value, of any type.
+
+    Returns:
+        A text without surrounding blanks, a zip code of 5 digits with its leading zeros, or a
+        `datetime.date`; None if the value is None or blank.
 
     Raises:
-        InvalidValue: it cannot be read; the text says what it must be.
+        InvalidValue: the value cannot be read; the text says what it must be.
 
     >>> parse_text("zip_code", 6016.0)
     '06016'
+    >>> parse_text("prev_sold_date", "2021-05-28T00:00:00")
+    datetime.date(2021, 5, 28)
     """
     if value is None:
         return None
     try:
         return REMEMBERING_PARSERS[name](value)
     except TypeError:
-        # Lists and objects have no hash to remember them by.
+        # Lists and dicts are not hashable, so the cache cannot hold them.
         return PARSERS[name](value)
 
 
 def printable(text: str) -> str:
-    """`text` as JSON and PostgreSQL accept it: no NUL, no half of a surrogate pair."""
+    """Replace the characters that JSON or PostgreSQL refuse: NUL and lone surrogates."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def shown(text: str) -> str:
-    """The first 200 characters of `text`, printable, for a message or a table."""
+    """The first 200 characters of `printable(text)`, for a message or a table.
+
+    >>> len(shown("a" * 300))
+    200
+    """
     return printable(text)[:_VALUE_SHOWN]

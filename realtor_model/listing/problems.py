@@ -1,4 +1,4 @@
-"""What is wrong with a home or a request, from pydantic's errors: where, code, text and value."""
+"""Problems of a home or a request, read from pydantic's errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from realtor_model.messages import Parameter, message
 
 MAX_PROBLEMS = 20
-# Pydantic's error type -> our code and its parameters, for what pydantic finds by itself.
+# Pydantic's own error type -> our code and the names of its parameters.
 _OUR_CODES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "extra_forbidden": ("unknown_field", ()),
     "model_type": ("not_an_object", ()),
@@ -19,14 +19,14 @@ _OUR_CODES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One thing that is wrong with what was sent.
+    """A problem of a received value.
 
     Attributes:
-        loc: field names and positions that lead to the value.
-        code: one of `MESSAGES`, or else pydantic's own error type.
-        params: the code's parameters, and `input`, the name of the field, where there is one.
-        text: the English sentence.
-        value: what was sent there.
+        loc: path to the value: field names and list positions.
+        code: a code of `MESSAGES`, or pydantic's own error type.
+        params: parameters of the code, and `input`, the name of the field, if there is one.
+        text: the message in English.
+        value: the received value.
     """
 
     loc: tuple[str | int, ...]
@@ -37,14 +37,23 @@ class FieldProblem:
 
     @property
     def line(self) -> str:
-        """The text, with its place in front unless it names the field itself."""
+        """The text, preceded by `loc` unless the text begins with it."""
         place = ".".join(map(str, self.loc))
         return self.text if self.text.startswith(place) else f"{place}: {self.text}"
 
 
 def field_problems(error: ValidationError, limit: int = MAX_PROBLEMS) -> list[FieldProblem]:
-    """The first `limit` problems of `error`."""
-    return [_problem(each) for each in error.errors(include_url=False)[:limit]]
+    """The first `limit` problems of a validation error.
+
+    >>> from realtor_model.listing.property import Property
+    >>> try:
+    ...     Property(state="Texas", bed=0)
+    ... except ValidationError as error:
+    ...     problem = field_problems(error)[0]
+    >>> problem.code, problem.loc, problem.value
+    ('out_of_range', ('bed',), 0)
+    """
+    return [_problem(details) for details in error.errors(include_url=False)[:limit]]
 
 
 def _problem(details: Mapping[str, Any]) -> FieldProblem:

@@ -1,4 +1,4 @@
-"""Homes that somebody wants to have valued: one as `Property`, n as columns of the 11 inputs."""
+"""Homes to value: one home as a `Property`, n homes as columns of the 11 inputs."""
 
 import datetime as dt
 import math
@@ -48,9 +48,11 @@ Columns = Mapping[str, NDArray[Any]]
 _UNDATED = np.array(["NaT"], "datetime64[D]")
 
 
-def _number(name: str, *, what: str) -> Any:
+def _number(name: str, *, description: str) -> Any:
     limits = RANGES[name]
-    return Field(None, ge=limits.low, le=limits.high, description=what, examples=_examples(name))
+    return Field(
+        None, ge=limits.low, le=limits.high, description=description, examples=_examples(name)
+    )
 
 
 def _examples(name: str) -> list[str | float]:
@@ -71,14 +73,16 @@ class Property(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    brokered_by: int | None = _number("brokered_by", what="Id of the listing broker")
+    brokered_by: int | None = _number("brokered_by", description="Id of the listing broker")
     status: Literal["for_sale", "sold", "ready_to_build"] = Field(
         "for_sale", description="Status of the listing; every home is valued as if sold"
     )
-    bed: int | None = _number("bed", what="Bedrooms")
-    bath: int | None = _number("bath", what="Bathrooms")
-    acre_lot: float | None = _number("acre_lot", what="Size of the lot, acres")
-    street: int | None = _number("street", what="Id of the street address; not used to value")
+    bed: int | None = _number("bed", description="Bedrooms")
+    bath: int | None = _number("bath", description="Bathrooms")
+    acre_lot: float | None = _number("acre_lot", description="Size of the lot, acres")
+    street: int | None = _number(
+        "street", description="Id of the street address; not used to value"
+    )
     city: str | None = Field(None, description="City", examples=_examples("city"))
     state: str | None = Field(
         None, description="State, by its full name", examples=_examples("state")
@@ -89,7 +93,7 @@ class Property(BaseModel):
         pattern=r"^[0-9]{5}$",
         examples=_examples("zip_code"),
     )
-    house_size: int | None = _number("house_size", what="Living area, square feet")
+    house_size: int | None = _number("house_size", description="Living area, square feet")
     prev_sold_date: dt.date | None = Field(None, description="Date of the last sale, YYYY-MM-DD")
 
     @field_validator(*RANGES.keys() & set(INPUTS), mode="before")
@@ -120,7 +124,7 @@ class Property(BaseModel):
     def _readable(cls, value: object, info: ValidationInfo) -> object:
         name = str(info.field_name)
         try:
-            # Straight from memory, mostly: requests name the same places again and again.
+            # Mostly a cache hit, because requests repeat the same places.
             parsed = (
                 REMEMBERING_PARSERS[name](value) if type(value) is str else parse_text(name, value)
             )
@@ -147,7 +151,7 @@ def _refused(name: str, value: object, rule: CodedMessage) -> PydanticCustomErro
 
 
 def _custom_error(coded: CodedMessage, text: str | None = None) -> PydanticCustomError:
-    """An error whose type is the code; its context holds the text and the parameters."""
+    """A pydantic error with the code as its type, and the text and parameters as its context."""
     # As a parameter, so that braces in the text are no placeholders.
     return PydanticCustomError(
         cast("Any", coded.code), "{text}", {"text": text or coded.text, **coded.params}
@@ -155,10 +159,10 @@ def _custom_error(coded: CodedMessage, text: str | None = None) -> PydanticCusto
 
 
 def without_frames(error: ValidationError) -> ValidationError:
-    """`error` without the frames it was raised in; call it wherever an error is stored.
+    """Remove the traceback of `error`, and return it; use it wherever an error is stored.
 
-    A traceback holds all frames below it and their variables, and pydantic's errors take no part in
-    garbage collection: a frame that holds the error in turn would never be freed.
+    A traceback refers to the frames it passed and to their variables. Pydantic's errors take no
+    part in garbage collection, so a cycle of error and frame would never be freed.
     """
     error.__traceback__ = None
     return error
@@ -173,20 +177,35 @@ _READERS = [(name, attrgetter(name), np.dtype(_DTYPES[name])) for name in INPUTS
 
 
 def columns_from_properties(properties: Sequence[Property]) -> dict[str, NDArray[Any]]:
-    """The 11 inputs of n homes as arrays (n,), typed as by `features.columns_from_frame`.
+    """Convert n homes into columns.
+
+    Args:
+        properties: n homes.
+
+    Returns:
+        The 11 inputs as arrays (n,): numbers float64 (NaN where missing), texts object (None where
+        missing), prev_sold_date datetime64[D] (NaT where missing).
 
     >>> columns_from_properties([Property(bed=3, state="Texas", house_size=1800)])["bed"]
     array([3.])
     """
     columns: dict[str, NDArray[Any]] = {}
     for name, read, dtype in _READERS:
-        # To NumPy, None is NaN and NaT.
+        # NumPy converts None to NaN or NaT.
         columns[name] = np.array([*map(read, properties)], dtype)
     return columns
 
 
 def properties_from_columns(columns: Columns) -> Iterator[Property]:
-    """The homes in `columns`, without a new check of their values."""
+    """Yield the n homes in `columns`, without validating them again.
+
+    Args:
+        columns: the 11 inputs, arrays (n,), as from `columns_from_properties`.
+
+    >>> homes = [Property(state="Texas", bed=3)]
+    >>> list(properties_from_columns(columns_from_properties(homes))) == homes
+    True
+    """
     values: list[list[Any]] = []
     for name in INPUTS:
         entries = columns[name].tolist()
@@ -199,15 +218,27 @@ def properties_from_columns(columns: Columns) -> Iterator[Property]:
 
 
 def as_sold(columns: Columns) -> dict[str, NDArray[Any]]:
-    """The same homes as if sold now: the question that a valuation answers.
+    """The same homes with the status sold, for estimates of the sale price today.
 
-    The date is removed, because on a sold listing it is the date of that sale.
+    prev_sold_date becomes NaT, because on a sold listing it is the date of that sale.
+
+    Args:
+        columns: inputs, arrays (n,); `status` is required.
+
+    >>> as_sold(columns_from_properties([Property(state="Texas", bed=3)]))["status"]
+    array(['sold'], dtype=object)
     """
     return _with_status(columns, "sold")
 
 
 def as_asked(columns: Columns) -> dict[str, NDArray[Any]]:
-    """The same homes as if listed for sale now: for estimates of the asking price."""
+    """The same homes with the status for_sale, for estimates of the asking price today.
+
+    prev_sold_date becomes NaT.
+
+    Args:
+        columns: inputs, arrays (n,); `status` is required.
+    """
     return _with_status(columns, "for_sale")
 
 

@@ -1,4 +1,4 @@
-"""Batches as the upstream sends them: typed, with the rows apart that break the contract."""
+"""Reading of batches from the upstream: typed listings, and rows that break the contract."""
 
 import json
 import math
@@ -38,7 +38,7 @@ from realtor_model.messages import CodedMessage, message
 
 _LARGEST_EXACT_INTEGER = 2.0**53
 _REQUIRED = message("required")
-# Pandera names the rule that a value breaks by its text.
+# Code of each rule by its text, because pandera reports a broken rule by its text.
 _CODES = {
     rule.text: rule.code
     for rule in (_REQUIRED, NOT_A_DATE, NOT_A_STATUS, NOT_A_ZIP_CODE, *OUT_OF_RANGE.values())
@@ -50,7 +50,12 @@ _Unreadable = list[tuple[str, CodedMessage, _Mask]]
 
 
 class SchemaChanged(Exception):
-    """The columns received are not the 12 of the contract."""
+    """The batch lacks columns of the contract.
+
+    Attributes:
+        missing: columns of the contract that the batch lacks.
+        unexpected: columns of the batch that are not in the contract.
+    """
 
     def __init__(self, missing: list[str], unexpected: list[str]) -> None:
         self.missing = missing
@@ -71,7 +76,7 @@ def _schema_columns() -> dict[str, pa.Column]:
             checks.append(pa.Check.in_range(low_date, high_date, error=NOT_A_DATE.text))
             dtype = "datetime64[ns]"
         else:
-            # Arrow's: its texts are matched and copied without a Python object for each.
+            # Arrow strings are matched and copied without a Python object for each text.
             dtype = pd.StringDtype("pyarrow")
         if name == "status":
             checks.append(pa.Check.isin(STATUSES, error=NOT_A_STATUS.text))
@@ -86,33 +91,41 @@ RAW_SCHEMA = pa.DataFrameSchema(_schema_columns(), ordered=False, strict="filter
 
 
 def normalise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Received values (JSON or CSV) as the typed raw frame; unreadable ones become missing.
+    """Convert received values into the dtypes of `RAW_SCHEMA`; unreadable values become missing.
+
+    Args:
+        frame: n rows with the 12 columns, of JSON values or strings. Other columns are ignored.
 
     Returns:
-        The 12 `COLUMNS` with the dtypes of `RAW_SCHEMA` and a fresh RangeIndex. Values out of
-        range stay in; `check` reports these and the unreadable ones.
+        The 12 `COLUMNS`, n rows, with the dtypes of `RAW_SCHEMA` and a new RangeIndex. It keeps
+        values out of range; `check` reports them, and the unreadable values.
 
     Raises:
-        SchemaChanged: columns are missing or renamed. Columns beyond the 12 are left out.
+        SchemaChanged: columns are missing or renamed.
     """
     return _read(frame)[0]
 
 
 def check(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split one batch, as received, into listings that keep the contract and rows that do not.
+    """Split a received batch into valid listings and rows that break the contract.
 
     Args:
-        frame: n rows with the 12 columns, of Python or JSON values (or strings, from a CSV).
+        frame: n rows with the 12 columns, of JSON values or strings. Other columns are ignored.
 
     Returns:
-        The valid rows, typed as `RAW_SCHEMA` says; and one line for each broken row: `row` (its
-        int64 position in `frame`), `column_name` (the first column that broke), `rule` (every rule
-        that the row broke), `value` (as received, at most 200 characters), `record` (the whole
-        row as received: JSON that PostgreSQL's jsonb accepts) and `code` (of the first rule that
-        it broke, one of `MESSAGES`).
+        The valid rows, with the dtypes of `RAW_SCHEMA`; and one row for each invalid row, with the
+        columns `row` (its int64 position in `frame`), `column_name` (the first invalid column),
+        `rule` (all broken rules, joined by "; "), `value` (of that column as received, at most 200
+        characters), `record` (the whole row as received, as JSON that PostgreSQL's jsonb accepts)
+        and `code` (of the first broken rule, one of `MESSAGES`).
 
     Raises:
         SchemaChanged: columns are missing or renamed.
+
+    >>> listing = dict.fromkeys(COLUMNS) | {"status": "sold", "state": "Texas", "price": 250_000}
+    >>> valid, broken = check(pd.DataFrame([listing, listing | {"price": "free"}]))
+    >>> len(valid), broken[["row", "column_name", "code"]].to_dict("records")
+    (1, [{'row': 1, 'column_name': 'price', 'code': 'not_a_number'}])
     """
     typed, unreadable = _read(frame)
     failures = [
@@ -142,9 +155,9 @@ def check(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             )
         )
     if not failures:
-        nothing = pd.DataFrame(columns=["row", "column_name", "rule", "code"])
-        return typed, _broken_rows(frame, nothing)
-    # A value that could not be read is missing in the typed frame: only the first reason counts.
+        no_reasons = pd.DataFrame(columns=["row", "column_name", "rule", "code"])
+        return typed, _broken_rows(frame, no_reasons)
+    # An unreadable value is missing in the typed frame, so pandera may report it a second time.
     reasons = pd.concat(failures).drop_duplicates(["row", "column_name"])
     broken = np.zeros(len(typed), dtype=bool)
     broken[reasons["row"].to_numpy()] = True
@@ -152,6 +165,12 @@ def check(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _broken_rows(frame: pd.DataFrame, reasons: pd.DataFrame) -> pd.DataFrame:
+    """One row for each invalid row, as `check` returns them.
+
+    Args:
+        frame: the batch as received.
+        reasons: row, column_name, rule and code of each broken rule.
+    """
     order = {name: position for position, name in enumerate(COLUMNS)}
     reasons = reasons.assign(
         order=reasons["column_name"].map(order),
@@ -177,7 +196,7 @@ def _broken_rows(frame: pd.DataFrame, reasons: pd.DataFrame) -> pd.DataFrame:
 
 
 def _json_value(value: object) -> object:
-    """`value` as strict JSON has it: no NaN, no NUL, no half characters."""
+    """`value` for strict JSON: NaN becomes None, other types become printable text."""
     if isinstance(value, dict):
         return {printable(str(key)): _json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -192,7 +211,7 @@ def _json_value(value: object) -> object:
 
 
 def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
-    """The typed frame, and (column, rule, mask of rows) of the values that could not be read."""
+    """The typed frame, and (column, rule, mask of rows) of the unreadable values."""
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise SchemaChanged(missing, [str(name) for name in frame.columns if name not in COLUMNS])
@@ -212,7 +231,7 @@ def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
 
 
 def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, _Problems]:
-    """Float64 values, NaN where missing or unreadable, and the rows that break each rule."""
+    """Numbers, missing where unreadable, and for each rule a mask of the rows that break it."""
     no_scalar = _not_scalar(received)
     numbers = pd.to_numeric(_scalars(received, no_scalar), errors="coerce").to_numpy(
         np.float64, na_value=np.nan
@@ -234,13 +253,13 @@ def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, _Pro
 def _read_distinct(
     received: "pd.Series[Any]", parse: Callable[[object], object], dtype: Any
 ) -> tuple[Any, _Problems]:
-    """Parse every distinct value once: a batch has far fewer zips and dates than rows."""
+    """Parse texts or dates, each distinct value once: a batch has few distinct zips and dates."""
     no_scalar = _not_scalar(received)
     scalars = _scalars(received, no_scalar)
     if not isinstance(scalars.dtype, pd.StringDtype):
         scalars = scalars.astype(object)
     codes, distinct = pd.factorize(scalars)
-    # One more for what is missing, at the end, where the sentinel -1 points.
+    # One entry more, None: `factorize` codes missing values as -1, the last position.
     parsed = np.full(len(distinct) + 1, None, dtype=object)
     problems: _Problems = {NOT_TEXT: no_scalar}
     for code, value in enumerate(distinct):
@@ -256,7 +275,7 @@ def _scalars(received: "pd.Series[Any]", no_scalar: _Mask) -> "pd.Series[Any]":
 
 
 def _not_scalar(received: "pd.Series[Any]") -> _Mask:
-    """Where a value is true or false, a list or an object: JSON that no column takes."""
+    """Mask of values that no column accepts: true, false, lists and objects."""
     if received.dtype != object:
         return np.full(len(received), received.dtype == bool)
     if pd.api.types.infer_dtype(received, skipna=True) in ("string", "empty", "floating"):
@@ -265,6 +284,7 @@ def _not_scalar(received: "pd.Series[Any]") -> _Mask:
 
 
 def _missing(received: "pd.Series[Any]") -> _Mask:
+    """Mask of missing values: null or blank text."""
     missing = received.isna()
     if received.dtype == object or isinstance(received.dtype, pd.StringDtype):
         missing |= received.astype(object).map(

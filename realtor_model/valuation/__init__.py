@@ -1,1 +1,1 @@
-"""A trained model as one thing: what it values, explains and compares, and how it is stored."""
+"""A trained valuation model: predictions, intervals, explanations, comparables and its bundle."""

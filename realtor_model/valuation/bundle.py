@@ -1,7 +1,7 @@
 """A trained valuation model on disk: encoder, estimator, intervals, profile and metadata.
 
-A bundle is a folder whose manifest names every file with its sha256. It contains no pickle, so that
-reading it runs no code from it.
+A bundle is a folder. Its manifest lists the size and the sha256 of every other file. It contains no
+pickle: reading a bundle never runs code from it.
 """
 
 import hashlib
@@ -31,25 +31,31 @@ _TABLES = tuple(f"{name}.parquet" for name in EncoderTables._fields)
 _PROFILE = "profile.json"
 # Older bundles lack these files.
 _SOLD_HOMES, _MARKET = "sold_homes.parquet", "market.parquet"
-# Their files (Parquet, .npy) carry the version of their own format: an older reader fails aloud.
+# Parquet and .npy files carry a format version: an older reader raises an error, so the versions of
+# these libraries need no comparison.
 _ANY_VERSION_READS = frozenset({"python", "numpy", "pandas", "pyarrow"})
 
 
 class BrokenBundle(Exception):
-    """A bundle cannot be read: it is incomplete or changed, or see `UnreadableBundle`."""
+    """A file of the bundle is missing, changed or unreadable."""
 
 
 class UnreadableBundle(BrokenBundle):
-    """A bundle is intact, but was made by another version of this code or by newer libraries."""
+    """The bundle is intact, but another version of this code or a newer library wrote it."""
 
 
 def save_bundle(model: ValuationModel, path: Path) -> None:
-    """Write the bundle as the folder `path`, which appears whole or not at all.
+    """Write the bundle into a scratch folder and rename that folder to `path`.
 
-    A bundle already at `path` is replaced.
+    A reader never sees a half-written bundle.
+
+    Args:
+        model: the model to write.
+        path: folder of the bundle. Missing parents are created; an existing bundle is replaced.
 
     Raises:
-        ValueError: the metadata or the profile is not strict JSON (a NaN, say).
+        ValueError: the metadata or the profile is not strict JSON, for example contains NaN.
+        OSError: the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
@@ -62,17 +68,18 @@ def save_bundle(model: ValuationModel, path: Path) -> None:
 
 
 def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
-    """Read the bundle in the folder `path`, wholly into memory.
+    """Read the bundle in the folder `path` into memory; its files are not needed afterwards.
 
     Args:
         path: the folder that `save_bundle` wrote.
-        verify: compare every file with its sha256 first.
+        verify: compare the size and the sha256 of every file with the manifest first.
 
     Raises:
-        UnreadableBundle: the bundle has another format, other features or a candidate that this
-            version does not have, or a library that reads it is missing or older than the one that
-            wrote it; the text names the fix.
-        BrokenBundle: a file is missing, changed or unreadable; the text names it.
+        UnreadableBundle: this version does not read the bundle's format, features or candidate, or
+            a library is missing or older than the one that wrote the bundle. The text names the
+            fix.
+        BrokenBundle: a file is missing, changed or unreadable. The text names the file.
+        OSError: the machine fails, for example runs out of file handles.
     """
     with _reading(path / MANIFEST):
         manifest = json.loads((path / MANIFEST).read_text())
@@ -105,14 +112,15 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
 
 
 def require_readable(manifest: Mapping[str, Any], name: str) -> None:
-    """Check that this code and its libraries read a bundle, by its manifest alone.
+    """Check from its manifest that this code and its libraries can read a bundle.
 
     Args:
-        manifest: the bundle's; its format, feature_version, candidate and versions matter here.
-        name: what the error calls the bundle.
+        manifest: the bundle's manifest; this reads its `format`, `feature_version`, `candidate` and
+            `versions`.
+        name: name of the bundle in the error's text.
 
     Raises:
-        UnreadableBundle: as `load_bundle`.
+        UnreadableBundle: for the same reasons as in `load_bundle`.
     """
     if manifest["format"] != FORMAT:
         raise UnreadableBundle(
@@ -141,16 +149,19 @@ def require_readable(manifest: Mapping[str, Any], name: str) -> None:
 
 
 def outdated_libraries(written_by: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
-    """Libraries here that are too old to read a bundle, as name -> (installed, needed version).
+    """Installed libraries that are too old to read a bundle: name -> (installed, needed version).
 
-    A library must be at least the version that wrote the bundle, to the patch. None of them
-    promises that an older release reads what a newer one writes, and some do not notice: XGBoost
-    3.0 reads the trees of 3.1 and later without an error, but loses their base score and leaf
-    vectors. Training and service install one lock file, so equal versions are the usual case.
+    The installed version must be at least the one that wrote the bundle, patch number included. No
+    library promises that an older release reads the files of a newer one, and some fail silently:
+    XGBoost 3.0 reads the trees of 3.1 and later without an error, but loses their base score and
+    leaf vectors. Training and service install one lock file, so the versions are usually equal.
 
     Args:
-        written_by: the manifest's `versions`: library -> version. python, numpy, pandas and pyarrow
-            are not compared: the formats of their files have versions of their own.
+        written_by: the manifest's `versions`: library -> version. The versions of python, numpy,
+            pandas and pyarrow are not compared, because their file formats carry a version.
+
+    Returns:
+        The outdated libraries; the installed version is None where the library is missing.
 
     >>> outdated_libraries({"python": "99.0", "xgboost": "1.0.0"})
     {}
@@ -174,7 +185,11 @@ def _installed_version(name: str) -> str | None:
 
 
 def _is_older(installed: str, needed: str) -> bool:
-    """Whether `installed` is older than `needed`; local labels (3.1.0+cpu) do not count."""
+    """Whether `installed` is older than `needed`, ignoring local labels.
+
+    >>> _is_older("3.0.5", "3.1.0"), _is_older("3.1.0+cpu", "3.1.0")
+    (True, False)
+    """
     try:
         return Version(Version(installed).public) < Version(Version(needed).public)
     except InvalidVersion:
@@ -212,10 +227,11 @@ def _write(model: ValuationModel, folder: Path) -> None:
 
 @contextmanager
 def _reading(*files: Path) -> Iterator[None]:
+    """Raise an error of the block as `BrokenBundle` that names `files`."""
     try:
         yield
     except Exception as problem:
-        # A missing file is the bundle's fault; running out of file handles or memory is not.
+        # A missing file means a broken bundle; a lack of file handles or memory does not.
         machine = isinstance(problem, OSError | MemoryError)
         if machine and not isinstance(problem, FileNotFoundError | NotADirectoryError):
             raise

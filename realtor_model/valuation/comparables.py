@@ -1,9 +1,9 @@
-"""Sold homes like the one being valued, and what tells their prices apart.
+"""Comparable sales of a home, and their prices adjusted to it.
 
-Likeness is the assessor's leaf similarity: the share of trees in which two homes fall into the same
-leaf (Cook County Assessor's Office, "Comparables", ccao-data/model-res-avm). It knows what matters
-to the price, but not that a comparable has to be near: so it only ranks the sales of a
-neighbourhood, which is widened until there are enough of them.
+Similarity is the share of trees in which two homes fall into the same leaf (Cook County Assessor's
+Office, "Comparables", ccao-data/model-res-avm). It weighs features by their effect on the price,
+but ignores distance. So it ranks only the sales within a radius, and the radius grows until it
+holds enough sales.
 """
 
 from collections.abc import Collection
@@ -25,10 +25,10 @@ Rows = NDArray[np.intp]
 
 MOST_HOMES = 50_000
 KM_PER_MILE = 1.609344
-# Miles, from the same zip outwards. Distances are those of the centres of zips: listings tell no
-# more.
+# Miles, in the order in which they are tried; the first covers the home's own zip. Distances are
+# between the centres of zips, because listings have no coordinates.
 RADII = (0.5, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0)
-# So many sales are worth ranking; a wider neighbourhood is not needed then.
+# The radius stops growing when it holds this many sales.
 ENOUGH = 30
 
 _ID = "id"
@@ -36,10 +36,12 @@ _ID = "id"
 
 @dataclass(frozen=True)
 class SoldHomes:
-    """n sales of the train rows, the newest first.
+    """n sales of the train rows, newest first.
 
-    id: (n,) text that names a sale, the same in every model that learned from it. columns: the 11
-    inputs as they were listed; prev_sold_date is the day of the sale. price: (n,) dollars.
+    Attributes:
+        id: (n,) str, hash of the sale; models trained on the same sale share its id.
+        columns: the 11 inputs (n,) as listed; prev_sold_date is the day of the sale.
+        price: (n,) float64, sale prices, dollars.
     """
 
     id: NDArray[np.object_]
@@ -51,7 +53,14 @@ class SoldHomes:
 
     @classmethod
     def of(cls, columns: Columns, price: Floats, most: int = MOST_HOMES) -> Self:
-        """The newest `most` dated sales among n listings, each of them once."""
+        """Select the newest dated sales among n listings, without duplicates.
+
+        Args:
+            columns: the 11 inputs (n,); listings that are not sold or have no date are ignored.
+            price: (n,) float64, dollars.
+            most: upper limit of sales; they come from the newest 2 * `most`, before duplicates
+                are dropped.
+        """
         dates = columns["prev_sold_date"]
         sold = np.flatnonzero((columns["status"] == "sold") & ~np.isnat(dates))
         newest = sold[np.argsort(-dates[sold].astype(np.int64), kind="stable")]
@@ -63,22 +72,30 @@ class SoldHomes:
         return cls(names, take(columns, chosen[first]), price[chosen[first]])
 
     def to_frame(self) -> pd.DataFrame:
-        """As a table: id, price and the 11 inputs."""
+        """Table of id, price and the 11 inputs, one row for each sale."""
         return pd.DataFrame({_ID: self.id, TARGET: self.price, **self.columns})
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Self:
-        """The homes whose `to_frame` this is."""
+        """Read the sales from a table that `to_frame` made.
+
+        Raises:
+            KeyError: a column is missing.
+        """
         typed = frame.astype(dict.fromkeys(NUMBERS, np.float64))
         columns = columns_from_frame(typed[list(INPUTS)])
         return cls(frame[_ID].to_numpy(object), columns, frame[TARGET].to_numpy(np.float64))
 
 
 class Found(NamedTuple):
-    """k sales like a home, the most similar first.
+    """k comparable sales of one home, most similar first.
 
-    rows: (k,) positions among the sold homes. similarity: (k,) from 0 to 1. miles: (k,). radius:
-    miles, within which `within` sales were ranked.
+    Attributes:
+        rows: (k,) intp, positions among the sold homes.
+        similarity: (k,) float64, from 0 to 1.
+        miles: (k,) float64, distances from the home.
+        radius: miles; the sales within it were ranked.
+        within: number of sales that were ranked.
     """
 
     rows: Rows
@@ -89,7 +106,13 @@ class Found(NamedTuple):
 
 
 class Neighbourhoods:
-    """Sold homes, ready to be compared with: where each lies, and what the model sees in it."""
+    """Index of the sold homes: the location and the leaves of each, computed once.
+
+    Args:
+        sold: n sales.
+        encoder: the model's encoder; it gives locations and features.
+        estimator: the model's estimator; it gives the leaves.
+    """
 
     def __init__(self, sold: SoldHomes, encoder: FeatureEncoder, estimator: Estimator) -> None:
         self._encoder = encoder
@@ -100,23 +123,28 @@ class Neighbourhoods:
         matrix = encoder.transform(sold.columns)
         leaves = estimator.leaves(matrix)
         if leaves is None:
-            # Without trees: features, in standard deviations.
+            # Models without trees: similarity is by distance of standardised features.
             self._scale = np.maximum(matrix.std(axis=0), 1e-6) if len(matrix) else np.float32(1.0)
             self._seen: NDArray[Any] = matrix / self._scale
         else:
-            # Bytes where they do: a quarter of a million cells are compared for each answer.
+            # uint8 where it suffices: each answer compares a quarter of a million leaves.
             self._seen = leaves.astype(np.uint8) if leaves.max(initial=0) < 256 else leaves
 
     def like(self, columns: Columns, count: int, exclude: Collection[str] = ()) -> Found:
-        """The `count` sales most like the one home `columns`, but for the ids in `exclude`.
+        """Find the `count` sales most similar to a home, within the smallest sufficient radius.
 
-        A sale of the home itself, known by its street and zip, is no comparable.
+        Sales of the home itself (same street and zip) are left out.
+
+        Args:
+            columns: the 11 inputs of one home, arrays (1,).
+            count: sales wanted; fewer are returned where the largest radius holds fewer.
+            exclude: ids of sales to leave out.
         """
         point = on_sphere(self._encoder.coordinates(columns))[0]
         miles = np.sqrt(((self._points - point) ** 2).sum(axis=1)) / KM_PER_MILE
         if exclude:
             miles[np.isin(self._id, list(exclude))] = np.inf
-        # A street that is not told is none of theirs: NaN is not itself.
+        # A missing street (NaN) equals no other.
         itself = self._street == columns["street"][0]
         miles[itself & (self._zip_code == columns["zip_code"][0])] = np.inf
         radius, within = RADII[-1], np.empty(0, np.intp)
@@ -130,6 +158,7 @@ class Neighbourhoods:
         return Found(rows, similarity[best], miles[rows], radius, len(within))
 
     def _similarity(self, x: NDArray[np.float32], rows: Rows) -> Floats:
+        """Similarities (k,), from 0 to 1, of the sales `rows` (k,) to the one home `x`."""
         leaves = self._estimator.leaves(x)
         if leaves is None:
             gap = self._seen[rows] - x[0] / self._scale
@@ -141,11 +170,15 @@ class Neighbourhoods:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A home beside k sales.
+    """Sales comparison of one home with k sales.
 
-    found: which, and how similar and near. price: (k,) what they sold for, dollars. inputs: names
-    of m inputs. adjustments: (k, m) dollars that each difference from the home is worth; a row adds
-    up to adjusted_price - price. adjusted_price: (k,) what the sale tells of the home.
+    Attributes:
+        found: the sales, with similarity and distance.
+        price: (k,) float64, sale prices, dollars.
+        inputs: names of the m inputs.
+        adjustments: (k, m) float64, dollars, for the difference of each input from the home's. A
+            row sums to adjusted_price - price.
+        adjusted_price: (k,) float64, dollars, the sale price after all adjustments.
     """
 
     found: Found
@@ -156,21 +189,41 @@ class Comparison:
 
     @property
     def net(self) -> Floats:
-        """What the adjustments (k,) of each sale add up to, relative to its price."""
+        """Net adjustment (k,): the sum of a sale's adjustments, relative to its price."""
         return self.adjusted_price / self.price - 1.0
 
     @property
     def gross(self) -> Floats:
-        """What they (k,) would, were they all upwards: how unlike the home the sale is."""
+        """Gross adjustment (k,): the sum of a sale's absolute adjustments, relative to its price.
+
+        A large gross adjustment means that the sale is a weak comparable.
+        """
         gross: Floats = np.abs(self.adjustments).sum(axis=1) / self.price
         return gross
 
 
 def adjust(home: Explanation, sales: Explanation, price: Floats, found: Found) -> Comparison:
-    """What `sales` (k) tell of one `home`: each price moved by the differences of SHAP values.
+    """Adjust the prices of k sales to a home by the differences of their SHAP values.
 
-    In log price the differences add up to that of the two valuations. They become dollars by the
-    logarithmic mean of the price and the adjusted price, as in `explanation.explain`.
+    In log price, the differences of a sale sum to the difference of the two valuations. The
+    logarithmic mean of price and adjusted price converts them into dollars, as in
+    `explanation.explain`.
+
+    Args:
+        home: explanation of one home.
+        sales: explanations of the k sales, with the same inputs.
+        price: (k,) float64, sale prices, dollars.
+        found: the k sales, for the result.
+
+    >>> def explanation(house_size: list[float]) -> Explanation:
+    ...     by_input = np.array(house_size)[:, None]
+    ...     log_price = 12.0 + by_input[:, 0]
+    ...     return Explanation(12.0, log_price, (), by_input, ("house_size",), by_input, by_input)
+    >>> found = Found(np.array([0]), np.array([0.9]), np.array([0.2]), 0.5, 1)
+    >>> home, sale = explanation([np.log(1.2)]), explanation([np.log(1.0)])
+    >>> comparison = adjust(home, sale, np.array([200_000.0]), found)
+    >>> comparison.adjusted_price.round(), comparison.adjustments.round()
+    (array([240000.]), array([[40000.]]))
     """
     difference = home.by_input_log[0] - sales.by_input_log
     moved = difference.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Why a home is valued as it is: exact SHAP values, by feature, by what was entered, in dollars."""
+"""Explanations of valuations: exact SHAP values by feature, by input, and in dollars."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Explanation:
-    """The contributions to n valuations.
+    """SHAP values of n valuations; all arrays are float64.
 
-    base_log: log price from which all homes start. contributions_log: (n, n_features), by
-    `feature_names`; base_log plus a row's sum is its predicted_log (n,). by_input_log and
-    by_input_dollars: (n, n_inputs), added up by what a person entered (`inputs`); `base_price` plus
-    a row's dollars is its price.
+    Attributes:
+        base_log: log price (log dollars) that all homes start from.
+        predicted_log: (n,) log prices.
+        feature_names: names of the features.
+        contributions_log: (n, n_features) SHAP values, log dollars. base_log plus a row's sum is
+            its predicted_log.
+        inputs: names of all inputs that a feature is computed from.
+        by_input_log: (n, n_inputs) log dollars, the SHAP values summed by input.
+        by_input_dollars: (n, n_inputs) dollars. base_price plus a row's sum is its price.
     """
 
     base_log: float
@@ -32,12 +37,12 @@ class Explanation:
 
     @property
     def base_price(self) -> float:
-        """The price from which all homes start, dollars."""
+        """Price that all homes start from, dollars."""
         return float(np.exp(self.base_log))
 
     @property
     def additivity_error(self) -> Floats:
-        """|base + contributions - prediction| (n,), log dollars: rounding only."""
+        """|base + contributions - prediction| (n,), log dollars: the rounding error."""
         total = self.base_log + self.contributions_log.sum(axis=1)
         error: Floats = np.abs(total - self.predicted_log)
         return error
@@ -49,11 +54,27 @@ def explain(
     predicted_log: Floats,
     feature_names: Sequence[str],
 ) -> Explanation:
-    """Add SHAP values (n, n_features) up by input, and put them into dollars.
+    """Sum the SHAP values by input, and convert them into dollars.
 
-    A log dollar of a home is worth (price - base price) / (log price - log base price), the
-    logarithmic mean of the two prices, whatever input it comes from: so the dollars are exactly
-    additive, and no order of the inputs is preferred (B. W. Ang, "LMDI", Energy Policy 33, 2005).
+    The factor from log dollars to dollars is the logarithmic mean of price and base price,
+    (price - base price) / (log price - log base price), the same for all inputs of a home. So the
+    dollars are exactly additive and do not depend on an order of the inputs (B. W. Ang, "LMDI",
+    Energy Policy 33, 2005).
+
+    Args:
+        base_log: log price that all homes start from.
+        contributions_log: (n, n_features) float64, SHAP values, log dollars.
+        predicted_log: (n,) float64, log prices.
+        feature_names: names of the features.
+
+    Raises:
+        KeyError: a feature is unknown to `INPUTS_OF`.
+
+    >>> contributions = np.array([[np.log(2.0), 0.0]])
+    >>> explanation = explain(np.log(1e5), contributions, np.log([2e5]), ["log_house_size", "bed"])
+    >>> dollars = dict(zip(explanation.inputs, explanation.by_input_dollars[0].tolist()))
+    >>> round(dollars["house_size"], 2), dollars["bed"]
+    (100000.0, 0.0)
     """
     entered = {name: inputs[0] for name, inputs in INPUTS_OF.items()}
     inputs = tuple(name for name in INPUTS if name in set(entered.values()))
@@ -62,7 +83,7 @@ def explain(
         member[row, inputs.index(entered[name])] = 1.0
     by_input = contributions_log @ member
     moved = contributions_log.sum(axis=1)
-    # expm1(m) / m tends to 1 as m does to 0.
+    # The limit of expm1(m) / m at m = 0 is 1.
     growth = np.divide(np.expm1(moved), moved, out=np.ones_like(moved), where=moved != 0.0)
     return Explanation(
         base_log=base_log,

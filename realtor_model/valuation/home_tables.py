@@ -1,7 +1,7 @@
-"""Reads and values many homes together: for each row its value, or why it has none.
+"""Read and value tables of homes: each row gets an estimate or an error.
 
-Columns are read as a whole, by NumPy and Arrow; only suspicious rows are read one by one, by
-`Property` itself. So a row of a table means what it means in a request.
+NumPy and Arrow read whole columns. Only suspicious rows are read one by one, by `Property`, so that
+a row of a table is read exactly like a home in a request.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ ESTIMATES = pa.schema(
         ("error_codes", pa.string()),
     ]
 )
-# Rows valued at a time: many enough that few place names are looked up more than once.
+# Rows valued at a time: large chunks look up fewer place names repeatedly.
 CHUNK_ROWS = 32_768
 SEPARATOR = "; "
 
@@ -55,8 +55,10 @@ Mask = NDArray[np.bool_]
 class Homes(NamedTuple):
     """n rows of a table.
 
-    columns: the 11 inputs (n,), meaningless in rows that have an error. errors: (n,), why a row is
-    not a home, in words, or None. error_codes: (n,), the codes of these reasons.
+    Attributes:
+        columns: the 11 inputs, arrays (n,); their values are undefined in rows with an error.
+        errors: (n,) the row's problems as text, joined by `SEPARATOR`, or None.
+        error_codes: (n,) the codes of the same problems, joined by `SEPARATOR`, or None.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -72,12 +74,21 @@ class Homes(NamedTuple):
 def read_rows(
     rows: Sequence[Any],
 ) -> tuple[dict[str, NDArray[Any]], dict[int, ValidationError]]:
-    """The 11 inputs of n rows of JSON as columns (n,), and by row the error of one that is no home.
+    """Read n rows of JSON.
 
-    The columns are meaningless in rows that have an error.
+    Args:
+        rows: n decoded JSON values; each should be an object with inputs of `Property`.
+
+    Returns:
+        The 11 inputs as arrays (n,), with undefined values in rows that have an error; and row ->
+        its error.
+
+    >>> columns, errors = read_rows([{"state": "Texas", "bed": 3}, {"state": "Texas", "bed": -1}])
+    >>> columns["bed"][0].item(), list(errors)
+    (3.0, [1])
     """
     n = len(rows)
-    # A row that is not an object is treated as an empty home, and so read by itself below.
+    # A row that is not an object is treated as an empty home, so `Property` reads it below.
     objects = [row if isinstance(row, Mapping) else {} for row in rows]
     suspect = np.fromiter((not row.keys() <= _KNOWN for row in objects), bool, n)
     columns: dict[str, NDArray[Any]] = {}
@@ -109,9 +120,15 @@ def read_rows(
 
 
 def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
-    """The homes of a table of n rows with any of the 11 inputs as columns; others are ignored.
+    """Read the homes of a table of n rows.
 
-    Numbers and dates may be typed or text; null, NaN and blank text are missing values.
+    Args:
+        table: any of the 11 inputs as columns, other columns are ignored. Numbers and dates may be
+            typed or text; null, NaN and blank text are missing values.
+
+    >>> homes = read_homes(pa.table({"state": ["Texas", "Texas"], "bed": ["3", "many"]}))
+    >>> homes.valid.tolist(), homes.error_codes.tolist()
+    ([True, False], [None, 'not_a_number'])
     """
     n = table.num_rows
     received = {name: _whole(table, name) for name in INPUTS if name in table.schema.names}
@@ -131,20 +148,26 @@ def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
     rows = np.flatnonzero(suspect)
     if len(rows):
         chosen = pa.array(rows)
-        taken = [listed(pc.take(each, chosen)) for each in received.values()]
+        taken = [listed(pc.take(column, chosen)) for column in received.values()]
         entries = (dict(zip(received, row, strict=True)) for row in zip(*taken, strict=True))
         chosen_rows = zip(rows.tolist(), entries, strict=True)
         for row, error in _read_one_by_one(chosen_rows, columns).items():
             problems = field_problems(error)
-            errors[row] = SEPARATOR.join(each.line for each in problems)
-            error_codes[row] = SEPARATOR.join(each.code for each in problems)
+            errors[row] = SEPARATOR.join(problem.line for problem in problems)
+            error_codes[row] = SEPARATOR.join(problem.code for problem in problems)
     return Homes(columns, errors, error_codes)
 
 
 def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
-    """`ESTIMATES` of the n rows of `table`, valued as sold, dollars.
+    """Value the n homes of a table as sold.
 
-    Several warnings or problems of a row, and their codes, are joined by "; ", in the same order.
+    Args:
+        model: the model that values them.
+        table: homes, as in `read_homes`.
+
+    Returns:
+        n rows with the columns `ESTIMATES`; prices in dollars, null in rows with an error. Warnings
+        and errors of a row are joined by `SEPARATOR`, their codes in the same order.
     """
     homes = read_homes(table)
     rows = np.flatnonzero(homes.valid)
@@ -160,12 +183,12 @@ def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.Reco
 
     warnings, warning_codes = np.full((2, len(rows)), None, object)
     for row, coded in values.warnings.items():
-        warnings[row] = SEPARATOR.join(each.text for each in coded)
-        warning_codes[row] = SEPARATOR.join(each.code for each in coded)
-    dollars = [np.round(each, 2) for each in (values.price, values.low, values.high)]
+        warnings[row] = SEPARATOR.join(warning.text for warning in coded)
+        warning_codes[row] = SEPARATOR.join(warning.code for warning in coded)
+    dollars = [np.round(prices, 2) for prices in (values.price, values.low, values.high)]
     return pa.RecordBatch.from_arrays(
         [
-            *(spread(each, pa.float64()) for each in dollars),
+            *(spread(prices, pa.float64()) for prices in dollars),
             spread(values.confidence, pa.string()),
             spread(warnings, pa.string()),
             spread(warning_codes, pa.string()),
@@ -177,12 +200,16 @@ def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.Reco
 
 
 def reasons(error: ValidationError) -> str:
-    """Why a row is not a `Property`, in one line."""
+    """The problems of a row that is not a `Property`, joined by `SEPARATOR`."""
     return SEPARATOR.join(problem.line for problem in field_problems(error))
 
 
 def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """`column` as one plain array: without dictionary, run-end or string-view encoding."""
+    """Decode a column into one array without dictionary, run-end or string-view encoding.
+
+    >>> decoded(pa.array(["Texas", "Texas"]).dictionary_encode()).type
+    DataType(string)
+    """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
@@ -195,7 +222,7 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
-    """A column, decoded; NaN becomes null, as some writers mean it."""
+    """A decoded column with NaN as null, because some writers store missing values as NaN."""
     column = decoded(table.column(name))
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
@@ -203,23 +230,23 @@ def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
 
 
 def listed(column: pa.Array) -> list[Any]:
-    """The values as Python objects; the error in place of a date that Python cannot hold."""
+    """The values as Python objects; a date that Python cannot represent becomes its error."""
     try:
         return list(column.to_pylist())
     except (OverflowError, ValueError):
-        return [_alone(each) for each in column]
+        return [_alone(entry) for entry in column]
 
 
 def _alone(entry: pa.Scalar) -> Any:
     try:
         return entry.as_py()
     except (OverflowError, ValueError) as problem:
-        # A new one, without the frames that hold the table.
+        # A new error: the traceback of this one would keep the table in memory.
         return type(problem)(*problem.args)
 
 
 def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.float64], Mask]:
-    """The values (n,), NaN where missing, and a mask of those to read one by one."""
+    """Numbers (n,), NaN where missing, and a mask of the rows that `Property` has to read."""
     if received is None:
         return np.full(n, np.nan), np.zeros(n, bool)
     if _is_text(received.type):
@@ -238,7 +265,7 @@ def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.f
 def _possible(
     name: str, numbers: NDArray[np.float64], given: Mask
 ) -> tuple[NDArray[np.float64], Mask]:
-    """The values (n,), and a mask of the given ones that the column `name` cannot hold."""
+    """Numbers (n,), rounded in whole-number columns, and a mask of given but invalid values."""
     limits = RANGES[name]
     fine = (limits.low <= numbers) & (numbers <= limits.high)
     if name in WHOLE_NUMBERS:
@@ -257,21 +284,21 @@ def _float(value: object) -> float:
 
 
 def _days(received: pa.Array) -> tuple[NDArray[Any], Mask]:
-    """Dates (n,), NaT where missing, and a mask of those out of the contract's range."""
+    """Dates (n,), NaT where missing, and a mask of those outside `FIRST_DATE` to `LAST_DATE`."""
     days = received.to_numpy(zero_copy_only=False).astype("datetime64[D]")
     odd: Mask = (days < np.datetime64(FIRST_DATE)) | (days > np.datetime64(LAST_DATE))
     return days, odd
 
 
 def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any], Mask]:
-    """Texts or dates (n,), and a mask of the unreadable; each distinct value is read once."""
-    nothing, fine = _parsed(name, [None])
+    """Texts or dates (n,), and a mask of unreadable values; each distinct value is parsed once."""
+    missing, unreadable = _parsed(name, [None])
     if received is None:
-        return nothing.repeat(n), fine.repeat(n)
+        return missing.repeat(n), unreadable.repeat(n)
     try:
         encoded = pc.dictionary_encode(received)
     except pa.ArrowNotImplementedError:
-        return nothing.repeat(n), received.is_valid().to_numpy(zero_copy_only=False)
+        return missing.repeat(n), received.is_valid().to_numpy(zero_copy_only=False)
     values = [*listed(encoded.dictionary), None]
     codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
     parsed, odd = _parsed(name, values)
@@ -279,7 +306,7 @@ def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any
 
 
 def _parsed(name: str, values: Collection[object]) -> tuple[NDArray[Any], Mask]:
-    """Received texts or dates (k,) as the column `name` stores them, and a mask of unreadable."""
+    """Parse k texts or dates of the column `name`; return them and a mask of unreadable values."""
     absent = "for_sale" if name == "status" else None
     parsed = np.full(len(values), absent, "datetime64[D]" if name == "prev_sold_date" else object)
     odd = np.zeros(len(values), bool)
@@ -295,7 +322,7 @@ def _parsed(name: str, values: Collection[object]) -> tuple[NDArray[Any], Mask]:
 
 
 def _not_enough(columns: Mapping[str, NDArray[Any]]) -> Mask:
-    """Mask (n,) of rows without a place or without a size: they cannot be valued."""
+    """Mask (n,) of rows that cannot be valued: without a place, or without a size."""
     nowhere = _missing(columns["state"]) & _missing(columns["zip_code"])
     sizes = [np.isnan(columns[name]) for name in ("house_size", "acre_lot", "bed")]
     missing: Mask = nowhere | np.logical_and.reduce(sizes)
@@ -305,7 +332,7 @@ def _not_enough(columns: Mapping[str, NDArray[Any]]) -> Mask:
 def _read_one_by_one(
     rows: Iterable[tuple[int, Any]], columns: dict[str, NDArray[Any]]
 ) -> dict[int, ValidationError]:
-    """Write the rows that `Property` accepts into `columns`; the errors of the others by row."""
+    """Write the rows that `Property` accepts into `columns`; return row -> error for the others."""
     passed: list[Property] = []
     at: list[int] = []
     errors: dict[int, ValidationError] = {}
@@ -327,7 +354,7 @@ def _missing(values: NDArray[np.object_]) -> Mask:
 
 
 def _is_day(kind: pa.DataType) -> bool:
-    """Whether values name a day in every time zone: dates, and times without a zone."""
+    """Whether the type is a date, or a timestamp without a time zone (the same day anywhere)."""
     return bool(pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None))
 
 

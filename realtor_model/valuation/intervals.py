@@ -1,10 +1,11 @@
-"""Ranges around a valuation: conformalized quantiles, calibrated for each band of the price.
+"""Prediction intervals by conformalized quantile regression, calibrated by price band.
 
-A boosted quantile model says how far below and above its median the prices of homes like this one
-lie; those spans, laid around the valuation, are widened or narrowed until held-out prices fall
-inside as often as promised: conformalized quantile regression (Romano, Patterson and Candès,
-NeurIPS 2019), in five bands of the predicted price (Mondrian: Vovk, Gammerman and Shafer,
-Algorithmic Learning in a Random World, 2005), so that cheap and dear homes are each covered.
+A boosted model predicts quantiles of log price. The distances of its quantiles from its median are
+placed around the valuation. A margin then widens or narrows them, so that the intervals cover the
+promised share of held-out prices: conformalized quantile regression (Romano, Patterson and Candès,
+NeurIPS 2019). Each of five bands of the predicted price has its own margins (Mondrian conformal
+prediction: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005), so that the
+coverage holds for cheap and for expensive homes.
 """
 
 import json
@@ -27,15 +28,16 @@ Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 RANGE = 0.8
-# One standard deviation, had errors been normal: what AVMs publish as FSD.
+# Coverage of one standard deviation of a normal distribution. AVMs publish its half width as the
+# forecast standard deviation (FSD).
 DEVIATION = 0.68
 COVERAGES = (RANGE, DEVIATION)
 
 BANDS = 5
-# With fewer calibration rows in each band its margin is noise: then there is one band.
+# With fewer calibration rows in a band, all predictions share one band: its margin would be noise.
 MIN_BAND_ROWS = 50
 
-# Spans need fewer rows than values do.
+# Quantile distances need fewer train rows than valuations do.
 _MOST_ROWS = 30_000
 _ROUNDS = 50
 _SETTINGS: Mapping[str, Any] = {
@@ -46,20 +48,21 @@ _SETTINGS: Mapping[str, Any] = {
     "min_child_weight": 20.0,
     "subsample": 0.7,
     "colsample_bynode": 0.3,
-    # A tree for all quantiles instead of one for each: narrower ranges, a quarter of the time.
+    # One tree for all quantiles: narrower intervals in a quarter of the time.
     "multi_strategy": "multi_output_tree",
 }
 _QUANTILES = np.array(
     [0.5, *(level for c in COVERAGES for level in ((1.0 - c) / 2.0, (1.0 + c) / 2.0))]
 )
-# Where each lies when they are in order.
+# Position of each quantile in ascending order.
 _RANKS = np.argsort(np.argsort(_QUANTILES)).tolist()
 
 
 class Spans:
-    """How far below and above its median the log price of such homes lies, by quantile.
+    """Boosted model of five quantiles of log price; their distances from the median are the spans.
 
-    A boosted model of five quantiles of log price; only their distances from the median are used.
+    Args:
+        booster: a fitted booster with the outputs `_QUANTILES`.
     """
 
     def __init__(self, booster: xgboost.Booster) -> None:
@@ -67,7 +70,13 @@ class Spans:
 
     @classmethod
     def fit(cls, x: Matrix, log_price: Floats, seed: int = 0) -> Self:
-        """Fit on train rows: x (n, n_features), log_price (n,); at most 30,000 of them."""
+        """Fit the quantile model on a sample of at most 30,000 train rows.
+
+        Args:
+            x: float32 (n, n_features).
+            log_price: (n,) log dollars.
+            seed: seed of the sample and of the boosting.
+        """
         rows = draw_rows(len(x), _MOST_ROWS, seed)
         parameters = {**_SETTINGS, "quantile_alpha": _QUANTILES, "seed": seed}
         data = xgboost.QuantileDMatrix(x[rows], log_price[rows])
@@ -75,9 +84,15 @@ class Spans:
         return cls(cls._ready(booster))
 
     def predict(self, x: Matrix) -> dict[float, tuple[Floats, Floats]]:
-        """For each coverage the spans (n,) below (<= 0) and above (>= 0), log dollars.
+        """Spans for each coverage: distances from the median to the lower and upper quantile.
 
-        Quantiles of one row that cross are put in order first.
+        Crossing quantiles of a row are sorted first.
+
+        Args:
+            x: float32 (n, n_features).
+
+        Returns:
+            coverage -> (below, above), each float64 (n,), log dollars; below <= 0 <= above.
         """
         rows = np.ascontiguousarray(x, np.float32)
         values = (
@@ -97,29 +112,35 @@ class Spans:
         return SmallBatchPredictor.of(self._booster)
 
     def to_bytes(self) -> bytes:
-        """As UBJSON."""
+        """The booster in XGBoost's UBJSON format."""
         return bytes(self._booster.save_raw("ubj"))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """The spans that `to_bytes` wrote."""
+        """Read the spans from the result of `to_bytes`.
+
+        Raises:
+            xgboost.core.XGBoostError: `content` is not a booster.
+        """
         booster = xgboost.Booster()
         booster.load_model(bytearray(content))
         return cls(cls._ready(booster))
 
     @staticmethod
     def _ready(booster: xgboost.Booster) -> xgboost.Booster:
-        # A service answers many callers at once: threads inside each would get in their way.
+        # One thread: the service already predicts for many callers in parallel.
         booster.set_param({"nthread": 1})
         return booster
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Margins in log dollars, by coverage and band of predicted log price.
+    """Conformal margins by coverage and by band of predicted log price.
 
-    edges: what parts the bands, ascending, one fewer than the margins of a coverage. A prediction
-    on an edge belongs to the band above. A negative margin narrows.
+    Attributes:
+        edges: the k - 1 limits between the k bands, ascending, log dollars. A prediction equal to
+            an edge belongs to the upper band.
+        margins: coverage -> the k margins, log dollars. A negative margin narrows the interval.
     """
 
     edges: tuple[float, ...]
@@ -132,7 +153,12 @@ class Calibration:
         log_price: Floats,
         spans: Mapping[float, tuple[Floats, Floats]],
     ) -> Self:
-        """Calibrate on rows (n,) that the model did not learn from.
+        """Compute the margins from n rows that the model was not trained on.
+
+        Args:
+            log_predicted: (n,) predicted log prices.
+            log_price: (n,) true log prices.
+            spans: coverage -> (below, above), each (n,), log dollars, as from `Spans.predict`.
 
         Raises:
             ValueError: no rows, lengths that differ, or a coverage outside (0, 1).
@@ -140,7 +166,7 @@ class Calibration:
         if not 0 < len(log_predicted) == len(log_price):
             raise ValueError("a range needs calibration rows, each with a price")
         bands = BANDS if len(log_predicted) >= BANDS * MIN_BAND_ROWS else 1
-        # Forests and held predictions repeat values: equal edges would make empty bands.
+        # Repeated predictions, as of a forest, make equal edges, and so empty bands.
         edges = np.unique(np.quantile(log_predicted, np.arange(1, bands) / bands))
         member = np.searchsorted(edges, log_predicted, side="right")
         if np.bincount(member, minlength=len(edges) + 1).min() < MIN_BAND_ROWS:
@@ -160,9 +186,24 @@ class Calibration:
     def interval(
         self, log_predicted: Floats, below: Floats, above: Floats, coverage: float
     ) -> tuple[Floats, Floats]:
-        """Lower and upper end (n,), log dollars, around predictions (n,) with such spans.
+        """Ends of the intervals around n predictions; a prediction never lies outside its own.
 
-        The prediction always lies between them.
+        Args:
+            log_predicted: (n,) predicted log prices.
+            below, above: (n,) spans of `coverage`, log dollars.
+            coverage: one of the calibrated coverages.
+
+        Returns:
+            Lower and upper ends, each (n,), log dollars.
+
+        Raises:
+            KeyError: the coverage was not calibrated.
+
+        >>> calibration = Calibration(edges=(12.0,), margins={0.8: (0.1, 0.2)})
+        >>> span = np.array([0.3, 0.3])
+        >>> low, high = calibration.interval(np.array([11.0, 12.5]), -span, span, 0.8)
+        >>> low.round(2), high.round(2)
+        (array([10.6, 12. ]), array([11.4, 13. ]))
         """
         edges, margins = self._arrays
         margin = margins[coverage][edges.searchsorted(log_predicted, side="right")]
@@ -172,13 +213,13 @@ class Calibration:
 
     @cached_property
     def _arrays(self) -> tuple[Floats, dict[float, Floats]]:
-        margins = {coverage: np.array(each) for coverage, each in self.margins.items()}
+        margins = {coverage: np.array(values) for coverage, values in self.margins.items()}
         return np.array(self.edges), margins
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """The ranges of one valuation model: spans, and their calibration."""
+    """Prediction intervals of a valuation model: the spans and their calibration."""
 
     spans: Spans
     calibration: Calibration
@@ -193,7 +234,19 @@ class Ranges:
         log_price_held_out: Floats,
         seed: int = 0,
     ) -> Self:
-        """Spans of the train rows; margins from held-out rows and their predictions."""
+        """Fit the spans on n train rows, and calibrate them on m held-out rows.
+
+        Args:
+            x: float32 (n, n_features), train rows.
+            log_price: (n,) log prices of the train rows.
+            x_held_out: float32 (m, n_features), held-out rows.
+            log_predicted: (m,) valuations of the held-out rows, log dollars.
+            log_price_held_out: (m,) log prices of the held-out rows.
+            seed: seed of `Spans.fit`.
+
+        Raises:
+            ValueError: there are no held-out rows, or lengths differ.
+        """
         spans = Spans.fit(x, log_price, seed)
         calibration = Calibration.fit(log_predicted, log_price_held_out, spans.predict(x_held_out))
         return cls(spans, calibration)
@@ -201,7 +254,19 @@ class Ranges:
     def interval(
         self, x: Matrix, log_predicted: Floats, coverages: Sequence[float] = (RANGE,)
     ) -> list[tuple[Floats, Floats]]:
-        """Lower and upper ends (n,) in log dollars, for each of `coverages`."""
+        """Ends of the intervals around n valuations.
+
+        Args:
+            x: float32 (n, n_features).
+            log_predicted: (n,) valuations, log dollars.
+            coverages: calibrated coverages.
+
+        Returns:
+            For each coverage the lower and upper ends, each (n,), log dollars.
+
+        Raises:
+            KeyError: a coverage was not calibrated.
+        """
         spans = self.spans.predict(x)
         ends = []
         for coverage in coverages:
@@ -220,14 +285,24 @@ class Ranges:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """What `save` wrote. Raises OSError, ValueError or KeyError where it is something else."""
-        told = json.loads((folder / "calibration.json").read_text())
-        margins = {float(key): tuple(value) for key, value in told["margins"].items()}
+        """Read the files that `save` wrote into `folder`.
+
+        Raises:
+            OSError: a file is missing or unreadable.
+            ValueError: calibration.json is not JSON, or has margins that are not numbers.
+            KeyError: calibration.json lacks a key.
+        """
+        stored = json.loads((folder / "calibration.json").read_text())
+        margins = {float(key): tuple(value) for key, value in stored["margins"].items()}
         spans = Spans.from_bytes((folder / "spans.ubj").read_bytes())
-        return cls(spans, Calibration(tuple(told["edges"]), margins))
+        return cls(spans, Calibration(tuple(stored["edges"]), margins))
 
 
 def _conformal_quantile(scores: Floats, coverage: float) -> float:
-    """The ceil((n + 1) * coverage)-th smallest score, or the largest when there are too few."""
+    """The ceil((n + 1) * coverage)-th smallest of n scores, or the largest if n is too small.
+
+    >>> _conformal_quantile(np.arange(1.0, 10.0), 0.8)
+    8.0
+    """
     rank = int(np.ceil((len(scores) + 1) * coverage))
     return float(np.sort(scores)[min(rank, len(scores)) - 1])

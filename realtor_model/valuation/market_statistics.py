@@ -1,4 +1,4 @@
-"""What homes are listed and sold for in each state, city and zip: statistics of the train rows."""
+"""Prices and sizes of the train rows in each state, city and zip."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +19,11 @@ SQFT_QUANTILES = {"price_per_sqft_p25": 0.25, "median_price_per_sqft": 0.5,
                   "price_per_sqft_p75": 0.75}  # fmt: skip
 SIZE_QUANTILES = {"house_size_p25": 0.25, "median_house_size": 0.5, "house_size_p75": 0.75}
 LOT_QUANTILES = {"acre_lot_p25": 0.25, "median_acre_lot": 0.5, "acre_lot_p75": 0.75}
-# By what they are quantiles of.
+# Quantiles by the measure that they describe.
 QUANTILES = {"price": PRICE_QUANTILES, "price_per_sqft": SQFT_QUANTILES,
              "house_size": SIZE_QUANTILES, "acre_lot": LOT_QUANTILES}  # fmt: skip
-FIGURES = ("listings", "sold", *(name for each in QUANTILES.values() for name in each))
-# Models trained before markets told sizes carry none of them.
+FIGURES = ("listings", "sold", *(name for names in QUANTILES.values() for name in names))
+# Statistics that older bundles lack.
 LATER = (*SIZE_QUANTILES, *LOT_QUANTILES)
 _NAME = {"state": "state", "city": "city", "zip": "zip_code"}
 COLUMNS = ("by", "state", "city", "zip_code", *FIGURES)
@@ -31,19 +31,26 @@ COLUMNS = ("by", "state", "city", "zip_code", *FIGURES)
 
 @dataclass(frozen=True)
 class MarketStatistics:
-    """One row for each state, city and zip, by falling number of listings.
+    """Statistics of each state, city and zip.
 
-    table: by (one of `BY`), state, city, zip_code (text or None: a zip has the state and the city
-    that most of its listings name), listings, sold (int64), and quantiles (float32) of price and of
-    price per square foot, dollars, of house size, square feet, and of lot, acres; NaN where no
-    listing tells a size.
+    Attributes:
+        table: one row for each place, most listings first. Columns: `by` (one of `BY`); state,
+            city, zip_code (text or None; a zip has the state and city that most of its listings
+            name); listings, sold (int64 counts); quantiles (float32) of price and price per square
+            foot (dollars), house size (square feet) and lot (acres), NaN where no listing has a
+            value.
     """
 
     table: pd.DataFrame
 
     @classmethod
     def of(cls, columns: Columns, price: NDArray[np.float64]) -> Self:
-        """Statistics of n listings: asking prices and sales together; `sold` counts the sales."""
+        """Compute the statistics of n listings, whether for sale or sold.
+
+        Args:
+            columns: the inputs (n,) status, state, city, zip_code, house_size and acre_lot.
+            price: (n,) float64, asking or sale prices, dollars.
+        """
         listings = pd.DataFrame(
             {
                 "state": pd.Categorical(_spelled(columns["state"])),
@@ -73,10 +80,10 @@ class MarketStatistics:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Self:
-        """The statistics whose `table` this is; sizes are unknown (NaN) where it has none.
+        """Read the statistics from a table; missing quantiles of sizes (`LATER`) become NaN.
 
         Raises:
-            KeyError: a column is missing.
+            KeyError: another column is missing.
         """
         lacking = [name for name in LATER if name not in frame]
         frame = frame.assign(**dict.fromkeys(lacking, np.nan))
@@ -95,13 +102,16 @@ class MarketStatistics:
         prefix: str = "",
         most: int = 100,
     ) -> list[dict[str, Any]]:
-        """The `most` largest places of a kind, as dicts of `COLUMNS` (None for what is unknown).
+        """The places with the most listings, as dicts of `COLUMNS`; unknown values are None.
 
-        Only those in `state` and `city` where given, whose name or zip begins with `prefix`; case
-        does not matter.
+        Args:
+            by: kind of place.
+            state, city: only places in this state or city. Comparisons ignore case.
+            prefix: only places whose name or zip begins with it, ignoring case.
+            most: upper limit of places.
         """
-        kept, folded = self._kinds[by]
-        mask = np.ones(len(kept), bool)
+        table, folded = self._kinds[by]
+        mask = np.ones(len(table), bool)
         for name, text in (("state", state), ("city", city)):
             if text is not None:
                 mask &= folded[name] == text.strip().casefold()
@@ -109,18 +119,18 @@ class MarketStatistics:
         if start := prefix.strip().casefold():
             names = folded[_NAME[by]]
             places = np.array([at for at in places if names[at].startswith(start)], np.intp)
-        return [_plain(row) for row in kept.iloc[places[:most]].to_dict("records")]
+        return [_plain(row) for row in table.iloc[places[:most]].to_dict("records")]
 
     @cached_property
     def _kinds(self) -> dict[By, tuple[pd.DataFrame, dict[str, NDArray[np.object_]]]]:
-        """For each kind its rows, and its names casefolded."""
+        """For each kind of place its rows of `table`, and their names in case-folded form."""
         kinds = {}
         for by in BY:
-            kept = self.table[self.table["by"] == by].reset_index(drop=True)
+            table = self.table[self.table["by"] == by].reset_index(drop=True)
             kinds[by] = (
-                kept,
+                table,
                 {
-                    name: np.array([(text or "").casefold() for text in kept[name]], object)
+                    name: np.array([(text or "").casefold() for text in table[name]], object)
                     for name in ("state", "city", "zip_code")
                 },
             )
@@ -128,6 +138,7 @@ class MarketStatistics:
 
 
 def _statistics(listings: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Counts and quantiles of the listings by `keys`, one row for each group."""
     grouped = listings.groupby(keys, observed=True)
     sold = grouped["sold"].agg(["size", "sum"]).set_axis(["listings", "sold"], axis=1)
     parts = [sold]
@@ -139,7 +150,11 @@ def _statistics(listings: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _spelled(texts: NDArray[np.object_]) -> NDArray[np.object_]:
-    """`texts` (n,), each as most rows that differ from it by case alone spell it."""
+    """`texts` (n,), in the most frequent spelling among those that differ only by case.
+
+    >>> _spelled(np.array(["Austin", "austin", "Austin"], object))
+    array(['Austin', 'Austin', 'Austin'], dtype=object)
+    """
     codes, distinct = pd.factorize(texts)
     counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
     best: dict[str, int] = {}
@@ -150,5 +165,5 @@ def _spelled(texts: NDArray[np.object_]) -> NDArray[np.object_]:
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    # Not `json_value`: 50,000 zips of numbers and text would take a second.
+    # Only NaN needs a replacement. A check of every type would take a second for 50,000 zips.
     return {str(name): None if value != value else value for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""A trained valuation model: values homes, explains values, and compares homes with sales."""
+"""The trained valuation model: valuations, explanations and comparable sales."""
 
 import math
 from collections.abc import Collection
@@ -23,8 +23,8 @@ from realtor_model.valuation.market_statistics import MarketStatistics
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Upper limits of the forecast standard deviation: the half width, relative to the price, of the
-# range that holds 68 % of prices. HouseCanary's scale: high up to 15 %, medium up to 30 %.
+# Upper limits of the forecast standard deviation of each grade of confidence (HouseCanary's scale).
+# The forecast standard deviation is the half width of the 68 % interval, relative to the price.
 CONFIDENCE_LIMITS = {"medium": 0.30, "high": 0.15}
 
 _GRADES = np.array(["low", *CONFIDENCE_LIMITS], object)
@@ -37,27 +37,29 @@ _PLACED_BY_STATE = message("no_zip_code", placed_by="state")
 
 @lru_cache(maxsize=10_000)
 def _unknown_place(name: str, value: str) -> CodedMessage:
-    """The warning of a place; requests name the same ones again and again."""
+    """The warning about an unknown place; cached, because requests repeat the same places."""
     return message("unknown_place", input=name, value=value)
 
 
 class NoSoldHomes(Exception):
-    """Comparables were asked of a bundle that was made without sold homes."""
+    """The model has no sold homes to compare with."""
 
 
 @dataclass(frozen=True)
 class Valuations:
-    """Values of n homes.
+    """Valuations of n homes.
 
     Attributes:
-        price, low, high: (n,) dollars.
-        deviation: (n,) half width of the calibrated 68 % range, relative to the price (AVMs publish
-            it as forecast standard deviation).
-        confidence: (n,) "high", "medium" or "low": the grade of the deviation; one grade lower
-            where the state, the city or the zip is new, the zip is missing, or a number is outside
-            the range learned from; one more where the home is placed only by its state.
-        warnings: by row, what makes its valuation less certain; rows without any are left out.
-        unknown: for state, city and zip_code, a mask (n,) of rows that name one new to the model.
+        price: (n,) float64, dollars.
+        low, high: (n,) float64, ends of the 80 % interval, dollars.
+        deviation: (n,) float64, half width of the 68 % interval, relative to the price (the
+            forecast standard deviation of AVMs).
+        confidence: (n,) "high", "medium" or "low", graded by `CONFIDENCE_LIMITS`. It is one grade
+            lower where the state, city or zip is unknown, the zip is missing, or a number is
+            outside the learned range; and another grade lower where only the state places the home.
+        warnings: row -> its warnings; rows without a warning are left out.
+        unknown: for state, city and zip_code a mask (n,) of the rows that name a place the model
+            was not trained on.
     """
 
     price: Floats
@@ -71,16 +73,18 @@ class Valuations:
 
 @dataclass(frozen=True)
 class ValuationModel:
-    """The model that training makes, the registry stores and the service serves.
+    """The model that training produces, the registry stores and the service serves.
 
     Attributes:
-        candidate: name of the kind of model.
-        encoder, estimator, ranges: the three steps of a valuation.
+        candidate: name of the candidate in `CANDIDATES`.
+        encoder: computes features from inputs.
+        estimator: predicts log prices from features.
+        ranges: computes prediction intervals.
         profile: `drift.profile` of the train rows.
-        metadata: JSON; data_version, batches, as_of, train_rows, trained_at, metrics by split, and
-            whatever else describes the model.
-        sold_homes: the newest sales of the train rows, for comparison; older bundles lack them.
-        market: statistics of the train rows; older bundles lack them.
+        metadata: JSON: data_version, batches, as_of, train_rows, trained_at, metrics by split, and
+            other facts about the model.
+        sold_homes: the newest sales of the train rows; None in older bundles.
+        market: statistics of the train rows; None in older bundles.
     """
 
     candidate: str
@@ -94,16 +98,27 @@ class ValuationModel:
 
     @property
     def price_range(self) -> tuple[float, float]:
-        """Lowest and highest price that the model learned from, dollars."""
+        """Lowest and highest price of the train rows, dollars."""
         low, high = self.estimator.log_range
         return math.exp(low), math.exp(high)
 
     def predict(self, columns: Columns) -> Floats:
-        """Prices (n,), dollars, of listings as they are: a for-sale row gets its asking price."""
+        """Predict the prices of n listings in their own status: asking prices where for sale.
+
+        Args:
+            columns: the 11 inputs, arrays (n,).
+
+        Returns:
+            Prices, float64 (n,), dollars.
+        """
         return np.exp(self._predict_log(columns))
 
     def value(self, columns: Columns) -> Valuations:
-        """Price, range and confidence of n rows; pass `as_sold` columns to value homes as sold."""
+        """Value n homes: price, interval, confidence and warnings.
+
+        Args:
+            columns: the 11 inputs, arrays (n,); pass them through `as_sold` for the sale price.
+        """
         at = self.encoder.locate(columns)
         unknown = self.encoder.unknown(columns, at)
         matrix = self.encoder.transform(columns, at)
@@ -117,7 +132,7 @@ class ValuationModel:
         if outside:
             doubtful[[row for _, row in outside]] = True
         grade -= doubtful
-        # Most homes have a zip, and each check adds to the time of a single valuation.
+        # Skipped in the usual case, where every home has a zip: it would slow a single valuation.
         if no_zip.any():
             grade -= self.encoder.wide(at)
         confidence = _GRADES[np.maximum(grade, 0)]
@@ -127,7 +142,11 @@ class ValuationModel:
         )
 
     def explain(self, columns: Columns) -> Explanation:
-        """The exact SHAP values of n rows; see `Explanation`."""
+        """Explain the predictions of n rows by exact SHAP values.
+
+        Args:
+            columns: the 11 inputs, arrays (n,).
+        """
         matrix = self.encoder.transform(columns)
         base, contributions = self.estimator.contributions(matrix)
         return explain(
@@ -137,20 +156,21 @@ class ValuationModel:
     def compare(
         self, columns: Columns, *, count: int = 5, exclude: Collection[str] = ()
     ) -> Comparison:
-        """The `count` sold homes most like the one home `columns`, their prices adjusted to it.
+        """Find the sales most similar to a home, and adjust their prices to it.
 
         Args:
-            columns: one home, `as_sold`.
-            count: sales wanted; fewer where the widest neighbourhood has fewer.
+            columns: the 11 inputs of one home, arrays (1,), after `as_sold`.
+            count: sales wanted; fewer are returned where the largest radius holds fewer.
             exclude: ids of sales to leave out.
 
         Raises:
-            NoSoldHomes: the bundle carries none.
+            NoSoldHomes: the model has no sold homes.
         """
         if self.sold_homes is None:
             raise NoSoldHomes("this model carries no sold homes to compare with")
         similar = self._neighbourhoods.like(columns, count, exclude)
-        # As of the day of each sale: the change of prices since then is one of the adjustments.
+        # Each sale is explained as of its own date, so the adjustments include the change of prices
+        # since then.
         sales = self.explain(take(self.sold_homes.columns, similar.rows))
         return adjust(self.explain(columns), sales, self.sold_homes.price[similar.rows], similar)
 
@@ -161,6 +181,7 @@ class ValuationModel:
 
     @cached_property
     def _saw_no_sale(self) -> bool:
+        """Whether the train rows contain no sale."""
         status = self.profile.get("features", {}).get("status")
         return status is not None and "sold" not in status["categories"]
 
@@ -171,6 +192,7 @@ class ValuationModel:
         unknown: dict[str, Mask],
         outside: list[tuple[str, int]],
     ) -> dict[int, list[CodedMessage]]:
+        """The warnings of each row that has any."""
         warnings: dict[int, list[CodedMessage]] = {}
 
         def warn(rows: Mask, warning: CodedMessage) -> None:
