@@ -1,8 +1,8 @@
 """`python -m realtor_serving.serve`: `bentoml serve` without its open control port.
 
-BentoML's process manager (circus) listens for commands, "run this" among them, on an
-unauthenticated TCP port of loopback, where every user of the machine can reach it. Here it listens
-on sockets in a folder that only its own user may enter.
+BentoML's process manager (circus) accepts commands on a TCP port of loopback without
+authentication. Every user of the machine can reach that port and run programs through it. Here it
+listens on Unix sockets in a folder that only its own user can open.
 """
 
 import atexit

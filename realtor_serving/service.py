@@ -58,7 +58,7 @@ config = settings()
 
 
 async def _index(request: Request) -> Response:
-    """What the service offers: this list."""
+    """The endpoints of the service, as this list."""
     return json_response(
         Index(
             service="realtor valuation service",
@@ -74,7 +74,7 @@ async def _index(request: Request) -> Response:
 
 
 async def _docs(request: Request) -> Response:
-    """This description of the service, as OpenAPI."""
+    """The OpenAPI document of the service."""
     return JSONResponse(_document())
 
 
@@ -86,7 +86,7 @@ pages = Starlette(routes=[Route(path, endpoint) for path, (endpoint, _) in _PAGE
 def _endpoints() -> list[tuple[str, str, str]]:
     """Method, path and summary of all endpoints."""
     reads = [("GET", path, _summary(endpoint)) for path, (endpoint, _) in _PAGES.items()]
-    writes = [("POST", each.route, _summary(each.func)) for each in _service.apis.values()]
+    writes = [("POST", api.route, _summary(api.func)) for api in _service.apis.values()]
     return [*reads, *writes]
 
 
@@ -105,14 +105,14 @@ def _document() -> dict[str, Any]:
 
 
 def _rules() -> dict[str, RouteRule]:
-    """What each route takes; one home, and as long as anything may take, unless said otherwise."""
+    """The rule of each route. By default the body is one home, with the usual time limit."""
     post, get = frozenset({"POST"}), frozenset({"GET", "HEAD"})
     usual = Limits(answer_seconds=config.timeout_seconds)
     rules = {path: RouteRule(get, limits=usual) for path in (*_PAGES, "/schema.json")}
     rules |= {api.route: RouteRule(post, limits=usual) for api in _service.apis.values()}
     batch = replace(usual, body_bytes=config.max_body_bytes, receive_seconds=60.0)
     rules["/predict-batch"] = RouteRule(post, limits=batch)
-    # A bundle is downloaded, and every worker loads it.
+    # Longer, because a bundle is downloaded and every worker loads it.
     reload = Limits(answer_seconds=RELOAD_SECONDS)
     rules["/reload-model"] = RouteRule(post, writes=True, limits=reload)
     return rules
@@ -125,13 +125,13 @@ def _summary(endpoint: object) -> str:
 @bentoml.service(
     name="realtor",
     workers=config.workers,
-    # BentoML's own is every interface; --host opens the service to others.
+    # BentoML's default is every interface. Use --host to open the service to other machines.
     http={"host": "127.0.0.1"},
     envs=[
         {"name": name, "value": value}
         for name, value in {"OMP_NUM_THREADS": "1", **ARROW_LIMIT}.items()
     ],
-    # The limits of what comes in, metrics and logs are ours: see edge.py.
+    # Request limits, metrics and logs are in our own layers: see edge.py.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
@@ -161,7 +161,7 @@ class ValuationService:
         return [Response(body, media_type="application/json") for body in valued.json()]
 
     def _remember(self, endpoint: str, valued: answers.ValuedHomes) -> None:
-        """Count n valuations, and log them where there is a log."""
+        """Count the valuations and add them to the inference log, if one is configured."""
         prices, lows, highs = valued.price, valued.low, valued.high
         if not prices:
             return
@@ -181,7 +181,7 @@ class ValuationService:
 
     @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
     async def predict_batch(self, batch: BatchBody, /) -> Response:
-        """Value up to 10,000 homes, JSON or a table; a bad row gets its error, spoils no other."""
+        """Value up to 10,000 homes, as JSON or a table; an invalid row gets an error of its own."""
         champion = self._runtime.champion
         if champion is None:
             return no_model()
@@ -195,7 +195,7 @@ class ValuationService:
 
     @bentoml.api(route="/explain", output_spec=ExplainedValuation)  # type: ignore[untyped-decorator]
     async def explain(self, listing: PropertyBody, /) -> Response:
-        """Value one home and say why: what each input adds, in dollars and in log price."""
+        """Value one home and explain it: each input's contribution, in dollars and log price."""
         champion = self._runtime.champion
         if champion is None:
             return no_model()
@@ -207,7 +207,7 @@ class ValuationService:
 
     @bentoml.api(route="/comparables", output_spec=ComparableSales)  # type: ignore[untyped-decorator]
     async def comparables(self, body: ComparablesBody, /) -> Response:
-        """The sold homes most like one home, near it, each adjusted line by line to it."""
+        """The most similar sold homes near one home, each with its adjustments, line by line."""
         champion = self._runtime.champion
         if champion is None:
             return no_model()
@@ -222,7 +222,7 @@ class ValuationService:
 
     @bentoml.api(route="/reload-model", output_spec=ReloadResult)  # type: ignore[untyped-decorator]
     async def reload_model(self) -> Response:
-        """Take the model that MLflow has in production now; answered when every worker has it."""
+        """Load MLflow's production model; the answer comes when every worker serves it."""
         try:
             result = await in_thread(self._runtime.reloads, self._runtime.reload)
         except RegistryUnavailable as problem:
@@ -235,11 +235,11 @@ class ValuationService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Write what is still to be logged."""
+        """Write the rest of the inference log and stop the threads."""
         self._runtime.close()
 
 
-# What the decorator made of the class: BentoML has no types that say so.
+# The decorator returns a service object, but BentoML has no types that say so.
 _service = cast("EdgeService", ValuationService)
 _service.settings = config
 _service.pages = pages

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 class ServiceSettings(BaseSettings):
     """Settings of the valuation service, read from environment variables.
 
-    Raises `pydantic.ValidationError`, naming the variable, when one has a wrong value.
+    Raises:
+        pydantic.ValidationError: a variable has a wrong value; the text names it.
     """
 
     model_config = SettingsConfigDict(extra="ignore")
@@ -139,7 +140,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def cache(self) -> Path:
-        """The folder that holds the models this service has loaded."""
+        """The folder of the champion cache."""
         return self.champion_cache or self.home / "champion"
 
 

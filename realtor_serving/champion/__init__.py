@@ -1,1 +1,1 @@
-"""The model being served: found in the registry, cached on disk, swapped while serving."""
+"""The champion: read from the registry, cached on disk and swapped without a restart."""

@@ -1,7 +1,7 @@
-"""The models on disk, and which of them each worker serves.
+"""The cache of model bundles on disk, and the version that each worker serves.
 
-The cache folder holds one folder per version, `current.json`, which names the one to serve, and
-`workers`, in which each worker reports the version it serves.
+The cache folder holds one folder per version. `current.json` names the version to serve. In the
+folder `workers`, each worker reports the version it serves.
 """
 
 import fcntl
@@ -37,12 +37,16 @@ class Pointer:
 
     @property
     def key(self) -> str:
-        """Unique to this pointer, also among pointers to the same version."""
+        """An id of this pointer. Two pointers to the same version have different keys."""
         return f"{self.registered.key} {self.loaded_at.isoformat()}"
 
 
 class ChampionCache:
-    """The models on disk. Safe between processes: every write is a rename."""
+    """The bundles on disk. Several processes can use one cache: every write is a rename.
+
+    Args:
+        folder: the cache folder; it is created when needed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,7 +69,7 @@ class ChampionCache:
             return None
 
     def point_at(self, pointer: Pointer) -> None:
-        """Make every worker serve `pointer`."""
+        """Write `current.json`, so that every worker loads and serves `pointer`."""
         entry = {
             "version": pointer.registered.version,
             "stage": "Production",
@@ -82,13 +86,20 @@ class ChampionCache:
         Path(file.name).replace(self._pointer_file)
 
     def path(self, registered: RegisteredVersion) -> Path:
-        """The folder of a version's bundle."""
+        """The folder of the version's bundle in the cache."""
         return self.folder / registered.key
 
     def fetch(
         self, registered: RegisteredVersion, download: Callable[[RegisteredVersion, Path], Path]
     ) -> Path:
-        """Download a version's bundle; its folder appears whole or not at all."""
+        """Download a version's bundle and return its folder in the cache.
+
+        The folder appears only when the download is complete.
+
+        Args:
+            registered: the version to download.
+            download: downloads the version into the given folder and returns the bundle's path.
+        """
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".download-") as folder:
             bundle = download(registered, Path(folder))
             target = self.path(registered)
@@ -97,7 +108,7 @@ class ChampionCache:
         return target
 
     def refusal(self, registered: RegisteredVersion) -> str | None:
-        """Why a version was refused in the last ten minutes; None if it was not."""
+        """The reason why the version was refused in the last ten minutes; None if it was not."""
         file = self._refusal_file(registered)
         try:
             age = time.time() - file.stat().st_mtime
@@ -106,31 +117,34 @@ class ChampionCache:
             return None
 
     def refuse(self, registered: RegisteredVersion, reason: str) -> None:
-        """Remember that a version cannot serve, so that no worker downloads it again and again."""
+        """Record that the version cannot serve, so that workers do not download it repeatedly."""
         self._refusal_file(registered).write_text(reason)
 
     def prune(self, keep: int = KEPT_VERSIONS) -> None:
-        """Remove all but the `keep` bundles that were used last, and what crashes left behind."""
+        """Keep the `keep` most recently used bundles; remove the others and abandoned downloads."""
         current = self.current()
-        folders = [each for each in self.folder.iterdir() if each.is_dir() and each != self.workers]
+        folders = [path for path in self.folder.iterdir() if path.is_dir() and path != self.workers]
         newest = sorted(
-            (each for each in folders if not each.name.startswith(".")),
-            key=lambda each: (current is not None and each == current.path, each.stat().st_mtime),
+            (path for path in folders if not path.name.startswith(".")),
+            key=lambda path: (current is not None and path == current.path, path.stat().st_mtime),
             reverse=True,
         )
-        abandoned = [each for each in folders if each.name.startswith(".download-")]
+        abandoned = [path for path in folders if path.name.startswith(".download-")]
         for folder in [*newest[keep:], *abandoned]:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the lock `name` of this cache, waiting for it."""
+        """Wait for the lock `name` of this cache and hold it inside the `with` block."""
         with self._lock_file(name) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def try_lock(self, name: str) -> IO[bytes] | None:
-        """The lock `name` if it is free, held until the returned file is closed."""
+        """Take the lock `name` without waiting. It is held until the returned file is closed.
+
+        Returns None if another process holds the lock.
+        """
         file = self._lock_file(name)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,7 +163,14 @@ class ChampionCache:
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker's report: the pointer it followed, and why it could not load it, if so."""
+    """A worker's report.
+
+    Attributes:
+        pid: the worker's process id.
+        followed: key of the last pointer that the worker read; None before the first.
+        version: the version it serves; None without a model.
+        problem: why it could not load the pointer's bundle; None if it could.
+    """
 
     pid: int
     followed: str | None
@@ -158,10 +179,10 @@ class Worker:
 
 
 class WorkerFile:
-    """A file in which this worker reports the version it serves.
+    """The file in which this worker reports the version it serves.
 
-    The worker locks it while it lives: an unlocked file belongs to a dead worker, even if its pid
-    has been reused.
+    The worker locks the file for its lifetime. An unlocked file belongs to a dead worker, even if
+    another process has its pid.
     """
 
     def __init__(self, cache: ChampionCache) -> None:
@@ -171,7 +192,7 @@ class WorkerFile:
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def report(self, pointer: Pointer | None, version: str | None, problem: str | None) -> None:
-        """Write which pointer was followed, and with what outcome."""
+        """Write the pointer that was read, the version served now, and the problem, if any."""
         report = {
             "pid": os.getpid(),
             "followed": pointer.key if pointer else None,
@@ -184,13 +205,13 @@ class WorkerFile:
         self._file.flush()
 
     def close(self) -> None:
-        """Remove the file: this worker has stopped serving."""
+        """Remove the file, because this worker has stopped serving."""
         Path(self._file.name).unlink(missing_ok=True)
         self._file.close()
 
 
 def living_workers(cache: ChampionCache) -> list[Worker]:
-    """The reports of all living workers; files of dead ones are removed."""
+    """The reports of all living workers. Removes the files of dead ones."""
     workers = []
     for path in sorted(cache.workers.glob("*.json")):
         try:
@@ -210,5 +231,5 @@ def _worker(path: Path, content: str) -> Worker:
     try:
         return Worker(**json.loads(content))
     except (ValueError, TypeError):
-        # The worker is writing it at this moment.
+        # The worker is writing its report at this moment.
         return Worker(int(path.name.partition("-")[0]), None, None, None)

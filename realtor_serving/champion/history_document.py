@@ -1,4 +1,4 @@
-"""The history that the pipeline publishes, read from a store that may be unavailable."""
+"""Reads the history that the pipeline publishes, from a store that may be unavailable."""
 
 import json
 import threading
@@ -8,26 +8,31 @@ from concurrent.futures import Future
 
 import fsspec
 
-# The pipeline keeps its document well below this.
+# The documents that the pipeline publishes are much smaller.
 MAX_BYTES = 32 * 1024**2
 TTL_SECONDS = 15.0
-# Clients of stores wait for minutes, each by settings of its own.
+# Store clients have timeouts of minutes, and each has its own setting for them.
 WAIT_SECONDS = 5.0
 
 
 class HistoryUnavailable(Exception):
-    """There is no history to answer with; the text says why."""
+    """No history can be returned; the text says why."""
 
 
 class HistoryNotPublished(HistoryUnavailable):
-    """The store answers, and nothing is published in it yet."""
+    """The store answers, but holds no history yet."""
 
 
 class PublishedHistory:
-    """The JSON document at `url` (file://, http(s)://; s3:// where s3fs is installed).
+    """The JSON document at `url`, cached for `ttl_seconds`.
 
-    It is read again after `ttl_seconds`; while the store is unavailable, slow or holds something
-    else, the last good copy is the answer.
+    While the store is unavailable, slow or holds another document, the last good copy is returned.
+
+    Args:
+        url: file://, http:// or https://; also s3:// if s3fs is installed.
+        ttl_seconds: age at which the copy is read again.
+        max_bytes: largest document that is accepted.
+        clock: monotonic time in seconds.
     """
 
     def __init__(
@@ -48,7 +53,11 @@ class PublishedHistory:
         self._reading: Future[bytes] | None = None
 
     def document(self) -> bytes:
-        """The newest good copy, as JSON. Raises `HistoryUnavailable` when there is none."""
+        """The newest good copy, as JSON.
+
+        Raises:
+            HistoryUnavailable: no copy could be read so far.
+        """
         with self._lock:
             fresh = self._read_at is not None and self._clock() - self._read_at < self._ttl_seconds
             if self._good is not None and fresh:
@@ -62,7 +71,7 @@ class PublishedHistory:
             return self._good
 
     def _read_in_time(self) -> bytes:
-        """The result of `_read`; if it takes too long, the next call waits for the same read."""
+        """The result of `_read`. If it times out, the next call waits for the same read."""
         if self._reading is None:
             self._reading = Future()
             threading.Thread(
@@ -89,7 +98,7 @@ class PublishedHistory:
                 content: bytes = file.read(self._max_bytes + 1)
         except FileNotFoundError as problem:
             raise HistoryNotPublished("no history is published yet") from problem
-        # A store fails in as many ways as there are clients of stores.
+        # Each store client raises its own exceptions.
         except Exception as problem:
             raise HistoryUnavailable(f"the history cannot be read: {problem}") from problem
         if len(content) > self._max_bytes:

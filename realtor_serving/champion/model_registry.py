@@ -1,4 +1,4 @@
-"""The model registry (MLflow): which version is in production, and its bundle."""
+"""The model registry (MLflow): the production version and its bundle."""
 
 import json
 import os
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class RegistryUnavailable(Exception):
-    """The registry does not answer, or not in a way that names a model."""
+    """The registry does not answer, or its answer cannot be used."""
 
 
 class NoBundle(Exception):
-    """A registered version without a bundle of this project."""
+    """The registered version holds no bundle of this project, or more than one."""
 
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """One version of the registered model. `run_id` is "" where the registry names no run."""
+    """One version of the registered model. `run_id` is "" if the registry names no run."""
 
     version: str
     run_id: str
@@ -34,15 +34,21 @@ class RegisteredVersion:
 
 
 class Registry(Protocol):
-    """The part of a model registry that the service needs."""
+    """The operations of a model registry that the service needs."""
 
     def production(self) -> RegisteredVersion | None:
-        """The version in production; None when there is none. Raises `RegistryUnavailable`."""
+        """The version in production; None if no version is.
+
+        Raises:
+            RegistryUnavailable: the registry does not answer.
+        """
 
     def download(self, registered: RegisteredVersion, folder: Path) -> Path:
-        """Download the version's files into `folder`; returns the bundle among them.
+        """Download the version's files into `folder` and return the path of the bundle.
 
-        Raises `RegistryUnavailable`, or `NoBundle`.
+        Raises:
+            RegistryUnavailable: the registry does not answer.
+            NoBundle: the version does not hold exactly one bundle.
         """
 
 
@@ -65,7 +71,7 @@ class MlflowRegistry:
                 return None
             raise RegistryUnavailable(self._unavailable(problem)) from problem
         except (RequestException, OSError, ValueError) as problem:
-            # ValueError: an answer that is not JSON, from a proxy in between.
+            # ValueError: the answer is not JSON; a proxy sent it.
             raise RegistryUnavailable(self._unavailable(problem)) from problem
         return RegisteredVersion(str(version.version), version.run_id or "")
 
@@ -86,7 +92,7 @@ class MlflowRegistry:
         return find_bundle(folder)
 
     def _client(self) -> "MlflowClient":
-        # With MLflow's own limits a dead server keeps a call waiting for minutes.
+        # With MLflow's default limits, a call to a dead server takes minutes to fail.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -101,7 +107,11 @@ class MlflowRegistry:
 
 
 def find_bundle(folder: Path) -> Path:
-    """The bundle somewhere below `folder`. Raises `NoBundle`."""
+    """The path of the only bundle below `folder`, at any depth.
+
+    Raises:
+        NoBundle: `folder` holds no bundle or several, or a manifest is not JSON.
+    """
     manifests = sorted(folder.rglob("manifest.json"))
     try:
         bundles = [

@@ -1,4 +1,4 @@
-"""The bundle inside a bento, and the registered version it was made from."""
+"""The bundle inside a bento and its registered version."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,10 @@ PACKAGED_BUNDLE = "champion_bundle"
 
 
 def packaged_version(bundle: Path) -> RegisteredVersion:
-    """The registered version of a packaged bundle, from the file beside it."""
+    """The registered version of a packaged bundle, read from the JSON file beside it.
+
+    Without that file, the version is "packaged".
+    """
     try:
         entry = json.loads(bundle.with_name(f"{bundle.name}.json").read_text())
     except FileNotFoundError:

@@ -1,7 +1,8 @@
-"""The model being served: found in MLflow, cached on disk, watched, and swapped while serving.
+"""The champion of a worker: loaded from the cache, watched and swapped without a restart.
 
-Every worker follows the cache's `current.json`; one of them, the leader, asks the registry and
-rewrites it. Whatever fails on the way, the model in memory keeps answering.
+Every worker loads the version that the cache's `current.json` names. One worker, the leader, asks
+MLflow for the production version and rewrites `current.json`. If any step fails, the model in
+memory keeps answering.
 """
 
 import gc
@@ -37,27 +38,27 @@ from realtor_serving.champion.model_registry import (
 )
 
 FOLLOW_SECONDS = 0.25
-# A worker reads and tries out a bundle in a second or two, on a busy machine in some more.
+# Loading and trying out a bundle takes one or two seconds, and longer on a busy machine.
 WORKERS_SECONDS = 45.0
 COMPLAIN_SECONDS = 60.0
 ADDITIVITY_TOLERANCE = 1e-4
-# The home that a new model has to value before it serves.
+# A new model must value this home before it serves.
 WARM_UP = Property.model_validate(EXAMPLE_HOME)
 
 logger = logging.getLogger(__name__)
 
 
 class RefusedModel(Exception):
-    """A new version that cannot serve; the text says why."""
+    """The new version cannot serve; the text says why."""
 
 
 class NotEverywhere(Exception):
-    """Some workers do not serve the version in production (yet); the text says which."""
+    """Some workers do not serve the production version yet; the text names them."""
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A model being served, and its origin. Immutable: each request reads it once."""
+    """The model being served and its origin. Immutable: each request reads it once."""
 
     model: ValuationModel
     registered: RegisteredVersion
@@ -71,8 +72,16 @@ def load_champion(
 ) -> Champion:
     """Load, verify and try out the bundle at `path`.
 
-    Raises `RefusedModel`. Faults of the machine (out of file handles, memory or disk) are raised as
-    they are, and the load is tried again.
+    Args:
+        path: the bundle's folder.
+        registered: its version in the registry.
+        stage: "Production", or "Packaged" if no registry has confirmed the version.
+        loaded_at: when the load began, for the answers.
+
+    Raises:
+        RefusedModel: the bundle is broken, or its values or explanations are wrong.
+        OSError, MemoryError: the machine is out of file handles, disk or memory; load it again
+            later.
     """
     try:
         model = load_bundle(path)
@@ -96,20 +105,25 @@ def load_champion(
 
 @dataclass(frozen=True)
 class Reload:
-    """The version served before and after a look at the registry; None for no model."""
+    """The version served before and after a reload; None for no model."""
 
     before: str | None
     after: str | None
 
 
 class ChampionWatcher:
-    """Holds the champion of one worker and keeps it current from a thread of its own.
+    """Holds the champion of one worker and keeps it current in a background thread.
 
-    `packaged` is the bundle to serve, with its version, while the cache is empty. `observe` is
-    called with the outcome of each change, "loaded", "refused" or "unavailable", and the champion.
+    Args:
+        cache: the bundles on disk.
+        registry: the model registry; None to serve only cached and packaged bundles.
+        packaged: the bundle to serve while the cache is empty, and its version.
+        poll_seconds: interval at which the leader asks the registry.
+        observe: called on each change with its outcome ("loaded", "refused" or "unavailable") and
+            the champion that serves after it.
 
     Attributes:
-        champion: the model to serve now, or None; read it once per request.
+        champion: the model to serve now, or None. Read it once per request.
     """
 
     def __init__(
@@ -136,7 +150,7 @@ class ChampionWatcher:
         self._thread = threading.Thread(target=self._watch, name="champion", daemon=True)
 
     def start(self) -> None:
-        """Load what is on disk, then watch."""
+        """Load the cached or packaged bundle, then start the background thread."""
         with self._changing:
             try:
                 self._follow()
@@ -151,7 +165,7 @@ class ChampionWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watching; the champion stays readable."""
+        """Stop the background thread. The champion stays readable."""
         self._stopping.set()
         self._thread.join(timeout=5)
         if self._leadership is not None:
@@ -159,11 +173,15 @@ class ChampionWatcher:
         self._report.close()
 
     def reload(self) -> Reload:
-        """Look now, also at a version that was refused before, and wait until all workers serve
-        what is in production.
+        """Load the production version now and wait until all workers serve it.
 
-        Raises `RegistryUnavailable`, `RefusedModel`, where the champion stays as it was, or
-        `NotEverywhere`.
+        A version that was refused before is tried again. On any error, this worker keeps a
+        champion that works.
+
+        Raises:
+            RegistryUnavailable: the registry does not answer.
+            RefusedModel: the production version cannot serve; the champion is unchanged.
+            NotEverywhere: some workers do not serve the production version.
         """
         before = self.champion
         if reason := self._check(again=True):
@@ -178,14 +196,16 @@ class ChampionWatcher:
         )
 
     def _await_workers(self) -> None:
-        """Wait until every worker has followed `current.json`. Raises `NotEverywhere`."""
+        """Wait until every worker serves what `current.json` names. Raises `NotEverywhere`."""
         deadline = time.monotonic() + WORKERS_SECONDS
         while (pointer := self._cache.current()) is not None:
             workers = living_workers(self._cache)
-            behind = [each for each in workers if each.followed != pointer.key or each.problem]
+            behind = [
+                worker for worker in workers if worker.followed != pointer.key or worker.problem
+            ]
             if not behind:
                 return
-            settled = all(each.followed == pointer.key for each in workers)
+            settled = all(worker.followed == pointer.key for worker in workers)
             if settled or time.monotonic() > deadline:
                 raise NotEverywhere(
                     f"version {pointer.registered.version} is served by "
@@ -212,20 +232,20 @@ class ChampionWatcher:
                 return
 
     def _leads(self) -> bool:
-        """Whether this worker is the one that asks the registry; the lock dies with its holder."""
+        """Whether this worker is the leader. The lock is released when the leader dies."""
         if self._leadership is None:
             self._leadership = self._cache.try_lock("leader")
         return self._leadership is not None
 
     def _lags(self) -> bool:
-        """Whether this worker could not load what `current.json` names."""
+        """Whether this worker failed to load the version that `current.json` names."""
         champion, pointer = self.champion, self._followed
         return pointer is not None and (
             champion is None or champion.registered != pointer.registered
         )
 
     def _follow(self) -> None:
-        """Serve what `current.json` names."""
+        """Load and serve the version that `current.json` names, if it has changed."""
         pointer = self._cache.current()
         if pointer is None or pointer == self._followed:
             return
@@ -246,10 +266,16 @@ class ChampionWatcher:
         self._report.report(pointer, champion.registered.version if champion else None, problem)
 
     def _check(self, *, again: bool) -> str | None:
-        """Ask the registry, and make its production model the current one everywhere.
+        """Ask the registry for the production version and point all workers at it.
 
-        Returns why that model was refused, None when it was not; a version that was refused
-        before is only tried `again` when asked to. Raises `RegistryUnavailable`.
+        Args:
+            again: whether to try a version that was refused in the last ten minutes.
+
+        Returns:
+            The reason why the version was refused; None if it was not.
+
+        Raises:
+            RegistryUnavailable: the registry does not answer.
         """
         if self._registry is None:
             return None
@@ -257,7 +283,7 @@ class ChampionWatcher:
             registered = self._registry.production()
             if registered is None or self._serves(registered):
                 return None
-            # With nothing to serve, even a model that was refused once is worth another try.
+            # A worker without a model also tries a version that was refused.
             remembered = None if again or self.champion is None else self._cache.refusal(registered)
             if remembered is not None:
                 return remembered
@@ -278,7 +304,7 @@ class ChampionWatcher:
             return None
 
     def _serves(self, registered: RegisteredVersion) -> bool:
-        """Whether this worker and `current.json` are both at that version."""
+        """Whether this worker and `current.json` are both at `registered`."""
         champion, pointer = self.champion, self._cache.current()
         return (
             champion is not None
@@ -304,7 +330,7 @@ class ChampionWatcher:
 
     def _swap(self, champion: Champion) -> None:
         self.champion = champion
-        # A model is thousands of long-lived objects: the collector need not walk them again.
+        # Exclude the long-lived objects of the model from garbage collection.
         gc.collect()
         gc.freeze()
         logger.info("Serving %s", self._served())

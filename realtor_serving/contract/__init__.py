@@ -1,1 +1,1 @@
-"""The HTTP contract: what the service accepts and answers."""
+"""The HTTP contract: request and response schemas."""

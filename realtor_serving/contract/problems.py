@@ -1,4 +1,4 @@
-"""Validation errors of a request as the API's `Problem`s: where, code, text, and the value sent."""
+"""Converts validation errors of a request to the API's `Problem`s."""
 
 import json
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ MAX_SHOWN_VALUE = 200
 
 
 def problems(error: ValidationError) -> list[Problem]:
-    """The first 20 problems of `error`, for an answer."""
-    return [as_problem(each) for each in field_problems(error)]
+    """The first 20 problems of `error`, as the API shows them."""
+    return [as_problem(problem) for problem in field_problems(error)]
 
 
 def as_problem(problem: FieldProblem) -> Problem:
-    """`problem` as the API shows it: its value and parameters as JSON, cut to a short length."""
+    """`problem` as the API shows it: value and parameters are JSON, cut to 200 characters."""
     return Problem(
         loc=list(problem.loc),
         msg=problem.text,
@@ -29,7 +29,7 @@ def as_problem(problem: FieldProblem) -> Problem:
 
 
 def in_words(problem: Problem) -> str:
-    """One line that says where and what."""
+    """The location and the text of `problem` in one line."""
     return FieldProblem(tuple(problem.loc), problem.code, {}, problem.msg, None).line
 
 
@@ -38,7 +38,7 @@ def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: object) -> Any:
-    """`value` as JSON; one that is long or not JSON as text, cut: answers echo no megabytes."""
+    """`value` as JSON. A long value, or one that JSON cannot hold, becomes text and is cut."""
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     try:
@@ -46,6 +46,6 @@ def _shown(value: object) -> Any:
     except (TypeError, ValueError):
         text = None
     if text is not None and len(text) <= MAX_SHOWN_VALUE:
-        # As JSON has it: a tuple of a table's map, say, becomes a list.
+        # The JSON types: a tuple, for example, becomes a list.
         return json.loads(text)
     return (str(value) if text is None else text)[:MAX_SHOWN_VALUE]

@@ -1,4 +1,4 @@
-"""The service's answers, and what it accepts: the HTTP contract, from which its OpenAPI is made."""
+"""Request and response schemas of the service; its OpenAPI document is made from them."""
 
 from datetime import date, datetime
 from typing import Any, Literal
@@ -31,16 +31,18 @@ class CodedText(BaseModel):
 
 
 class Valuation(BaseModel):
-    """What a home would sell for."""
+    """The estimated sale price of a home, with its range."""
 
     price: float = Field(description="Estimated sale price, dollars.")
     low: float = Field(description="Lower end of the range, dollars.")
     high: float = Field(description="Upper end of the range, dollars.")
-    coverage: float = Field(description="Share of sales that such ranges are made to contain.")
+    coverage: float = Field(
+        description="Share of sale prices that the ranges are calibrated to contain."
+    )
     confidence: Literal["high", "medium", "low"]
     currency: Literal["USD"] = "USD"
-    as_of: str = Field(description="The day of the newest data the model learned from.")
-    warnings: list[str] = Field(description="What makes this estimate less certain, in words.")
+    as_of: str = Field(description="Day of the newest data that the model learned from.")
+    warnings: list[str] = Field(description="Reasons why this estimate is less certain, as text.")
     warning_details: list[CodedText] = Field(
         description="The same warnings, in the same order, with codes and parameters."
     )
@@ -48,7 +50,7 @@ class Valuation(BaseModel):
 
 
 class Problem(BaseModel):
-    """One thing that is wrong with what was sent."""
+    """One error in the data that was sent."""
 
     loc: list[str | int] = Field(description="Where: field names and positions.")
     msg: str
@@ -56,7 +58,7 @@ class Problem(BaseModel):
     params: dict[str, JsonValue] = Field(
         description="What the problem is about, by name; `input` is the field, where there is one."
     )
-    value: JsonValue = Field(description="What was sent there.")
+    value: JsonValue = Field(description="The value that was sent.")
 
 
 class Refusal(BaseModel):
@@ -65,17 +67,17 @@ class Refusal(BaseModel):
     error: str
     code: str = Field(description="Stable name of the reason, in snake_case.")
     params: dict[str, JsonValue] = Field(description="What the reason is about, by name.")
-    detail: list[Problem] = Field(description="What is wrong with the body or the query, if it is.")
+    detail: list[Problem] = Field(description="Errors in the body or the query; else empty.")
 
 
 class RowError(BaseModel):
-    """Why one row of a batch was not valued."""
+    """The reasons why a row of a batch was not valued."""
 
     detail: list[Problem]
 
 
 class BatchRow(BaseModel):
-    """One row of a batch: valued, or not and why."""
+    """One row of a batch: its valuation, or the error."""
 
     index: int
     valuation: Valuation | None
@@ -83,7 +85,7 @@ class BatchRow(BaseModel):
 
 
 class BatchRequest(BaseModel):
-    """Properties to value together. Each is checked by itself: a bad one spoils no other."""
+    """Properties to value together. Each is checked on its own."""
 
     properties: list[SkipValidation[dict[str, JsonValue]]] = Field(
         min_length=1, max_length=MAX_BATCH, examples=[[dict(EXAMPLE_HOME)]]
@@ -100,16 +102,16 @@ class BatchValuation(BaseModel):
 
 
 class InputContribution(BaseModel):
-    """What one thing that was entered adds to the price."""
+    """The contribution of one input to the price."""
 
     input: str
-    value: str | float | int | None = Field(description="As it was valued; null for nothing.")
+    value: str | float | int | None = Field(description="The value used; null for an empty input.")
     log: float = Field(description="Its part of the log price.")
     dollars: float = Field(description="Its part of price - base_price.")
 
 
 class FeatureContribution(BaseModel):
-    """What one feature of the model adds to the log price."""
+    """The contribution of one feature of the model to the log price."""
 
     feature: str
     value: float
@@ -117,16 +119,16 @@ class FeatureContribution(BaseModel):
 
 
 class ExplainedValuation(BaseModel):
-    """A valuation and where its price comes from.
+    """A valuation and the contributions that make up its price.
 
-    `base_price` plus the dollars of all contributions is the price, but for the rounding that
-    `additivity_error` tells. Contributions are exact in log price, where they add up;
-    `price - base_price` is shared out in proportion to them.
+    `base_price` plus the dollars of all contributions equals the price, up to the rounding error
+    in `additivity_error`. Contributions are exact and additive in log price; in dollars,
+    `price - base_price` is divided in proportion to them.
     """
 
     valuation: Valuation
     base_price: float = Field(
-        description="What the model says of the listings it learned from, on average (geometric)."
+        description="Geometric mean of the model's prices over the listings it learned from."
     )
     contributions: list[InputContribution] = Field(description="Largest first.")
     features: list[FeatureContribution] = Field(description="Largest first.")
@@ -136,7 +138,7 @@ class ExplainedValuation(BaseModel):
 
 
 class ComparablesRequest(BaseModel):
-    """The home to find comparables of, and which sales are not wanted among them."""
+    """A home to find comparables for, and the sales to leave out."""
 
     property: Property = Field(examples=[dict(EXAMPLE_HOME)])
     count: int = Field(5, ge=1, le=MAX_COMPARABLES, description="Comparables wanted.")
@@ -148,95 +150,99 @@ class ComparablesRequest(BaseModel):
 
 
 class Adjustment(BaseModel):
-    """What one difference between the home and a comparable is worth."""
+    """The adjustment of a comparable's price for one difference from the home."""
 
     input: str
-    home: str | float | int | None = Field(description="Of the home that is valued.")
-    comparable: str | float | int | None = Field(description="Of the comparable.")
+    home: str | float | int | None = Field(description="Value of the home that is valued.")
+    comparable: str | float | int | None = Field(description="Value of the comparable.")
     dollars: float = Field(description="Added to the price the comparable sold for.")
 
 
 class Comparable(BaseModel):
-    """A sold home like the one that is valued.
+    """A sold home that is similar to the one that is valued.
 
-    `price` plus the dollars of all adjustments is `adjusted_price`.
+    `price` plus the dollars of all adjustments equals `adjusted_price`.
     """
 
-    id: str = Field(description="Names this sale: exclude it by this.")
+    id: str = Field(description="Id of this sale, for `exclude`.")
     similarity: float = Field(
         description="From 0 to 1: the share of the model's trees in which both homes fall into the "
-        "same leaf; of a model without trees, how near their features are."
+        "same leaf. Models without trees compare the distance of the features."
     )
-    miles: float = Field(description="Between the centres of both zips.")
+    miles: float = Field(description="Distance between the centres of both zip codes.")
     sold_on: date
-    price: float = Field(description="What it sold for, dollars.")
-    adjusted_price: float = Field(description="What it would have sold for as the home valued.")
+    price: float = Field(description="Sale price, dollars.")
+    adjusted_price: float = Field(description="Sale price after all adjustments.")
     adjustments: list[Adjustment] = Field(description="Largest first.")
-    net_adjustment: float = Field(description="What they add up to, relative to the price.")
+    net_adjustment: float = Field(description="Sum of the adjustments, relative to the price.")
     gross_adjustment: float = Field(
-        description="What they add up to without their signs, relative to the price: how unlike "
-        "the home the sale is. Appraisers seek 15 % net and 25 % gross at most."
+        description="Sum of the absolute adjustments, relative to the price. Appraisers usually "
+        "accept at most 15 % net and 25 % gross."
     )
-    home: dict[str, str | float | int | None] = Field(description="Its inputs, as listed.")
+    home: dict[str, str | float | int | None] = Field(description="Inputs of the sold home.")
 
 
 class ComparableSales(BaseModel):
-    """A valuation beside the sales most like it."""
+    """A valuation and the most similar sales."""
 
     valuation: Valuation
     comparables: list[Comparable] = Field(description="Most similar first.")
     indicated_price: float | None = Field(
         description="Median of the adjusted prices, dollars; null without comparables."
     )
-    radius_miles: float = Field(description="How far was searched: widened until it was enough.")
-    sales_within: int = Field(description="Sales within the radius, of which these are the best.")
+    radius_miles: float = Field(
+        description="Search radius; it grows until enough sales are inside."
+    )
+    sales_within: int = Field(description="Number of sales within the radius.")
 
 
 class MarketQuery(BaseModel):
-    """Which places' statistics are wanted."""
+    """The places whose statistics are requested."""
 
     by: By = Field("state", description="state, city or zip.")
     state: str | None = Field(None, max_length=100, description="Only within this state.")
     city: str | None = Field(None, max_length=100, description="Only within this city.")
-    limit: int = Field(100, ge=1, le=MAX_PLACES, description="Places wanted; the largest come.")
+    limit: int = Field(
+        100, ge=1, le=MAX_PLACES, description="Maximum number of places; the largest are returned."
+    )
 
     model_config = ConfigDict(extra="forbid")
 
 
 class NoQuery(BaseModel):
-    """Nothing is to be asked."""
+    """A query without parameters."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class MarketRow(BaseModel):
-    """Listings of one place in the model's train rows: asking prices and sales together."""
+    """Statistics of one place over the model's train rows: listings for sale and sales."""
 
     state: str | None
     city: str | None
     zip_code: str | None
     listings: int
-    sold: int = Field(description="How many of the listings are sales.")
+    sold: int = Field(description="Number of the listings that are sales.")
     price_p10: float
     price_p25: float
     median_price: float
     price_p75: float
     price_p90: float
     price_per_sqft_p25: float | None
-    median_price_per_sqft: float | None = Field(description="Null where no listing tells a size.")
+    median_price_per_sqft: float | None = Field(description="Null if no listing has a size.")
     price_per_sqft_p75: float | None
     house_size_p25: float | None
     median_house_size: float | None = Field(
-        description="Square feet; null of a model trained before sizes were kept, too."
+        description="Square feet; also null for older models, which have no size statistics."
     )
     house_size_p75: float | None
     acre_lot_p25: float | None
-    median_acre_lot: float | None = Field(description="Acres; null like the house size.")
+    median_acre_lot: float | None = Field(description="Acres; null as for the house size.")
     acre_lot_p75: float | None
 
 
 class Market(BaseModel):
-    """Statistics by place, the place with most listings first."""
+    """Statistics by place. Places with the most listings come first."""
 
     by: By
     places: list[MarketRow]
@@ -245,12 +251,14 @@ class Market(BaseModel):
 
 
 class PlacesQuery(BaseModel):
-    """What a person has entered of a place so far."""
+    """The part of a place that a person has entered so far."""
 
     state: str | None = Field(None, max_length=100)
     city: str | None = Field(None, max_length=100)
-    q: str = Field("", max_length=100, description="How the name or the zip begins.")
-    limit: int = Field(20, ge=1, le=MAX_SUGGESTED, description="Of each kind, at most.")
+    q: str = Field("", max_length=100, description="First characters of the name or the zip code.")
+    limit: int = Field(
+        20, ge=1, le=MAX_SUGGESTED, description="Maximum number of places of each kind."
+    )
 
     model_config = ConfigDict(extra="forbid")
 
@@ -265,7 +273,7 @@ class Place(BaseModel):
 
 
 class Places(BaseModel):
-    """What the model knows that begins like this, the place with most listings first."""
+    """Known places that match the query. Places with the most listings come first."""
 
     states: list[Place]
     cities: list[Place]
@@ -273,7 +281,7 @@ class Places(BaseModel):
 
 
 class ReloadResult(BaseModel):
-    """What asking the registry changed."""
+    """The version served before and after a reload."""
 
     before: str | None
     after: str
@@ -281,7 +289,7 @@ class ReloadResult(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """The model being served: where it comes from, how good it is, what it accepts."""
+    """The model being served: its origin, metrics and allowed inputs."""
 
     name: str
     version: str
@@ -297,22 +305,22 @@ class ModelInfo(BaseModel):
     ratio_study: dict[str, float] | None
     coverage: float
     confidence_limits: dict[str, float] = Field(
-        description="The widest half of the 68 % range, relative to the price, of each grade; what "
-        "is wider is low."
+        description="Largest half-width of the 68 % range of each grade, relative to the price. "
+        "Wider ranges have the grade low."
     )
     feature_names: list[str]
     importance: dict[str, float] = Field(
         description="Mean |SHAP value| of each feature over train rows, log dollars."
     )
-    sold_homes: int = Field(description="Sales that comparables are taken from.")
-    history_url: str | None = Field(description="All versions of the model, in MLflow.")
+    sold_homes: int = Field(description="Number of sales that comparables are taken from.")
+    history_url: str | None = Field(description="MLflow page of all versions of the model.")
     inputs: dict[str, dict[str, Any]]
     loaded_at: datetime
     bundle_sha256: str
 
 
 class Endpoint(BaseModel):
-    """One thing the service offers."""
+    """An endpoint of the service."""
 
     method: str
     path: str
@@ -320,7 +328,7 @@ class Endpoint(BaseModel):
 
 
 class Index(BaseModel):
-    """What the service offers."""
+    """The endpoints of the service."""
 
     service: str
     version: str

@@ -1,6 +1,6 @@
-"""Admission control: ASGI middleware that refuses requests before any work is done for them.
+"""Admission control: ASGI middleware that refuses requests before the endpoints run.
 
-Every refusal is the same JSON (`schemas.Refusal`), says what to do, and costs next to nothing.
+Every refusal has the same JSON schema (`schemas.Refusal`) and says what the client can do.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from realtor_model.messages import CodedMessage, message
 from realtor_serving.http.api_keys import ApiKeys, is_local
 from realtor_serving.http.requests import refuse
 
-# A property with every text at its longest, each character escaped, is under 5 kB.
+# The largest valid property, with every character escaped, has less than 5 kB.
 PROPERTY_BYTES = 8 * 1024
 RETRY_SECONDS = 1
-# Bodies of requests that are not answered yet, as a multiple of the largest one.
+# Limit of all buffered bodies together, as a multiple of the largest allowed body.
 BUFFERED_BODIES = 8
-# Probes come from outside and carry no key.
+# Probes come from other machines and have no key.
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
-# Not counted as work: people and monitoring need them most when the service is busy.
+# Exempt from the concurrency limit: monitoring must also work when the service is busy.
 UNCOUNTED_PATHS = OPEN_PATHS | {"/health", "/metrics"}
 _READS = ("GET", "HEAD", "OPTIONS")
 _PICKLE = "application/vnd.bentoml+pickle"
@@ -30,7 +30,13 @@ _PICKLE = "application/vnd.bentoml+pickle"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may cost: body, seconds in which it arrives, seconds to answer it."""
+    """Limits of one request.
+
+    Attributes:
+        body_bytes: largest body.
+        receive_seconds: time in which the body must arrive.
+        answer_seconds: time in which the endpoint must answer.
+    """
 
     body_bytes: int = PROPERTY_BYTES
     receive_seconds: float = 10.0
@@ -55,12 +61,19 @@ class _Refused(Exception):
 
 
 class AdmissionControl:
-    """Refuses foreign hosts, other sites' pages, unknown routes, missing keys, and excess.
+    """Refuses unknown hosts and routes, cross-site requests, missing keys and overload.
 
-    `allowed_hosts` keeps a web page from reaching a service on loopback through a host name that
-    it points there (DNS rebinding); "*" allows any. Pages of `allowed_origins` may ask. A request
-    from outside this machine needs one of `keys` for what `keys_for` names. At most
-    `max_concurrency` requests are worked on at a time.
+    Args:
+        app: the application behind this middleware.
+        routes: the rule of each path; all other paths are refused with 404.
+        allowed_hosts: host names that the service answers to; "*" allows any. Protects a service
+            on loopback against DNS rebinding.
+        allowed_origins: origins whose web pages may call the service.
+        keys: the API keys that are accepted.
+        keys_for: requests from other machines that need a key: "writes" (those that change the
+            service) or "all".
+        trust_loopback: whether requests from this machine need no key.
+        max_concurrency: maximum number of requests in progress in this worker.
     """
 
     def __init__(
@@ -90,7 +103,7 @@ class AdmissionControl:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer what is wrong with it."""
+        """Pass the request on, or answer with the refusal."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -110,7 +123,7 @@ class AdmissionControl:
             await refused.response(scope, receive, send)
 
     def _admit(self, scope: Scope, headers: Headers) -> RouteRule:
-        """The rule of the request's route. Raises `_Refused`."""
+        """Check the request's head and return the rule of its route. Raises `_Refused`."""
         host = _without_port(headers.get("host", ""))
         if "*" not in self._allowed_hosts and host not in self._allowed_hosts:
             raise _Refused(400, message("unknown_host", host=host[:100]))
@@ -133,7 +146,7 @@ class AdmissionControl:
         return rule
 
     def _authorize(self, scope: Scope, headers: Headers) -> None:
-        """Pass a request from this machine or with an API key. Raises `_Refused`."""
+        """Raise `_Refused` unless the request is local or has a valid API key."""
         if self._trust_loopback and is_local(scope, headers):
             return
         if not self._keys.hashes:
@@ -142,7 +155,7 @@ class AdmissionControl:
             raise _Refused(401, message("api_key_required"), WWW_Authenticate="Bearer")
 
     async def _read(self, headers: Headers, receive: Receive, limits: Limits) -> bytes:
-        """The whole body, which counts as buffered from then on. Raises `_Refused`."""
+        """Read the whole body and add its size to the buffered bytes. Raises `_Refused`."""
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limits.body_bytes:
             raise _too_large(limits)
@@ -160,7 +173,7 @@ class AdmissionControl:
                     self._buffered += len(chunk)
                     if size > limits.body_bytes:
                         raise _too_large(limits)
-                    # One home is always let in: a thousand of them take less than one batch.
+                    # Always accept one home: a thousand of them are smaller than a batch.
                     if size > PROPERTY_BYTES and self._buffered > self._most_buffered:
                         raise _busy(503, close=True)
                     if not event.get("more_body", False):
@@ -176,7 +189,7 @@ class AdmissionControl:
             raise
 
     async def _work(self, scope: Scope, receive: Receive, send: Send, seconds: float) -> None:
-        """Have it answered in time, if there are not too many already."""
+        """Run the application within `seconds`. Raises `_Refused` on overload or timeout."""
         if scope["path"] in UNCOUNTED_PATHS:
             await self._app(scope, receive, send)
             return

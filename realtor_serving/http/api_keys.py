@@ -1,8 +1,8 @@
-"""API keys of the service, which knows only their sha256.
+"""API keys of the service. The service stores only their sha256.
 
     python -m realtor_serving.http.api_keys
 
-prints a new key, and what to put into `REALTOR_SERVICE_API_KEYS`.
+prints a new key and its entry for `REALTOR_SERVICE_API_KEYS`.
 """
 
 import hashlib
@@ -17,45 +17,50 @@ from typing import Any, Self
 
 from starlette.datastructures import Headers
 
-# What a proxy adds: with one of them, the peer is not who asks.
+# Headers that a proxy adds. A request with one of them does not come from the peer itself.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class ApiKeys:
-    """The keys that are let in: the sha256, hex, of each. A long random key needs no salt."""
+    """The accepted keys, as hex sha256. No salt: the keys are long and random."""
 
     hashes: frozenset[str]
 
     @classmethod
-    def read(cls, told: str) -> Self:
-        """Hashes separated by commas, or @FILE with one a line.
+    def read(cls, setting: str) -> Self:
+        """The keys in the setting `REALTOR_SERVICE_API_KEYS`.
 
-        Raises ValueError for what is no sha256, OSError for a file that cannot be read.
+        Args:
+            setting: hashes separated by commas, or @FILE with one hash per line.
+
+        Raises:
+            ValueError: an entry is not a sha256.
+            OSError: the file cannot be read.
         """
-        file = told.removeprefix("@")
-        parts = Path(file).read_text().split("\n") if file != told else told.split(",")
+        file = setting.removeprefix("@")
+        parts = Path(file).read_text().split("\n") if file != setting else setting.split(",")
         hashes = [part.strip().lower() for part in parts if part.strip() and part[0] != "#"]
-        for each in hashes:
-            if not _SHA256.fullmatch(each):
+        for sha256 in hashes:
+            if not _SHA256.fullmatch(sha256):
                 raise ValueError("an API key is given by its sha256, 64 hex digits")
         return cls(frozenset(hashes))
 
     def allow(self, authorization: str) -> bool:
-        """Whether the Authorization header carries one of the keys, as Bearer."""
+        """Whether the Authorization header holds a Bearer token that is one of the keys."""
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return False
-        told = _sha256(key.strip())
-        return any(hmac.compare_digest(told, each) for each in self.hashes)
+        sha256 = _sha256(key.strip())
+        return any(hmac.compare_digest(sha256, accepted) for accepted in self.hashes)
 
 
 def is_local(scope: Mapping[str, Any], headers: Headers) -> bool:
-    """Whether the request was made on this machine, and not passed on by a proxy on it.
+    """Whether the request was made on this machine and did not pass through a proxy.
 
-    Both ends of the connection must be loopback. A proxy that adds no header of its own cannot be
-    told from a local program: `REALTOR_SERVICE_TRUST_LOOPBACK` is for machines that have one.
+    Both ends of the connection must be loopback. A proxy on this machine that adds no header looks
+    like a local program; set `REALTOR_SERVICE_TRUST_LOOPBACK` to false on such machines.
     """
     ends = (scope.get("client"), scope.get("server"))
     return all(end is not None and _is_loopback(end[0]) for end in ends) and not any(

@@ -1,4 +1,4 @@
-"""Body and answer of the batch endpoint, each in one of four formats."""
+"""Body and answer of the batch endpoint: JSON, CSV, Parquet or Arrow."""
 
 from typing import Self
 
@@ -30,7 +30,7 @@ _TABLES_BY_TYPE = f"; a table is read when the Content-Type is one of {', '.join
 class BatchBody(RawBody, BatchRequest):
     """Properties to value together: JSON, or a table by its content type.
 
-    It stays as bytes until it is answered: read, it takes many times the memory.
+    The body stays bytes until it is answered, because the parsed rows need much more memory.
     """
 
     _content: bytes = PrivateAttr(b"")
@@ -39,7 +39,7 @@ class BatchBody(RawBody, BatchRequest):
 
     @classmethod
     def of(cls, headers: Headers, content: bytes) -> Self:
-        """The body and its type, and the type to answer with."""
+        """The body with its content type and the media type of the answer."""
         body = cls.model_construct(properties=[])
         sent = media_type(headers.get("content-type", ""))
         body._sent = sent if sent in TABLES else JSON
@@ -48,13 +48,18 @@ class BatchBody(RawBody, BatchRequest):
         return body
 
     def answer(self, champion: Champion) -> tuple[Response, ValuedHomes | None]:
-        """The response in the format asked for, and the valuations in it; None for a refusal."""
+        """Value the rows of the body with `champion`.
+
+        Returns:
+            The response in the requested format, and its valuations. A refusal has None instead of
+            valuations.
+        """
         try:
             table = None if self._sent == JSON else read_table(self._content, self._sent)
             rows = (
                 BatchRequest.model_validate_json(self._content).properties
                 if table is None
-                # Each row's own check reads types that JSON lacks, such as dates and decimals.
+                # The check of each row also reads types that JSON lacks: dates and decimals.
                 else rows_of(table)
             )
             batch = answers.value_rows(champion, rows)

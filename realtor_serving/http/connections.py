@@ -1,9 +1,9 @@
-"""HTTP connections that cannot be held open by sending or by reading slowly.
+"""Closes HTTP connections that send a request, or read an answer, too slowly.
 
-uvicorn waits for a request's head for ever: whoever opens connections and sends a byte a minute
-ties up a file handle each. It keeps an answer that nobody reads for ever, too, with all its memory.
-BentoML passes no such limits on, so the protocol class is put into uvicorn's table of them, which
-is read after this module.
+uvicorn has no time limit for a request's head: a client that sends one byte a minute holds a file
+handle for ever. It has no limit for an answer that the client does not read either, and keeps the
+answer in memory. BentoML has no option for such limits. `install` therefore replaces the protocol
+class in uvicorn's table, which uvicorn reads after this module is loaded.
 """
 
 import asyncio
@@ -13,75 +13,78 @@ import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
-# An answer that waits to be read has to lose so many bytes in each such time.
+# A client must read at least TAKE_BYTES of a waiting answer in every TAKE_SECONDS.
 TAKE_SECONDS = 30.0
 TAKE_BYTES = 64 * 1024
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP, with limits on the time in which a request's head arrives whole, and on how
-    slowly an answer may be taken."""
+    """uvicorn's HTTP protocol with two limits.
 
-    _late: asyncio.TimerHandle | None = None
-    _untaken: asyncio.TimerHandle | None = None
+    A request's head must arrive within `HEAD_SECONDS`, else the answer is 408. A client must read
+    `TAKE_BYTES` of a waiting answer in every `TAKE_SECONDS`, else the connection is aborted.
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for the first head."""
+        """Start the timer for the head of the first request."""
         super().connection_made(transport)
-        self._expect_head()
+        self._start_head_timer()
 
     def on_message_begin(self) -> None:
-        """Wait for the head of this request."""
+        """Start the timer for the head of this request, if it is not running."""
         super().on_message_begin()
-        self._expect_head()
+        self._start_head_timer()
 
     def on_headers_complete(self) -> None:
-        """The head is here."""
-        self._head_is_over()
+        """Stop the timer: the head is complete."""
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
-        self._head_is_over()
-        self._is_taken()
+        """Stop both timers."""
+        self._stop_head_timer()
+        self._stop_read_timer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """More of an answer waits than goes out at once."""
+        """Start the timer for the client to read: the write buffer is full."""
         super().pause_writing()
-        self._expect_taking()
+        self._start_read_timer()
 
     def resume_writing(self) -> None:
-        """Most of it is gone."""
-        self._is_taken()
+        """Stop the timer: the client has read most of the write buffer."""
+        self._stop_read_timer()
         super().resume_writing()
 
-    def _expect_taking(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._untaken = self.loop.call_later(TAKE_SECONDS, self._look_again, waiting)
+    def _start_read_timer(self) -> None:
+        buffered = self.transport.get_write_buffer_size()
+        self._read_timer = self.loop.call_later(TAKE_SECONDS, self._check_read_speed, buffered)
 
-    def _look_again(self, waited: int) -> None:
-        if waited - self.transport.get_write_buffer_size() < TAKE_BYTES:
+    def _check_read_speed(self, buffered_before: int) -> None:
+        if buffered_before - self.transport.get_write_buffer_size() < TAKE_BYTES:
             self.transport.abort()
         else:
-            self._expect_taking()
+            self._start_read_timer()
 
-    def _is_taken(self) -> None:
-        if self._untaken is not None:
-            self._untaken.cancel()
-            self._untaken = None
+    def _stop_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
-    def _expect_head(self) -> None:
-        if self._late is None:
-            self._late = self.loop.call_later(HEAD_SECONDS, self._give_up)
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._answer_timeout)
 
-    def _head_is_over(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _give_up(self) -> None:
-        self._late = None
+    def _answer_timeout(self) -> None:
+        self._head_timer = None
         if not self.transport.is_closing():
             self.transport.write(
                 STATUS_LINE[408] + b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -90,5 +93,5 @@ class PromptProtocol(HttpToolsProtocol):
 
 
 def install() -> None:
-    """Make uvicorn use it for the connections of this process."""
+    """Make uvicorn use `PromptProtocol` for the connections of this process."""
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{PromptProtocol.__name__}"

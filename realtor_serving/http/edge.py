@@ -1,8 +1,8 @@
 """BentoML's application inside our own ASGI layers.
 
 Telemetry (ids, metrics, log) → CORS, if it is on → AdmissionControl (refusals) → the endpoints.
-BentoML would put middleware inside its own, whose refusals have another format and no id, and
-whose time limit leaves a timer of a minute behind every request.
+BentoML would run our middleware inside its own. Its refusals have another format and no request
+id, and its time limit leaves a timer of one minute behind every request.
 """
 
 import math
@@ -27,9 +27,12 @@ from realtor_serving.service_settings import ServiceSettings
 
 
 class EdgeService(bentoml.Service):  # type: ignore[misc]  # BentoML has no types
-    """A BentoML service inside our layers; its three attributes are set where it is defined.
+    """A BentoML service inside our layers. `realtor_serving.service` sets the attributes.
 
-    pages: the GET routes. rules: what each route takes; there are no other routes.
+    Attributes:
+        settings: the service's settings.
+        pages: the GET routes.
+        rules: the rule of each path; all other paths are refused with 404.
     """
 
     settings: ServiceSettings
@@ -37,7 +40,7 @@ class EdgeService(bentoml.Service):  # type: ignore[misc]  # BentoML has no type
     rules: Mapping[str, RouteRule]
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        """The whole application of one worker."""
+        """The ASGI application of one worker, with all layers."""
         json_logs.configure()
         connections.install()
         endpoints = Endpoints(super().to_asgi(is_main), self.apis.values(), self.pages)
@@ -45,7 +48,7 @@ class EdgeService(bentoml.Service):  # type: ignore[misc]  # BentoML has no type
 
 
 def wrap(app: ASGIApp, settings: ServiceSettings, rules: Mapping[str, RouteRule]) -> ASGIApp:
-    """`app` behind the layers that `settings` ask for."""
+    """`app` inside admission control, CORS (if an origin is set) and telemetry."""
     origins = listed(settings.cors_origins)
     app = AdmissionControl(
         app,
@@ -70,16 +73,16 @@ def wrap(app: ASGIApp, settings: ServiceSettings, rules: Mapping[str, RouteRule]
 
 
 def listed(setting: str) -> list[str]:
-    """The parts of a setting that commas separate."""
+    """The comma-separated parts of a setting, without empty ones."""
     return [part.strip() for part in setting.split(",") if part.strip()]
 
 
 class Endpoints:
-    """Calls the pages and the endpoints of `@bentoml.api`; start, end and schema are BentoML's.
+    """Dispatches requests to the pages and to the endpoints of `@bentoml.api`.
 
     BentoML's own dispatch takes longer than the rest of the HTTP handling
-    (`benchmarks/serving.py`) and adds nothing: bodies are read here, and each endpoint makes its
-    own response.
+    (`benchmarks/serving.py`). Bodies are read here instead, and each endpoint makes its own
+    response. All other requests, startup and shutdown go to BentoML's application.
     """
 
     def __init__(self, app: ASGIApp, apis: Iterable[Any], pages: Starlette) -> None:
@@ -99,7 +102,7 @@ class Endpoints:
             if kind is None:
                 response = await endpoint(get_current_service())
             else:
-                # Admission control hands a body over whole.
+                # Admission control passes the body on in one message.
                 content = (await receive())["body"]
                 try:
                     body = (

@@ -1,4 +1,4 @@
-"""The service's log: one JSON object a line, each with the request that it belongs to."""
+"""The service's log: one JSON object per line, with the id of the request."""
 
 import json
 import logging
@@ -10,11 +10,11 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as JSON: time, level, logger, message, request_id, and the fields of `extra`."""
+    """Formats a record as JSON: time, level, logger, message, pid, request_id, extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter.format`; `extra={"fields": {...}}` adds fields."""
-        told = {
+        """The record as one line of JSON; `extra={"fields": {...}}` adds fields."""
+        entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -22,15 +22,15 @@ class JsonFormatter(logging.Formatter):
             "pid": record.process,
         }
         if request_id := REQUEST_ID.get():
-            told["request_id"] = request_id
-        told |= getattr(record, "fields", {})
+            entry["request_id"] = request_id
+        entry |= getattr(record, "fields", {})
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, default=str)
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
 
 
 def configure() -> None:
-    """Write what every library logs as JSON to stdout, in place of BentoML's own text."""
+    """Write the logs of all libraries to stdout as JSON, and remove BentoML's text handlers."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -1,6 +1,6 @@
-"""The service's OpenAPI document: what it accepts and every answer it can give.
+"""The service's OpenAPI document: requests, answers and errors of every route.
 
-BentoML's own leaves out the GET routes, flattens what may be null, and knows none of our errors.
+BentoML's own document lacks the GET routes and our errors, and drops `null` from optional fields.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,17 +18,17 @@ _JSON = "application/json"
 _ERRORS = {
     400: "The request breaks its schema; the answer names field, value and rule.",
     401: "An API key is missing or wrong.",
-    403: "Not from here: another site's page, or from outside while the service knows no key.",
-    404: "There is nothing here.",
-    405: "Another method is meant.",
+    403: "A page of another site called, or a key is needed and the service has none configured.",
+    404: "Nothing is found at this path, or the service lacks the data.",
+    405: "The path does not allow this method; Allow names those it does.",
     408: "The body did not arrive in time.",
-    409: "The version in production cannot serve; the service goes on with the one it has.",
+    409: "The production version cannot serve; the service keeps its current model.",
     413: "The body is too large.",
-    415: "The body is of a type that is not read.",
+    415: "The content type of the body is not accepted.",
     429: "Too many requests at once; Retry-After says when to ask again.",
-    500: "A fault of the service; its log says more of the request's id.",
-    503: "No model yet, or too much work; Retry-After says when to ask again.",
-    504: "It could not be answered in time.",
+    500: "An error in the service; its log has details under the request's id.",
+    503: "No model yet, or the service is overloaded; Retry-After says when to ask again.",
+    504: "The answer took too long.",
 }
 _READ_ERRORS = (400, 401, 403, 404, 405, 429, 500, 503, 504)
 _WRITE_ERRORS = (*_READ_ERRORS, 408, 413, 415)
@@ -47,42 +47,48 @@ def document(
     queries: Mapping[str, type[BaseModel]],
     tables: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    """OpenAPI 3.1 of BentoML's `apis` (its APIMethods, all POST) and of `pages`.
+    """The OpenAPI 3.1 document of `apis` and `pages`.
 
-    pages: by path, what a GET does in words, and the model of its answer or its media type.
-    queries: by path, the model of a page's query. tables: by path, the media types other than JSON
-    in which an API is asked and answers.
+    Args:
+        title: name of the service.
+        version: version of the service.
+        description: one sentence about the service.
+        apis: BentoML's APIMethods; all are POST.
+        pages: by path of a GET route, its summary, and the model or media type of its answer.
+        rules: by path, the route's rule.
+        queries: by path of a GET route, the model of its query.
+        tables: by path of an API, the media types other than JSON of its requests and answers.
     """
     models: set[tuple[type[BaseModel], str]] = {(Refusal, "serialization")}
     paths: dict[str, Any] = {}
-    for path, (words, answer) in pages.items():
+    for path, (summary, answer) in pages.items():
         if not isinstance(answer, str):
             models.add((answer, "serialization"))
-        operation = _operation(path, words, answer, _READ_ERRORS, rules[path])
+        operation = _operation(path, summary, answer, _READ_ERRORS, rules[path])
         if path in queries:
             operation["parameters"] += _parameters(queries[path])
         paths[path] = {"get": operation}
     for api in apis:
-        asked, answer = _plain(api.input_spec), _plain(api.output_spec)
+        body, answer = _plain(api.input_spec), _plain(api.output_spec)
         models.add((answer, "serialization"))
-        words = (api.doc or "").partition("\n")[0]
+        summary = (api.doc or "").partition("\n")[0]
         errors = (*_WRITE_ERRORS, 409) if rules[api.route].writes else _WRITE_ERRORS
-        operation = _operation(api.route, words, answer, errors, rules[api.route])
-        if asked.model_fields:
-            models.add((asked, "validation"))
-            also = {kind: {"schema": _BYTES} for kind in tables.get(api.route, ())}
-            content = {_JSON: {"schema": _reference(asked)}} | also
+        operation = _operation(api.route, summary, answer, errors, rules[api.route])
+        if body.model_fields:
+            models.add((body, "validation"))
+            table_content = {kind: {"schema": _BYTES} for kind in tables.get(api.route, ())}
+            content = {_JSON: {"schema": _reference(body)}} | table_content
             operation["requestBody"] = {"required": True, "content": content}
-            answered = operation["responses"]["200"]
-            answered["content"] |= also
-            if also:
-                answered["headers"]["X-Model-Version"] = {
-                    "description": "With a table, which has no place for it: the model's version.",
+            success = operation["responses"]["200"]
+            success["content"] |= table_content
+            if table_content:
+                success["headers"]["X-Model-Version"] = {
+                    "description": "The model's version; only with tables, which lack it.",
                     "schema": {"type": "string"},
                 }
         paths[api.route] = {"post": operation}
     _, schemas = models_json_schema(
-        sorted(models, key=lambda each: each[0].__name__),  # type: ignore[arg-type]
+        sorted(models, key=lambda model: model[0].__name__),  # type: ignore[arg-type]
         ref_template=_REFS,
     )
     return {
@@ -114,7 +120,7 @@ def document(
 
 def _operation(
     path: str,
-    words: str,
+    summary: str,
     answer: type[BaseModel] | str,
     errors: Iterable[int],
     rule: RouteRule,
@@ -125,13 +131,13 @@ def _operation(
         else {_JSON: {"schema": _reference(answer)}}
     )
     operation: dict[str, Any] = {
-        "summary": words,
+        "summary": summary,
         "operationId": path.strip("/").replace("-", "_").replace(".", "_") or "index",
         "parameters": [
             {
                 "name": "X-Request-ID",
                 "in": "header",
-                "description": "An id of the client's own, which the answer repeats.",
+                "description": "The client's id of the request; the answer repeats it.",
                 "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:+/=-]{1,128}$"},
             }
         ],
@@ -145,14 +151,14 @@ def _operation(
         },
     }
     if path not in OPEN_PATHS:
-        # Needed from outside this machine: for what changes the service, or for everything.
+        # Other machines need a key for routes that change the service, or for all routes.
         operation["security"] = [{"key": []}] if rule.writes else [{"key": []}, {}]
     return operation
 
 
 def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
-    described = query.model_json_schema()
-    required = described.get("required", ())
+    query_schema = query.model_json_schema()
+    required = query_schema.get("required", ())
     return [
         {
             "name": name,
@@ -161,7 +167,7 @@ def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
             "description": schema.get("description", ""),
             "schema": {key: value for key, value in schema.items() if key != "description"},
         }
-        for name, schema in described["properties"].items()
+        for name, schema in query_schema["properties"].items()
     ]
 
 
@@ -183,7 +189,7 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _plain(model: type[BaseModel]) -> type[BaseModel]:
-    """The model itself, where BentoML made a descriptor of it."""
+    """The pydantic model from which BentoML made the descriptor `model`."""
     return next(
         base
         for base in model.__mro__

@@ -1,4 +1,4 @@
-"""What is only read: the model, its market and its history, and how the service does."""
+"""The GET routes: the model, its market data and history, health and metrics."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -57,19 +57,19 @@ async def _model_info(request: Request) -> Response:
 
 async def _market(request: Request) -> Response:
     """Listings and prices by state, city or zip: ?by=city&state=Texas&limit=20."""
-    return _of_the_market(request, MarketQuery, answers.market)
+    return _market_response(request, MarketQuery, answers.market)
 
 
 async def _places(request: Request) -> Response:
-    """States, cities and zips that the model knows and that begin with ?q=; also state=, city=."""
-    return _of_the_market(request, PlacesQuery, answers.places)
+    """Known states, cities and zips that begin with ?q=; filter them by state= and city=."""
+    return _market_response(request, PlacesQuery, answers.places)
 
 
 async def _coordinates(request: Request) -> Response:
-    """Where the zips are that the model learned from, with their medians: for a map."""
+    """Zip codes that the model learned from, with coordinates and medians, for a map."""
     return await in_thread(
         _runtime(request).reads,
-        _of_the_market,
+        _market_response,
         request,
         NoQuery,
         lambda champion, query: coordinates(champion),
@@ -77,7 +77,7 @@ async def _coordinates(request: Request) -> Response:
 
 
 async def _history(request: Request) -> Response:
-    """Why models were trained, promoted or rejected, and how good each was; as published."""
+    """Published history: why models were trained, promoted or rejected, and their metrics."""
     published = _runtime(request).history
     if published is None:
         return refuse(404, message("history_not_configured"))
@@ -90,7 +90,7 @@ async def _history(request: Request) -> Response:
     return Response(document, media_type="application/json")
 
 
-def _of_the_market(
+def _market_response(
     request: Request,
     kind: type[_Query],
     answer: Callable[[Champion, _Query], BaseModel | None],
@@ -101,19 +101,19 @@ def _of_the_market(
     champion = _runtime(request).champion
     if champion is None:
         return no_model()
-    told = answer(champion, query)
-    if told is None:
+    content = answer(champion, query)
+    if content is None:
         return lacks_market_data(champion)
-    return json_response(told)
+    return json_response(content)
 
 
 async def _livez(request: Request) -> Response:
-    """Whether the process answers: restart it when not."""
+    """Whether the process answers; restart it if it does not."""
     return PlainTextResponse("alive")
 
 
 async def _readyz(request: Request) -> Response:
-    """Whether there is a model to answer with: send no requests before."""
+    """Whether a model is loaded; send requests only after that."""
     return no_model() if _runtime(request).champion is None else PlainTextResponse("ready")
 
 

@@ -1,4 +1,4 @@
-"""Reads and checks what comes in, and makes the answers that refuse it."""
+"""Request bodies and queries, and the responses that refuse them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Self, TypeVar
@@ -20,7 +20,13 @@ UNAVAILABLE_RETRY_SECONDS = 5
 
 
 def refuse(status: int, reason: CodedMessage, detail: Iterable[Problem] = ()) -> Response:
-    """The answer to a request that is not served: a `Refusal`."""
+    """The response to a refused request: a `Refusal` as JSON.
+
+    Args:
+        status: HTTP status, 400 to 599.
+        reason: code, parameters and text of the refusal.
+        detail: the errors in the body or the query.
+    """
     refusal = Refusal(
         error=reason.text, code=reason.code, params=dict(reason.params), detail=list(detail)
     )
@@ -28,24 +34,24 @@ def refuse(status: int, reason: CodedMessage, detail: Iterable[Problem] = ()) ->
 
 
 def unavailable(reason: CodedMessage) -> Response:
-    """503, with the seconds after which to ask again."""
+    """A refusal with status 503 and the header Retry-After."""
     response = refuse(503, reason)
     response.headers["Retry-After"] = str(UNAVAILABLE_RETRY_SECONDS)
     return response
 
 
 def no_model() -> Response:
-    """503 while there is no champion."""
+    """The 503 response while no model is loaded."""
     return unavailable(message("no_model", model=REGISTERED_MODEL, alias=PRODUCTION_ALIAS))
 
 
 def lacks_market_data(champion: Champion) -> Response:
-    """404 where the champion's bundle carries neither sales nor statistics of the market."""
+    """The 404 response if the champion's bundle has no market data: sales or statistics."""
     return refuse(404, message("model_lacks_market_data", version=champion.registered.version))
 
 
 class InvalidBody:
-    """A body or a query that cannot be read, and the answer that says why."""
+    """A body or a query that cannot be read, and the response that says why."""
 
     def __init__(self, reason: CodedMessage, detail: Sequence[Problem] = ()) -> None:
         self._reason = reason
@@ -53,58 +59,60 @@ class InvalidBody:
 
     @classmethod
     def of(cls, error: ValidationError, hint: str = "") -> "InvalidBody":
-        """A body or a query that breaks its schema; `hint` is added where it is not JSON."""
-        found = problems(without_frames(error))
+        """A body or a query that breaks its schema; `hint` is added if a body is not JSON."""
+        details = problems(without_frames(error))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        unread = hint if found[0].code == "invalid_json" else ""
-        return cls(message("invalid_request", reason=f"{in_words(found[0])}{more}{unread}"), found)
+        unread = hint if details[0].code == "invalid_json" else ""
+        return cls(
+            message("invalid_request", reason=f"{in_words(details[0])}{more}{unread}"), details
+        )
 
     @property
     def response(self) -> Response:
-        """400 with the reasons."""
+        """The 400 response with all errors."""
         return refuse(400, self._reason, self._detail)
 
 
 class Body(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
     """A JSON body, which `Endpoints` reads.
 
-    BentoML's own reading would answer errors without the value, and log each.
+    BentoML's own error answers lack the value that was sent, and BentoML logs each of them.
     """
 
 
 class RawBody(Body):
-    """A body that the endpoint itself reads, of one of several content types."""
+    """A body of one of several content types, which the endpoint parses itself."""
 
     @classmethod
     def of(cls, headers: Headers, content: bytes) -> Self:
-        """The body with what its request's headers say about it."""
+        """The body with its content type and the requested type, from the headers."""
         raise NotImplementedError
 
 
 class PropertyBody(Body, Property):
-    """One property: what a person knows about a home."""
+    """One property: the known facts about a home."""
 
 
 class ComparablesBody(Body, ComparablesRequest):
-    """A property, and what is wanted of its comparables."""
+    """A property, with the number of comparables and the sales to leave out."""
 
 
 Query = TypeVar("Query", bound=BaseModel)
 
 
 def read_query(request: Request, kind: type[Query]) -> "Query | InvalidBody":
-    """The query parameters of a GET request; a blank one is nothing, as in a property."""
-    told = {
+    """The checked query parameters of a GET request. A blank value counts as missing."""
+    parameters = {
         name: value
         for name, value in request.query_params.items()
         if value.strip() or name not in kind.model_fields
     }
     try:
-        return kind.model_validate(told)
+        return kind.model_validate(parameters)
     except ValidationError as error:
         return InvalidBody.of(error)
 
 
 def json_response(answer: BaseModel, status: int = 200) -> Response:
-    """`answer` as JSON, written once by pydantic."""
+    """A JSON response, serialized by pydantic."""
     return Response(answer.model_dump_json(), status, media_type="application/json")

@@ -1,7 +1,8 @@
 """Prometheus metrics of the service, served on /metrics.
 
-Counters and histograms are summed over the workers, dead ones included; each gauge says what it
-does with theirs. Labels take few values: a path that is no route counts as "other".
+Counters and histograms are summed over all workers, including dead ones. The `multiprocess_mode`
+of each gauge says how its values are combined. Paths that are not routes get the label "other", so
+that labels take few values.
 """
 
 import os
@@ -78,7 +79,7 @@ LOGGED = Counter(
 LOG_QUEUE = Gauge(
     "inference_log_queue_rows", "Rows that wait to be written.", multiprocess_mode="livesum"
 )
-# A counter that appears with its first failure never rises, for Prometheus: it rises from 0.
+# Create the counters at 0, so that rate() sees the first failure.
 FAILURES = ("429", "500", "503", "504")
 for _result in ("loaded", "refused", "unavailable"):
     RELOADS.labels(_result)
@@ -89,19 +90,19 @@ for _input in PLACES:
 
 
 def expect(methods: Mapping[str, Iterable[str]]) -> None:
-    """Show what can fail, at 0: of each endpoint its `methods`, in every status of `FAILURES`."""
-    for endpoint, each in methods.items():
-        for method in each:
+    """Create the request counters at 0 for each endpoint, method and status of `FAILURES`."""
+    for endpoint, allowed_methods in methods.items():
+        for method in allowed_methods:
             for status in FAILURES:
                 REQUESTS.labels(endpoint, method, status)
 
 
 def latest() -> bytes:
-    """Everything that all workers counted, as Prometheus reads it."""
+    """The metrics of all workers in the Prometheus text format."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
         return generate_latest()
-    # A worker that was killed could not take its gauges along.
+    # A killed worker leaves its gauge files behind.
     for file in Path(folder).glob("gauge_live*.db"):
         pid = int(file.stem.rpartition("_")[2])
         if not _is_alive(pid):
@@ -112,7 +113,7 @@ def latest() -> bytes:
 
 
 def observe_all(histogram: Histogram, values: Floats) -> None:
-    """`histogram.observe` of each of `values` (n,), for a batch at the price of a few."""
+    """Call `histogram.observe` for each of `values`, shape (n,), but vectorized."""
     edges = np.asarray(histogram._upper_bounds[:-1], np.float64)
     counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
     for bucket, count in zip(histogram._buckets, counts.tolist(), strict=True):
@@ -130,13 +131,18 @@ def _is_alive(pid: int) -> bool:
 
 
 class ModelMetrics:
-    """Keeps the gauge of the served model true when the model changes."""
+    """Updates the gauge of the served model when the model changes."""
 
     def __init__(self) -> None:
         self._shown: tuple[str, str, str, str] | None = None
 
     def observe(self, outcome: str, champion: Champion | None) -> None:
-        """Count a change of the model; `champion` is what serves after it."""
+        """Count a change of the model.
+
+        Args:
+            outcome: "loaded", "refused" or "unavailable".
+            champion: the model that serves after the change; None for none.
+        """
         RELOADS.labels(outcome).inc()
         if champion is None:
             return

@@ -1,4 +1,4 @@
-"""Batches as tables: CSV, Parquet and Arrow bodies read within limits, and answers in kind."""
+"""Batches as tables: reads CSV, Parquet and Arrow bodies within limits and writes answers."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -20,17 +20,17 @@ PARQUET = "application/vnd.apache.parquet"
 ARROW = "application/vnd.apache.arrow.stream"
 TABLES = (CSV, PARQUET, ARROW)
 
-# What a table may take in memory: a body of bytes can unpack to gigabytes.
+# Limit of a table in memory: a small body can unpack to gigabytes.
 MAX_TABLE_BYTES = 128 * 1024**2
-# What it claims to take may be a lie, and is told only once it is unpacked: the pool that Arrow
-# allocates from holds so much and no more in each worker. pyarrow reads these when it is loaded.
+# A body can declare a wrong size; the real one is known only after unpacking. Therefore Arrow's
+# memory pool is limited in each worker. pyarrow reads these variables when it is imported.
 ARROW_LIMIT = {
     "ARROW_DEFAULT_MEMORY_POOL": "mimalloc",
     "MIMALLOC_RESERVE_OS_MEMORY": "384MiB",
     "MIMALLOC_DISALLOW_OS_ALLOC": "1",
 }
 _ROWS_AT_A_TIME = 256
-# Whose values take in Python what they take in Arrow; a list may be empty there and huge here.
+# Types whose values need similar memory in Python and in Arrow; lists, for example, need more.
 _PLAIN = (
     pa.types.is_primitive,
     pa.types.is_decimal,
@@ -44,7 +44,7 @@ _PLAIN = (
 
 
 class UnreadableTable(Exception):
-    """A body that is no table of homes, or too large a one; the text says why."""
+    """The body is not a table of homes, or is too large; the text says why."""
 
 
 def media_type(header: str) -> str:
@@ -53,15 +53,21 @@ def media_type(header: str) -> str:
 
 
 def answer_type(accept: str, sent: str) -> str:
-    """In what to answer: the first type in the Accept header that is known, else as was sent."""
-    wanted = (media_type(each) for each in accept.split(","))
-    return next((each for each in wanted if each in (JSON, *TABLES)), sent)
+    """Media type of the answer: the first known one in the Accept header, else `sent`."""
+    accepted = (media_type(part) for part in accept.split(","))
+    return next((kind for kind in accepted if kind in (JSON, *TABLES)), sent)
 
 
 def read_table(body: bytes, kind: str) -> pa.Table:
-    """The table in `body`, of at most `MAX_BATCH` rows; a CSV's columns are all text.
+    """The table in `body`. All columns of a CSV are text.
 
-    Raises `UnreadableTable`.
+    Args:
+        body: the request body.
+        kind: its media type, one of `TABLES`.
+
+    Raises:
+        UnreadableTable: the body cannot be read, has no rows, more than `MAX_BATCH` rows, no input
+            as a column, two columns of one name, or needs too much memory.
     """
     try:
         table = _gathered(_batches(body, kind))
@@ -80,9 +86,10 @@ def read_table(body: bytes, kind: str) -> pa.Table:
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The inputs of each row; NaN is how some writers say that there is nothing.
+    """The inputs of each row. NaN becomes None, because some writers use it for missing values.
 
-    Raises `UnreadableTable`.
+    Raises:
+        UnreadableTable: a column cannot be decoded, or needs too much memory.
     """
     known = [name for name in INPUTS if name in table.column_names]
     rows = zip(*(_values(table.column(name)) for name in known), strict=True)
@@ -93,34 +100,43 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def answer_table(sent: pa.Table | None, batch: ValuedBatch) -> pa.Table:
-    """The table that was sent, with `ESTIMATES` beside each row."""
-    told: dict[int, dict[str, Any]] = {
+    """The table of answers: the columns of `sent`, then those of `ESTIMATES`.
+
+    Args:
+        sent: the table of the request; None if it was JSON.
+        batch: the valuations and errors of its rows.
+    """
+    estimates: dict[int, dict[str, Any]] = {
         row: {
-            "error": SEPARATOR.join(map(in_words, found)),
-            "error_codes": SEPARATOR.join(each.code for each in found),
+            "error": SEPARATOR.join(map(in_words, row_problems)),
+            "error_codes": SEPARATOR.join(problem.code for problem in row_problems),
         }
-        for row, found in batch.errors.items()
+        for row, row_problems in batch.errors.items()
     }
     for row, value in zip(batch.positions, batch.valued.rows(), strict=True):
-        told[row] = {
+        estimates[row] = {
             "estimated_price": value["price"],
             "estimated_low": value["low"],
             "estimated_high": value["high"],
             "confidence": value["confidence"],
             "warnings": SEPARATOR.join(value["warnings"]) or None,
-            "warning_codes": SEPARATOR.join(each["code"] for each in value["warning_details"])
+            "warning_codes": SEPARATOR.join(detail["code"] for detail in value["warning_details"])
             or None,
         }
-    answers = pa.Table.from_pylist([told[row] for row in range(len(told))], ESTIMATES)
+    answers = pa.Table.from_pylist([estimates[row] for row in range(len(estimates))], ESTIMATES)
     if sent is None:
         return answers
-    kept = [name for name in sent.column_names if name not in ESTIMATES.names]
-    columns = [*(sent.column(name) for name in kept), *answers.columns]
-    return pa.table(columns, names=[*kept, *ESTIMATES.names])
+    own_columns = [name for name in sent.column_names if name not in ESTIMATES.names]
+    columns = [*(sent.column(name) for name in own_columns), *answers.columns]
+    return pa.table(columns, names=[*own_columns, *ESTIMATES.names])
 
 
 def write_table(table: pa.Table, kind: str) -> bytes:
-    """`table` as a body. Raises `UnreadableTable` for what a body of this kind cannot hold."""
+    """`table` as a body of the media type `kind`.
+
+    Raises:
+        UnreadableTable: this format cannot hold the table, or it needs too much memory.
+    """
     sink = pa.BufferOutputStream()
     try:
         if kind == PARQUET:
@@ -138,7 +154,7 @@ def write_table(table: pa.Table, kind: str) -> bytes:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The values as Python has them; in place of one that no input can be, its type."""
+    """The values as Python objects. A value of a type that no input has becomes [its type]."""
     try:
         plain = decoded(column)
     except pa.ArrowMemoryError as problem:
@@ -170,18 +186,18 @@ def _batches(body: bytes, kind: str) -> Iterator[pa.RecordBatch]:
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    kept: list[pa.RecordBatch] = []
+    gathered: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
         rows, size = rows + batch.num_rows, size + batch.nbytes
         _bounded(rows, size)
-        kept.append(batch)
-    if not kept:
+        gathered.append(batch)
+    if not gathered:
         return pa.table({})
-    # A repeated name would be found by none of the columns that have it.
-    if len(set(kept[0].schema.names)) < len(kept[0].schema.names):
+    # Arrow cannot look up a column by a name that occurs twice.
+    if len(set(gathered[0].schema.names)) < len(gathered[0].schema.names):
         raise UnreadableTable("the table has two columns of one name")
-    return pa.Table.from_batches(kept)
+    return pa.Table.from_batches(gathered)
 
 
 def _bounded(rows: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What is known of every request: its id, its metrics, its log line; and the headers of answers."""
+"""ASGI middleware for request ids, metrics, request logs and security headers."""
 
 import asyncio
 import logging
@@ -31,11 +31,16 @@ logger = logging.getLogger(__name__)
 
 
 class Telemetry:
-    """ASGI middleware around everything else.
+    """The outermost ASGI middleware: ids, metrics, logs and headers of all requests.
 
-    Each request has an id, the client's own X-Request-ID where it is a plain word of at most 128
-    characters. It is in the answer, in every line that the request logs, and in the text of a 500.
-    `log` says which requests get a line: all, or those that failed or were slow.
+    Each request has an id: the client's X-Request-ID if it is valid (at most 128 characters,
+    without spaces), else a new one. The id is in the answer, in every log line of the request and
+    in the text of a 500.
+
+    Args:
+        app: the application behind this middleware.
+        routes: the paths that get metric labels of their own.
+        log: the requests to log: "all", or "problems" (those that failed or were slow).
     """
 
     def __init__(
@@ -43,14 +48,14 @@ class Telemetry:
     ) -> None:
         self._app = app
         self._log_all = log == "all"
-        # Looked up by the label's values, each of these would cost more than counting does.
+        # Cached, because looking up a metric by its labels takes longer than counting.
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._durations = {
             name: service_metrics.DURATION.labels(name) for name in (*routes, service_metrics.OTHER)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 500 for what fails; count, time and log the rest."""
+        """Run the application, answer 500 if it fails, then count, time and log the request."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -64,7 +69,7 @@ class Telemetry:
         failed = explained = False
 
         async def answer(message_sent: Message) -> None:
-            # A 500 of a library is replaced by ours, which has the format of every refusal.
+            # Drop a library's 500. Ours replaces it and has the format of all refusals.
             nonlocal status, failed
             if message_sent["type"] == "http.response.start":
                 failed = message_sent["status"] == 500 and not explained
@@ -92,7 +97,7 @@ class Telemetry:
                 fault = refuse(500, message("internal_error", request_id=request_id.decode()))
                 await fault(scope, receive, answer)
         finally:
-            # The answer goes out at the end of this turn of the loop, and need not wait for it.
+            # Observe in the next event-loop turn, after the answer is sent.
             asyncio.get_running_loop().call_soon(
                 self._observe, scope, status or CANCELLED, perf_counter() - started
             )

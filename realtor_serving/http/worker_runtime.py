@@ -1,4 +1,4 @@
-"""The state of one worker process, and the threads for its longer work."""
+"""The state of one worker process, and the limits of its threads."""
 
 import functools
 import gc
@@ -20,14 +20,14 @@ from realtor_serving.http import service_metrics
 from realtor_serving.service_settings import ROOT, ServiceSettings
 from realtor_serving.valuation.inference_log import PostgresInferenceLog
 
-# An answer is a thousand short-lived objects: collecting seldom keeps the slowest answers quick.
+# Answers create many short-lived objects. Collecting rarely shortens the slowest answers.
 GC_THRESHOLD = (50_000, 50, 100)
 
 _Result = TypeVar("_Result")
 
 
 def packaged_champion(chosen: Path | None) -> tuple[Path, RegisteredVersion] | None:
-    """The bundle to start with and its version: the one chosen, or the one in this bento."""
+    """The bundle to start with and its version: `chosen`, else the one in this bento, else None."""
     bundle = chosen or ROOT / PACKAGED_BUNDLE
     if chosen is None and not bundle.is_dir():
         return None
@@ -39,10 +39,13 @@ class Runtime:
 
     Attributes:
         watcher: holds the champion.
-        log: where answers are logged; None without a database.
-        history: what GET /history hands on; None where it is not configured.
-        history_url: the page of the model's versions in MLflow; None without MLflow.
-        explanations, batches, reads, reloads: how many of each run at the same time.
+        log: the inference log; None without a database.
+        history: the document of GET /history; None if it is not configured.
+        history_url: the MLflow page of the model's versions; None without MLflow.
+        explanations: limits concurrent explanations and comparables.
+        batches: limits concurrent batches.
+        reads: limits concurrent reads of the history and of coordinates.
+        reloads: limits concurrent reloads.
     """
 
     def __init__(self, config: ServiceSettings) -> None:
@@ -74,11 +77,15 @@ class Runtime:
 
     @property
     def champion(self) -> Champion | None:
-        """The champion now; read once per request."""
+        """The current champion. Read it once per request."""
         return self.watcher.champion
 
     def reload(self) -> ReloadResult | None:
-        """Take the registry's production model now; None when there is none."""
+        """Load the registry's production version now; None if no model serves after that.
+
+        Raises:
+            RegistryUnavailable, RefusedModel, NotEverywhere: see `ChampionWatcher.reload`.
+        """
         result = self.watcher.reload()
         if result.after is None:
             return None
@@ -87,7 +94,7 @@ class Runtime:
         )
 
     def close(self) -> None:
-        """Stop the threads; what is still to be logged is written."""
+        """Stop the threads and write the rest of the inference log."""
         self.watcher.stop()
         if self.log is not None:
             self.log.close()
@@ -96,5 +103,5 @@ class Runtime:
 async def in_thread(
     limiter: CapacityLimiter, work: Callable[..., _Result], *args: object
 ) -> _Result:
-    """`work(*args)` in a thread, once `limiter` has room."""
+    """Run `work(*args)` in a thread as soon as `limiter` has room, and return its result."""
     return await anyio.to_thread.run_sync(functools.partial(work, *args), limiter=limiter)

@@ -1,1 +1,1 @@
-"""The load test of the service (Locust); serving images and bentos leave this folder out."""
+"""Load test of the service (Locust). Serving images and bentos do not contain this folder."""

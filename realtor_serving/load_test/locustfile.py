@@ -1,8 +1,8 @@
-"""Load test of the service: the traffic of a day, every answer checked.
+"""Load test of the service with a mix of requests; every answer is checked.
 
 `make load`, or `locust -f realtor_serving/load_test/locustfile.py --host http://127.0.0.1:8080
---headless -u 16 -t 60s`. The exit status is 1 when more requests failed, or /predict was slower,
-than the options say. `REALTOR_LOAD_API_KEY` is sent to a service that asks everybody for a key.
+--headless -u 16 -t 60s`. The exit status is 1 if more requests fail than --max-failures,
+or /predict is slower than --max-p95. `REALTOR_LOAD_API_KEY` is sent as the API key, if it is set.
 """
 
 import argparse
@@ -26,9 +26,9 @@ PLACES = (
 )
 BATCH_ROWS = 50
 ADDITIVITY_TOLERANCE = 1e-4
-# Prices are answered in whole cents.
+# Tolerance for answers, whose prices are rounded to cents.
 CENT = 0.011
-# By the environment: arguments can be seen in `ps`.
+# From the environment, because `ps` shows arguments.
 KEY = os.environ.get("REALTOR_LOAD_API_KEY", "").strip()
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _judge(environment: Environment, **_: object) -> None:
 
 
 def home(source: random.Random) -> dict[str, Any]:
-    """A home as people describe them: a place, a size, and some of the rest."""
+    """A random home with a state and a size; each other input is missing in 10 % of homes."""
     state, city, zip_code = source.choice(PLACES)
     described: dict[str, Any] = {
         "state": state,
@@ -84,40 +84,44 @@ def home(source: random.Random) -> dict[str, Any]:
 
 
 class Visitor(FastHttpUser):
-    """One client that asks as fast as it is answered: 80 % single homes."""
+    """A client that sends the next request after each answer; 80 % are single homes."""
 
     wait_time = constant(0)
     default_headers = {"Authorization": f"Bearer {KEY}"} if KEY else None
 
     def on_start(self) -> None:
-        """Give each client homes of its own."""
+        """Give each client its own random homes."""
         self.source = random.Random()  # noqa: S311  # no secret
 
     @task(80)
     def predict(self) -> None:
-        """One home."""
+        """Value one home."""
         self._ask("POST", "/predict", home(self.source), valuation_problem)
 
     @task(10)
     def predict_batch(self) -> None:
-        """Fifty homes at once."""
+        """Value a batch of 50 homes."""
         rows = [home(self.source) for _ in range(BATCH_ROWS)]
         self._ask("POST", "/predict-batch", {"properties": rows}, batch_problem)
 
     @task(5)
     def explain(self) -> None:
-        """One home with its reasons."""
+        """Explain the valuation of one home."""
         self._ask("POST", "/explain", home(self.source), explanation_problem)
 
     @task(3)
     def health(self) -> None:
-        """What a load balancer asks."""
-        self._ask("GET", "/health", None, lambda told: "" if told["status"] == "ok" else str(told))
+        """Read /health, as a load balancer does."""
+        self._ask(
+            "GET", "/health", None, lambda answer: "" if answer["status"] == "ok" else str(answer)
+        )
 
     @task(2)
     def model_info(self) -> None:
-        """What the app asks."""
-        self._ask("GET", "/model-info", None, lambda told: "" if told["version"] else str(told))
+        """Read /model-info, as the app does."""
+        self._ask(
+            "GET", "/model-info", None, lambda answer: "" if answer["version"] else str(answer)
+        )
 
     def _ask(self, method: str, path: str, body: Any, problem: Any) -> None:
         with self.client.request(method, path, json=body, catch_response=True) as answer:
@@ -127,26 +131,28 @@ class Visitor(FastHttpUser):
                 answer.failure(wrong)
 
 
-def valuation_problem(told: dict[str, Any]) -> str:
-    """What is wrong with a valuation; "" for nothing."""
-    return "" if 0 < told["low"] <= told["price"] <= told["high"] else f"no range: {told}"
+def valuation_problem(answer: dict[str, Any]) -> str:
+    """The error in a valuation; "" if it is right."""
+    return "" if 0 < answer["low"] <= answer["price"] <= answer["high"] else f"no range: {answer}"
 
 
-def batch_problem(told: dict[str, Any]) -> str:
-    """What is wrong with the answer to a batch; "" for nothing."""
-    if (told["valued"], told["failed"]) != (BATCH_ROWS, 0):
-        return f"{told['failed']} of {BATCH_ROWS} homes were not valued"
-    if [row["index"] for row in told["results"]] != list(range(BATCH_ROWS)):
+def batch_problem(answer: dict[str, Any]) -> str:
+    """The error in the answer to a batch; "" if it is right."""
+    if (answer["valued"], answer["failed"]) != (BATCH_ROWS, 0):
+        return f"{answer['failed']} of {BATCH_ROWS} homes were not valued"
+    if [row["index"] for row in answer["results"]] != list(range(BATCH_ROWS)):
         return "rows are missing or out of order"
-    return next(filter(None, (valuation_problem(row["valuation"]) for row in told["results"])), "")
+    return next(
+        filter(None, (valuation_problem(row["valuation"]) for row in answer["results"])), ""
+    )
 
 
-def explanation_problem(told: dict[str, Any]) -> str:
-    """What is wrong with an explanation; "" for nothing."""
-    if told["additivity_error"] > ADDITIVITY_TOLERANCE:
-        return f"additivity error {told['additivity_error']}"
-    total = told["base_price"] + sum(each["dollars"] for each in told["contributions"])
-    price = told["valuation"]["price"]
+def explanation_problem(answer: dict[str, Any]) -> str:
+    """The error in an explanation; "" if it is right."""
+    if answer["additivity_error"] > ADDITIVITY_TOLERANCE:
+        return f"additivity error {answer['additivity_error']}"
+    total = answer["base_price"] + sum(part["dollars"] for part in answer["contributions"])
+    price = answer["valuation"]["price"]
     if abs(total - price) > CENT + ADDITIVITY_TOLERANCE * price:
         return f"the contributions add up to {total}, the price is {price}"
-    return valuation_problem(told["valuation"])
+    return valuation_problem(answer["valuation"])

@@ -1,1 +1,1 @@
-"""Valuation of files and tables without the service."""
+"""Values files and tables without the service."""

@@ -1,8 +1,9 @@
-"""Offline valuation of a table, through the same model code as the service, without it.
+"""Offline valuation of a table, with the same model code as the service.
 
-`python -m realtor_serving.offline.score_table homes.parquet valued.csv`: every row of the input
-comes out, in its order, with its own columns and the estimate, or the reason why there is none.
-A killed job leaves the rows it has valued beside the output; the same command goes on from there.
+`python -m realtor_serving.offline.score_table homes.parquet valued.csv` writes every row of the
+input in the same order, with its columns and the estimate, or the reason why it has none. If the
+job is killed, the rows valued so far stay in a folder beside the output, and the same command
+resumes from them.
 """
 
 import argparse
@@ -33,20 +34,23 @@ from realtor_serving.service_settings import settings
 
 SUFFIXES = (".csv", ".parquet")
 CSV_BLOCK_BYTES = 8 * 1024 * 1024
-# What a kill can cost.
+# Chunks per saved part: a killed job loses at most these.
 CHUNKS_IN_PART = 4
 
 
 class UnusableFile(Exception):
-    """A table that cannot be scored; the text names it and says why."""
+    """The table cannot be scored; the text names it and says why."""
 
 
 @dataclass(frozen=True)
 class Source:
     """A table to score.
 
-    name: for people. identity: what changes when the rows do. batches(skip) yields all rows but
-    the first `skip`, always in the same order.
+    Attributes:
+        name: shown in messages.
+        identity: a text that changes when the rows change.
+        schema: the columns.
+        batches: `batches(skip)` yields the rows after the first `skip`, always in the same order.
     """
 
     name: str
@@ -57,7 +61,15 @@ class Source:
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """What became of the rows: rows = valued + failed; `resumed` of them were valued before."""
+    """The counts of a finished job.
+
+    Attributes:
+        rows: all rows; valued + failed.
+        valued: rows with an estimate.
+        failed: rows with an error.
+        resumed: rows taken from an earlier run of the same job.
+        seconds: duration of this run.
+    """
 
     rows: int
     valued: int
@@ -67,14 +79,14 @@ class ScoreReport:
 
 
 def score_file(
-    input: Path,  # noqa: A002  # what it is
+    input: Path,  # noqa: A002  # the command line's word
     output: Path,
     model: ValuationModel,
     *,
     progress: Callable[[int], None] | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> ScoreReport:
-    """`score` the CSV or Parquet file `input`, by suffix."""
+    """`score` the file `input`; its suffix says whether it is CSV or Parquet."""
     return score(file_source(input), output, model, progress=progress, chunk_rows=chunk_rows)
 
 
@@ -86,17 +98,26 @@ def score(
     progress: Callable[[int], None] | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> ScoreReport:
-    """Value every row of `source` as sold; `output` appears whole when all is done.
+    """Value every row of `source` as sold and write `output`.
 
-    Columns named as the 11 inputs are read, all columns are kept, and those of `ESTIMATES` are
-    added: dollars, confidence, warnings, and `error`, which says why a row has no estimate. Columns
-    of these names that the source has are left out.
-    `progress` is told the number of rows done so far. Chunks are valued on all cores; memory is
-    bounded by `chunk_rows`. Parts that are done are kept in a folder beside `output` until all is;
-    when the same source is scored with the same model again, they are not valued again.
+    The columns named like the 11 inputs are read. The output has all columns of the source and
+    those of `ESTIMATES`: dollars, confidence, warnings, and `error`, which says why a row has no
+    estimate. If the source has columns of these names, the estimates replace them.
 
-    Raises `UnusableFile` when the source cannot be read, has none of the inputs as columns or two
-    columns of one name, and when `output` cannot be written or another run is writing it.
+    Chunks are valued on all cores. Finished parts are saved in a folder beside `output`, and a
+    later run with the same source and model resumes from them. `output` appears when all rows are
+    done.
+
+    Args:
+        source: the table to score.
+        output: CSV or Parquet file to write, by suffix.
+        model: the model that values the rows.
+        progress: called with the number of rows done so far.
+        chunk_rows: rows valued at a time on one core; bounds the memory.
+
+    Raises:
+        UnusableFile: the source cannot be read, has none of the inputs as columns or two columns
+            of one name; or `output` cannot be written, or another run is writing it.
     """
     _format_of(output)
     started = time.monotonic()
@@ -108,12 +129,12 @@ def score(
         )
     if len(set(source.schema.names)) < len(source.schema.names):
         raise UnusableFile(f"{source.name}: it has two columns of one name")
-    kept = pa.schema([field for field in source.schema if field.name not in ESTIMATES.names])
-    schema = pa.schema([*kept, *ESTIMATES])
+    own_columns = pa.schema([field for field in source.schema if field.name not in ESTIMATES.names])
+    schema = pa.schema([*own_columns, *ESTIMATES])
     rows = valued = resumed = 0
 
     def valued_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
-        columns = [batch.column(name) for name in kept.names]
+        columns = [batch.column(name) for name in own_columns.names]
         return pa.RecordBatch.from_arrays(
             [*columns, *estimate(model, batch).columns], schema=schema
         )
@@ -151,17 +172,18 @@ def score(
 def file_source(path: Path) -> Source:
     """The CSV or Parquet file `path`, read in blocks.
 
-    Raises `UnusableFile` when it is neither, or cannot be opened.
+    Raises:
+        UnusableFile: the suffix is another one, or the file cannot be opened.
     """
     try:
         if _format_of(path) == ".parquet":
             schema = pa.parquet.read_schema(path)
         else:
-            # As text: what a column means is for the contract, and it comes out as it came in.
+            # Read all columns as text: the contract parses them, and the output repeats them.
             with pa.csv.open_csv(path) as header:
                 schema = pa.schema([(name, pa.string()) for name in header.schema.names])
-        told = path.stat()
-    # Names that are no UTF-8 are a ValueError as ArrowInvalid is.
+        file_status = path.stat()
+    # ValueError: column names that are not UTF-8; ArrowInvalid is one too.
     except (ValueError, OSError) as problem:
         raise UnusableFile(f"{path}: {problem}") from problem
 
@@ -179,7 +201,7 @@ def file_source(path: Path) -> Source:
             )
         return skipping(read, skip)
 
-    identity = f"{path.resolve()}|{told.st_size}|{told.st_mtime_ns}"
+    identity = f"{path.resolve()}|{file_status.st_size}|{file_status.st_mtime_ns}"
     return Source(str(path), identity, schema, batches)
 
 
@@ -200,9 +222,9 @@ def _format_of(path: Path) -> str:
 
 
 def _identity_of(model: ValuationModel) -> str:
-    """What no two trainings share: the model's papers."""
-    papers = json.dumps([model.candidate, model.metadata], sort_keys=True)
-    return hashlib.sha256(papers.encode()).hexdigest()
+    """A hash of the model's metadata, which differs between any two trainings."""
+    metadata = json.dumps([model.candidate, model.metadata], sort_keys=True)
+    return hashlib.sha256(metadata.encode()).hexdigest()
 
 
 def _sliced(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
@@ -214,7 +236,7 @@ def _sliced(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordB
 def _in_order(
     work: Callable[[pa.RecordBatch], pa.RecordBatch], chunks: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """`work` on every chunk, on all cores; no more than two chunks a core are in memory."""
+    """Yield `work(chunk)` in order, computed on all cores; at most two chunks per core wait."""
     cores = os.cpu_count() or 1
     pending: deque[Future[pa.RecordBatch]] = deque()
     with ThreadPoolExecutor(cores) as pool:
@@ -231,7 +253,7 @@ def _in_order(
 
 
 class _Parts:
-    """What a job has valued so far, in files that appear whole, in order."""
+    """The rows that a job has valued so far, in numbered files that are written atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -245,7 +267,7 @@ class _Parts:
             self._count += 1
 
     def add(self, batches: Sequence[pa.RecordBatch]) -> None:
-        """Keep one part more."""
+        """Save one more part."""
         temporary = self._folder / "next"
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_file(temporary, batches[0].schema, options=options) as writer:
@@ -260,9 +282,10 @@ class _Parts:
 
 @contextmanager
 def _parts(output: Path, job: str) -> Iterator[_Parts]:
-    """The parts of `job`, in a folder beside `output` that goes when all is done.
+    """The saved parts of `job`, in a folder beside `output`.
 
-    A job that is killed or fails leaves them for the next run of the same job.
+    The folder is removed when the job is done. If the job fails or is killed, its parts stay for
+    the next run of the same job.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     folder = output.parent / f".{output.name}.parts"
@@ -290,11 +313,11 @@ def _parts(output: Path, job: str) -> Iterator[_Parts]:
 
 @contextmanager
 def _writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], None]]:
-    """Writes to a file beside `path`, which takes its place at the end; on an error it goes."""
+    """Write to a temporary file that replaces `path` at the end; an error removes it."""
     temporary = path.parent / f".{path.name}.parts" / "output"
     try:
         if _format_of(path) == ".parquet":
-            # Hardly a number comes twice: a dictionary of them makes the file slower and larger.
+            # Numbers rarely repeat, so dictionary encoding makes their columns slower and larger.
             named = [field.name for field in schema if not _is_number(field.type)]
             with pa.parquet.ParquetWriter(temporary, schema, use_dictionary=named) as parquet:
                 yield parquet.write_batch

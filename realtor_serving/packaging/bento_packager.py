@@ -1,4 +1,4 @@
-"""Packages the service with a model as a bento, which serves without registry or database."""
+"""Packages the service and a model as a bento, which needs no registry and no database."""
 
 import argparse
 import json
@@ -27,14 +27,14 @@ from realtor_serving.champion.served_champion import WARM_UP
 from realtor_serving.service_settings import ROOT
 
 PACKAGED_CODE = ("realtor_model", "realtor_serving")
-# Parts of the code that a service does not run.
+# Folders that the service does not use.
 UNPACKAGED = ("__pycache__", "packaging", "load_test")
 SERVICE = "realtor_serving.service:ValuationService"
 VERIFY_SECONDS = 120.0
 
 
 class BrokenBento(Exception):
-    """A bento that does not start, or values a home differently from its bundle."""
+    """The bento does not start, or its price of a home differs from its bundle's."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,16 @@ def build_bento(
     run_id: str = "",
     labels: Mapping[str, str] | None = None,
 ) -> Bento:
-    """Package `bundle`, registered as `version`, with the service's code into BentoML's store.
+    """Package `bundle` and the service's code as a bento in BentoML's store.
 
-    Raises `realtor_model.valuation.bundle.BrokenBundle` for a bundle that cannot be loaded.
+    Args:
+        bundle: folder of the model's bundle.
+        version: its version in the registry.
+        run_id: the MLflow run that trained it; "" if unknown.
+        labels: further labels of the bento.
+
+    Raises:
+        BrokenBundle: the bundle cannot be loaded.
     """
     model = load_bundle(bundle)
     import bentoml
@@ -75,7 +82,7 @@ def build_bento(
                 build_ctx=str(context),
                 labels={"model_version": version, "candidate": model.candidate, **(labels or {})},
                 include=["**/*"],
-                # Locking asks a package index; the lock that counts is the repository's.
+                # No locking, which needs a package index. The repository's lock pins the versions.
                 python={"packages": _requirements(), "lock_packages": False},
             )
     return Bento(str(built.tag), str(built.path))
@@ -83,9 +90,9 @@ def build_bento(
 
 @contextmanager
 def _uv_on_path() -> Iterator[None]:
-    """A program named `uv` on PATH, which is never run.
+    """Put a stand-in program named `uv` on PATH if `uv` is not installed. It is never run.
 
-    BentoML looks for it, or installs it by pip, before it sees that there is nothing to lock.
+    BentoML requires `uv`, and else installs it with pip, even if nothing is to be locked.
     """
     if shutil.which("uv"):
         yield
@@ -105,8 +112,14 @@ def _uv_on_path() -> Iterator[None]:
 def verify_bento(bento: Path) -> float:
     """Serve the bento once, with no registry and no cache, and value a home.
 
-    Returns the price in dollars. Raises `BrokenBento` when the service does not come up, or gives
-    another price than the bundle in it does here.
+    Args:
+        bento: folder of the bento.
+
+    Returns:
+        The price of the home, dollars.
+
+    Raises:
+        BrokenBento: the service does not start, or its price differs from the bundle's.
     """
     model = load_bundle(bento / "src" / PACKAGED_BUNDLE)
     expected = float(model.value(as_sold(columns_from_properties([WARM_UP]))).price[0])
@@ -123,7 +136,7 @@ def verify_bento(bento: Path) -> float:
 
 @contextmanager
 def _served(bento: Path, folder: str) -> Iterator[str]:
-    """The URL of the bento, served from a process of its own that keeps its files in `folder`."""
+    """Serve the bento in a new process, with its files in `folder`, and yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -138,7 +151,7 @@ def _served(bento: Path, folder: str) -> Iterator[str]:
             env=os.environ
             | {
                 "REALTOR_HOME": folder,
-                # A server that starts empties the metrics of the one with the same home.
+                # A starting server deletes the metrics of a server with the same BENTOML_HOME.
                 "BENTOML_HOME": folder,
                 "REALTOR_CHAMPION_CACHE": "",
                 "REALTOR_CHAMPION_BUNDLE": "",
@@ -178,17 +191,21 @@ def _requirements() -> list[str]:
     """The packages of the `serving` extra, at the versions installed here."""
     from packaging.requirements import Requirement
 
-    wanted = map(Requirement, requires("realtor") or [])
+    requirements = map(Requirement, requires("realtor") or [])
     names = {
-        each.name
-        for each in wanted
-        if each.marker is None or each.marker.evaluate({"extra": "serving"})
+        requirement.name
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "serving"})
     }
     return [f"{name}=={version(name)}" for name in sorted(names)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; prints the bento's tag and path as JSON; returns 0, or 1."""
+    """Run the command line: print the bento's tag and path as JSON.
+
+    Returns:
+        The exit status: 0, or 1 if the bundle or the bento is broken.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m realtor_serving.packaging.bento_packager",
         description=(__doc__ or "").partition("\n")[0],

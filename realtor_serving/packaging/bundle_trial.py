@@ -1,8 +1,8 @@
-"""`python -m realtor_serving.packaging.bundle_trial BUNDLE PROPERTIES`: try a bundle out.
+"""`python -m realtor_serving.packaging.bundle_trial BUNDLE PROPERTIES`: try out a bundle.
 
-Loads a bundle as the service does, values each home of a JSON list as `/predict` does, one by one,
-and prints one JSON object: load_seconds, prices (dollars), median_milliseconds. Exit
-status 1 when the service would refuse the bundle; standard error says why.
+Loads the bundle as the service does, values each home of a JSON list one by one as `/predict`
+does, and prints a JSON object with load_seconds, prices (dollars) and median_milliseconds. The
+exit status is 1 if the service would refuse the bundle; standard error says why.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("bundle", type=Path, help="folder of the bundle")
     parser.add_argument("properties", type=Path, help="JSON list of homes")
     options = parser.parse_args()
-    homes = [Property.model_validate(each) for each in json.loads(options.properties.read_text())]
+    homes = [Property.model_validate(row) for row in json.loads(options.properties.read_text())]
     started = time.perf_counter()
     try:
         champion = load_champion(

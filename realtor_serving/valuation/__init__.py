@@ -1,1 +1,1 @@
-"""From checked homes to answers: micro-batching, valuation, inference log."""
+"""Values checked homes: micro-batching, valuation, inference log."""

@@ -1,6 +1,6 @@
-"""From checked properties to answers: the one path that every endpoint takes through the model.
+"""Makes answers from checked properties; every endpoint calls the model through this module.
 
-Homes are valued as sold: the question is what a home would sell for, whatever its listing says.
+Homes are valued as sold, whatever status their listing has: the answer is a sale price.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def model_ref(champion: Champion) -> ModelRef:
-    """The model, as every answer names it."""
+    """The reference to the model that every answer contains."""
     return ModelRef(
         name=REGISTERED_MODEL,
         version=champion.registered.version,
@@ -66,15 +66,18 @@ def model_ref(champion: Champion) -> ModelRef:
 
 @dataclass(frozen=True)
 class ValuedHomes:
-    """n homes with their values.
+    """n homes with their valuations.
 
     Attributes:
-        columns: the homes (n,) as they were entered.
-        price, low, high: (n,) dollars, in whole cents.
-        confidence: (n,).
-        warnings: by row; rows without any are left out.
-        unknown: by input, how many homes name a place that is new to the model.
-        homes: the same homes as they were read, where each was read by itself.
+        champion: the model that valued them.
+        columns: the homes as they were entered; each column has the shape (n,).
+        price: estimated sale prices, n dollar amounts rounded to cents.
+        low: lower ends of the ranges, like `price`.
+        high: upper ends of the ranges, like `price`.
+        confidence: n grades: "high", "medium" or "low".
+        warnings: by row; rows without warnings are missing.
+        unknown: by input, the number of homes whose place is unknown to the model.
+        homes: the same homes as properties, if they were parsed one by one; else None.
     """
 
     champion: Champion
@@ -88,9 +91,9 @@ class ValuedHomes:
     homes: Sequence[Property] | None = None
 
     def rows(self) -> list[dict[str, Any]]:
-        """The fields of each home's `Valuation`; making the models would double the time.
+        """The fields of each home's `Valuation`, as dicts, which take half the time of models.
 
-        All rows share one `model` object.
+        All rows share one `model` dict.
         """
         model = model_ref(self.champion).model_dump()
         as_of = _day(self.champion.model.metadata["as_of"])
@@ -132,7 +135,7 @@ class ValuedHomes:
 
     @property
     def only(self) -> Valuation:
-        """The valuation of one home."""
+        """The valuation of the only home. Raises ValueError if there are several."""
         (fields,) = self.rows()
         return Valuation(**fields)
 
@@ -140,10 +143,16 @@ class ValuedHomes:
 def value(
     champion: Champion, columns: Columns, homes: Sequence[Property] | None = None
 ) -> ValuedHomes:
-    """Value n homes as sold; columns (n,) as they were entered, `homes` where they were read so."""
+    """Value n homes as sold.
+
+    Args:
+        champion: the model to value them with.
+        columns: the homes as they were entered; each column has the shape (n,).
+        homes: the same homes as properties, if the caller has them.
+    """
     values = champion.model.value(as_sold(columns))
     price, low, high = np.round([values.price, values.low, values.high], 2).tolist()
-    # An unknown place is always warned of; most homes have no warning, and need not be counted.
+    # Unknown places always cause a warning, so without warnings there is nothing to count.
     unknown = (
         {name: int(rows.sum()) for name, rows in values.unknown.items()} if values.warnings else {}
     )
@@ -160,19 +169,24 @@ def value_homes(champion: Champion, homes: Sequence[Property]) -> ValuedHomes:
 
 @dataclass(frozen=True)
 class ValuedBatch:
-    """n rows, each checked by itself: what those at `positions` are worth, and by position why the
-    others have no value."""
+    """The result of n rows, each checked on its own.
+
+    Attributes:
+        valued: the valuations of the valid rows.
+        positions: the positions of the valid rows among all rows, in the order of `valued`.
+        errors: by position, the problems of each invalid row.
+    """
 
     valued: ValuedHomes
     positions: list[int]
     errors: Mapping[int, list[Problem]]
 
     def json(self) -> bytes:
-        """A `BatchValuation`, written from columns."""
+        """The `BatchValuation` as JSON, serialized without making its models."""
         valued = dict(zip(self.positions, self.valued.rows(), strict=True))
         errors = {
-            row: {"detail": [each.model_dump() for each in found]}
-            for row, found in self.errors.items()
+            row: {"detail": [problem.model_dump() for problem in row_problems]}
+            for row, row_problems in self.errors.items()
         }
         return _ANY.dump_json(
             {
@@ -188,18 +202,21 @@ class ValuedBatch:
 
 
 def value_rows(champion: Champion, rows: Sequence[Any]) -> ValuedBatch:
-    """The valuations of n rows, each checked by itself."""
+    """Check each of n rows on its own and value the valid ones as sold."""
     columns, refused = read_rows(rows)
     positions = [row for row in range(len(rows)) if row not in refused]
     valued = value(champion, take(columns, np.array(positions, np.intp)))
-    return ValuedBatch(valued, positions, {row: problems(each) for row, each in refused.items()})
+    return ValuedBatch(valued, positions, {row: problems(error) for row, error in refused.items()})
 
 
 def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, ValuedHomes]:
-    """The valuation of one property and its reasons.
+    """Value one property and explain its price.
 
-    The model's contributions are exact and additive in log price; in dollars, each gets its share
-    of price - base_price in proportion to them, so that they too add up.
+    The model's contributions are exact and additive in log price. In dollars, price - base_price is
+    divided in proportion to them, so that the dollars add up too.
+
+    Returns:
+        The answer, and the valuation for the metrics and the inference log.
     """
     valued = value_homes(champion, [listing])
     columns = as_sold(valued.columns)
@@ -208,10 +225,10 @@ def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, 
     log = dict(zip(explanation.inputs, explanation.by_input_log[0].tolist(), strict=True))
     dollars = dict(zip(explanation.inputs, explanation.by_input_dollars[0].tolist(), strict=True))
     if listing.zip_code is None:
-        # The place is then known by the city or the state: a zip that is not told adds nothing.
-        told = "state" if listing.city is None else "city"
+        # Without a zip code, the city or the state places the home, so it gets the contribution.
+        place = "state" if listing.city is None else "city"
         for amounts in (log, dollars):
-            amounts[told] += amounts["zip_code"]
+            amounts[place] += amounts["zip_code"]
             amounts["zip_code"] = 0.0
     contributions = [
         InputContribution(input=name, value=entered[name], log=log[name], dollars=dollars[name])
@@ -229,58 +246,64 @@ def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, 
     answer = ExplainedValuation(
         valuation=valued.only,
         base_price=explanation.base_price,
-        contributions=sorted(contributions, key=lambda each: -abs(each.dollars)),
-        features=sorted(features, key=lambda each: -abs(each.log)),
+        contributions=sorted(contributions, key=lambda part: -abs(part.dollars)),
+        features=sorted(features, key=lambda part: -abs(part.log)),
         additivity_error=float(explanation.additivity_error[0]),
     )
     return answer, valued
 
 
 def compare(champion: Champion, request: ComparablesRequest) -> tuple[ComparableSales, ValuedHomes]:
-    """The valuation of one property, and the sold homes most like it.
+    """Value one property and find the most similar sold homes.
 
-    Raises `NoSoldHomes` when the model carries none.
+    Returns:
+        The answer, and the valuation for the metrics and the inference log.
+
+    Raises:
+        NoSoldHomes: the model's bundle has no sold homes.
     """
     model = champion.model
     valued = value_homes(champion, [request.property])
     columns = as_sold(valued.columns)
-    told = model.compare(columns, count=request.count, exclude=request.exclude)
+    comparison = model.compare(columns, count=request.count, exclude=request.exclude)
     sold = model.sold_homes
     assert sold is not None
     entered = _as_valued(request.property)
     comparables = []
-    for position, row in enumerate(told.found.rows.tolist()):
+    for position, row in enumerate(comparison.found.rows.tolist()):
         home = {name: _plain(values[row]) for name, values in sold.columns.items()}
         adjustments = [
             Adjustment(input=name, home=entered[name], comparable=home[name], dollars=dollars)
-            for name, dollars in zip(told.inputs, told.adjustments[position].tolist(), strict=True)
+            for name, dollars in zip(
+                comparison.inputs, comparison.adjustments[position].tolist(), strict=True
+            )
         ]
         comparables.append(
             Comparable(
                 id=sold.id[row],
-                similarity=float(told.found.similarity[position]),
-                miles=round(float(told.found.miles[position]), 2),
+                similarity=float(comparison.found.similarity[position]),
+                miles=round(float(comparison.found.miles[position]), 2),
                 sold_on=sold.columns["prev_sold_date"][row].item(),
-                price=float(told.price[position]),
-                adjusted_price=float(told.adjusted_price[position]),
-                adjustments=sorted(adjustments, key=lambda each: -abs(each.dollars)),
-                net_adjustment=float(told.net[position]),
-                gross_adjustment=float(told.gross[position]),
+                price=float(comparison.price[position]),
+                adjusted_price=float(comparison.adjusted_price[position]),
+                adjustments=sorted(adjustments, key=lambda line: -abs(line.dollars)),
+                net_adjustment=float(comparison.net[position]),
+                gross_adjustment=float(comparison.gross[position]),
                 home=home,
             )
         )
     answer = ComparableSales(
         valuation=valued.only,
         comparables=comparables,
-        indicated_price=float(np.median(told.adjusted_price)) if comparables else None,
-        radius_miles=told.found.radius,
-        sales_within=told.found.within,
+        indicated_price=float(np.median(comparison.adjusted_price)) if comparables else None,
+        radius_miles=comparison.found.radius,
+        sales_within=comparison.found.within,
     )
     return answer, valued
 
 
 def market(champion: Champion, query: MarketQuery) -> Market | None:
-    """Statistics by place; None when the model carries none."""
+    """Market statistics by place; None if the model's bundle has none."""
     statistics = champion.model.market
     if statistics is None:
         return None
@@ -294,32 +317,32 @@ def market(champion: Champion, query: MarketQuery) -> Market | None:
 
 
 def places(champion: Champion, query: PlacesQuery) -> Places | None:
-    """Places that begin as entered; None when the model carries no names."""
+    """Known places that match the query; None if the model's bundle has no statistics."""
     statistics = champion.model.market
     if statistics is None:
         return None
 
-    def found(by: By) -> list[Place]:
+    def matching(by: By) -> list[Place]:
         rows = statistics.rows(
             by, state=query.state, city=query.city, prefix=query.q, most=query.limit
         )
         return [Place.model_validate(row) for row in rows]
 
-    # A place that is settled already needs no suggestion.
+    # A state or city that is already chosen needs no suggestions.
     return Places(
-        states=[] if query.state or query.city else found("state"),
-        cities=[] if query.city else found("city"),
-        zip_codes=found("zip"),
+        states=[] if query.state or query.city else matching("state"),
+        cities=[] if query.city else matching("city"),
+        zip_codes=matching("zip"),
     )
 
 
 def _as_valued(listing: Property) -> dict[str, Any]:
-    """What was entered, as it is valued: sold, whatever the listing says, and now."""
+    """The inputs as they are valued: with the status sold and without a sale date."""
     return listing.model_dump(mode="json") | {"status": "sold", "prev_sold_date": None}
 
 
 def _plain(entry: Any) -> str | float | int | None:
-    """One value of a column, as JSON has it."""
+    """One value of a column, as a JSON type."""
     if entry is None or isinstance(entry, str):
         return entry
     if isinstance(entry, np.datetime64):
@@ -331,7 +354,12 @@ def _plain(entry: Any) -> str | float | int | None:
 
 
 def model_info(champion: Champion, history_url: str | None = None) -> ModelInfo:
-    """All that is known of the model being served."""
+    """The facts about the model being served.
+
+    Args:
+        champion: the model.
+        history_url: the MLflow page of its versions; None without MLflow.
+    """
     model, facts = champion.model, champion.model.metadata
     return ModelInfo(
         name=REGISTERED_MODEL,
@@ -359,7 +387,7 @@ def model_info(champion: Champion, history_url: str | None = None) -> ModelInfo:
 
 
 def allowed_inputs() -> dict[str, dict[str, Any]]:
-    """What each of the 11 inputs may be."""
+    """The allowed values of each of the 11 inputs: range and unit, choices, or format."""
     described: dict[str, dict[str, Any]] = {}
     for name in INPUTS:
         if name in RANGES:

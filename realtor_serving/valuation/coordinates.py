@@ -1,4 +1,4 @@
-"""Where the places are that a model knows: what a map without tiles is drawn from."""
+"""Coordinates of the places that a model knows, for a map without tiles."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ MOST_ZIPS = 50_000
 
 
 class Coordinates(BaseModel):
-    """The zips of the model's train rows, column by column, the zip with most listings first."""
+    """The zip codes of the model's train rows, as columns. The most listings come first."""
 
     zip_code: list[str]
     state: list[str | None]
     city: list[str | None]
-    latitude: list[float] = Field(description="Of the zip's centre, degrees.")
+    latitude: list[float] = Field(description="Latitude of the zip code's centre, degrees.")
     longitude: list[float]
     listings: list[int]
     median_price: list[float] = Field(description="Dollars.")
@@ -30,7 +30,7 @@ class Coordinates(BaseModel):
 
 
 def coordinates(champion: Champion) -> Coordinates | None:
-    """Centres and medians of all zips the model learned from; None when it carries none."""
+    """Centres and medians of all zips the model learned from; None if the bundle has none."""
     market = champion.model.market
     if market is None:
         return None
@@ -40,8 +40,8 @@ def coordinates(champion: Champion) -> Coordinates | None:
         name: np.array([row[name] for row in rows], object)
         for name in ("state", "city", "zip_code")
     }
-    nobody = {"brokered_by": np.full(len(rows), np.nan)}
-    points = champion.model.encoder.coordinates(places | nobody)
+    no_broker = {"brokered_by": np.full(len(rows), np.nan)}
+    points = champion.model.encoder.coordinates(places | no_broker)
 
     def medians(name: str, digits: int) -> list[float | None]:
         return [None if row[name] is None else round(row[name], digits) for row in rows]

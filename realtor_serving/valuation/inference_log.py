@@ -1,4 +1,4 @@
-"""inference_log: the valuations that were given, written to RAW without slowing one of them."""
+"""Writes the valuations to the RAW table inference_log, without delaying answers."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ import psycopg
 
 CAPACITY = 100_000
 CAPACITY_BYTES = 64 * 1024 * 1024
-# What a waiting row takes in memory beyond its property.
+# Memory of a queued row, without its property.
 ROW_BYTES = 600
 BATCH_ROWS = 5_000
 FLUSH_SECONDS = 1.0
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One valuation that was given. `property_json` is the checked property as JSON."""
+    """One valuation for the log. `property_json` is the checked property as JSON."""
 
     endpoint: str
     model_version: str
@@ -45,7 +45,7 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes while it waits, roughly."""
+        """Approximate memory of the row while it is queued, bytes."""
         return ROW_BYTES + len(self.property_json)
 
 
@@ -53,12 +53,18 @@ _Row = tuple[UUID, datetime, Answer]
 
 
 class PostgresInferenceLog:
-    """A bounded queue, and one thread that copies it to PostgreSQL in batches.
+    """A bounded queue, and a thread that copies it to PostgreSQL in batches.
 
-    When the database cannot take rows they wait, up to `capacity` rows and `capacity_bytes`; beyond
-    them the newest are dropped. `count(result, n)` is told of rows "written", "dropped", and
-    "failed" to be written in an attempt, which will be tried again; `waiting(n)` every second of
-    those that wait.
+    While the database is unavailable, rows stay in the queue. When the queue is full, new rows are
+    dropped.
+
+    Args:
+        url: PostgreSQL URL of the RAW database.
+        capacity: maximum number of queued rows.
+        capacity_bytes: maximum memory of the queued rows.
+        count: called as `count(result, n)` for n rows; result is "written", "dropped" or "failed"
+            (the attempt failed and is repeated).
+        waiting: called every second with the number of queued rows.
     """
 
     def __init__(
@@ -77,7 +83,7 @@ class PostgresInferenceLog:
         self._waiting = waiting
         self._queue: deque[_Row] = deque()
         self._bytes = 0
-        # Held for an append or a popleft, never while rows are made or written.
+        # Held only for an append or a popleft, never while rows are built or written.
         self._changing = threading.Lock()
         self._stopping = threading.Event()
         self._deadline: float | None = None
@@ -99,7 +105,7 @@ class PostgresInferenceLog:
         self.close()
 
     def record(self, answers: Iterable[Answer]) -> None:
-        """Queue `answers`; never waits and never fails."""
+        """Queue `answers` without waiting for the database. Rows that do not fit are dropped."""
         now = datetime.now(UTC)
         dropped = 0
         for answer in answers:
@@ -117,7 +123,7 @@ class PostgresInferenceLog:
             self._count("dropped", dropped)
 
     def close(self) -> None:
-        """Write what is still queued, for a few seconds at most."""
+        """Write the queued rows, for a few seconds at most, and stop the thread."""
         self._deadline = time.monotonic() + CLOSE_SECONDS
         self._stopping.set()
         self._thread.join(CLOSE_SECONDS + CONNECT_SECONDS)
@@ -139,14 +145,14 @@ class PostgresInferenceLog:
         return self._deadline is not None and time.monotonic() > self._deadline
 
     def _flush(self) -> bool:
-        """Write all that waits, batch by batch; whether the database took it."""
+        """Write the queue batch by batch. Returns whether the database accepted all batches."""
         while self._queue and not self._late():
-            # By index: an iterator would not bear the appends of other threads.
+            # By index, because other threads may append, which breaks an iterator.
             batch = [self._queue[i] for i in range(min(BATCH_ROWS, len(self._queue)))]
             try:
                 self._store(batch)
             except Exception as problem:
-                # Whatever it is: the thread must live, or every later answer would be dropped.
+                # Catch everything: if the thread dies, no later answer is logged.
                 self._count("failed", len(batch))
                 self._disconnect()
                 self._complain(problem)
@@ -158,12 +164,12 @@ class PostgresInferenceLog:
         return True
 
     def _store(self, batch: list[_Row]) -> None:
-        """Write `batch` but for rows that PostgreSQL can never take (a NUL in a text) or has."""
+        """Write `batch`, without rows that PostgreSQL rejects (NUL in a text) or already has."""
         try:
             self._copy(batch)
         except (psycopg.errors.UniqueViolation, psycopg.DataError) as problem:
             if len(batch) == 1:
-                # A row that is there already: its transaction was committed, its answer lost.
+                # The row is already in the table: an earlier commit succeeded without our knowing.
                 written = isinstance(problem, psycopg.errors.UniqueViolation)
                 if not written:
                     logger.warning("A row for inference_log was dropped: %s", problem)

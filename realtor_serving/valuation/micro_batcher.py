@@ -1,4 +1,4 @@
-"""Answers requests that arrive at the same moment in one pass (micro-batching)."""
+"""Micro-batching: answers requests that arrive at the same moment in one call."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,24 +7,24 @@ from typing import Generic, TypeVar
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
 
-# Valued in about a millisecond, the longest that other requests wait for the event loop.
+# The model values this many homes in about one millisecond, which blocks the event loop.
 MOST = 64
 
 
 class MicroBatcher(Generic[_Request, _Answer]):
-    """Gathers the requests of one turn of the event loop, and answers them all in the next.
+    """Collects the requests of one event-loop turn and answers them together in the next.
 
-    A pass through the model takes hardly longer for ten homes than for one: under load each home
-    costs a fraction, and a request that comes alone waits for nothing.
+    The model values ten homes in almost the same time as one. Under load each home therefore costs
+    a fraction, and a single request has no delay.
     """
 
     def __init__(self, answer: Callable[[Sequence[_Request]], Sequence[_Answer]]) -> None:
-        """`answer` maps n requests to n answers in order, each independent of the others."""
+        """Take `answer`, which maps n requests to n independent answers in the same order."""
         self._answer = answer
         self._waiting: list[tuple[_Request, asyncio.Future[_Answer]]] = []
 
     async def ask(self, request: _Request) -> _Answer:
-        """The answer to `request`. Raises what answering it by itself raises."""
+        """The answer to `request`. Raises the error of this request, if it has one."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._answer_all)
@@ -33,29 +33,29 @@ class MicroBatcher(Generic[_Request, _Answer]):
         return await future
 
     def _answer_all(self) -> None:
-        now, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+        batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._answer_all)
-        requests, futures = zip(*now, strict=True)
+        requests, futures = zip(*batch, strict=True)
         try:
             answers = self._answer(requests)
         except Exception as problem:
-            if len(now) == 1:
+            if len(batch) == 1:
                 _settle(futures[0], problem)
                 return
-            # One that cannot be answered spoils no other.
-            for request, future in now:
+            # Answer each request alone, so that only the faulty ones fail.
+            for request, future in batch:
                 try:
                     _settle(future, self._answer([request])[0])
-                except Exception as own:
-                    _settle(future, own)
+                except Exception as request_problem:
+                    _settle(future, request_problem)
             return
         for future, answer in zip(futures, answers, strict=True):
             _settle(future, answer)
 
 
 def _settle(future: asyncio.Future[_Answer], outcome: _Answer | Exception) -> None:
-    # The client may be gone: timed out or disconnected.
+    # The future is done if the client has disconnected or the request has timed out.
     if future.done():
         return
     if isinstance(outcome, Exception):
