@@ -106,7 +106,11 @@ class Platform:
 
         def ask(query: str, **variables: str) -> Any:
             body = {"query": query, "variables": variables}
-            return httpx.post(url, json=body, timeout=120).raise_for_status().json()["data"]
+            answer = httpx.post(url, json=body, timeout=120)
+            if answer.is_server_error:
+                # The daemon may write the sensor's state at the same moment: stopping is idempotent.
+                answer = httpx.post(url, json=body, timeout=120)
+            return answer.raise_for_status().json()["data"]
 
         for repository in ask(_SENSORS)["repositoriesOrError"]["nodes"]:
             for sensor in repository["sensors"]:
