@@ -108,7 +108,7 @@ class Platform:
             body = {"query": query, "variables": variables}
             answer = httpx.post(url, json=body, timeout=120)
             if answer.is_server_error:
-                # The daemon may write the sensor's state at the same moment: stopping is idempotent.
+                # The daemon may write the state at the same moment; stopping is idempotent.
                 answer = httpx.post(url, json=body, timeout=120)
             return answer.raise_for_status().json()["data"]
 
