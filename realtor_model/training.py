@@ -82,7 +82,7 @@ class TrainingData(Protocol):
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What is trained: a candidate by name, overrides of its hyperparameters, and the seed."""
+    """The settings of a training: candidate by name, overrides of hyperparameters, and the seed."""
 
     candidate: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)

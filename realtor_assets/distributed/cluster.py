@@ -1,4 +1,4 @@
-"""The Dask cluster that is configured, and a function mapped over what lies in the object store."""
+"""The configured Dask cluster, and a function mapped over items on its workers."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Rest = ParamSpec("Rest")
 
-# Of an error that may be the network's; a worker that dies is another matter, and Dask's own.
+# Retries of a task whose error may be the network's. Dask itself repeats tasks of dead workers.
 _RETRIES = 2
 
 
@@ -22,7 +22,9 @@ def cluster() -> Iterator[Client]:
 
     With `tls://` the certificates are those of Dask's own configuration.
 
-    Raises `OSError` when the scheduler does not answer, `TimeoutError` without a worker.
+    Raises:
+        OSError: the scheduler does not answer.
+        TimeoutError: no worker came within five minutes.
     """
     with Client(settings().dask_scheduler, set_as_default=False) as client:
         client.wait_for_workers(1, timeout=300)
@@ -38,12 +40,13 @@ def on_workers(
 ) -> list[Result]:
     """`function(item, *rest)` of every item, in their order; memory holds the results.
 
-    What a dead worker had begun begins again on another one, so `function` has to be idempotent.
+    The tasks of a dead worker are repeated on another one, so `function` has to be idempotent.
 
-    Raises what `function` raises, or `distributed.KilledWorker` when an item kills worker after
-    worker.
+    Raises:
+        distributed.KilledWorker: an item killed worker after worker.
+        Exception: what `function` raised, after its retries.
     """
-    # Not pure: the same call of a later run has to write its files again.
+    # Not pure: a later run's equal call has to write its files again.
     futures = [
         client.submit(function, item, *rest, **named, pure=False, retries=_RETRIES)
         for item in items

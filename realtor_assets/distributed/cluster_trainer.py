@@ -1,4 +1,4 @@
-"""What a candidate's trainer on a cluster gets, and how it is found.
+"""The trainer of a candidate on a cluster: what it receives, and where it is declared.
 
 A trainer fits the estimator alone. Encoder, ranges, figures and comparables are those of every
 candidate; see `realtor_assets.train.cluster_training`.

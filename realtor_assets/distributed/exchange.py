@@ -1,7 +1,7 @@
-"""What all workers need, handed over through the object store: a worker that is new finds it, too.
+"""Encoder and model for all workers, through the object store, where new workers find them too.
 
-No pickles: an encoder is its three tables, a model its bundle. What a killed run leaves behind is
-under `exchange/`, where a lifecycle rule of the bucket may remove it after a day.
+Nothing is pickled: an encoder is its three tables, a model its bundle. A killed run leaves files
+under `exchange/`, where a lifecycle rule of the bucket may remove them after a day.
 """
 
 import tempfile
@@ -24,8 +24,8 @@ from realtor_model.valuation.valuation_model import ValuationModel
 
 @contextmanager
 def exchange(store: ObjectStore) -> Iterator[str]:
-    """A folder of keys that is nobody else's, until the block ends."""
-    # Never the same name twice: workers keep what they have read by it.
+    """A new folder of keys, which is deleted when the block ends."""
+    # Never the same name twice: workers cache by it.
     folder = f"exchange/{uuid4().hex}"
     try:
         yield folder

@@ -1,7 +1,7 @@
-"""RAW listings as partitioned Parquet in the object store, for readers that are many.
+"""RAW listings as partitioned Parquet in the object store, for many readers at once.
 
-`listings/load=7/split=train/part-00000.parquet`, and a manifest that appears when the load is
-whole. RAW only grows and a row keeps its load, so a load is written once and never again.
+`listings/load=7/split=train/part-00000.parquet`, and a manifest that appears once all partitions of
+the load are written. RAW only grows and a row keeps its load, so each load is written once.
 """
 
 import json
@@ -76,12 +76,16 @@ def export(
 def partitions(
     store: ObjectStore, loads: Iterable[int], splits: Collection[str] = SPLITS
 ) -> list[Partition]:
-    """The partitions of `splits` in `loads`. Raises `FileNotFoundError` before their `export`."""
-    found: list[Partition] = []
+    """The partitions of `splits` in `loads`.
+
+    Raises:
+        FileNotFoundError: one of the loads is not exported yet.
+    """
+    exported: list[Partition] = []
     for load in loads:
         with store.open(_manifest(load)) as file:
-            found += [Partition(**told) for told in json.load(file)]
-    return [partition for partition in found if partition.split in splits]
+            exported += [Partition(**entry) for entry in json.load(file)]
+    return [partition for partition in exported if partition.split in splits]
 
 
 def _folder(load: int) -> str:
@@ -95,13 +99,14 @@ def _manifest(load: int) -> str:
 def _rechunked(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     """The rows of `batches` in tables of so many `rows`, the last one smaller."""
     waiting: list[pa.RecordBatch] = []
-    held = 0
+    rows_waiting = 0
     for batch in batches:
         waiting.append(batch)
-        held += batch.num_rows
-        while held >= rows:
+        rows_waiting += batch.num_rows
+        while rows_waiting >= rows:
             table = pa.Table.from_batches(waiting)
             yield table.slice(0, rows)
-            waiting, held = table.slice(rows).to_batches(), held - rows
-    if held:
+            waiting = table.slice(rows).to_batches()
+            rows_waiting -= rows
+    if rows_waiting:
         yield pa.Table.from_batches(waiting)

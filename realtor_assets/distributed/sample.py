@@ -1,8 +1,8 @@
 """A bounded sample of partitioned listings: the encoder is fitted on it, the model described by it.
 
-The encoder's medians, quantiles and neighbourhoods need their rows in one place. What they say of
-the whole, a million rows say as well (docs/SCALING.md has the figures); the trees, which don't
-stop gaining, learn from all rows.
+The encoder's medians, quantiles and neighbourhoods need their rows in one place, and a million rows
+estimate them well enough (docs/SCALING.md has the figures). The trees improve with every further
+row, so they learn from all of them.
 """
 
 import math
@@ -21,21 +21,21 @@ from realtor_model.features import Columns, property_fold
 
 SAMPLE_ROWS = 1_000_000
 
-# In how many parts properties are dealt out: a sample is the first few of them.
+# Properties are divided into so many parts; a sample is the first few of them.
 _PARTS = 1_000_003
-# Not the encoder's own seed: its folds divide the sample evenly.
+# Differs from the encoder's seed, so that the encoder's folds divide the sample evenly.
 _SEED = 20_260
 
 
 def share_of(partitions: Sequence[Partition], most: int) -> float:
-    """The share of the partitions' rows of which there are about `most`; 1 when that is all."""
+    """The share of the partitions' rows that makes about `most` rows; 1 if there are no more."""
     return min(1.0, most / max(1, sum(partition.rows for partition in partitions)))
 
 
 def is_sampled(columns: Columns, share: float) -> NDArray[np.bool_]:
-    """Which rows (n,) are in a sample of `share`: by property, so that all its listings are.
+    """Which rows (n,) are in a sample of `share`: all listings of a property, or none.
 
-    The same rows whatever partition they come in. A larger share holds a smaller one.
+    A row's place does not depend on its partition. A larger share includes a smaller one.
     """
     return property_fold(columns, _PARTS, _SEED) < math.ceil(share * _PARTS)
 
