@@ -241,7 +241,9 @@ def test_a_broken_registry_is_not_an_empty_one() -> None:
 # ----------------------------------------------------------------------------------------- settings
 
 
-def test_urls_replace_programs() -> None:
+def test_urls_replace_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    # MLflow's client puts it into the environment of the process that runs other tests too.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     urls = dict.fromkeys(
         ("raw_database_url", "clean_database_url", "dagster_database_url", "mlflow_database_url"),
         "postgresql://host/db",
