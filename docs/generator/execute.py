@@ -31,7 +31,9 @@ def execute(notebook: Path, environment: Mapping[str, str]) -> nbformat.Notebook
         record_timing=False,
         resources={"metadata": {"path": str(ROOT)}},
     )
-    client.execute(env={"PYTHONWARNINGS": _QUIET, **environment})
+    # Programs that draw set a backend of their own, which tests that run earlier leave behind.
+    inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    client.execute(env={"PYTHONWARNINGS": _QUIET, **environment, **inline})
     return content
 
 
