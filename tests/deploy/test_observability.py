@@ -48,8 +48,8 @@ from realtor_assets.schema import migrate
 from realtor_local.ports import free_port
 from realtor_model.registry_names import HISTORY_KEY
 from realtor_serving.http import service_metrics
+from realtor_serving.http.admission import RouteRule
 from realtor_serving.http.edge import wrap
-from realtor_serving.http.gate import RouteRule
 from realtor_serving.service_settings import ServiceSettings
 from tests.assets.conftest import land, listing
 from tests.conftest import empty_databases

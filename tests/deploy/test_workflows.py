@@ -58,7 +58,7 @@ def test_linters_report_no_problem(command: list[str]) -> None:
     ("file", "images"),
     [
         ("realtor_ui/app.py", {"ui"}),
-        ("realtor_serving/http/gate.py", {"dagster", "serving"}),
+        ("realtor_serving/http/admission.py", {"dagster", "serving"}),
         ("realtor_serving/load_test/locustfile.py", {"dagster", "serving", "load"}),
         ("realtor_model/valuation/bundle.py", {"dagster", "serving"}),
         # The image runs backups and the stand-in upstream.

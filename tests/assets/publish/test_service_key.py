@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from realtor_assets.pipeline_settings import settings
 from realtor_assets.publish.running_service import ServiceDown, observe, reload_service
+from realtor_serving.http.admission import AdmissionControl, RouteRule
 from realtor_serving.http.api_keys import ApiKeys, _sha256
-from realtor_serving.http.gate import Gate, RouteRule
 from tests.servers import listening
 
 KEY = "a key of the pipeline's"
@@ -28,7 +28,7 @@ def service() -> Iterator[str]:
         Route("/reload-model", answer, methods=["POST"]),
         Route("/model-info", answer),
     ]
-    gate = Gate(
+    gate = AdmissionControl(
         Starlette(routes=routes),
         routes={
             "/reload-model": RouteRule(frozenset({"POST"}), writes=True),
