@@ -110,6 +110,9 @@ def _reload(console: Console, environment: Mapping[str, str]) -> None:
     try:
         answer = ServiceClient(environment["REALTOR_SERVICE_URL"]).reload()
     except ServiceError as error:
-        console.print(f"Done. The service loads it when it is up: {error}", style="yellow")
+        console.print(
+            f"The version is in Production; the service does not serve it yet: {error}",
+            style="yellow",
+        )
     else:
         console.print(f"The service now serves version {answer['after']}.")

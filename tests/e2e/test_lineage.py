@@ -182,7 +182,7 @@ def test_the_next_batch_is_ingested_and_judged(platform: Platform) -> None:
 
 
 def test_the_notebook_compares_two_versions(platform: Platform) -> None:
-    executed = execute(NOTEBOOK, os.environ | platform.settings)
+    executed = execute(NOTEBOOK, platform.environment | platform.settings)
 
     outputs = [
         output for cell in executed.cells for output in cell.get("outputs", ()) if cell.source
@@ -250,7 +250,9 @@ def test_a_version_that_cannot_be_served_is_rolled_back(
 
     # The service refuses it at once, and goes on with what it has.
     refused = platform.run("promote", broken, "--reason", "somebody is wrong")
-    assert "The service will follow" in refused.stdout, refused.stdout + refused.stderr
+    assert "the service does not serve it yet" in " ".join(refused.stdout.split()), (
+        refused.stdout + refused.stderr
+    )
     assert platform.get("/model-info")["version"] == champion
 
     statement = "SELECT model_version, reason FROM releases ORDER BY release_id DESC LIMIT 1"

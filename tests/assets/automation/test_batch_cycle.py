@@ -102,7 +102,7 @@ def test_sensors_carry_six_batches_through_the_whole_cycle(
 ) -> None:
     skipped = carry_on(lineage, *SENSORS)
 
-    assert "it had no more data" in skipped["ask_upstream"]
+    assert "the upstream had no more data" in skipped["ask_upstream"]
     decided = asked(
         clean_database,
         "SELECT batches, decision, rule, reason FROM retrain_decisions ORDER BY decision_id",
