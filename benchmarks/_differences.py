@@ -29,7 +29,7 @@ IGNORED: Mapping[str, str] = {
         ),
         MOMENT,
     ),
-    **dict.fromkeys(("seconds", "load_seconds", "median_milliseconds"), DURATION),
+    **dict.fromkeys(("seconds", "load_seconds", "median_milliseconds", "age_days"), DURATION),
     **dict.fromkeys(("request_id", "dagster_run_id", "run_id", "candidate_run_id"), RANDOM),
     "payload_key": "holds a moment and a request id",
     "url": "holds the free port of the upstream",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from realtor_assets.publish.withdrawal import withdraw
 from realtor_assets.release import release_records
 from realtor_assets.release.production_model import (
     UnknownVersion,
@@ -299,3 +300,26 @@ def test_migrating_keeps_older_decisions(databases: Callable[[], Database]) -> N
         schema.require_current(connection, "clean")
         rows = connection.execute("SELECT reason, load_id FROM retrain_decisions").fetchall()
     assert rows == [("There was none.", None)]
+
+
+def test_a_version_that_is_alone_in_production_is_not_withdrawn(
+    clean_database: Database, tracking: Tracking
+) -> None:
+    promote(clean_database, tracking, "1", reason="the first", **WHO)
+
+    failure = withdraw(clean_database, tracking, "1", "The service cannot load version 1.")
+
+    assert "There is no earlier version" in str(failure.description)
+    assert len(consistent(clean_database, tracking)) == 1
+
+
+def test_a_version_that_has_left_production_is_not_withdrawn(
+    clean_database: Database, tracking: Tracking
+) -> None:
+    promote(clean_database, tracking, "1", reason="the first", **WHO)
+    promote(clean_database, tracking, "2", reason="better", **WHO)
+
+    failure = withdraw(clean_database, tracking, "1", "The service cannot load version 1.")
+
+    assert "Version 2 is in Production now" in str(failure.description)
+    assert tracking.production_version() == "2"
