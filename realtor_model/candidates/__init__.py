@@ -11,6 +11,7 @@ from realtor_model.candidates.candidate import (
     FloatRange,
     IntRange,
     SearchRange,
+    installed_distribution,
 )
 from realtor_model.candidates.gradient_boosting import GRADIENT_BOOSTING
 from realtor_model.candidates.linear_regression import LINEAR_REGRESSION
@@ -27,6 +28,7 @@ __all__ = [
     "IntRange",
     "SearchRange",
     "candidate_named",
+    "installed_distribution",
     "load_estimator",
 ]
 

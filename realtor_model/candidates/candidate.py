@@ -1,8 +1,9 @@
 """What a candidate is: one declaration from which assets, search, bundle and registry follow."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,20 @@ THIN_ROWS = 100_000
 # Every valuation model needs these, whatever its candidate: arrays, tables, and XGBoost, which
 # makes the price ranges.
 SHARED_REQUIREMENTS = ("numpy", "pandas", "pyarrow", "xgboost")
+
+# Smaller builds of the same library: a bundle of one is a bundle of the other.
+_BUILDS = {"xgboost": "xgboost-cpu"}
+
+
+def installed_distribution(name: str) -> Distribution:
+    """The installed distribution `name`; xgboost-cpu, which Linux has, counts as xgboost.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: neither is installed.
+    """
+    with suppress(PackageNotFoundError):
+        return distribution(_BUILDS.get(name, name))
+    return distribution(name)
 
 
 @dataclass(frozen=True)
@@ -109,7 +124,7 @@ class Candidate:
         Raises:
             importlib.metadata.PackageNotFoundError: one of them is not installed.
         """
-        return {name: version(name) for name in self.distributions()}
+        return {name: installed_distribution(name).version for name in self.distributions()}
 
     def distributions(self, *, explained: bool = False) -> tuple[str, ...]:
         """Names of the PyPI distributions, those for explanations among them if `explained`."""

@@ -10,14 +10,19 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from packaging.version import InvalidVersion, Version
 
-from realtor_model.candidates import CANDIDATES, candidate_named, load_estimator
+from realtor_model.candidates import (
+    CANDIDATES,
+    candidate_named,
+    installed_distribution,
+    load_estimator,
+)
 from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
 from realtor_model.valuation.comparables import SoldHomes
 from realtor_model.valuation.intervals import Ranges
@@ -179,7 +184,7 @@ def outdated_libraries(written_by: Mapping[str, str]) -> dict[str, tuple[str | N
 
 def _installed_version(name: str) -> str | None:
     try:
-        return version(name)
+        return installed_distribution(name).version
     except PackageNotFoundError:
         return None
 
