@@ -64,7 +64,7 @@ def example() -> pd.DataFrame:
 
 def requirements(candidate: str) -> list[str]:
     """The pinned distributions that a model of `candidate` needs in an environment of its own."""
-    names = (*candidate_named(candidate).distributions(explained=True), *CODE_REQUIREMENTS)
+    names = (*candidate_named(candidate).distributions(), *CODE_REQUIREMENTS)
     installed = map(installed_distribution, sorted(names))
     return [f"{distribution.name}=={distribution.version}" for distribution in installed]
 

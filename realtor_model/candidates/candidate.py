@@ -64,9 +64,8 @@ class Candidate:
         kinds: Dagster's kinds of its asset, beside "mlflow".
         description: what it is, in a sentence; the description of its asset.
         estimator: the class that fits, predicts, explains, and writes itself without pickle.
-        requirements: PyPI distributions without which it is neither trained nor read, beyond
+        requirements: PyPI distributions without which it is not trained, read and explained, beyond
             `SHARED_REQUIREMENTS`. The bundle and the training key record their versions.
-        explanation_requirements: further distributions that only explaining it may need.
         hyperparameters: all of them, with their defaults.
         thin: defaults that replace these below `THIN_ROWS` train rows.
         search_space: hyperparameters that a search varies, with their bounds. Empty: there is
@@ -89,7 +88,6 @@ class Candidate:
     description: str
     estimator: type[Estimator]
     requirements: tuple[str, ...] = ()
-    explanation_requirements: tuple[str, ...] = ()
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     thin: Mapping[str, Any] = field(default_factory=dict)
     search_space: Mapping[str, SearchRange] = field(default_factory=dict)
@@ -126,10 +124,9 @@ class Candidate:
         """
         return {name: installed_distribution(name).version for name in self.distributions()}
 
-    def distributions(self, *, explained: bool = False) -> tuple[str, ...]:
-        """Names of the PyPI distributions, those for explanations among them if `explained`."""
-        further = self.explanation_requirements if explained else ()
-        return tuple(dict.fromkeys((*SHARED_REQUIREMENTS, *self.requirements, *further)))
+    def distributions(self) -> tuple[str, ...]:
+        """Names of the PyPI distributions that it needs."""
+        return tuple(dict.fromkeys((*SHARED_REQUIREMENTS, *self.requirements)))
 
     def fit(
         self,

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from realtor_model.candidates import (
     FloatRange,
     IntRange,
     candidate_named,
+    installed_distribution,
 )
 from realtor_model.valuation.bundle import UnreadableBundle, load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -86,8 +86,8 @@ def test_every_candidate_has_a_description_and_installed_requirements(
     assert candidate.description.endswith(".")
     assert candidate.kinds
     assert set(SHARED_REQUIREMENTS) <= set(candidate.library_versions())
-    for name in candidate.distributions(explained=True):
-        assert distribution(name).version
+    for name in candidate.distributions():
+        assert installed_distribution(name).version
 
 
 def test_cluster_trainer_resolves_where_one_is_declared(candidate: Candidate) -> None:
