@@ -9,7 +9,8 @@ import pandas as pd
 import realtor_model
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
 from realtor_assets.train.model_report import Report
-from realtor_model.candidates import candidate_named, installed_distribution
+from realtor_model.candidates import candidate_named
+from realtor_model.libraries import pinned_requirements
 from realtor_model.listing import EXAMPLE_HOME, INPUTS
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -63,10 +64,9 @@ def example() -> pd.DataFrame:
 
 
 def requirements(candidate: str) -> list[str]:
-    """The pinned distributions that a model of `candidate` needs in an environment of its own."""
-    names = (*candidate_named(candidate).distributions(), *CODE_REQUIREMENTS)
-    installed = map(installed_distribution, sorted(names))
-    return [f"{distribution.name}=={distribution.version}" for distribution in installed]
+    """The pinned requirements of a model of `candidate` in an environment of its own."""
+    names = (*candidate_named(candidate).libraries(), *CODE_REQUIREMENTS)
+    return pinned_requirements(names)
 
 
 def signature() -> "ModelSignature":

@@ -11,7 +11,6 @@ from realtor_model.candidates.candidate import (
     FloatRange,
     IntRange,
     SearchRange,
-    installed_distribution,
 )
 from realtor_model.candidates.gradient_boosting import GRADIENT_BOOSTING
 from realtor_model.candidates.linear_regression import LINEAR_REGRESSION
@@ -28,7 +27,6 @@ __all__ = [
     "IntRange",
     "SearchRange",
     "candidate_named",
-    "installed_distribution",
     "load_estimator",
 ]
 

@@ -1,15 +1,14 @@
 """What a candidate is: one declaration from which assets, search, bundle and registry follow."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 
 import numpy as np
 
 from realtor_model.estimators import Estimator, Floats, Matrix, TrainRows
 from realtor_model.features import FEATURE_NAMES
+from realtor_model.libraries import library_version
 
 # With fewer train rows a candidate is trained with its `thin` hyperparameters.
 THIN_ROWS = 100_000
@@ -17,20 +16,6 @@ THIN_ROWS = 100_000
 # Every valuation model needs these, whatever its candidate: arrays, tables, and XGBoost, which
 # makes the price ranges.
 SHARED_REQUIREMENTS = ("numpy", "pandas", "pyarrow", "xgboost")
-
-# Smaller builds of the same library: a bundle of one is a bundle of the other.
-_BUILDS = {"xgboost": "xgboost-cpu"}
-
-
-def installed_distribution(name: str) -> Distribution:
-    """The installed distribution `name`; xgboost-cpu, which Linux has, counts as xgboost.
-
-    Raises:
-        importlib.metadata.PackageNotFoundError: neither is installed.
-    """
-    with suppress(PackageNotFoundError):
-        return distribution(_BUILDS.get(name, name))
-    return distribution(name)
 
 
 @dataclass(frozen=True)
@@ -64,7 +49,7 @@ class Candidate:
         kinds: Dagster's kinds of its asset, beside "mlflow".
         description: what it is, in a sentence; the description of its asset.
         estimator: the class that fits, predicts, explains, and writes itself without pickle.
-        requirements: PyPI distributions without which it is not trained, read and explained, beyond
+        requirements: libraries, by their names on PyPI, that train, read or explain it, beyond
             `SHARED_REQUIREMENTS`. The bundle and the training key record their versions.
         hyperparameters: all of them, with their defaults.
         thin: defaults that replace these below `THIN_ROWS` train rows.
@@ -117,15 +102,15 @@ class Candidate:
         return self.default_hyperparameters(rows) | dict(overrides)
 
     def library_versions(self) -> dict[str, str]:
-        """Installed versions of the distributions that train and read this candidate's models.
+        """Installed versions of the libraries that train, read and explain this candidate's models.
 
         Raises:
             importlib.metadata.PackageNotFoundError: one of them is not installed.
         """
-        return {name: installed_distribution(name).version for name in self.distributions()}
+        return {name: library_version(name) for name in self.libraries()}
 
-    def distributions(self) -> tuple[str, ...]:
-        """Names of the PyPI distributions that it needs."""
+    def libraries(self) -> tuple[str, ...]:
+        """Names of its libraries."""
         return tuple(dict.fromkeys((*SHARED_REQUIREMENTS, *self.requirements)))
 
     def fit(

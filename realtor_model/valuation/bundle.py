@@ -18,13 +18,9 @@ import pandas as pd
 from packaging.version import InvalidVersion, Version
 
 import realtor_model
-from realtor_model.candidates import (
-    CANDIDATES,
-    candidate_named,
-    installed_distribution,
-    load_estimator,
-)
+from realtor_model.candidates import CANDIDATES, candidate_named, load_estimator
 from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
+from realtor_model.libraries import distribution_of, library_version
 from realtor_model.valuation.comparables import SoldHomes
 from realtor_model.valuation.intervals import Ranges
 from realtor_model.valuation.market_statistics import MarketStatistics
@@ -150,7 +146,7 @@ def require_readable(manifest: Mapping[str, Any], name: str) -> None:
             for library, (have, need) in outdated.items()
         )
         fix = " ".join(
-            f"'{_installed_name(library)}>={need}'" for library, (_, need) in outdated.items()
+            f"'{distribution_of(library)}>={need}'" for library, (_, need) in outdated.items()
         )
         raise UnreadableBundle(
             f"{name} was written by newer libraries, and older ones can read wrong values from it "
@@ -187,19 +183,12 @@ def outdated_libraries(needed: Mapping[str, str]) -> dict[str, tuple[str | None,
 
 def _readers(versions: Mapping[str, str]) -> dict[str, str]:
     """The libraries that read a bundle of the writer's `versions`, with the lowest version each."""
-    return {name: needed for name, needed in versions.items() if name not in _ANY_VERSION_READS}
-
-
-def _installed_name(name: str) -> str:
-    try:
-        return installed_distribution(name).name
-    except PackageNotFoundError:
-        return name
+    return {name: lowest for name, lowest in versions.items() if name not in _ANY_VERSION_READS}
 
 
 def _installed_version(name: str) -> str | None:
     try:
-        return installed_distribution(name).version
+        return library_version(name)
     except PackageNotFoundError:
         return None
 

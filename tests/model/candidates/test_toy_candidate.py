@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from realtor_model.candidates import CANDIDATES, installed_distribution
+from realtor_model.candidates import CANDIDATES
 from realtor_model.duel import DuelPolicy, duel
 from realtor_model.evaluation.model_change import what_changed
 from realtor_model.features import take
@@ -49,7 +50,7 @@ def test_bundle_of_a_new_candidate_is_read_bit_equal_and_records_its_libraries(
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert manifest["candidate"] == NAME
     for library in RIDGE_REGRESSION.requirements:
-        assert manifest["versions"][library] == installed_distribution(library).version
+        assert manifest["versions"][library] == version(library)
 
 
 def test_new_candidate_explains_and_compares_homes(

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import realtor_model
-from realtor_model.candidates import CANDIDATES, THIN_ROWS, installed_distribution
+from realtor_model.candidates import CANDIDATES, THIN_ROWS
 from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties, take
+from realtor_model.libraries import distribution_of, library_version
 from realtor_model.listing import INPUTS, Property
 from realtor_model.messages import CodedMessage, message
 from realtor_model.retraining import drift
@@ -238,15 +239,14 @@ def test_bundle_of_another_format_or_feature_version_is_unreadable_but_intact(sa
 def test_bundle_is_refused_when_a_library_is_older_than_its_writer(
     saved: Path, library: str
 ) -> None:
-    installed = installed_distribution(library)
-    newer = ".".join([installed.version.partition(".")[0], "999", "1"])
+    newer = ".".join([library_version(library).partition(".")[0], "999", "1"])
     rewrite_version(saved, library, newer)
 
     with pytest.raises(
-        UnreadableBundle, match=rf"pip install '{installed.name}>={newer}'"
+        UnreadableBundle, match=rf"pip install '{distribution_of(library)}>={newer}'"
     ) as refused:
         load_bundle(saved)
-    assert f"{library} {installed.version} installed, {newer} needed" in str(refused.value)
+    assert f"{library} {library_version(library)} installed, {newer} needed" in str(refused.value)
 
 
 def test_bundle_loads_when_a_library_is_newer_than_its_writer(saved: Path) -> None:
@@ -301,7 +301,7 @@ releases = st.lists(st.integers(0, 30), min_size=3, max_size=3)
 def test_library_is_outdated_exactly_when_its_release_is_lower(
     needed: list[int], local: str
 ) -> None:
-    installed = [int(part) for part in installed_distribution("xgboost").version.split(".")]
+    installed = [int(part) for part in library_version("xgboost").split(".")]
     written_by = {"xgboost": ".".join(map(str, needed)) + local}
 
     assert bool(outdated_libraries(written_by)) is (installed < needed)
@@ -309,8 +309,9 @@ def test_library_is_outdated_exactly_when_its_release_is_lower(
 
 @pytest.mark.parametrize("written", ["main", "", "3.x"])
 def test_library_is_outdated_when_the_writers_version_cannot_be_compared(written: str) -> None:
-    installed = installed_distribution("xgboost").version
-    assert outdated_libraries({"xgboost": written}) == {"xgboost": (installed, written)}
+    assert outdated_libraries({"xgboost": written}) == {
+        "xgboost": (library_version("xgboost"), written)
+    }
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
