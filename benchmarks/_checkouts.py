@@ -37,10 +37,12 @@ class Checkout:
     """A working tree, and how to run its code.
 
     environment: variables on top of those of this process, which lose what is the project's own.
+    interpreter: the Python that runs it; another one has other libraries.
     """
 
     root: Path = ROOT
     environment: Mapping[str, str] = field(default_factory=dict)
+    interpreter: Path = Path(sys.executable)
 
     @property
     def commit(self) -> str:
@@ -75,7 +77,7 @@ class Checkout:
         """The output of `python arguments` in `folder`. Raises RuntimeError when it fails."""
         done = subprocess.run(
             # -P: a script's own folder is no place for modules.
-            [sys.executable, "-P", *arguments],
+            [str(self.interpreter), "-P", *arguments],
             cwd=folder,
             env=self.variables,
             capture_output=True,

@@ -1,13 +1,12 @@
 """The service's Prometheus metrics: request rates, latencies and estimated prices."""
 
 import math
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 
-_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+from prometheus_client.parser import text_string_to_metric_families
+
 REQUESTS = "api_requests_total"
 SECONDS = "api_request_duration_seconds_bucket"
 PRICES = "prediction_price_dollars_bucket"
@@ -36,17 +35,21 @@ class MetricsSnapshot:
 
 
 def parse_metrics(text: str, at: datetime) -> MetricsSnapshot:
-    """The counters in `text`, the Prometheus format; lines of other metrics are skipped."""
+    """The counters in `text`, the Prometheus format; other metrics are skipped.
+
+    Raises:
+        ValueError: the text has another format.
+    """
     requests: dict[str, float] = defaultdict(float)
     valued: dict[str, float] = defaultdict(float)
     seconds: Buckets = defaultdict(float)
     prices: Buckets = defaultdict(float)
     errors = 0.0
-    for line in text.splitlines():
-        if not (sample := _SAMPLE.match(line)):
-            continue
-        name, value = sample["name"], float(sample["value"])
-        labels = dict(_LABEL.findall(sample["labels"] or ""))
+    samples = (
+        sample for family in text_string_to_metric_families(text) for sample in family.samples
+    )
+    for sample in samples:
+        name, labels, value = sample.name, sample.labels, sample.value
         watched = labels.get("endpoint") in WATCHING
         if name == REQUESTS and not watched:
             requests[labels.get("endpoint", "")] += value

@@ -10,8 +10,7 @@ GRADIENT_BOOSTING = Candidate(
     description="200 boosted histogram trees (scikit-learn), with early stopping on the "
     "validation split.",
     estimator=HistogramBoostingEstimator,
-    requirements=("scikit-learn", "skops"),
-    explanation_requirements=("shap",),
+    requirements=("scikit-learn", "shap", "skops"),
     hyperparameters={
         "max_iter": 200,
         "max_depth": 5,

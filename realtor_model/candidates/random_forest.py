@@ -9,8 +9,7 @@ RANDOM_FOREST = Candidate(
     kinds=frozenset({"scikitlearn"}),
     description="200 trees on bounded bootstraps of the train split.",
     estimator=ForestEstimator,
-    requirements=("scikit-learn", "skops"),
-    explanation_requirements=("shap",),
+    requirements=("scikit-learn", "shap", "skops"),
     # Bounded bootstraps and leaves keep 200 trees of depth 20 under 200 MB.
     hyperparameters={
         "n_estimators": 200,

@@ -1,7 +1,7 @@
 """Regressors of log price: fitting, prediction, SHAP values and storage without pickle.
 
 `Estimator` is the base class of all candidates. `ScikitEstimator` stores models of scikit-learn;
-`TreeEnsemble` explains tree models of any library.
+`TreeEnsemble` finds the leaves of tree models of any library.
 """
 
 from realtor_model.estimators.estimator import LOG_MARGIN, Estimator, Floats, Matrix, TrainRows

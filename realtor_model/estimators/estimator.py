@@ -137,7 +137,10 @@ class Estimator(ABC):
         Returns:
             The base, log dollars, and the contributions, float64 (n, n_features), log dollars.
         """
-        base, values = self._contributions(np.ascontiguousarray(x, np.float32))
+        # The libraries refuse to explain no rows.
+        rows = np.ascontiguousarray(x if len(x) else np.zeros((1, x.shape[1])), np.float32)
+        base, values = self._contributions(rows)
+        values = values[: len(x)]
         total = values.sum(axis=1)
         clipped = self._clipped(base + total) - base
         scale = np.divide(clipped, total, out=np.ones_like(total), where=total != 0.0)
@@ -222,4 +225,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def _contributions(self, x: Matrix) -> tuple[float, Floats]:
-        """Base and SHAP values (n, n_features); base plus the sum of a row equals `_predict`."""
+        """Base and SHAP values (n, n_features); base plus the sum of a row equals `_predict`.
+
+        There is at least one row.
+        """

@@ -64,7 +64,7 @@ class LinearEstimator(ScikitEstimator):
 
 
 class _ScikitTrees(ScikitEstimator, TreeEnsemble):
-    """Tree ensembles of scikit-learn; shap explains those too large for `TreeShap`."""
+    """Tree ensembles of scikit-learn; shap explains them."""
 
     @cached_property
     def _explainer(self) -> Any:
@@ -72,7 +72,7 @@ class _ScikitTrees(ScikitEstimator, TreeEnsemble):
 
         return shap.TreeExplainer(self.model)
 
-    def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
         values = self._explainer.shap_values(x, check_additivity=False)
         return float(np.ravel(self._explainer.expected_value)[0]), np.asarray(values, np.float64)
 
@@ -81,7 +81,7 @@ class ForestEstimator(_ScikitTrees):
     """A random forest whose bootstrap samples have at most `max_samples` rows."""
 
     trusted_types = ("sklearn.tree._tree.Tree",)
-    # shap takes 100 ms for a row of a forest too large for `TreeShap`.
+    # shap takes 100 ms for a row of 200 deep trees.
     importance_rows = 25
 
     @staticmethod

@@ -120,13 +120,14 @@ class SmallBatchPredictor:
         )
 
     def predict(self, x: Matrix) -> Matrix:
-        """Predict n rows.
+        """Predict n rows, before the transformation of the objective.
 
         Args:
             x: float32 (n, n_features); NaN is a missing value.
 
         Returns:
-            Outputs, float32 (n, k).
+            Margins of the outputs, float32 (n, k). XGBoost's own predictions are the same for
+            regression; those of quantiles are these, sorted in each row.
         """
         entries = np.concatenate([np.where(np.isnan(x), np.float32(np.inf), x), x], axis=1).ravel()
         first = np.arange(0, entries.size, 2 * x.shape[1])[:, None]

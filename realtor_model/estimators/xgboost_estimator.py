@@ -68,14 +68,14 @@ class XGBoostEstimator(TreeEnsemble):
     def _read_trees(self) -> Trees:
         return Trees.of_xgboost(self.model)
 
-    def _library_contributions(self, x: Matrix) -> tuple[float, Floats]:
+    def _contributions(self, x: Matrix) -> tuple[float, Floats]:
         def explain(rows: Matrix) -> NDArray[np.float32]:
             matrix = xgboost.DMatrix(rows, nthread=1)
             values: NDArray[np.float32] = self.model.predict(matrix, pred_contribs=True)
             return values
 
         values = map_row_chunks(explain, self._seen(x), at_least=100).astype(np.float64)
-        return float(values[0, -1]) if len(values) else 0.0, values[:, :-1]
+        return float(values[0, -1]), values[:, :-1]
 
     def _write(self, path: Path) -> None:
         path.write_bytes(self.model.save_raw("ubj"))

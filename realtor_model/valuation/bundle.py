@@ -10,15 +10,17 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from packaging.version import InvalidVersion, Version
 
+import realtor_model
 from realtor_model.candidates import CANDIDATES, candidate_named, load_estimator
 from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
+from realtor_model.libraries import distribution_of, library_version
 from realtor_model.valuation.comparables import SoldHomes
 from realtor_model.valuation.intervals import Ranges
 from realtor_model.valuation.market_statistics import MarketStatistics
@@ -32,8 +34,8 @@ _PROFILE = "profile.json"
 # Older bundles lack these files.
 _SOLD_HOMES, _MARKET = "sold_homes.parquet", "market.parquet"
 # Parquet and .npy files carry a format version: an older reader raises an error, so the versions of
-# these libraries need no comparison.
-_ANY_VERSION_READS = frozenset({"python", "numpy", "pandas", "pyarrow"})
+# these libraries need no comparison. shap explains, and writes nothing.
+_ANY_VERSION_READS = frozenset({"python", "numpy", "pandas", "pyarrow", "shap"})
 
 
 class BrokenBundle(Exception):
@@ -115,8 +117,8 @@ def require_readable(manifest: Mapping[str, Any], name: str) -> None:
     """Check from its manifest that this code and its libraries can read a bundle.
 
     Args:
-        manifest: the bundle's manifest; this reads its `format`, `feature_version`, `candidate` and
-            `versions`.
+        manifest: the bundle's manifest; this reads its `format`, `feature_version`, `candidate`,
+            `versions` and `read_by`.
         name: name of the bundle in the error's text.
 
     Raises:
@@ -136,19 +138,23 @@ def require_readable(manifest: Mapping[str, Any], name: str) -> None:
             f"{name} is a model of {manifest['candidate']}, and this version has "
             f"{', '.join(CANDIDATES)}: train again, or serve it with the code that it came with"
         )
-    if outdated := outdated_libraries(dict(manifest["versions"])):
+    # Older bundles have no `read_by`.
+    needed = manifest.get("read_by") or _readers(manifest["versions"])
+    if outdated := outdated_libraries(needed):
         installed = ", ".join(
             f"{library} {have or 'is not'} installed, {need} needed"
             for library, (have, need) in outdated.items()
         )
-        fix = " ".join(f"'{library}>={need}'" for library, (_, need) in outdated.items())
+        fix = " ".join(
+            f"'{distribution_of(library)}>={need}'" for library, (_, need) in outdated.items()
+        )
         raise UnreadableBundle(
             f"{name} was written by newer libraries, and older ones can read wrong values from it "
             f"without an error ({installed}): pip install {fix}"
         )
 
 
-def outdated_libraries(written_by: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
+def outdated_libraries(needed: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
     """Installed libraries that are too old to read a bundle: name -> (installed, needed version).
 
     The installed version must be at least the one that wrote the bundle, patch number included. No
@@ -157,29 +163,32 @@ def outdated_libraries(written_by: Mapping[str, str]) -> dict[str, tuple[str | N
     leaf vectors. Training and service install one lock file, so the versions are usually equal.
 
     Args:
-        written_by: the manifest's `versions`: library -> version. The versions of python, numpy,
-            pandas and pyarrow are not compared, because their file formats carry a version.
+        needed: the manifest's `read_by`: library -> the lowest version that reads it.
 
     Returns:
         The outdated libraries; the installed version is None where the library is missing.
 
-    >>> outdated_libraries({"python": "99.0", "xgboost": "1.0.0"})
+    >>> outdated_libraries({"xgboost": "1.0.0"})
     {}
     >>> outdated_libraries({"a-library-of-tomorrow": "1.2.3"})
     {'a-library-of-tomorrow': (None, '1.2.3')}
     """
-    outdated: dict[str, tuple[str | None, str]] = {}
-    for name, needed in written_by.items():
-        if name not in _ANY_VERSION_READS:
-            installed = _installed_version(name)
-            if installed is None or _is_older(installed, needed):
-                outdated[name] = installed, needed
-    return outdated
+    installed = {name: _installed_version(name) for name in needed}
+    return {
+        name: (installed[name], lowest)
+        for name, lowest in needed.items()
+        if (have := installed[name]) is None or _is_older(have, lowest)
+    }
+
+
+def _readers(versions: Mapping[str, str]) -> dict[str, str]:
+    """The libraries that read a bundle of the writer's `versions`, with the lowest version each."""
+    return {name: lowest for name, lowest in versions.items() if name not in _ANY_VERSION_READS}
 
 
 def _installed_version(name: str) -> str | None:
     try:
-        return version(name)
+        return library_version(name)
     except PackageNotFoundError:
         return None
 
@@ -207,16 +216,17 @@ def _write(model: ValuationModel, folder: Path) -> None:
         frame.to_parquet(folder / _SOLD_HOMES, index=False, compression="zstd")
     if model.market is not None:
         model.market.table.to_parquet(folder / _MARKET, index=False, compression="zstd")
+    versions = candidate_named(model.candidate).library_versions()
     manifest = {
         "format": FORMAT,
         "candidate": model.candidate,
         "feature_version": FEATURE_VERSION,
         "feature_names": model.encoder.feature_names,
         "metadata": model.metadata,
-        "versions": {
-            "python": sys.version.split()[0],
-            **candidate_named(model.candidate).library_versions(),
-        },
+        # What wrote the bundle, and the lowest versions that read it.
+        "realtor": realtor_model.__version__,
+        "versions": {"python": sys.version.split()[0], **versions},
+        "read_by": _readers(versions),
         "files": {
             file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size}
             for file in sorted(folder.iterdir())

@@ -23,6 +23,7 @@ from realtor_model.estimators import small_batch
 from realtor_model.estimators.row_chunks import map_row_chunks
 from realtor_model.estimators.small_batch import SmallBatchPredictor
 from realtor_model.sampling import draw_rows
+from realtor_model.valuation.quantile_order import sort_quantiles
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -31,6 +32,7 @@ RANGE = 0.8
 # Coverage of one standard deviation of a normal distribution. AVMs publish its half width as the
 # forecast standard deviation (FSD).
 DEVIATION = 0.68
+# The widest first.
 COVERAGES = (RANGE, DEVIATION)
 
 BANDS = 5
@@ -39,23 +41,28 @@ MIN_BAND_ROWS = 50
 
 # Quantile distances need fewer train rows than valuations do.
 _MOST_ROWS = 30_000
-_ROUNDS = 50
+_ROUNDS = 100
 _SETTINGS: Mapping[str, Any] = {
     "objective": "reg:quantileerror",
     "tree_method": "hist",
     "max_depth": 4,
     "learning_rate": 0.16,
-    "min_child_weight": 20.0,
+    # XGBoost smooths the loss near the quantile; only rows there have weight.
+    "min_child_weight": 60.0,
     "subsample": 0.7,
     "colsample_bynode": 0.3,
     # One tree for all quantiles: narrower intervals in a quarter of the time.
     "multi_strategy": "multi_output_tree",
 }
+# Ascending, as XGBoost demands: interval i of `COVERAGES` ends at quantiles i and -1 - i.
 _QUANTILES = np.array(
-    [0.5, *(level for c in COVERAGES for level in ((1.0 - c) / 2.0, (1.0 + c) / 2.0))]
+    [
+        *((1.0 - coverage) / 2.0 for coverage in COVERAGES),
+        0.5,
+        *((1.0 + coverage) / 2.0 for coverage in reversed(COVERAGES)),
+    ]
 )
-# Position of each quantile in ascending order.
-_RANKS = np.argsort(np.argsort(_QUANTILES)).tolist()
+_MEDIAN = len(COVERAGES)
 
 
 class Spans:
@@ -86,7 +93,7 @@ class Spans:
     def predict(self, x: Matrix) -> dict[float, tuple[Floats, Floats]]:
         """Spans for each coverage: distances from the median to the lower and upper quantile.
 
-        Crossing quantiles of a row are sorted first.
+        Crossing quantiles of a row are sorted first: XGBoost does so itself.
 
         Args:
             x: float32 (n, n_features).
@@ -96,16 +103,12 @@ class Spans:
         """
         rows = np.ascontiguousarray(x, np.float32)
         values = (
-            self._few_rows.predict(rows)
+            np.sort(self._few_rows.predict(rows), axis=1)
             if len(rows) <= small_batch.MAX_ROWS
             else map_row_chunks(self._booster.inplace_predict, rows)
         ).astype(np.float64)
-        ordered = np.sort(values, axis=1)
-        spans = ordered - ordered[:, _RANKS[:1]]
-        return {
-            coverage: (spans[:, _RANKS[1 + 2 * i]], spans[:, _RANKS[2 + 2 * i]])
-            for i, coverage in enumerate(COVERAGES)
-        }
+        spans = values - values[:, _MEDIAN, None]
+        return {coverage: (spans[:, i], spans[:, -1 - i]) for i, coverage in enumerate(COVERAGES)}
 
     @cached_property
     def _few_rows(self) -> SmallBatchPredictor:
@@ -117,13 +120,13 @@ class Spans:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """Read the spans from the result of `to_bytes`.
+        """Read the spans from the result of `to_bytes`, also of an older version.
 
         Raises:
             xgboost.core.XGBoostError: `content` is not a booster.
         """
         booster = xgboost.Booster()
-        booster.load_model(bytearray(content))
+        booster.load_model(bytearray(sort_quantiles(content)))
         return cls(cls._ready(booster))
 
     @staticmethod

@@ -10,7 +10,7 @@ from realtor_ui import formatting, service_cache, service_metrics
 from realtor_ui.app_settings import app_settings
 from realtor_ui.charts import model_charts as charts
 from realtor_ui.charts import place_charts
-from realtor_ui.client import NotThere, ServiceError
+from realtor_ui.client import NotThere, NotTheService, ServiceError
 from realtor_ui.layout import administrator_note, current_texts, is_dark, require_model, show_error
 from realtor_ui.responses import History
 from realtor_ui.sections import decision_history
@@ -64,6 +64,9 @@ def _live() -> None:
         )
     except ServiceError as problem:
         show_error(problem)
+        return
+    except ValueError:
+        show_error(NotTheService())
         return
     if not now.seconds and not now.prices:
         st.info(t("monitoring.no_metrics"))

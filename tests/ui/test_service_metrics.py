@@ -23,7 +23,6 @@ prediction_price_dollars_bucket{le="100000.0"} 3.0
 prediction_price_dollars_bucket{le="200000.0"} 5.0
 prediction_price_dollars_bucket{le="+Inf"} 5.0
 predictions_total{endpoint="/predict",version="2"} 40.0
-nonsense
 """
 
 
@@ -41,6 +40,20 @@ def test_counters_of_those_who_use_the_service_are_read() -> None:
         "beyond the last end nothing is known"
     )
     assert service_metrics.histogram_quantile({}, 0.5) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["<html>Not found</html>", 'api_requests_total{endpoint="/"} many']
+)
+def test_another_format_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"invalid metric name|could not convert"):
+        service_metrics.parse_metrics(text, NOW)
+
+
+def test_labels_are_read_when_they_contain_quotes_and_braces() -> None:
+    text = 'predictions_total{endpoint="/predict",version="a\\"}b, c"} 2.0'
+
+    assert service_metrics.parse_metrics(text, NOW).valued == {'a"}b, c': 2.0}
 
 
 def test_a_rate_is_of_what_came_in_between_and_a_restart_is_none() -> None:

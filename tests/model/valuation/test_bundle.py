@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import realtor_model
 from realtor_model.candidates import CANDIDATES, THIN_ROWS
 from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties, take
+from realtor_model.libraries import distribution_of, library_version
 from realtor_model.listing import INPUTS, Property
 from realtor_model.messages import CodedMessage, message
 from realtor_model.retraining import drift
@@ -238,12 +239,14 @@ def test_bundle_of_another_format_or_feature_version_is_unreadable_but_intact(sa
 def test_bundle_is_refused_when_a_library_is_older_than_its_writer(
     saved: Path, library: str
 ) -> None:
-    newer = ".".join([version(library).partition(".")[0], "999", "1"])
+    newer = ".".join([library_version(library).partition(".")[0], "999", "1"])
     rewrite_version(saved, library, newer)
 
-    with pytest.raises(UnreadableBundle, match=rf"pip install '{library}>={newer}'") as refused:
+    with pytest.raises(
+        UnreadableBundle, match=rf"pip install '{distribution_of(library)}>={newer}'"
+    ) as refused:
         load_bundle(saved)
-    assert f"{library} {version(library)} installed, {newer} needed" in str(refused.value)
+    assert f"{library} {library_version(library)} installed, {newer} needed" in str(refused.value)
 
 
 def test_bundle_loads_when_a_library_is_newer_than_its_writer(saved: Path) -> None:
@@ -254,10 +257,25 @@ def test_bundle_loads_when_a_library_is_newer_than_its_writer(saved: Path) -> No
 
 
 def test_bundle_loads_when_only_parquet_readers_are_older_than_its_writer(saved: Path) -> None:
+    manifest = json.loads((saved / "manifest.json").read_text())
+    assert set(manifest["read_by"]) == {"xgboost"}
     for library in ("python", "numpy", "pandas", "pyarrow"):
         rewrite_version(saved, library, "999.0")
 
     assert load_bundle(saved).candidate == "xgboost"
+
+
+def test_libraries_of_the_writer_decide_when_an_older_bundle_names_no_readers(saved: Path) -> None:
+    rewrite_version(saved, "numpy", "999.0")
+    manifest = json.loads((saved / "manifest.json").read_text())
+    del manifest["read_by"], manifest["realtor"]
+    (saved / "manifest.json").write_text(json.dumps(manifest))
+    assert load_bundle(saved).candidate == "xgboost"
+
+    manifest["versions"]["xgboost"] = "999.0"
+    (saved / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UnreadableBundle, match=r"999\.0 needed"):
+        load_bundle(saved)
 
 
 def test_bundle_is_refused_when_a_library_is_not_installed(saved: Path) -> None:
@@ -271,6 +289,8 @@ def rewrite_version(bundle: Path, library: str, written: str) -> None:
     """Make the manifest say that `library` was at version `written` when the bundle was saved."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["versions"][library] = written
+    if library not in ("python", "numpy", "pandas", "pyarrow"):
+        manifest["read_by"][library] = written
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -281,7 +301,7 @@ releases = st.lists(st.integers(0, 30), min_size=3, max_size=3)
 def test_library_is_outdated_exactly_when_its_release_is_lower(
     needed: list[int], local: str
 ) -> None:
-    installed = [int(part) for part in version("xgboost").split(".")]
+    installed = [int(part) for part in library_version("xgboost").split(".")]
     written_by = {"xgboost": ".".join(map(str, needed)) + local}
 
     assert bool(outdated_libraries(written_by)) is (installed < needed)
@@ -289,7 +309,9 @@ def test_library_is_outdated_exactly_when_its_release_is_lower(
 
 @pytest.mark.parametrize("written", ["main", "", "3.x"])
 def test_library_is_outdated_when_the_writers_version_cannot_be_compared(written: str) -> None:
-    assert outdated_libraries({"xgboost": written}) == {"xgboost": (version("xgboost"), written)}
+    assert outdated_libraries({"xgboost": written}) == {
+        "xgboost": (library_version("xgboost"), written)
+    }
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
@@ -303,6 +325,7 @@ def test_the_manifest_tells_what_is_inside(saved: Path) -> None:
     assert manifest["feature_names"] == list(FEATURE_NAMES)
     assert set(manifest["files"]) | {"manifest.json"} == {file.name for file in saved.iterdir()}
     assert {"python", "xgboost"} <= set(manifest["versions"])
+    assert manifest["realtor"] == realtor_model.__version__
     assert not [file for file in saved.iterdir() if file.suffix in (".pkl", ".joblib")]
 
 
