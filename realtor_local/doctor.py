@@ -30,6 +30,7 @@ from realtor_model.installation import ROOT, checkout
 GIGABYTE = 10**9
 MEMORY_NEEDED = 4 * GIGABYTE
 OLDEST_GLIBC = (2, 28)
+OLDEST_MACOS = (13, 0)
 
 
 class Level(StrEnum):
@@ -67,25 +68,25 @@ def diagnose(settings: PlatformSettings, console: Console) -> Iterator[Finding]:
 
 
 def _machine() -> Finding:
-    """Whether every locked package has a wheel for this machine: tests/platforms.py."""
+    """Whether every package has a wheel for this machine. tests/platforms.py checks the lock."""
     machine, (libc, version) = platform.machine(), platform.libc_ver()
     if sys.platform == "darwin":
-        text, supported = f"macOS {platform.mac_ver()[0]} on {machine}", machine == "arm64"
-    else:
-        text = (
-            f"{platform.system()} on {machine} with {libc or 'another libc than glibc'} {version}"
-        )
-        number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-        supported = (
-            sys.platform == "linux"
-            and machine in ("x86_64", "aarch64")
-            and libc == "glibc"
-            and number >= OLDEST_GLIBC
-        )
-    if supported:
-        return Finding(Level.OK, "Machine", text.strip())
-    fix = "use Linux with glibc 2.28 or newer on x86_64 or aarch64, or macOS on arm64"
-    return Finding(Level.WARN, "Machine", f"{text.strip()} is not supported", fix)
+        libc, version = "macOS", platform.mac_ver()[0]
+    text = f"{platform.system()} on {machine}, {libc or 'no glibc'} {version}".rstrip()
+    number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    supported = {
+        ("linux", "x86_64", "glibc"): OLDEST_GLIBC,
+        ("linux", "aarch64", "glibc"): OLDEST_GLIBC,
+        ("darwin", "arm64", "macOS"): OLDEST_MACOS,
+    }
+    oldest = supported.get((sys.platform, machine, libc))
+    if oldest is not None and number >= oldest:
+        return Finding(Level.OK, "Machine", text)
+    fix = (
+        f"use Linux with glibc {'.'.join(map(str, OLDEST_GLIBC))} or newer on x86_64 or aarch64,"
+        f" or macOS {OLDEST_MACOS[0]} or newer on arm64"
+    )
+    return Finding(Level.WARN, "Machine", f"{text}: some packages have no wheels for it", fix)
 
 
 def _python() -> Finding:

@@ -166,8 +166,9 @@ def test_a_missing_openmp_is_told_from_other_reasons_for_which_xgboost_does_not_
         ("linux", "x86_64", ("glibc", "2.17"), Level.WARN),
         ("linux", "x86_64", ("", ""), Level.WARN),
         ("linux", "armv7l", ("glibc", "2.36"), Level.WARN),
-        ("darwin", "arm64", ("", ""), Level.OK),
-        ("darwin", "x86_64", ("", ""), Level.WARN),
+        ("darwin", "arm64", ("macOS", "13.0"), Level.OK),
+        ("darwin", "arm64", ("macOS", "12.7.6"), Level.WARN),
+        ("darwin", "x86_64", ("macOS", "15.1"), Level.WARN),
     ],
 )
 def test_a_machine_without_wheels_is_named(
@@ -181,6 +182,7 @@ def test_a_machine_without_wheels_is_named(
     monkeypatch.setattr("realtor_local.doctor.sys.platform", system)
     monkeypatch.setattr("realtor_local.doctor.platform.machine", lambda: machine)
     monkeypatch.setattr("realtor_local.doctor.platform.libc_ver", lambda: libc)
+    monkeypatch.setattr("realtor_local.doctor.platform.mac_ver", lambda: (libc[1], ("",) * 3, ""))
 
     found = next(diagnose(settings, make_console()))
 
