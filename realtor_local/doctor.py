@@ -114,6 +114,7 @@ def _environment(settings: PlatformSettings) -> Finding:
     checked = subprocess.run(  # noqa: S603  # a fixed command
         [uv, "sync", "--locked", "--extra", "local", "--inexact", "--check", "--offline"],
         cwd=folder,
+        env=os.environ | {"UV_PYTHON": sys.executable},
         capture_output=True,
         text=True,
     )

@@ -10,7 +10,9 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
+import psycopg
 import pytest
+from dotenv import dotenv_values
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("realtor_model", "realtor_assets", "realtor_serving", "realtor_ui", "realtor_local")
@@ -136,10 +138,17 @@ def test_a_platform_with_dagster_comes_up_twice_and_keeps_its_state(installed: I
     before = _files(installed.code)
     run = ("-m", "realtor_local")
     try:
-        for _ in range(2):
+        for start in range(2):
             up = installed.python(*run, "up", "--detach", "--no-lineage", **variables)
             assert up.returncode == 0, up.stdout + up.stderr
             assert "✓ dagster-webserver" in up.stdout
+            url = dotenv_values(next(installed.user.rglob("platform.env")))["DAGSTER_POSTGRES_URL"]
+            assert url is not None
+            with psycopg.connect(url) as connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS starts (number integer)")
+                connection.execute("INSERT INTO starts VALUES (%s)", [start])
+                numbers = connection.execute("SELECT number FROM starts ORDER BY 1").fetchall()
+            assert numbers == [(number,) for number in range(start + 1)]
             history = installed.python(*run, "history", "--json", **variables)
             assert history.returncode == 0, history.stderr
             assert installed.python(*run, "down", **variables).returncode == 0
