@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help up down status sync test lint docs format bench load dashboards observability-test images compose-env compose-test deploy-lint helm-test clean
+.PHONY: help up down status install sync test lint docs format bench load dashboards observability-test images compose-env compose-test deploy-lint helm-test clean
 
 # uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing. A pyenv
 # without the version of .python-version has a python3 that fails, so others are tried after it.
@@ -34,17 +34,22 @@ PYENV_PYTHONS = $(foreach minor,13 14 12,$(wildcard $(or $(PYENV_ROOT),$(HOME)/.
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' "$(firstword $(MAKEFILE_LIST))" | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
-sync: # The locked environment in .venv; quick when nothing has changed
-	@[ -d .venv ] || echo "Installing the locked environment: minutes the first time, seconds later"; \
-	$(find_uv); "$$uv" sync --quiet --locked --all-extras
+# Both are quick when nothing has changed. `install` adds what the platform needs and removes nothing, so
+# that it leaves alone what `sync`, for tests and checks, has installed beside it.
+installing = [ -d .venv ] || echo "Installing the locked environment: minutes the first time, seconds later"
+install: # The platform's packages in .venv
+	@$(installing); $(find_uv); "$$uv" sync --quiet --locked --extra local --inexact
 
-up: sync ## Start the platform and train its first model (REALTOR_CSV=… or REALTOR_API_URL=… for your own data)
+sync: # All extras in .venv, and nothing else
+	@$(installing); $(find_uv); "$$uv" sync --quiet --locked --all-extras
+
+up: install ## Start the platform and train its first model (REALTOR_CSV=… or REALTOR_API_URL=… for your own data)
 	@.venv/bin/realtor up
 
 down: ## Stop the platform
 	@if [ -x .venv/bin/realtor ]; then .venv/bin/realtor down; else echo "Nothing is installed here."; fi
 
-status: sync ## Show the platform's programs
+status: install ## Show the platform's programs
 	@.venv/bin/realtor status
 
 # With COVERAGE=1 also which lines of our packages they run, in every process: build/coverage/report.txt.

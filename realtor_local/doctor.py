@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,16 +17,20 @@ import psutil
 from rich.console import Console
 
 from realtor_local import ports, programs
-from realtor_local.errors import RealtorError
-from realtor_local.platform_settings import ROOT, PlatformSettings
+from realtor_local.errors import INSTALL, RealtorError
+from realtor_local.platform_settings import PlatformSettings
 from realtor_local.postgres import find_binaries
 from realtor_local.processes import marked
 from realtor_local.program_health import database_problem, http_client
 from realtor_local.programs import PORT_VARIABLES
 from realtor_local.stack import Stack
+from realtor_model import __version__
+from realtor_model.installation import ROOT, checkout
 
 GIGABYTE = 10**9
 MEMORY_NEEDED = 4 * GIGABYTE
+OLDEST_GLIBC = (2, 28)
+OLDEST_MACOS = (13, 0)
 
 
 class Level(StrEnum):
@@ -48,8 +53,10 @@ def diagnose(settings: PlatformSettings, console: Console) -> Iterator[Finding]:
     """All findings, as they are made. Changes nothing."""
     stack = Stack(settings, console)
     running = stack.supervisor.alive()
+    yield _machine()
     yield _python()
-    yield _lock()
+    yield _environment(settings)
+    yield _xgboost()
     yield _disk(settings)
     yield _memory()
     yield _home(settings.home)
@@ -60,26 +67,54 @@ def diagnose(settings: PlatformSettings, console: Console) -> Iterator[Finding]:
         yield _upstream(settings.api_url)
 
 
+def _machine() -> Finding:
+    """Whether every package has a wheel for this machine. tests/platforms.py checks the lock."""
+    machine, (libc, version) = platform.machine(), platform.libc_ver()
+    if sys.platform == "darwin":
+        libc, version = "macOS", platform.mac_ver()[0]
+    text = f"{platform.system()} on {machine}, {libc or 'no glibc'} {version}".rstrip()
+    number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    supported = {
+        ("linux", "x86_64", "glibc"): OLDEST_GLIBC,
+        ("linux", "aarch64", "glibc"): OLDEST_GLIBC,
+        ("darwin", "arm64", "macOS"): OLDEST_MACOS,
+    }
+    oldest = supported.get((sys.platform, machine, libc))
+    if oldest is not None and number >= oldest:
+        return Finding(Level.OK, "Machine", text)
+    fix = (
+        f"use Linux with glibc {'.'.join(map(str, OLDEST_GLIBC))} or newer on x86_64 or aarch64,"
+        f" or macOS {OLDEST_MACOS[0]} or newer on arm64"
+    )
+    return Finding(Level.WARN, "Machine", f"{text}: some packages have no wheels for it", fix)
+
+
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.prefix == sys.base_prefix:
-        return Finding(
-            Level.WARN, "Python", f"{version}, not in the project's environment", "run `make up`"
-        )
+        fix = "run `make up`" if checkout() else "install it into a virtual environment"
+        return Finding(Level.WARN, "Python", f"{version}, not in a virtual environment", fix)
     return Finding(Level.OK, "Python", f"{version} in {sys.prefix}")
 
 
-def _lock() -> Finding:
-    subject = "Environment"
-    bundled = ROOT / ".tools" / "bin" / "uv"
+def _environment(settings: PlatformSettings) -> Finding:
+    """A checkout's environment is compared with uv.lock, another one with what programs import."""
+    subject, folder = "Environment", checkout()
+    if folder is None:
+        if missing := programs.missing_packages(settings.programs):
+            text = f"{', '.join(missing)} missing"
+            return Finding(Level.FAIL, subject, text, f"{INSTALL} brings it")
+        return Finding(Level.OK, subject, f"realtor {__version__} in {ROOT}")
+    bundled = folder / ".tools" / "bin" / "uv"
     uv = shutil.which("uv") or (str(bundled) if bundled.exists() else None)
-    if uv is None or not (ROOT / "uv.lock").exists():
+    if uv is None or not (folder / "uv.lock").exists():
         return Finding(
             Level.WARN, subject, "uv or uv.lock is missing: not compared", "run `make up`"
         )
     checked = subprocess.run(  # noqa: S603  # a fixed command
-        [uv, "sync", "--locked", "--all-extras", "--check", "--offline"],
-        cwd=ROOT,
+        [uv, "sync", "--locked", "--extra", "local", "--inexact", "--check", "--offline"],
+        cwd=folder,
+        env=os.environ | {"UV_PYTHON": sys.executable},
         capture_output=True,
         text=True,
     )
@@ -87,6 +122,24 @@ def _lock() -> Finding:
         return Finding(Level.OK, subject, "as uv.lock says")
     reason = checked.stderr.strip().rsplit("\n", 1)[-1]
     return Finding(Level.WARN, subject, f"differs from uv.lock: {reason}", "run `make up`")
+
+
+def _xgboost() -> Finding:
+    """XGBoost's library is loaded in another process: on macOS it needs Homebrew's libomp."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import xgboost; print(xgboost.__version__)"],
+        capture_output=True,
+        text=True,
+    )
+    if loaded.returncode == 0:
+        return Finding(Level.OK, "XGBoost", loaded.stdout.strip())
+    # The last line holds the loader's words. Those above name libomp whatever is wrong.
+    reason = loaded.stderr.strip().rsplit("\n", 1)[-1]
+    if "libomp" in reason:
+        fix = "run `brew install libomp`"
+    else:
+        fix = f"{INSTALL} brings it" if checkout() is None else "run `make up`"
+    return Finding(Level.FAIL, "XGBoost", f"does not load: {reason}", fix)
 
 
 def _disk(settings: PlatformSettings) -> Finding:

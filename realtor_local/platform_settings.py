@@ -9,9 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from realtor_local.errors import RealtorError
-
-ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_HOME = ROOT / ".realtor"
+from realtor_model.installation import default_home
 
 PROGRAMS = (
     "postgres",
@@ -36,7 +34,7 @@ class PlatformSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(
-        DEFAULT_HOME,
+        default_factory=default_home,
         validation_alias="REALTOR_HOME",
         description="Folder for everything that the platform writes on this machine.",
     )

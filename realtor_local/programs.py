@@ -6,16 +6,19 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
-from realtor_local.errors import RealtorError
+from realtor_local.errors import INSTALL, RealtorError
 from realtor_local.platform_home import PlatformHome
-from realtor_local.platform_settings import ROOT, PlatformSettings
+from realtor_local.platform_settings import PlatformSettings
 from realtor_local.ports import LOOPBACK, free_port, is_free
 from realtor_local.postgres import EmbeddedPostgres
 from realtor_local.private_files import write_private
 from realtor_local.processes import PROGRAM_MARK, STACK_MARK
+from realtor_model.installation import ROOT
 from realtor_model.registry_names import HISTORY_KEY
 
 # Variables of the user's that the platform's processes keep, whatever shell starts them again.
@@ -41,6 +44,17 @@ WAVES: Mapping[str, int] = {"postgres": 1, "mlflow": 2, "upstream": 2}
 LAST_WAVE = 3
 # Servers whose workers outlive a killed parent and keep its port.
 LEAVES_WORKERS = {"mlflow", "service"}
+
+# Program → packages that it imports and that the extra `command` does not bring. By find_spec:
+# importing them takes seconds.
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "mlflow": ("mlflow", "flask"),
+    "upstream": ("uvicorn", "starlette", "pandas"),
+    "dagster-webserver": ("dagster_webserver", "dagster_postgres"),
+    "dagster-daemon": ("dagster", "dagster_postgres", "alembic", "pandera"),
+    "service": ("bentoml", "xgboost"),
+    "app": ("streamlit", "altair"),
+}
 
 
 class ProgramError(RealtorError):
@@ -84,6 +98,17 @@ class Plan:
     environment: Mapping[str, str]
 
 
+def project_file(name: str) -> Path:
+    """dagster.yaml or workspace.yaml: our package holds a link to it, or in a wheel the file."""
+    return Path(__file__).with_name(name)
+
+
+def missing_packages(names: Iterable[str]) -> list[str]:
+    """The packages of PACKAGES that these programs need and this environment lacks, sorted."""
+    needed = {package for name in names for package in PACKAGES.get(name, ())}
+    return sorted(package for package in needed if find_spec(package) is None)
+
+
 def make_plan(
     settings: PlatformSettings,
     home: PlatformHome,
@@ -95,6 +120,11 @@ def make_plan(
 
     Raises ProgramError, or PostgresError when its programs or its cluster are missing.
     """
+    if missing := missing_packages(settings.programs):
+        raise ProgramError(
+            f"The platform's programs need {', '.join(missing)}, which is not installed here."
+            f" {INSTALL} brings it."
+        )
     known = home.environment()
     ports: dict[str, int] = {}
     for name in HEALTH_PATHS:
@@ -220,7 +250,7 @@ def _arguments(
     name: str, settings: PlatformSettings, home: PlatformHome, port: str
 ) -> tuple[str, ...]:
     """A Python module and its arguments."""
-    workspace = ("-w", str(ROOT / "workspace.yaml"))
+    workspace = ("-w", str(project_file("workspace.yaml")))
     at = ("--host", LOOPBACK, "--port", port)
     match name:
         case "mlflow":
@@ -235,8 +265,12 @@ def _arguments(
         case "dagster-daemon":
             return ("dagster._daemon", "run", *workspace)
         case "service":
-            service = ("realtor_serving.service:ValuationService", "--working-dir", str(ROOT))
-            return ("realtor_serving.serve", "serve", *service, *at)
+            return (
+                "realtor_serving.serve",
+                "serve",
+                "realtor_serving.service:ValuationService",
+                *at,
+            )
         case "app":
             options = {
                 "server.headless": "true",

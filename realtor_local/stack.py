@@ -14,12 +14,13 @@ from realtor_local import ports, program_health, programs
 from realtor_local.backup import Platform, read_manifest, restore
 from realtor_local.errors import RealtorError
 from realtor_local.platform_home import PlatformHome
-from realtor_local.platform_settings import DEFAULT_HOME, ROOT, PlatformSettings
+from realtor_local.platform_settings import PlatformSettings
 from realtor_local.postgres import DATABASES, EXTERNAL, EmbeddedPostgres, find_binaries
 from realtor_local.processes import marked, program_of, stop
-from realtor_local.programs import PORT_VARIABLES, Plan, Program
+from realtor_local.programs import PORT_VARIABLES, Plan, Program, project_file
 from realtor_local.signals import uninterrupted
 from realtor_local.supervisor import State, Supervisor, SupervisorError
+from realtor_model.installation import checkout, default_home
 
 POLL_SECONDS = 0.25
 # supervisord itself kills a program that has not ended after 30 seconds.
@@ -153,12 +154,16 @@ class Stack:
     def _link(self) -> None:
         """dagster.yaml for DAGSTER_HOME, and a `.env` with which plain `dagster dev` works."""
         instance = self.home.dagster / "dagster.yaml"
-        if not instance.exists():
+        # A file is the user's own. A link may lead to an environment that is gone or outdated.
+        if instance.is_symlink() or not instance.exists():
             instance.unlink(missing_ok=True)
-            instance.symlink_to(ROOT / "dagster.yaml")
-        dotenv = ROOT / ".env"
-        if self.home.root == DEFAULT_HOME and not dotenv.exists() and not dotenv.is_symlink():
-            dotenv.symlink_to(self.home.platform_env.relative_to(ROOT))
+            instance.symlink_to(project_file("dagster.yaml"))
+        folder = checkout()
+        if folder is None or self.home.root != default_home():
+            return
+        dotenv = folder / ".env"
+        if not dotenv.exists() and not dotenv.is_symlink():
+            dotenv.symlink_to(self.home.platform_env.relative_to(folder))
 
     def _bring_up(self, starting: Collection[Program]) -> None:
         """Starts programs together and waits for each one's program_health."""

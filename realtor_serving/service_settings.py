@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-ROOT = Path(__file__).resolve().parents[1]
+from realtor_model.installation import default_home
 
 
 class ServiceSettings(BaseSettings):
@@ -20,7 +20,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore")
 
     home: Path = Field(
-        ROOT / ".realtor",
+        default_factory=default_home,
         validation_alias="REALTOR_HOME",
         description="Folder for everything that the platform writes on this machine.",
     )

@@ -17,6 +17,7 @@ from realtor_assets.metadata.run_tags import PARENT_RUN_TAG
 from realtor_assets.pipeline_settings import settings
 from realtor_assets.resources.database import Database
 from realtor_assets.resources.mlflow_server import MlflowServer
+from realtor_model.installation import checkout
 from realtor_model.registry_names import DAGSTER_RUN_TAG
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 def code_commit() -> str:
     """The commit of this code: REALTOR_COMMIT where it is set (in images), else git's answer.
 
-    "unknown" where there is neither.
+    "unknown" where there is neither: installed code may stand in a repository of somebody else.
     """
     if commit := settings().commit:
         return commit
+    if checkout() is None:
+        return "unknown"
     git = subprocess.run(
         ["git", "rev-parse", "HEAD"],  # noqa: S607
         cwd=Path(__file__).parent,

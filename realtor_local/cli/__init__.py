@@ -6,6 +6,7 @@ Everything heavy is imported by the command that needs it: `realtor --help` answ
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -17,6 +18,7 @@ from realtor_local.cli import (
     valuation_commands,
 )
 from realtor_local.errors import RealtorError
+from realtor_model import __version__
 
 app = typer.Typer(
     name="realtor",
@@ -24,7 +26,6 @@ app = typer.Typer(
     "Exit codes: 0 success, 1 failure (one line says why), 2 wrong usage, 3 the platform is down"
     " (status), 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     # Lines are filled: docstrings end theirs where the code does.
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -52,6 +53,25 @@ for command in (
     valuation_commands.score,
 ):
     app.command()(command)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        version = ".".join(map(str, sys.version_info[:3]))
+        typer.echo(f"realtor {__version__}, Python {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options without a command."""
 
 
 def main() -> None:

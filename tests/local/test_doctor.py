@@ -129,3 +129,62 @@ def test_a_program_that_does_not_answer_is_named(running: Platform) -> None:
     assert done.returncode == 1
     assert "FAIL  upstream: RUNNING" in done.stdout
     assert str(running.home.log("upstream")) in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("loader", "fix"),
+    [
+        ("Library not loaded: @rpath/libomp.dylib", "brew install libomp"),
+        ("libxgboost.so: cannot open shared object file", "make up"),
+    ],
+)
+def test_a_missing_openmp_is_told_from_other_reasons_for_which_xgboost_does_not_load(
+    settings: PlatformSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    loader: str,
+    fix: str,
+) -> None:
+    # XGBoost's own message, with another error of the loader.
+    advice = "Mac OSX users: Run `brew install libomp` to install OpenMP runtime."
+    message = f"\n{advice}\nError message(s): ['{loader}']\n"
+    (tmp_path / "xgboost.py").write_text(f"raise OSError({message!r})\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    found = finding(settings, "XGBoost")
+
+    assert found.level is Level.FAIL
+    assert loader in found.text
+    assert fix in found.fix
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "libc", "level"),
+    [
+        ("linux", "x86_64", ("glibc", "2.28"), Level.OK),
+        ("linux", "aarch64", ("glibc", "2.41"), Level.OK),
+        ("linux", "x86_64", ("glibc", "2.17"), Level.WARN),
+        ("linux", "x86_64", ("", ""), Level.WARN),
+        ("linux", "armv7l", ("glibc", "2.36"), Level.WARN),
+        ("darwin", "arm64", ("macOS", "13.0"), Level.OK),
+        ("darwin", "arm64", ("macOS", "12.7.6"), Level.WARN),
+        ("darwin", "x86_64", ("macOS", "15.1"), Level.WARN),
+    ],
+)
+def test_a_machine_without_wheels_is_named(
+    settings: PlatformSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    system: str,
+    machine: str,
+    libc: tuple[str, str],
+    level: Level,
+) -> None:
+    monkeypatch.setattr("realtor_local.doctor.sys.platform", system)
+    monkeypatch.setattr("realtor_local.doctor.platform.machine", lambda: machine)
+    monkeypatch.setattr("realtor_local.doctor.platform.libc_ver", lambda: libc)
+    monkeypatch.setattr("realtor_local.doctor.platform.mac_ver", lambda: (libc[1], ("",) * 3, ""))
+
+    found = next(diagnose(settings, make_console()))
+
+    assert (found.subject, found.level) == ("Machine", level)
+    assert machine in found.text

@@ -219,7 +219,9 @@ def test_binaries_that_do_not_run_are_named(tmp_path: Path) -> None:
 
 def test_without_any_binaries_every_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres.binaries, "_candidates", lambda: iter(()))
-    with pytest.raises(PostgresError, match=r"uv sync.*REALTOR_PG_BIN.*REALTOR_RAW_DATABASE_URL"):
+    with pytest.raises(
+        PostgresError, match=r"realtor\[local\].*REALTOR_PG_BIN.*REALTOR_RAW_DATABASE_URL"
+    ):
         find_binaries()
 
 
