@@ -4,19 +4,32 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .PHONY: help up down status sync test lint docs format bench load dashboards observability-test images compose-env compose-test deploy-lint helm-test clean
 
-# uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing.
+# uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing. A pyenv
+# without the version of .python-version has a python3 that fails, so others are tried after it.
+#
+# Then the Python for .venv. uv finds that of .python-version on PATH, in .venv, or among its own; where
+# there is none, another one that suits is taken, from PATH or pyenv's folder. Only then uv downloads one.
 define find_uv
 uv="$$(command -v uv || true)"; \
 if [ -z "$$uv" ]; then \
-  if [ ! -x .tools/bin/uv ]; then \
-    echo "Installing uv into .tools"; rm -rf .tools; \
-    if ! { python3 -m venv .tools && .tools/bin/python -m pip install --quiet uv; } 2> /dev/null; then \
-      rm -rf .tools; python3 -m pip install --quiet --target .tools uv; \
-    fi; \
-  fi; \
   uv="$$PWD/.tools/bin/uv"; \
+  for python in python3 /usr/bin/python3 $(PYENV_PYTHONS); do \
+    if "$$uv" --version > /dev/null 2>&1; then break; fi; \
+    echo "Installing uv into .tools, with $$python"; rm -rf .tools; \
+    if ! { "$$python" -m venv .tools && .tools/bin/python -m pip install --quiet uv; } > /dev/null 2>&1; then \
+      rm -rf .tools; "$$python" -m pip install --quiet --target .tools uv || true; \
+    fi; \
+  done; \
+fi; \
+if [ -z "$${UV_PYTHON:-}" ] && ! "$$uv" python find --no-python-downloads > /dev/null 2>&1; then \
+  for python in '>=3.12,<3.15' $(PYENV_PYTHONS); do \
+    if python="$$("$$uv" python find --no-python-downloads "$$python" 2> /dev/null)"; then \
+      export UV_PYTHON="$$python"; break; \
+    fi; \
+  done; \
 fi
 endef
+PYENV_PYTHONS = $(foreach minor,13 14 12,$(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.$(minor).*/bin/python))
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' "$(firstword $(MAKEFILE_LIST))" | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -107,8 +107,6 @@ _BY_STATUS: Mapping[int, type[ServiceError]] = {
 }  # fmt: skip
 _INVALID_INPUT = (400, 413, 422)
 
-Response = TypeVar("Response", bound=BaseModel)
-
 
 class ServiceClient:
     """HTTP client of the service. Every method raises a `ServiceError`.
@@ -191,7 +189,9 @@ class ServiceClient:
         """The service's Prometheus metrics, as text."""
         return self._send("GET", "/metrics").text
 
-    def _request(self, method: str, path: str, kind: type[Response], **request: Any) -> Response:
+    def _request[Response: BaseModel](
+        self, method: str, path: str, kind: type[Response], **request: Any
+    ) -> Response:
         response = self._send(method, path, **request)
         try:
             return kind.model_validate_json(response.content)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from realtor_ui.sections.home_form import INPUTS
 
@@ -197,12 +198,14 @@ def _stream(rows: pd.DataFrame) -> bytes:
 def to_file(frame: pd.DataFrame, kind: str) -> bytes:
     """The results as a file: "csv" or "parquet". No cell of a CSV starts a spreadsheet formula."""
     if kind == "parquet":
-        texts = frame.select_dtypes(object).columns
+        mixed = [name for name in frame if frame[name].dtype == object]
         buffer = io.BytesIO()
-        frame.astype(dict.fromkeys(texts, "string")).to_parquet(buffer, index=False)
+        frame.astype(dict.fromkeys(mixed, "string")).to_parquet(buffer, index=False)
         return buffer.getvalue()
     safe = frame.copy()
-    for column in safe.select_dtypes(object):
-        risky = safe[column].astype(str).str.match(r"^[=+@\t\r]|^-(?![\d.])")
-        safe[column] = safe[column].where(~risky, "'" + safe[column].astype(str))
+    for name in safe:
+        if not (is_numeric_dtype(safe[name]) or is_datetime64_any_dtype(safe[name])):
+            texts = safe[name].astype(str)
+            risky = texts.str.match(r"^[=+@\t\r]|^-(?![\d.])").fillna(False).astype(bool)
+            safe[name] = safe[name].astype(object).where(~risky, "'" + texts)
     return safe.to_csv(index=False).encode()

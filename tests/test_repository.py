@@ -2,9 +2,11 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from pydantic_settings import BaseSettings
 
 import realtor_local.platform_settings
@@ -30,6 +32,27 @@ def test_every_direct_dependency_has_its_reason() -> None:
         re.findall(r"^\| ([a-z0-9-]+) \|", (ROOT / "docs/DEPENDENCIES.md").read_text(), re.M)
     ) - {"package"}
     assert declared == documented
+
+
+def test_every_upper_bound_has_its_cause() -> None:
+    described = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = described["project"]
+    requirements = map(Requirement, chain(
+        project["dependencies"],
+        *project["optional-dependencies"].values(),
+        *described["dependency-groups"].values(),
+    ))  # fmt: skip
+    bounds = {
+        (requirement.name, str(bound))
+        for requirement in requirements
+        for bound in requirement.specifier
+        if bound.operator not in (">=", ">", "!=")
+    }
+    text = (ROOT / "docs/DEPENDENCIES.md").read_text()
+    section = text.partition("\n## Upper bounds\n")[2].partition("\n## ")[0]
+
+    assert bounds == set(re.findall(r"^\| ([a-z0-9-]+) \| `([^`]+)` \| .{40,} \|$", section, re.M))
+    assert bounds
 
 
 @pytest.mark.parametrize(

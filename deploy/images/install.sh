@@ -1,22 +1,15 @@
 #!/bin/sh
 # Installs the locked packages of one role in /app/.venv, without unneeded files: install.sh [options of uv sync]
 set -eu
-without_group=$(printf '%s\n' "$*" | sed 's/--group cpu//')
-# shellcheck disable=SC2086  # options, separated by spaces
-uv sync --locked --no-default-groups --no-install-project $without_group
-# The lock installs the GPU build of XGBoost. Its CPU build, of the same version, then overwrites the
-# same files. The metadata of the GPU build remain, and are still right.
-case "$*" in *"--group cpu"*)
-    uv sync --locked --no-default-groups --no-install-project --inexact "$@" ;;
-esac
+uv sync --locked --no-default-groups --no-install-project "$@"
 # Delete 180 MB that are never imported: tests, headers and sources of packages, Arrow's RPC, and the
 # descriptions of 400 AWS services.
-packages=/app/.venv/lib/python3.11/site-packages
+packages=$(echo /app/.venv/lib/python3.*/site-packages)
 find "$packages" -depth -type d -name tests -exec rm -rf {} +
 find "$packages" -name '*.pyx' -delete -o -name '*.pxd' -delete -o -name '*.pyi' -delete
 # Delete 40 MB of debug symbols, but only in wheels whose libraries were not patched after linking, because
 # strip breaks patched ones.
-for name in aiohttp pyarrow uvloop xgboost yaml; do
+for name in aiohttp pyarrow uvloop yaml; do
     [ ! -d "$packages/$name" ] || find "$packages/$name" -name '*.so*' -exec strip --strip-unneeded {} +
 done
 rm -rf "$packages"/pyarrow/include "$packages"/pyarrow/*flight*

@@ -2,15 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate
 
 from distributed import Client
 
 from realtor_assets.pipeline_settings import settings
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Rest = ParamSpec("Rest")
 
 # Retries of a task whose error may be the network's. Dask itself repeats tasks of dead workers.
 _RETRIES = 2
@@ -31,7 +27,7 @@ def cluster() -> Iterator[Client]:
         yield client
 
 
-def on_workers(
+def on_workers[Item, **Rest, Result](
     client: Client,
     function: Callable[Concatenate[Item, Rest], Result],
     items: Iterable[Item],

@@ -1,7 +1,6 @@
 """A bundle as an MLflow model that `mlflow.pyfunc.load_model` loads anywhere."""
 
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import realtor_model
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
 from realtor_assets.train.model_report import Report
 from realtor_model.candidates import candidate_named
+from realtor_model.libraries import pinned_requirements
 from realtor_model.listing import EXAMPLE_HOME, INPUTS
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -64,9 +64,9 @@ def example() -> pd.DataFrame:
 
 
 def requirements(candidate: str) -> list[str]:
-    """The pinned distributions that a model of `candidate` needs in an environment of its own."""
-    names = (*candidate_named(candidate).distributions(explained=True), *CODE_REQUIREMENTS)
-    return [f"{name}=={version(name)}" for name in sorted(names)]
+    """The pinned requirements of a model of `candidate` in an environment of its own."""
+    names = (*candidate_named(candidate).libraries(explained=True), *CODE_REQUIREMENTS)
+    return pinned_requirements(names)
 
 
 def signature() -> "ModelSignature":

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from realtor_model.estimators import Estimator, Floats, Matrix, TrainRows
 from realtor_model.features import FEATURE_NAMES
+from realtor_model.libraries import library_version
 
 # With fewer train rows a candidate is trained with its `thin` hyperparameters.
 THIN_ROWS = 100_000
@@ -49,9 +49,10 @@ class Candidate:
         kinds: Dagster's kinds of its asset, beside "mlflow".
         description: what it is, in a sentence; the description of its asset.
         estimator: the class that fits, predicts, explains, and writes itself without pickle.
-        requirements: PyPI distributions without which it is neither trained nor read, beyond
-            `SHARED_REQUIREMENTS`. The bundle and the training key record their versions.
-        explanation_requirements: further distributions that only explaining it may need.
+        requirements: libraries, by their names on PyPI, without which it is neither trained nor
+            read, beyond `SHARED_REQUIREMENTS`. The bundle and the training key record their
+            versions.
+        explanation_requirements: further libraries that only explaining it may need.
         hyperparameters: all of them, with their defaults.
         thin: defaults that replace these below `THIN_ROWS` train rows.
         search_space: hyperparameters that a search varies, with their bounds. Empty: there is
@@ -104,15 +105,15 @@ class Candidate:
         return self.default_hyperparameters(rows) | dict(overrides)
 
     def library_versions(self) -> dict[str, str]:
-        """Installed versions of the distributions that train and read this candidate's models.
+        """Installed versions of the libraries that train and read this candidate's models.
 
         Raises:
             importlib.metadata.PackageNotFoundError: one of them is not installed.
         """
-        return {name: version(name) for name in self.distributions()}
+        return {name: library_version(name) for name in self.libraries()}
 
-    def distributions(self, *, explained: bool = False) -> tuple[str, ...]:
-        """Names of the PyPI distributions, those for explanations among them if `explained`."""
+    def libraries(self, *, explained: bool = False) -> tuple[str, ...]:
+        """Names of its libraries, those for explanations among them if `explained`."""
         further = self.explanation_requirements if explained else ()
         return tuple(dict.fromkeys((*SHARED_REQUIREMENTS, *self.requirements, *further)))
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 
 from realtor_model.candidates import CANDIDATES, candidate_named, load_estimator
 from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
+from realtor_model.libraries import distribution_of, library_version
 from realtor_model.valuation.comparables import SoldHomes
 from realtor_model.valuation.intervals import Ranges
 from realtor_model.valuation.market_statistics import MarketStatistics
@@ -141,7 +142,9 @@ def require_readable(manifest: Mapping[str, Any], name: str) -> None:
             f"{library} {have or 'is not'} installed, {need} needed"
             for library, (have, need) in outdated.items()
         )
-        fix = " ".join(f"'{library}>={need}'" for library, (_, need) in outdated.items())
+        fix = " ".join(
+            f"'{distribution_of(library)}>={need}'" for library, (_, need) in outdated.items()
+        )
         raise UnreadableBundle(
             f"{name} was written by newer libraries, and older ones can read wrong values from it "
             f"without an error ({installed}): pip install {fix}"
@@ -179,7 +182,7 @@ def outdated_libraries(written_by: Mapping[str, str]) -> dict[str, tuple[str | N
 
 def _installed_version(name: str) -> str | None:
     try:
-        return version(name)
+        return library_version(name)
     except PackageNotFoundError:
         return None
 

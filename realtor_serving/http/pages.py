@@ -1,7 +1,7 @@
 """The GET routes: the model, its market data and history, health and metrics."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
@@ -33,8 +33,6 @@ from realtor_serving.http.requests import (
 from realtor_serving.http.worker_runtime import Runtime, in_thread
 from realtor_serving.valuation import answers
 from realtor_serving.valuation.coordinates import Coordinates, coordinates
-
-_Query = TypeVar("_Query", bound=BaseModel)
 
 
 async def _health(request: Request) -> Response:
@@ -90,10 +88,10 @@ async def _history(request: Request) -> Response:
     return Response(document, media_type="application/json")
 
 
-def _market_response(
+def _market_response[Query: BaseModel](
     request: Request,
-    kind: type[_Query],
-    answer: Callable[[Champion, _Query], BaseModel | None],
+    kind: type[Query],
+    answer: Callable[[Champion, Query], BaseModel | None],
 ) -> Response:
     query = read_query(request, kind)
     if isinstance(query, InvalidBody):

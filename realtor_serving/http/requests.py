@@ -1,7 +1,7 @@
 """Request bodies and queries, and the responses that refuse them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Self, TypeVar
+from typing import Self
 
 import bentoml
 from pydantic import BaseModel, ValidationError
@@ -97,10 +97,7 @@ class ComparablesBody(Body, ComparablesRequest):
     """A property, with the number of comparables and the sales to leave out."""
 
 
-Query = TypeVar("Query", bound=BaseModel)
-
-
-def read_query(request: Request, kind: type[Query]) -> "Query | InvalidBody":
+def read_query[Query: BaseModel](request: Request, kind: type[Query]) -> "Query | InvalidBody":
     """The checked query parameters of a GET request. A blank value counts as missing."""
     parameters = {
         name: value

@@ -4,7 +4,6 @@ import functools
 import gc
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -22,8 +21,6 @@ from realtor_serving.valuation.inference_log import PostgresInferenceLog
 
 # Answers create many short-lived objects. Collecting rarely shortens the slowest answers.
 GC_THRESHOLD = (50_000, 50, 100)
-
-_Result = TypeVar("_Result")
 
 
 def packaged_champion(chosen: Path | None) -> tuple[Path, RegisteredVersion] | None:
@@ -100,8 +97,8 @@ class Runtime:
             self.log.close()
 
 
-async def in_thread(
-    limiter: CapacityLimiter, work: Callable[..., _Result], *args: object
-) -> _Result:
+async def in_thread[Result](
+    limiter: CapacityLimiter, work: Callable[..., Result], *args: object
+) -> Result:
     """Run `work(*args)` in a thread as soon as `limiter` has room, and return its result."""
     return await anyio.to_thread.run_sync(functools.partial(work, *args), limiter=limiter)

@@ -14,13 +14,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import requires, version
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.libraries import pinned_requirements
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
 from realtor_serving.champion.packaged_bundle import PACKAGED_BUNDLE
 from realtor_serving.champion.served_champion import WARM_UP
@@ -192,12 +193,11 @@ def _requirements() -> list[str]:
     from packaging.requirements import Requirement
 
     requirements = map(Requirement, requires("realtor") or [])
-    names = {
+    return pinned_requirements(
         requirement.name
         for requirement in requirements
         if requirement.marker is None or requirement.marker.evaluate({"extra": "serving"})
-    }
-    return [f"{name}=={version(name)}" for name in sorted(names)]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

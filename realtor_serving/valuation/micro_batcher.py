@@ -2,33 +2,29 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
-
-_Request = TypeVar("_Request")
-_Answer = TypeVar("_Answer")
 
 # The model values this many homes in about one millisecond, which blocks the event loop.
 MOST = 64
 
 
-class MicroBatcher(Generic[_Request, _Answer]):
+class MicroBatcher[Request, Answer]:
     """Collects the requests of one event-loop turn and answers them together in the next.
 
     The model values ten homes in almost the same time as one. Under load each home therefore costs
     a fraction, and a single request has no delay.
     """
 
-    def __init__(self, answer: Callable[[Sequence[_Request]], Sequence[_Answer]]) -> None:
+    def __init__(self, answer: Callable[[Sequence[Request]], Sequence[Answer]]) -> None:
         """Take `answer`, which maps n requests to n independent answers in the same order."""
         self._answer = answer
-        self._waiting: list[tuple[_Request, asyncio.Future[_Answer]]] = []
+        self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
 
-    async def ask(self, request: _Request) -> _Answer:
+    async def ask(self, request: Request) -> Answer:
         """The answer to `request`. Raises the error of this request, if it has one."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._answer_all)
-        future: asyncio.Future[_Answer] = loop.create_future()
+        future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((request, future))
         return await future
 
@@ -54,7 +50,7 @@ class MicroBatcher(Generic[_Request, _Answer]):
             _settle(future, answer)
 
 
-def _settle(future: asyncio.Future[_Answer], outcome: _Answer | Exception) -> None:
+def _settle[Answer](future: asyncio.Future[Answer], outcome: Answer | Exception) -> None:
     # The future is done if the client has disconnected or the request has timed out.
     if future.done():
         return

@@ -88,14 +88,6 @@ def test_pg_dump_of_the_backup_is_not_older_than_the_server() -> None:
     assert SERVICES["backup"]["image"] == SERVICES["dagster-code"]["image"]
 
 
-def test_both_builds_of_xgboost_have_the_same_version() -> None:
-    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    versions = {
-        package["name"]: package["version"] for package in locked if "xgboost" in package["name"]
-    }
-    assert versions["xgboost-cpu"] == versions["xgboost"]
-
-
 def test_images_and_workflows_use_the_same_version_of_uv() -> None:
     files = [
         ROOT / "deploy/images/Dockerfile",

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from packaging.version import Version
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
@@ -74,6 +76,15 @@ def test_committed_dashboards_equal_the_generated_ones() -> None:
     committed = {path.name: path.read_text() for path in DASHBOARDS.iterdir()}
 
     assert committed == documents(), "run `make dashboards`"
+
+
+def test_dashboards_are_of_the_newest_named_grafana_that_compose_can_read() -> None:
+    compose = yaml.safe_load((FOLDER.parent / "compose/compose.yaml").read_text())
+    [runs] = re.findall(r"grafana:([\d.]+)", compose["services"]["grafana"]["image"])
+    made_for = Version(version("grafana-foundation-sdk"))
+
+    assert Version("11.6") <= Version(made_for.public.partition("!")[2]) <= Version(runs)
+    assert {json.loads(path.read_text())["schemaVersion"] for path in DASHBOARDS.iterdir()} == {41}
 
 
 def test_panels_do_not_overlap() -> None:

@@ -116,10 +116,10 @@ def test_training_key_changes_when_a_library_of_the_candidate_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, forest = key(), key(TrainingSettings("random_forest"))
-    installed = candidate.version
+    installed = candidate.library_version
 
     monkeypatch.setattr(
-        candidate, "version", lambda name: "99" if name == "skops" else installed(name)
+        candidate, "library_version", lambda name: "99" if name == "skops" else installed(name)
     )
 
     assert key() == before

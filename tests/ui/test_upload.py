@@ -153,3 +153,13 @@ def test_a_download_holds_no_formulas(tmp_path: Path) -> None:
     assert "'-3" not in text
     again = pd.read_parquet(io.BytesIO(upload.to_file(FRAME, "parquet")))
     assert again["note"].tolist() == FRAME["note"].tolist()
+
+
+@pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
+def test_a_download_holds_no_formulas_whatever_the_dtype_of_a_text(dtype: object) -> None:
+    notes = pd.Series(["=cmd()", "-3", None], dtype=dtype)
+    frame = pd.DataFrame({"note": notes, "sold": pd.to_datetime(["2024-05-06", None, None])})
+
+    text = upload.to_file(frame, "csv").decode()
+
+    assert text.splitlines() == ["note,sold", "'=cmd(),2024-05-06", "-3,", ","]

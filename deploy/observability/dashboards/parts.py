@@ -68,7 +68,7 @@ def graph(
     if limit is not None:
         panel.thresholds(_steps(("transparent", None), ("red", limit)))
         panel.thresholds_style(
-            options.GraphThresholdsStyleConfig().mode(common.GraphTresholdsStyleMode.LINE)
+            options.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.LINE)
         )
     for i, query in enumerate([queries] if isinstance(queries, str | Query) else queries):
         panel.with_target(_target(query).ref_id(ascii_uppercase[i]).range())

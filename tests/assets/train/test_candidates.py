@@ -1,9 +1,11 @@
 """The launchpad's config of each candidate, and the feature groups that a training leaves out."""
 
+import re
 from typing import Any
 
 import dagster as dg
 import pytest
+from packaging.requirements import Requirement
 from pydantic import ValidationError
 
 from realtor_assets.clean.clean_build import CleanBuild, fit_encoder
@@ -12,6 +14,7 @@ from realtor_assets.train.candidate_assets import candidates, config_of
 from realtor_assets.train.mlflow_model import CODE_REQUIREMENTS, requirements
 from realtor_model.candidates import CANDIDATES
 from realtor_model.features import FEATURE_GROUPS
+from realtor_model.libraries import distribution_of
 from realtor_model.listing import check
 from tests.model.conftest import AS_OF, Listed, received
 
@@ -59,11 +62,12 @@ def test_every_registered_candidate_has_an_asset_as_declared() -> None:
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_mlflow_requirements_are_pinned_and_those_of_the_candidate(name: str) -> None:
-    pinned = [line.partition("==") for line in requirements(name)]
+    pinned = [Requirement(line) for line in requirements(name)]
 
-    names = {distribution for distribution, _, _ in pinned}
-    assert names == {*CANDIDATES[name].distributions(explained=True), *CODE_REQUIREMENTS}
-    assert all(number for _, _, number in pinned)
+    here = {each.name for each in pinned if each.marker is None or each.marker.evaluate()}
+    libraries = {*CANDIDATES[name].libraries(explained=True), *CODE_REQUIREMENTS}
+    assert here == {distribution_of(library) for library in libraries}
+    assert all(re.fullmatch(r"==[\d.]+", str(each.specifier)) for each in pinned)
 
 
 def test_encoder_lacks_feature_groups_that_are_left_out(

@@ -120,7 +120,7 @@ def test_logged_model_requires_the_libraries_of_its_candidate(
     )
 
     (file,) = tmp_path.rglob("requirements.txt")
-    assert set(requirements(NAME)) <= set(file.read_text().split())
+    assert set(requirements(NAME)) <= set(file.read_text().splitlines())
 
 
 @pytest.mark.integration

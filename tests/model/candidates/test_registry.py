@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from realtor_model.candidates import (
     IntRange,
     candidate_named,
 )
+from realtor_model.libraries import library_version
 from realtor_model.valuation.bundle import UnreadableBundle, load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 
@@ -86,8 +86,8 @@ def test_every_candidate_has_a_description_and_installed_requirements(
     assert candidate.description.endswith(".")
     assert candidate.kinds
     assert set(SHARED_REQUIREMENTS) <= set(candidate.library_versions())
-    for name in candidate.distributions(explained=True):
-        assert distribution(name).version
+    for name in candidate.libraries(explained=True):
+        assert library_version(name)
 
 
 def test_cluster_trainer_resolves_where_one_is_declared(candidate: Candidate) -> None:
@@ -123,9 +123,7 @@ def test_bundle_is_read_without_the_libraries_of_other_candidates(
 ) -> None:
     """The declared requirements are all that a model needs, and the manifest says so."""
     save_bundle(model_of(candidate.name), tmp_path / "bundle")
-    absent = {
-        module for name, module in IMPORT_NAMES.items() if name not in candidate.distributions()
-    }
+    absent = {module for name, module in IMPORT_NAMES.items() if name not in candidate.libraries()}
     script = LOAD_WITHOUT.format(absent=absent, bundle=str(tmp_path / "bundle"))
 
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -133,7 +131,7 @@ def test_bundle_is_read_without_the_libraries_of_other_candidates(
     assert ran.returncode == 0, ran.stderr
     assert float(ran.stdout) > 0
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
-    assert set(manifest["versions"]) == {"python", *candidate.distributions()}
+    assert set(manifest["versions"]) == {"python", *candidate.libraries()}
 
 
 # Places that may name a candidate, and why. Everything else follows from the registry.
@@ -143,6 +141,7 @@ NAMED = {
     "realtor_assets/pipeline_settings.py": "the description of a setting, for people",
     "realtor_assets/distributed/boosting.py": "the trainer that the declaration of xgboost names",
     "realtor_assets/train/hyperparameter_search.py": "the launchpad's default",
+    "realtor_model/libraries.py": "XGBoost's two distributions",
     "realtor_model/valuation/bundle.py": "an example of a library's name",
     "realtor_serving/contract/schemas.py": "an example in the API's description",
     "realtor_ui/texts": "names in the user's language; tests/ui/test_texts.py asks for each",

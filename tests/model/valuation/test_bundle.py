@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from realtor_model.candidates import CANDIDATES, THIN_ROWS
 from realtor_model.features import FEATURE_NAMES, as_sold, columns_from_properties, take
+from realtor_model.libraries import distribution_of, library_version
 from realtor_model.listing import INPUTS, Property
 from realtor_model.messages import CodedMessage, message
 from realtor_model.retraining import drift
@@ -238,12 +238,14 @@ def test_bundle_of_another_format_or_feature_version_is_unreadable_but_intact(sa
 def test_bundle_is_refused_when_a_library_is_older_than_its_writer(
     saved: Path, library: str
 ) -> None:
-    newer = ".".join([version(library).partition(".")[0], "999", "1"])
+    newer = ".".join([library_version(library).partition(".")[0], "999", "1"])
     rewrite_version(saved, library, newer)
 
-    with pytest.raises(UnreadableBundle, match=rf"pip install '{library}>={newer}'") as refused:
+    with pytest.raises(
+        UnreadableBundle, match=rf"pip install '{distribution_of(library)}>={newer}'"
+    ) as refused:
         load_bundle(saved)
-    assert f"{library} {version(library)} installed, {newer} needed" in str(refused.value)
+    assert f"{library} {library_version(library)} installed, {newer} needed" in str(refused.value)
 
 
 def test_bundle_loads_when_a_library_is_newer_than_its_writer(saved: Path) -> None:
@@ -281,7 +283,7 @@ releases = st.lists(st.integers(0, 30), min_size=3, max_size=3)
 def test_library_is_outdated_exactly_when_its_release_is_lower(
     needed: list[int], local: str
 ) -> None:
-    installed = [int(part) for part in version("xgboost").split(".")]
+    installed = [int(part) for part in library_version("xgboost").split(".")]
     written_by = {"xgboost": ".".join(map(str, needed)) + local}
 
     assert bool(outdated_libraries(written_by)) is (installed < needed)
@@ -289,7 +291,9 @@ def test_library_is_outdated_exactly_when_its_release_is_lower(
 
 @pytest.mark.parametrize("written", ["main", "", "3.x"])
 def test_library_is_outdated_when_the_writers_version_cannot_be_compared(written: str) -> None:
-    assert outdated_libraries({"xgboost": written}) == {"xgboost": (version("xgboost"), written)}
+    assert outdated_libraries({"xgboost": written}) == {
+        "xgboost": (library_version("xgboost"), written)
+    }
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from realtor_model.libraries import pinned_requirements
 from realtor_serving.champion.model_registry import RegisteredVersion
 from realtor_serving.champion.packaged_bundle import packaged_version
 from realtor_serving.packaging.bento_packager import BrokenBento, verify_bento
@@ -39,7 +41,9 @@ def test_a_built_bento_serves_without_a_registry(tmp_path: Path, bundle: Path) -
     assert ("realtor_serving", "http") in packaged
     assert not packaged & {("realtor_serving", name) for name in ("packaging", "load_test")}
     assert "realtor_assets" not in {parts[0] for parts in packaged}
-    assert "bentoml==" in (path / "env" / "python" / "requirements.txt").read_text()
+    required = (path / "env" / "python" / "requirements.txt").read_text().splitlines()
+    assert f"bentoml=={version('bentoml')}" in required
+    assert set(pinned_requirements(["xgboost"])) <= set(required)
     with run_service(tmp_path / "service", source=str(path)) as service:
         answer = service.post("/predict", HOUSE).json()
         assert (answer["model"]["version"], answer["model"]["stage"]) == ("7", "Packaged")
