@@ -52,16 +52,16 @@ down: ## Stop the platform
 status: install ## Show the platform's programs
 	@.venv/bin/realtor status
 
-# With COVERAGE=1 also which lines of our packages they run, in every process: build/coverage/report.txt.
-test: sync ## Run the tests (COVERAGE=1: fail below the floor of coverage)
+# With TESTS=… only those. With COVERAGE=1 also which lines of our packages they run, in every process: build/coverage/report.txt.
+test: sync ## Run the tests (TESTS="tests/model …"; COVERAGE=1: fail below the floor of coverage)
 ifdef COVERAGE
 	@rm -rf build/coverage; mkdir -p build/coverage
-	@.venv/bin/coverage run -m pytest
+	@.venv/bin/coverage run -m pytest $(TESTS)
 	@.venv/bin/coverage combine --quiet
 	@status=0; .venv/bin/coverage report > build/coverage/report.txt || status=$$?; \
 	grep -E '^TOTAL|^Coverage failure' build/coverage/report.txt; exit $$status
 else
-	@.venv/bin/pytest
+	@.venv/bin/pytest $(TESTS)
 endif
 
 lint: sync ## Check style, types and the direction of imports

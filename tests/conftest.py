@@ -1,8 +1,10 @@
 """Real servers for tests: each xdist worker starts its own, on a free port, in a temp folder."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -10,11 +12,39 @@ import pytest
 from psycopg import sql
 
 from realtor_assets.resources import Database
+from realtor_local.platform_settings import PlatformSettings
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
 from tests import servers
 
 # As the platform sets it: threads that spin while they wait slow the other workers' tests down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+CHECKOUT_HOME = str(Path(__file__).parents[1] / ".realtor")
+DEFAULT_PORTS = frozenset(
+    int(field.default)
+    for name, field in PlatformSettings.model_fields.items()
+    if name.endswith("_port") and field.default != 0
+)
+
+
+def refuse_running_platform(event: str, arguments: tuple[object, ...]) -> None:
+    """Audit hook that keeps tests away from a platform that runs on this machine.
+
+    Raises:
+        AssertionError: the test connects to a default port of the platform, or opens a file in
+            the checkout's .realtor: it has to name a server or a folder of its own.
+    """
+    if event == "socket.connect":
+        address = arguments[1]
+        if isinstance(address, tuple) and address[1] in DEFAULT_PORTS:
+            raise AssertionError(f"a test connects to {address}, a default port of the platform")
+    elif event == "open":
+        path = arguments[0]
+        if isinstance(path, str) and path.startswith(CHECKOUT_HOME):
+            raise AssertionError(f"a test opens {path}, which belongs to the checkout's platform")
+
+
+sys.addaudithook(refuse_running_platform)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -95,6 +95,8 @@ def lineage_on(
             "REALTOR_STORAGE_URL": f"file://{folder}/store",
             "MLFLOW_TRACKING_URI": mlflow_url,
             "REALTOR_API_URL": upstream_url,
+            # By default it is port 8080, where a platform on this machine may answer.
+            "REALTOR_SERVICE_URL": NOWHERE,
             **variables,
         }
         patch = stack.enter_context(pytest.MonkeyPatch.context())

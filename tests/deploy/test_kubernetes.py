@@ -36,7 +36,9 @@ from realtor_local.postgres import (
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy/helm/realtor"
 ARGOCD = ROOT / "deploy/argocd"
-VALUE_SETS = sorted(CHART.glob("ci/*-values.yaml"))
+VALUE_SETS = sorted([*CHART.glob("ci/*-values.yaml"), *CHART.glob("examples/*-values.yaml")])
+MANAGED = CHART / "examples/managed-values.yaml"
+EXTERNAL_SECRETS = CHART / "examples/external-secrets.yaml"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 COMPONENTS = SCHEMA["properties"]["components"]["items"]["enum"]
 IN_CLUSTER = CHART / "ci/in-cluster-values.yaml"
@@ -406,7 +408,77 @@ def test_clients_have_keys_when_the_service_requires_keys_for_all_requests() -> 
         ("Deployment/realtor-dagster-code", "REALTOR_SERVICE_API_KEY"),
         ("Deployment/realtor-ui", "REALTOR_APP_API_KEY"),
         ("Job/realtor-load", "REALTOR_LOAD_API_KEY"),
+        ("Job/realtor-test", "REALTOR_APP_API_KEY"),
     }
+
+
+def made_by_external_secrets() -> dict[str, set[str]]:
+    """Name and keys of each Secret that the example's ExternalSecrets make."""
+    documents = list(yaml.safe_load_all(EXTERNAL_SECRETS.read_text()))
+    stores = {item["metadata"]["name"] for item in documents if item["kind"] == "SecretStore"}
+    secrets = {}
+    for item in documents:
+        assert item["apiVersion"] == "external-secrets.io/v1"
+        if item["kind"] == "ExternalSecret":
+            spec = item["spec"]
+            assert spec["secretStoreRef"]["name"] in stores
+            keys = set(spec.get("target", {}).get("template", {}).get("data", {}))
+            keys |= {entry["secretKey"] for entry in spec.get("data", [])}
+            secrets[item["metadata"]["name"]] = keys
+    return secrets
+
+
+@needs_helm
+def test_external_secrets_make_every_secret_of_the_managed_example() -> None:
+    needed: dict[str, set[str]] = {}
+    for _, pod in pods(template("-f", MANAGED, *only(*set(COMPONENTS) - {"postgres", "s3"}))):
+        for container in containers(pod):
+            for variable in container.get("env", []):
+                if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+                    needed.setdefault(reference["name"], set()).add(reference["key"])
+        for volume in pod["spec"].get("volumes", []):
+            if "secret" in volume:
+                keys = {item["key"] for item in volume["secret"]["items"]}
+                needed.setdefault(volume["secret"]["secretName"], set()).update(keys)
+    # Prometheus reads its key itself, from a service that requires keys for all requests.
+    needed["realtor-service"].add("REALTOR_PROMETHEUS_API_KEY")
+
+    assert made_by_external_secrets() == needed
+
+
+def test_external_secrets_name_each_role_and_database() -> None:
+    [databases] = [
+        item["spec"]["target"]["template"]["data"]
+        for item in yaml.safe_load_all(EXTERNAL_SECRETS.read_text())
+        if item["metadata"]["name"] == "realtor-databases"
+    ]
+    named = set()
+    for variable, url in databases.items():
+        parts = re.fullmatch(
+            r"postgresql://(\w+):\{\{ \.(\w+) \}\}@\{\{ \.host \}\}:5432/(\w+)\?sslmode=require",
+            url,
+        )
+        assert parts, variable
+        role, password, database = parts.groups()
+        assert role.removeprefix("realtor_") == password
+        named.add((role, database))
+    assert named == {
+        (role, database) for role, (database, _) in ROLES.items() if role != "exporter"
+    }
+
+
+@needs_helm
+def test_helm_test_values_a_home_only_when_it_is_asked_to() -> None:
+    objects = template("-f", MANAGED, *only("service"))
+    [job] = [
+        item for item in objects if item["metadata"].get("annotations", {}).get("helm.sh/hook")
+    ]
+
+    assert (job["kind"], job["metadata"]["annotations"]["helm.sh/hook"]) == ("Job", "test")
+    [container] = containers(job["spec"]["template"])
+    assert container["command"] == ["python", "-c"]
+    [script] = container["args"]
+    assert script.strip() == (CHART / "files/value_home.py").read_text().strip()
 
 
 @needs_helm

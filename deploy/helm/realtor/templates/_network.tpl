@@ -24,7 +24,7 @@ dagster-metrics:
   outside: [monitoring]
 service:
   port: 8080
-  clients: [ui, dagster-code, dagster-run, load]
+  clients: [ui, dagster-code, dagster-run, load, test]
   outside: [ingress, monitoring]
 ui:
   port: 8501
