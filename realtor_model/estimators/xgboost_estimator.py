@@ -74,8 +74,15 @@ class XGBoostEstimator(TreeEnsemble):
             values: NDArray[np.float32] = self.model.predict(matrix, pred_contribs=True)
             return values
 
-        values = map_row_chunks(explain, self._seen(x), at_least=100).astype(np.float64)
-        return float(values[0, -1]), values[:, :-1]
+        explained = map_row_chunks(explain, self._seen(x), at_least=100).astype(np.float64)
+        base, values = float(explained[0, -1]), explained[:, :-1]
+        # XGBoost adds up thousands of trees in float32. What rounding lost goes to the features in
+        # proportion to the size of their values.
+        size = np.abs(values)
+        total = size.sum(axis=1)
+        lost = self._predict(x) - base - values.sum(axis=1)
+        share = np.divide(lost, total, out=np.zeros_like(lost), where=total != 0.0)
+        return base, values + size * share[:, None]
 
     def _write(self, path: Path) -> None:
         path.write_bytes(self.model.save_raw("ubj"))
