@@ -17,7 +17,6 @@ from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_ensemble import TreeEnsemble
 from realtor_model.features import IMPUTED, MONOTONE
 
-
 # Most that XGBoost loses when it adds up thousands of trees in float32, log price.
 _ROUNDING = 1e-3
 
@@ -80,8 +79,8 @@ class XGBoostEstimator(TreeEnsemble):
 
         explained = map_row_chunks(explain, self._seen(x), at_least=100).astype(np.float64)
         base, values = float(explained[0, -1]), explained[:, :-1]
-        # What rounding lost goes to the features in proportion to the size of their values. A larger
-        # gap is no rounding and stays: the service refuses such a model.
+        # What rounding lost goes to the features in proportion to the size of their values. A
+        # larger gap is no rounding and stays: the service refuses such a model.
         size = np.abs(values)
         total = size.sum(axis=1)
         lost = self._predict(x) - base - values.sum(axis=1)
