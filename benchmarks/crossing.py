@@ -28,7 +28,7 @@ from realtor_model.features import take
 from realtor_model.valuation.bundle import MANIFEST, load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 
-CENT, RANGE_TOLERANCE, ADDITIVITY = 0.01, 1e-6, 1e-4
+CENT, RANGE_TOLERANCE, ADDITIVITY = 0.01, 1e-6, 1e-6
 # Homes that are valued one by one as well: few rows take another path than many.
 ALONE, EXPLAINED = 200, 20
 

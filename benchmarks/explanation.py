@@ -73,7 +73,7 @@ def measure(rows: int, seed: int, candidates: list[str]) -> list[Figure]:
             estimator.contributions(few[:1])
             times = [_milliseconds(estimator.contributions, home) for home in one]
             figures.append(Figure(f"{name}: one home, ms", float(np.median(times))))
-        figures.append(Figure(f"{name}: additivity error, log price", float(error), 1e-4))
+        figures.append(Figure(f"{name}: additivity error, log price", float(error), 1e-6))
     return figures
 
 

@@ -1,6 +1,6 @@
 """Dagster over GraphQL: launching a job and following its run.
 
-Plain GraphQL and not `dagster_graphql.DagsterGraphQLClient`, which takes seconds to import and
+Plain GraphQL and not `dagster_graphql.DagsterGraphQLClient`, which takes a second to import and
 cannot tell which steps of a run are done.
 """
 

@@ -404,7 +404,7 @@ def _dates(status: Ints, kind: Ints, rng: np.random.Generator) -> NDArray[np.dat
     dates = np.where(status == SOLD, days["sold"], days["previous_sale"]).astype("datetime64[D]")
     never = np.array([facts["date_missing"][name] for name in KINDS])[kind]
     none = (status == READY_TO_BUILD) | ((status == FOR_SALE) & (rng.random(len(status)) < never))
-    dates[none] = np.datetime64("NaT")
+    dates[none] = np.datetime64("NaT", "D")
     return dates
 
 

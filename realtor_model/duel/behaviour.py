@@ -151,7 +151,7 @@ def _missing(name: str, n: int) -> NDArray[Any]:
     if name in TEXTS:
         return np.full(n, None, object)
     if name == "prev_sold_date":
-        return np.full(n, np.datetime64("NaT"), "datetime64[D]")
+        return np.full(n, np.datetime64("NaT", "D"), "datetime64[D]")
     return np.full(n, np.nan)
 
 

@@ -128,8 +128,8 @@ class Estimator(ABC):
     def contributions(self, x: Matrix) -> tuple[float, Floats]:
         """Compute exact SHAP values of n rows.
 
-        base + contributions.sum(axis=1) equals `predict_log(x)` to within 1e-4, because XGBoost
-        sums in float32. Where a prediction is clipped, its SHAP values shrink in proportion.
+        base + contributions.sum(axis=1) equals `predict_log(x)` to within 1e-6. Where a prediction
+        is clipped, its SHAP values shrink in proportion.
 
         Args:
             x: float32 (n, n_features).

@@ -1,8 +1,10 @@
 """Fast predictions of an XGBoost model for a few rows, bit-equal to XGBoost's own.
 
-For a few rows, `Booster.inplace_predict` spends most of its time on the depth of the trees, for
-which it visits every node. Here NumPy moves through one level of all trees at once: one row takes a
-tenth of the time with a few hundred trees, a fortieth with thousands.
+Each call of `Booster.inplace_predict` has a cost that grows with the trees of the model, whatever
+the number of rows. Here the trees are prepared once, and NumPy moves through one level of all of
+them at once. The whole valuation of a home (features, value and range) takes .40 ms of processor
+time instead of 1.10 with 400 trees of depth 8, and .45 instead of 1.93 with 2,400 of depth 6
+(XGBoost 3.4.1, Python 3.13; `python -m benchmarks.small_batch`).
 """
 
 from typing import Any, Self

@@ -17,6 +17,9 @@ from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_ensemble import TreeEnsemble
 from realtor_model.features import IMPUTED, MONOTONE
 
+# Most that XGBoost loses when it adds up thousands of trees in float32, log price.
+_ROUNDING = 1e-3
+
 
 class XGBoostEstimator(TreeEnsemble):
     """Gradient boosting with early stopping on the validation rows."""
@@ -74,8 +77,16 @@ class XGBoostEstimator(TreeEnsemble):
             values: NDArray[np.float32] = self.model.predict(matrix, pred_contribs=True)
             return values
 
-        values = map_row_chunks(explain, self._seen(x), at_least=100).astype(np.float64)
-        return float(values[0, -1]), values[:, :-1]
+        explained = map_row_chunks(explain, self._seen(x), at_least=100).astype(np.float64)
+        base, values = float(explained[0, -1]), explained[:, :-1]
+        # What rounding lost goes to the features in proportion to the size of their values. A
+        # larger gap is no rounding and stays: the service refuses such a model.
+        size = np.abs(values)
+        total = size.sum(axis=1)
+        lost = self._predict(x) - base - values.sum(axis=1)
+        rounding = (np.abs(lost) <= _ROUNDING) & (total != 0.0)
+        share = np.divide(lost, total, out=np.zeros_like(lost), where=rounding)
+        return base, values + size * share[:, None]
 
     def _write(self, path: Path) -> None:
         path.write_bytes(self.model.save_raw("ubj"))

@@ -49,7 +49,7 @@ def test_listings_have_the_columns_and_types_of_the_real_file(market: Market) ->
     assert len(listings) == len(market.expected_log_price) == len(market.noise_sigma) == ROWS
     texts = {"status", "city", "state", "prev_sold_date"}
     for name in COLUMNS:
-        assert listings[name].dtype == (object if name in texts else np.float64)
+        assert listings[name].dtype == ("str" if name in texts else "float64")
     assert listings["prev_sold_date"].dropna().str.fullmatch(r"\d{4}-\d\d-\d\d").all()
     assert (listings["zip_code"] == 6016.0).any() or (listings["zip_code"] < 10_000).any()
 

@@ -18,7 +18,7 @@ from realtor_model.json_values import json_records, json_value
         (float("inf"), None),
         (pd.NaT, None),
         (pd.NA, None),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "D"), None),
         (np.float32(0.5), 0.5),
         (np.float64("-inf"), None),
         (np.int64(7), 7),

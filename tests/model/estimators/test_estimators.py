@@ -59,7 +59,7 @@ def test_contributions_add_up_to_the_prediction(
     predicted = estimator.predict_log(matrix[:100])
 
     assert values.shape == (100, len(FEATURE_NAMES))
-    assert np.abs(base + values.sum(axis=1) - predicted).max() < 1e-4
+    assert np.abs(base + values.sum(axis=1) - predicted).max() < 1e-6
     assert np.abs(values).max() > 0.1
 
 
@@ -75,7 +75,7 @@ def test_predictions_stay_near_the_train_prices_when_a_home_is_absurd(
     low, high = estimator.log_range
     assert predicted.min() >= low - LOG_MARGIN
     assert predicted.max() <= high + LOG_MARGIN
-    assert np.abs(base + values.sum(axis=1) - predicted).max() < 1e-4
+    assert np.abs(base + values.sum(axis=1) - predicted).max() < 1e-6
 
 
 def test_a_row_is_predicted_alike_alone_and_among_others(

@@ -105,6 +105,20 @@ def test_contributions_of_xgboost_equal_those_of_shap(model_of: ModelOf, homes: 
     assert np.abs(estimator._contributions(x)[1] - theirs).max() < 1e-4
 
 
+def test_a_gap_that_is_no_rounding_is_not_hidden(
+    model_of: ModelOf, homes: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of("xgboost")
+    x = model.encoder.transform({name: values[:2] for name, values in homes.items()})
+    estimator: Any = model.estimator
+    predicted = estimator.predict_log(x)
+    monkeypatch.setattr(estimator, "_predict", lambda rows: predicted[: len(rows)] + 0.01)
+
+    base, values = estimator._contributions(x)
+
+    assert np.abs(base + values.sum(axis=1) - predicted).max() < 1e-4
+
+
 @pytest.mark.parametrize("candidate", TREE_CANDIDATES)
 def test_no_rows_have_no_contributions(model_of: ModelOf, homes: Columns, candidate: str) -> None:
     model = model_of(candidate)

@@ -74,7 +74,7 @@ def test_nan_is_nothing_and_old_estimates_are_replaced(
 
     out = read(tmp_path / "out.parquet")
     assert list(out.columns) == ["state", "house_size", "bed", *ESTIMATES.names]
-    assert out.loc[0, "error"] is None
+    assert pd.isna(out.loc[0, "error"])
     assert out.loc[0, "estimated_price"] > 0
 
 
