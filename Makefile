@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help up down status install sync test lint docs format bench load dashboards observability-test images compose-env compose-test deploy-lint helm-test clean
+.PHONY: help up down status install sync test lint docs format bench load dashboards observability-test images compose-env compose-test deploy-lint extras-test helm-test clean
 
 # uv from PATH, or one of our own in .tools: by venv, or by pip alone where ensurepip is missing. A pyenv
 # without the version of .python-version has a python3 that fails, so others are tried after it.
@@ -106,6 +106,9 @@ compose-test: sync ## Bring the compose file up for real and look at what it pro
 
 deploy-lint: ## Check the Dockerfiles and the compose file, with the tools that are there
 	@deploy/lint.sh
+
+extras-test: ## Build the wheel, install each extra in an environment of its own, and try it (EXTRAS="model ui")
+	@$(find_uv); PATH="$$(dirname "$$uv"):$$PATH" "$$uv" run --no-project python -m tests.extras_proof $(EXTRAS)
 
 helm-test: sync ## Render, validate and judge the Helm chart, Argo CD's files and the workflows
 	@[ -x build/tools/bin/helm ] || .venv/bin/python deploy/helm/tools.py build/tools
