@@ -48,9 +48,12 @@ def failed_tests(report: Path) -> list[str]:
 
 
 def folder(test: str) -> str:
-    """The folder of a test below tests/: "tests/model" for "tests.model.duel.test_it.test_x"."""
+    """The folder of a test below tests/: "tests/model" for "tests.model.duel.test_it.test_x".
+
+    A module that cannot be imported is a test too: "tests.model.duel.test_it".
+    """
     parts = test.partition("[")[0].split(".")
-    return "/".join(parts[:2]) if len(parts) > 3 else parts[0]
+    return parts[0] if parts[1].startswith("test_") else "/".join(parts[:2])
 
 
 def summary(

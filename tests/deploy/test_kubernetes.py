@@ -213,36 +213,69 @@ def test_cluster_has_the_same_roles_and_databases_as_one_machine(
     postgres: EmbeddedPostgres,
 ) -> None:
     """Runs files/postgres.sql with psql, as the image does, on a server without these databases."""
-    file = CHART / "files/postgres.sql"
-    variables = re.findall(r"\\getenv \w+ (\w+)", file.read_text())
-    passwords = {variable: f"it's {variable}" for variable in variables}
     with temporary_postgres() as server:
-        with psycopg.connect(server.admin_url, autocommit=True) as connection:
-            for database in DATABASES:
-                connection.execute(f'DROP DATABASE "{database}"')
-            for role in ROLES:
-                connection.execute(f'REVOKE ALL ON DATABASE postgres FROM "{role}"')
-                connection.execute(f'DROP ROLE "{role}"')
-            connection.execute("GRANT CONNECT ON DATABASE postgres, template1 TO PUBLIC")
-        subprocess.run(
-            [find_binaries().folder / "psql", "-X", "-q", "-f", file, server.admin_url],
-            check=True,
-            env={**os.environ, **passwords},
-        )
+        remove_roles_and_databases(server.admin_url)
+        passwords = create_roles_and_databases(server.admin_url)
         connections = _connections(server.admin_url)
         assert len(connections) == (len(DATABASES) + 2) * len(ROLES)
         assert connections == _connections(postgres.admin_url)
-        for role, (database, _) in ROLES.items():
-            prefix = role.removeprefix("realtor_").upper()
-            password = passwords[f"{prefix}_DB_PASSWORD"]
-            with psycopg.connect(
-                host="127.0.0.1",
-                port=server.cluster.port,
-                user=role,
-                dbname=database,
-                password=password,
-            ) as connection:
-                assert connection.execute("SELECT current_user").fetchone() == (role,)
+        assert_roles_can_connect(server, passwords)
+
+
+@pytest.mark.integration
+def test_administrator_of_a_managed_server_creates_roles_and_databases() -> None:
+    """As Amazon RDS and others have it: the administrator may create, but is no superuser."""
+    with temporary_postgres() as server:
+        remove_roles_and_databases(server.admin_url)
+        with psycopg.connect(server.admin_url, autocommit=True) as connection:
+            connection.execute("CREATE ROLE administrator LOGIN CREATEROLE CREATEDB PASSWORD 'x'")
+            connection.execute("GRANT pg_monitor TO administrator WITH ADMIN OPTION")
+        passwords = create_roles_and_databases(
+            re.sub("//[^@]*@", "//administrator:x@", server.admin_url)
+        )
+        ours = [row for row in _connections(server.admin_url) if row[0] in DATABASES]
+        for database, role, owns, connects in ours:
+            assert owns == (DATABASES[database] == role), (database, role)
+            assert connects == (ROLES[role][0] == database), (database, role)
+        assert len(ours) == len(DATABASES) * len(ROLES)
+        assert_roles_can_connect(server, passwords)
+
+
+def remove_roles_and_databases(admin_url: str) -> None:
+    """Leaves a server as PostgreSQL makes it."""
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        for database in DATABASES:
+            connection.execute(f'DROP DATABASE "{database}"')
+        for role in ROLES:
+            connection.execute(f'REVOKE ALL ON DATABASE postgres FROM "{role}"')
+            connection.execute(f'DROP ROLE "{role}"')
+        connection.execute("GRANT CONNECT ON DATABASE postgres, template1 TO PUBLIC")
+
+
+def create_roles_and_databases(url: str) -> dict[str, str]:
+    """Runs files/postgres.sql; returns the password by the name of its variable."""
+    file = CHART / "files/postgres.sql"
+    variables = re.findall(r"\\getenv \w+ (\w+)", file.read_text())
+    passwords = {variable: f"it's {variable}" for variable in variables}
+    subprocess.run(
+        [find_binaries().folder / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file, url],
+        check=True,
+        env={**os.environ, **passwords},
+    )
+    return passwords
+
+
+def assert_roles_can_connect(server: EmbeddedPostgres, passwords: dict[str, str]) -> None:
+    for role, (database, _) in ROLES.items():
+        prefix = role.removeprefix("realtor_").upper()
+        with psycopg.connect(
+            host="127.0.0.1",
+            port=server.cluster.port,
+            user=role,
+            dbname=database,
+            password=passwords[f"{prefix}_DB_PASSWORD"],
+        ) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == (role,)
 
 
 def _connections(admin_url: str) -> list[tuple[Any, ...]]:

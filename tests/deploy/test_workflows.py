@@ -1,9 +1,12 @@
 """The workflows pin their actions and have few permissions, and their scripts work."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +131,124 @@ def test_write_digests_updates_the_values_of_argo_cd(tmp_path: Path) -> None:
     (folder / "another").write_text(f"{DIGEST}\n")
     assert write() == 1
     assert set(before["digests"]) == IMAGES
+
+
+# ------------------------------------------------------------------------------------- libraries
+
+LOCK = """version = 1
+[[package]]
+name = "realtor"
+source = { editable = "." }
+"""
+TESTS = """<testsuites><testsuite>
+<testcase classname="tests.model.duel.test_judging" name="test_a"><failure>a</failure></testcase>
+<testcase classname="tests.model.test_training" name="test_b[x.y]"><error/></testcase>
+<testcase classname="tests.test_docs" name="test_c"><failure/></testcase>
+<testcase classname="tests.ui.test_texts" name="test_d"><skipped/></testcase>
+<testcase classname="" name="tests.serving.test_service"><error/></testcase>
+<testcase classname="tests.serving.test_service" name="test_e"/>
+</testsuite></testsuites>
+"""
+
+
+def package(name: str, version: str) -> str:
+    return f'[[package]]\nname = "{name}"\nversion = "{version}"\n'
+
+
+def rehearsal(folder: Path, steps: str, tests: str | None) -> str:
+    (folder / "before").write_text(
+        LOCK + package("numpy", "2.4.0") + package("old", "1") + package("same", "1")
+    )
+    (folder / "after").write_text(
+        LOCK
+        + package("numpy", "2.5.0")
+        + package("numpy", "2.5.1")
+        + package("new", "3")
+        + package("same", "1")
+    )
+    if tests is not None:
+        (folder / "tests.xml").write_text(tests)
+    files = [folder / "before", folder / "after", folder / "tests.xml"]
+    return subprocess.run(
+        [sys.executable, GITHUB / "rehearsal.py", *files, "--steps", steps, "--run", "https://run"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+
+
+def test_rehearsal_names_changed_packages_and_failing_folders(tmp_path: Path) -> None:
+    text = rehearsal(tmp_path, "lock=success sync=success lint=success tests=failure", TESTS)
+
+    assert "**Fails:** tests." in text
+    assert "| `tests/model` | 2 |" in text
+    assert "| `tests/serving` | 1 |" in text
+    assert "| `tests` | 1 |" in text
+    assert "tests/ui" not in text
+    assert "- `tests.model.test_training.test_b[x.y]`" in text
+    assert "3 packages change:" in text
+    assert "| numpy | 2.4.0 | 2.5.0, 2.5.1 |" in text
+    assert "| old | 1 | none |" in text
+    assert "| new | none | 3 |" in text
+    assert "same" not in text
+
+
+def test_rehearsal_says_what_was_not_tried(tmp_path: Path) -> None:
+    text = rehearsal(tmp_path, "lock=success sync=failure lint= tests=skipped", None)
+
+    assert "**Fails:** sync." in text
+    assert "Not tried: lint, tests." in text
+
+
+def test_rehearsal_says_that_everything_passes(tmp_path: Path) -> None:
+    text = rehearsal(tmp_path, "lock=success sync=success lint=success tests=success", "<x/>")
+
+    assert "**Everything passes.**" in text
+
+
+@pytest.mark.parametrize(
+    ("result", "open_issue", "expected"),
+    [
+        ("failure", "", "issue create --title The newest libraries fail --body-file report.md"),
+        ("failure", "7", "issue edit 7 --body-file report.md"),
+        ("success", "7", "issue close 7 --comment The newest libraries pass again."),
+        ("success", "", ""),
+    ],
+)
+def test_one_issue_is_open_while_the_newest_libraries_fail(
+    result: str, open_issue: str, expected: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    gh = tmp_path / "gh"
+    gh.write_text(
+        f'#!/bin/sh\nif [ "$2" = list ]; then echo "{open_issue}"; else echo "$@" >> "{log}"; fi\n'
+    )
+    gh.chmod(0o755)
+    subprocess.run(
+        [GITHUB / "report-rehearsal.sh", result, "report.md"],
+        check=True,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+
+    assert (log.read_text().strip() if log.exists() else "") == expected
+
+
+def test_untried_libraries_run_without_rights() -> None:
+    jobs = load_workflow(GITHUB / "workflows/libraries.yml")["jobs"]
+
+    assert jobs["newest"]["permissions"] == {"contents": "read"}
+    assert jobs["oldest"]["permissions"] == {"contents": "read"}
+    assert not any("pytest" in step.get("run", "") for step in jobs["report"]["steps"])
+
+
+def test_ci_tests_every_supported_python() -> None:
+    described = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    job = load_workflow(GITHUB / "workflows/ci.yml")["jobs"]["test"]
+    pythons = job["strategy"]["matrix"]["python"]
+    default = (ROOT / ".python-version").read_text().strip()
+    oldest = load_workflow(GITHUB / "workflows/libraries.yml")["jobs"]["oldest"]["env"]["UV_PYTHON"]
+
+    assert described["requires-python"].startswith(f">={pythons[0]}")
+    assert oldest == pythons[0]
+    assert default in pythons
+    assert f"matrix.python == '{default}'" in job["env"]["WHOLE"]
+    for path in job["env"]["PART"].split():
+        assert (ROOT / path).exists(), path
