@@ -50,7 +50,9 @@ def measure(rows: int, seed: int, candidates: list[str]) -> list[Figure]:
     splits = splits_of(rows, seed, train=0.8)
     fitted, held_out = splits["train"], splits["validation"]
     encoder, matrix = FeatureEncoder.fit(fitted.columns, fitted.price, as_of=AS_OF)
-    homes = encoder.transform(as_sold(take(splits["test"].columns, np.arange(TOGETHER))))
+    test = splits["test"]
+    chosen = np.arange(min(TOGETHER, len(test.price)))
+    homes = encoder.transform(as_sold(take(test.columns, chosen)))
     figures = []
     for name in candidates:
         estimator: Any = CANDIDATES[name].fit(
@@ -63,7 +65,7 @@ def measure(rows: int, seed: int, candidates: list[str]) -> list[Figure]:
             one = one[:SLOW_HOMES]
         else:
             together = _milliseconds(estimator._contributions, homes)
-            figures.append(Figure(f"{name}: 1,000 homes, ms", together))
+            figures.append(Figure(f"{name}: {len(homes):,} homes, ms", together))
         few = np.concatenate(one)
         base, values = estimator.contributions(few)
         error = np.abs(base + values.sum(axis=1) - estimator.predict_log(few)).max()

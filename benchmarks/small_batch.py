@@ -39,7 +39,7 @@ def processor_ms(model: ValuationModel, homes: list[dict[str, Any]], most: int) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=40_000, help="listings, default %(default)s")
+    parser.add_argument("--rows", type=int, default=20_000, help="listings, default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     options = parser.parse_args()
     ours = small_batch.MAX_ROWS
