@@ -111,14 +111,22 @@ def install(extra: str, wheel: Path, constraints: Path, folder: Path) -> Path:
 def problems(promise: Promise, scripts: Path, user: Path) -> list[str]:
     """What does not work, as the user whose home is `user`."""
     environment = {"HOME": str(user), "PATH": f"{scripts}:/usr/bin:/bin", "PYTHONSAFEPATH": "1"}
+    # The Dagster code location requires these settings; importing it connects to nothing.
+    required = {
+        "REALTOR_RAW_DATABASE_URL": "postgresql://127.0.0.1:1/raw",
+        "REALTOR_CLEAN_DATABASE_URL": "postgresql://127.0.0.1:1/clean",
+        "REALTOR_STORAGE_URL": (user / "store").as_uri(),
+    }
 
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, cwd=user, env=environment, capture_output=True, text=True)
+    def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=user, env=environment | variables, capture_output=True, text=True
+        )
 
     found = []
-    imports = run(str(scripts / "python"), "-c", IMPORT, *promise.modules)
+    imports = run(str(scripts / "python"), "-c", IMPORT, *promise.modules, **required)
     if imports.returncode != 0:
-        found.append(imports.stderr.strip().rsplit("\n", 1)[-1])
+        found.append(imports.stderr.strip()[-1000:])
     for line, status in promise.commands:
         name, *arguments = line.split()
         done = run(str(scripts / name), *arguments)
