@@ -48,21 +48,28 @@ class Promise:
     commands: tuple[tuple[str, int], ...] = ()
 
 
+# What the extra `scale` is for, and the migrations, which Alembic alone can import.
+NOT_IN_ASSETS = (
+    "-realtor_assets.distributed",
+    "-realtor_assets.monitor.cluster_valuation",
+    "-realtor_assets.schema.",
+)
 PROMISES: Mapping[str, Promise] = {
     "": Promise(("realtor_local.errors",), (("realtor up", 1), ("realtor --help", 1))),
     "model": Promise(("realtor_model",)),
-    # Only Alembic can import the migrations.
     "assets": Promise(
         (
             "realtor_assets",
             "realtor_model",
-            "-realtor_assets.distributed",
-            "-realtor_assets.schema.",
+            *NOT_IN_ASSETS,
         ),
         (("dagster --version", 0),),
     ),
     "k8s": Promise(("dagster_k8s", "dagster_aws.s3"), (("dagster --version", 0),)),
-    "scale": Promise(("realtor_assets.distributed",), (("dask --version", 0),)),
+    "scale": Promise(
+        ("realtor_assets.distributed", "realtor_assets.monitor.cluster_valuation"),
+        (("dask --version", 0),),
+    ),
     "serving": Promise(
         ("realtor_serving", "realtor_model", "-realtor_serving.load_test"),
         (("bentoml --version", 0),),
@@ -81,8 +88,7 @@ PROMISES: Mapping[str, Promise] = {
             "realtor_assets",
             "realtor_serving",
             "realtor_ui",
-            "-realtor_assets.distributed",
-            "-realtor_assets.schema.",
+            *NOT_IN_ASSETS,
             "-realtor_serving.load_test",
         ),
         (("realtor --help", 0), ("realtor status", 3)),
