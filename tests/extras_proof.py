@@ -48,21 +48,28 @@ class Promise:
     commands: tuple[tuple[str, int], ...] = ()
 
 
+# What the extra `scale` is for, and the migrations, which Alembic alone can import.
+NOT_IN_ASSETS = (
+    "-realtor_assets.distributed",
+    "-realtor_assets.monitor.cluster_valuation",
+    "-realtor_assets.schema.",
+)
 PROMISES: Mapping[str, Promise] = {
     "": Promise(("realtor_local.errors",), (("realtor up", 1), ("realtor --help", 1))),
     "model": Promise(("realtor_model",)),
-    # Only Alembic can import the migrations.
     "assets": Promise(
         (
             "realtor_assets",
             "realtor_model",
-            "-realtor_assets.distributed",
-            "-realtor_assets.schema.",
+            *NOT_IN_ASSETS,
         ),
         (("dagster --version", 0),),
     ),
     "k8s": Promise(("dagster_k8s", "dagster_aws.s3"), (("dagster --version", 0),)),
-    "scale": Promise(("realtor_assets.distributed",), (("dask --version", 0),)),
+    "scale": Promise(
+        ("realtor_assets.distributed", "realtor_assets.monitor.cluster_valuation"),
+        (("dask --version", 0),),
+    ),
     "serving": Promise(
         ("realtor_serving", "realtor_model", "-realtor_serving.load_test"),
         (("bentoml --version", 0),),
@@ -81,8 +88,7 @@ PROMISES: Mapping[str, Promise] = {
             "realtor_assets",
             "realtor_serving",
             "realtor_ui",
-            "-realtor_assets.distributed",
-            "-realtor_assets.schema.",
+            *NOT_IN_ASSETS,
             "-realtor_serving.load_test",
         ),
         (("realtor --help", 0), ("realtor status", 3)),
@@ -111,14 +117,22 @@ def install(extra: str, wheel: Path, constraints: Path, folder: Path) -> Path:
 def problems(promise: Promise, scripts: Path, user: Path) -> list[str]:
     """What does not work, as the user whose home is `user`."""
     environment = {"HOME": str(user), "PATH": f"{scripts}:/usr/bin:/bin", "PYTHONSAFEPATH": "1"}
+    # The Dagster code location requires these settings; importing it connects to nothing.
+    required = {
+        "REALTOR_RAW_DATABASE_URL": "postgresql://127.0.0.1:1/raw",
+        "REALTOR_CLEAN_DATABASE_URL": "postgresql://127.0.0.1:1/clean",
+        "REALTOR_STORAGE_URL": (user / "store").as_uri(),
+    }
 
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, cwd=user, env=environment, capture_output=True, text=True)
+    def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=user, env=environment | variables, capture_output=True, text=True
+        )
 
     found = []
-    imports = run(str(scripts / "python"), "-c", IMPORT, *promise.modules)
+    imports = run(str(scripts / "python"), "-c", IMPORT, *promise.modules, **required)
     if imports.returncode != 0:
-        found.append(imports.stderr.strip().rsplit("\n", 1)[-1])
+        found.append(imports.stderr.strip()[-1000:])
     for line, status in promise.commands:
         name, *arguments = line.split()
         done = run(str(scripts / name), *arguments)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,7 +36,10 @@ class Installed:
             archive.extractall(self.code)
 
     def python(
-        self, *arguments: str, interpreter: tuple[str, ...] = (), **variables: str
+        self,
+        *arguments: str,
+        interpreter: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs Python with the wheel's code, in the user's home."""
         environment = {
@@ -46,7 +50,7 @@ class Installed:
             cwd=self.user,
             env=environment
             | {"HOME": str(self.user), "PYTHONPATH": str(self.code), "COLUMNS": "200"}
-            | variables,
+            | dict(variables or {}),
             capture_output=True,
             text=True,
             timeout=500,
@@ -103,7 +107,7 @@ def test_a_missing_package_of_a_program_is_named_before_anything_starts(
         "realtor_local",
         "up",
         interpreter=("-S",),
-        PYTHONPATH=f"{installed.code}{os.pathsep}{tmp_path}",
+        variables={"PYTHONPATH": f"{installed.code}{os.pathsep}{tmp_path}"},
     )
     assert told.returncode == 1
     assert told.stderr.startswith("realtor: The platform's programs need altair, streamlit, which")
@@ -117,7 +121,7 @@ def test_its_state_is_in_the_users_data_folder(installed: Installed) -> None:
         "from realtor_local.platform_settings import load_settings;"
         "from realtor_serving.service_settings import settings;"
         "print(load_settings().home, settings().home, sep='\\n')",
-        XDG_DATA_HOME=str(installed.user / "data"),
+        variables={"XDG_DATA_HOME": str(installed.user / "data")},
     )
     assert told.returncode == 0, told.stderr
     folders = {Path(line) for line in told.stdout.split("\n") if line}
@@ -139,7 +143,7 @@ def test_a_platform_with_dagster_comes_up_twice_and_keeps_its_state(installed: I
     run = ("-m", "realtor_local")
     try:
         for start in range(2):
-            up = installed.python(*run, "up", "--detach", "--no-lineage", **variables)
+            up = installed.python(*run, "up", "--detach", "--no-lineage", variables=variables)
             assert up.returncode == 0, up.stdout + up.stderr
             assert "✓ dagster-webserver" in up.stdout
             url = dotenv_values(next(installed.user.rglob("platform.env")))["DAGSTER_POSTGRES_URL"]
@@ -149,11 +153,11 @@ def test_a_platform_with_dagster_comes_up_twice_and_keeps_its_state(installed: I
                 connection.execute("INSERT INTO starts VALUES (%s)", [start])
                 numbers = connection.execute("SELECT number FROM starts ORDER BY 1").fetchall()
             assert numbers == [(number,) for number in range(start + 1)]
-            history = installed.python(*run, "history", "--json", **variables)
+            history = installed.python(*run, "history", "--json", variables=variables)
             assert history.returncode == 0, history.stderr
-            assert installed.python(*run, "down", **variables).returncode == 0
+            assert installed.python(*run, "down", variables=variables).returncode == 0
     finally:
-        installed.python(*run, "down", "--purge", **variables)
+        installed.python(*run, "down", "--purge", variables=variables)
     assert _files(installed.code) == before, "something is written beside the code"
 
 
