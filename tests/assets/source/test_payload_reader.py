@@ -120,7 +120,7 @@ def test_a_truncated_document_is_refused(
 def test_every_row_is_valid_or_quarantined_with_a_reason(rows: list[dict[str, Any]]) -> None:
     import pandas as pd
 
-    valid, broken = check(pd.DataFrame.from_records(rows))
+    valid, broken = check(pd.DataFrame(rows, dtype=object))
 
     assert len(valid) + len(broken) == len(rows)
     assert broken["row"].is_unique
