@@ -163,7 +163,9 @@ def _column_meaning(table: str, column: str) -> str:
 def _tables(url: str) -> pd.DataFrame:
     names = ["table", "table_comment", "column", "type", "required", "comment"]
     with psycopg.connect(url) as connection:
-        return pd.DataFrame(connection.execute(_COLUMNS_QUERY).fetchall(), columns=names)
+        rows = connection.execute(_COLUMNS_QUERY).fetchall()
+    # As objects, a missing comment stays None.
+    return pd.DataFrame(rows, columns=names, dtype=object)
 
 
 def _build_clean_tables(urls: Mapping[str, str]) -> None:
