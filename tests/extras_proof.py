@@ -52,6 +52,7 @@ class Promise:
 NOT_IN_ASSETS = (
     "-realtor_assets.distributed",
     "-realtor_assets.monitor.cluster_valuation",
+    "-realtor_assets.train.cluster_training",
     "-realtor_assets.schema.",
 )
 PROMISES: Mapping[str, Promise] = {
@@ -67,7 +68,11 @@ PROMISES: Mapping[str, Promise] = {
     ),
     "k8s": Promise(("dagster_k8s", "dagster_aws.s3"), (("dagster --version", 0),)),
     "scale": Promise(
-        ("realtor_assets.distributed", "realtor_assets.monitor.cluster_valuation"),
+        (
+            "realtor_assets.distributed",
+            "realtor_assets.monitor.cluster_valuation",
+            "realtor_assets.train.cluster_training",
+        ),
         (("dask --version", 0),),
     ),
     "serving": Promise(
