@@ -52,6 +52,7 @@ class Promise:
 NOT_IN_ASSETS = (
     "-realtor_assets.distributed",
     "-realtor_assets.monitor.cluster_valuation",
+    "-realtor_assets.train.cluster_training",
     "-realtor_assets.schema.",
 )
 PROMISES: Mapping[str, Promise] = {
@@ -67,7 +68,11 @@ PROMISES: Mapping[str, Promise] = {
     ),
     "k8s": Promise(("dagster_k8s", "dagster_aws.s3"), (("dagster --version", 0),)),
     "scale": Promise(
-        ("realtor_assets.distributed", "realtor_assets.monitor.cluster_valuation"),
+        (
+            "realtor_assets.distributed",
+            "realtor_assets.monitor.cluster_valuation",
+            "realtor_assets.train.cluster_training",
+        ),
         (("dask --version", 0),),
     ),
     "serving": Promise(
@@ -75,7 +80,7 @@ PROMISES: Mapping[str, Promise] = {
         (("bentoml --version", 0),),
     ),
     "s3": Promise(("s3fs",)),
-    "mlflow": Promise(("mlflow.server", "boto3", "psycopg2"), (("mlflow --version", 0),)),
+    "mlflow": Promise(("mlflow.server.handlers", "boto3", "psycopg2"), (("mlflow --version", 0),)),
     "load": Promise(("realtor_serving.load_test",), (("locust --version", 0),)),
     "ui": Promise(("realtor_ui",), (("streamlit --version", 0),)),
     "command": Promise(

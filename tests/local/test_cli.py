@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from typer.main import get_group
 from typer.testing import CliRunner
 
+import realtor_model
 from realtor_local.cli import app
 from realtor_local.pipeline_jobs import RegistryError, UpstreamError, has_champion, rewind_upstream
 from realtor_local.platform_home import HomeError, PlatformHome
@@ -131,6 +133,21 @@ def test_help_names_computed_defaults(command: str, default: str) -> None:
 
 def test_there_is_no_other_command() -> None:
     assert set(get_group(app).commands) == COMMANDS
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    told = CliRunner().invoke(app, ["--version"])
+
+    assert told.exit_code == 0
+    assert told.stdout.startswith(f"realtor {realtor_model.__version__}, Python 3.")
+
+
+def test_the_shell_completes_commands() -> None:
+    asked = {"_REALTOR_COMPLETE": "complete_bash", "COMP_WORDS": "realtor re", "COMP_CWORD": "1"}
+    told = subprocess.run([REALTOR], env=os.environ | asked, capture_output=True, text=True)
+
+    assert told.returncode == 0, told.stderr
+    assert set(told.stdout.split()) == {"restore", "restart-upstream"}
 
 
 def test_help_imports_nothing_heavy() -> None:
