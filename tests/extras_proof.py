@@ -80,7 +80,11 @@ PROMISES: Mapping[str, Promise] = {
         (("bentoml --version", 0),),
     ),
     "s3": Promise(("s3fs",)),
-    "mlflow": Promise(("mlflow.server.handlers", "boto3", "psycopg2"), (("mlflow --version", 0),)),
+    # boto3.crt is for an optional library of AWS.
+    "mlflow": Promise(
+        ("mlflow.server.handlers", "boto3", "psycopg2", "-boto3.crt"),
+        (("mlflow --version", 0),),
+    ),
     "load": Promise(("realtor_serving.load_test",), (("locust --version", 0),)),
     "ui": Promise(("realtor_ui",), (("streamlit --version", 0),)),
     "command": Promise(
