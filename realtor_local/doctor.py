@@ -133,7 +133,7 @@ def _xgboost() -> Finding:
     )
     if loaded.returncode == 0:
         return Finding(Level.OK, "XGBoost", loaded.stdout.strip())
-    # The last line holds the loader's words. Those above name libomp whatever is wrong.
+    # Only the last line is the loader's error: XGBoost's text above it always names libomp.
     reason = loaded.stderr.strip().rsplit("\n", 1)[-1]
     if "libomp" in reason:
         fix = "run `brew install libomp`"

@@ -30,7 +30,7 @@ def main(name: str) -> None:
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
-        # Whoever else runs as this account may read the environment: it holds no secret.
+        # Other processes of this account can read the environment, so it holds no secret.
         environment = {key: environment[key] for key in PASSED_ON if key in environment}
     os.execvpe(program["command"][0], program["command"], environment)  # noqa: S606
 

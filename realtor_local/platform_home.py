@@ -24,7 +24,7 @@ class HomeError(RealtorError):
 
 
 class PlatformHome:
-    """Paths in REALTOR_HOME, and platform.env: what the platform's processes are given."""
+    """The paths in REALTOR_HOME, and platform.env, the environment of the platform's processes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -97,7 +97,7 @@ class PlatformHome:
 
     @contextmanager
     def lock(self, name: str = "lock") -> Iterator[None]:
-        """One start or stop (or whatever `name` stands for) at a time; others wait."""
+        """A lock, by default for starting and stopping; other processes wait for it."""
         with (self.run / name).open("w") as handle:
             (self.run / name).chmod(0o600)
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -40,7 +40,7 @@ def program_of(process: psutil.Process) -> str:
 
 
 def stop(processes: Iterable[psutil.Process], grace: float) -> None:
-    """Ends them: SIGTERM, and SIGKILL for those that are left after `grace` seconds."""
+    """Ends processes: SIGTERM, then SIGKILL for those that live after `grace` seconds."""
     processes = list(processes)
     for process in processes:
         _signal(process, force=False)
@@ -51,7 +51,7 @@ def stop(processes: Iterable[psutil.Process], grace: float) -> None:
 
 
 def _left(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """Those that live after `timeout` seconds. A zombie holds nothing, whoever fails to reap it."""
+    """The processes that live after `timeout` seconds. A zombie counts as dead."""
     deadline = time.monotonic() + timeout
     while living := [process for process in processes if _lives(process)]:
         if time.monotonic() > deadline:

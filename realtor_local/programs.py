@@ -21,7 +21,7 @@ from realtor_local.processes import PROGRAM_MARK, STACK_MARK
 from realtor_model.installation import ROOT
 from realtor_model.registry_names import HISTORY_KEY
 
-# Variables of the user's that the platform's processes keep, whatever shell starts them again.
+# The user's variables that the platform's processes keep when another shell restarts them.
 KEPT_PREFIXES = ("REALTOR_", "MLFLOW_", "BENTOML_", "DAGSTER_", "AWS_")
 
 PORT_VARIABLES: Mapping[str, str] = {
@@ -39,7 +39,7 @@ HEALTH_PATHS: Mapping[str, str] = {
     "service": "/livez",
     "app": "/_stcore/health",
 }
-# Stopping goes wave by wave, the last first. Starting needs PostgreSQL first, and no more.
+# Programs stop in waves, the highest number first. Only PostgreSQL has to start first.
 WAVES: Mapping[str, int] = {"postgres": 1, "mlflow": 2, "upstream": 2}
 LAST_WAVE = 3
 # Servers whose workers outlive a killed parent and keep its port.
@@ -58,7 +58,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 
 
 class ProgramError(RealtorError):
-    """A program cannot be described; the text says what is missing."""
+    """The settings of a program are incomplete; the text names what is missing."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one `realtor up` runs: the programs, and the environment that all of them get."""
+    """The programs that one `realtor up` runs, and the environment of all of them."""
 
     programs: Mapping[str, Program]
     environment: Mapping[str, str]
@@ -116,7 +116,7 @@ def make_plan(
     *,
     running: bool = False,
 ) -> Plan:
-    """What these settings ask for; a `running` platform keeps the ports it holds.
+    """The plan for these settings; a `running` platform keeps its ports.
 
     Raises ProgramError, or PostgresError when its programs or its cluster are missing.
     """

@@ -48,7 +48,7 @@ class ProgramStatus:
 
 
 class Stack:
-    """The platform of one REALTOR_HOME; says what it does on `console`."""
+    """The platform in one REALTOR_HOME; prints its progress on `console`."""
 
     def __init__(self, settings: PlatformSettings, console: Console) -> None:
         self.settings = settings
@@ -62,7 +62,7 @@ class Stack:
     # ------------------------------------------------------------------------------------- starting
 
     def start(self) -> bool:
-        """Starts what does not run yet and waits until all of it is healthy.
+        """Starts the programs that do not run and waits until all are healthy.
 
         Returns False when the platform ran already. When this call began it and fails or is
         interrupted, everything is stopped again. Raises RealtorError.
@@ -166,7 +166,7 @@ class Stack:
             dotenv.symlink_to(self.home.platform_env.relative_to(folder))
 
     def _bring_up(self, starting: Collection[Program]) -> None:
-        """Starts programs together and waits for each one's program_health."""
+        """Starts programs together and waits until each one is healthy."""
         began = time.monotonic()
         for program in starting:
             self.supervisor.start_program(program.name)
@@ -207,7 +207,7 @@ class Stack:
     # ------------------------------------------------------------------------------------- stopping
 
     def stop(self) -> bool:
-        """Stops everything and leaves no orphan. Returns False when nothing ran."""
+        """Stops all processes of the platform. Returns False when none ran."""
         if not self.home.run.exists():
             return False
         with self.home.lock(), uninterrupted():
@@ -227,7 +227,7 @@ class Stack:
         return self._sweep("without a supervisor") or ran
 
     def _stop_programs(self) -> None:
-        """Wave by wave, the last started first: a run that ends still finds MLflow and its data."""
+        """Stops in waves, in reverse order: a run that ends can still reach MLflow and its data."""
         known = programs.load(self.home)
         for wave in sorted({program.wave for program in known.values()}, reverse=True):
             names = {name for name, program in known.items() if program.wave == wave}
@@ -247,7 +247,7 @@ class Stack:
                 return
 
     def _sweep(self, why: str) -> bool:
-        """Ends the processes of this platform that no supervisor looks after."""
+        """Ends the processes of this platform that have no supervisor."""
         orphans = marked(self.home.stack_id)
         server = self.postgres.process() if self.home.postgres.exists() else None
         if not orphans and server is None:
@@ -319,7 +319,7 @@ class Stack:
         ]
 
     def _orphans(self, known: Mapping[str, Program]) -> list[ProgramStatus]:
-        """What still runs after supervisord itself was killed."""
+        """The processes that still run after supervisord was killed."""
         pids = {
             program_of(process): process.pid for process in reversed(marked(self.home.stack_id))
         }
@@ -338,7 +338,7 @@ class Stack:
         ]
 
     def watch(self) -> None:
-        """Tells, until the platform is stopped, which programs ended and were restarted.
+        """Prints which programs ended and were restarted, until the platform is stopped.
 
         For the process that started it. When supervisord itself is killed, everything is started
         again. Raises RealtorError when that fails.

@@ -1,4 +1,4 @@
-"""supervisord: its configuration, its life, and its programs over XML-RPC."""
+"""Configures, starts and stops supervisord, and controls its programs over XML-RPC."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SupervisorError(RealtorError):
 
 @dataclass(frozen=True)
 class State:
-    """What supervisord knows of one program. `name` is supervisord's word: RUNNING, FATAL, …"""
+    """The state of one program. `name` is supervisord's term: RUNNING, FATAL, …"""
 
     name: str
     pid: int
@@ -98,7 +98,7 @@ class Supervisor:
         return True
 
     def ended_on_purpose(self) -> bool:
-        """Whether the supervisord that was started here was asked to end. Waits for its end."""
+        """Waits until supervisord has ended; returns whether it was asked to end."""
         return self._process is not None and self._process.wait() == 0
 
     def states(self) -> dict[str, State]:
@@ -118,15 +118,15 @@ class Supervisor:
         }
 
     def start_program(self, name: str) -> None:
-        """Asks for a program's start without waiting for it."""
+        """Starts a program and does not wait until it runs."""
         self._ask("startProcess", name)
 
     def stop_program(self, name: str) -> None:
-        """Asks for a program's end without waiting for it."""
+        """Stops a program and does not wait until it has ended."""
         self._ask("stopProcess", name)
 
     def shut_down(self, timeout: float = 60.0) -> None:
-        """Ends supervisord and what it still runs; returns when it is gone."""
+        """Stops supervisord and its programs, and waits until they have ended."""
         try:
             process = psutil.Process(self._call("getPID"))
             self._call("shutdown")
@@ -141,7 +141,7 @@ class Supervisor:
         try:
             self._call(method, name, wait)
         except xmlrpc.client.Fault as fault:
-            # A program that starts or ends by itself in this moment is what was asked for.
+            # The program started or ended by itself at the same moment: that is the wanted state.
             if not fault.faultString.startswith(("ALREADY_STARTED", "NOT_RUNNING")):
                 raise SupervisorError(f"{method} {name}: {fault.faultString}") from fault
         except RPC_FAILURES as error:
@@ -157,7 +157,7 @@ class Supervisor:
             return getattr(server.supervisor, method)(*arguments)
 
     def _is_ours(self, folder: Path) -> bool:
-        """Whether nobody else can have put a socket into `folder`.
+        """Whether no other user can have put a socket into `folder`.
 
         A long REALTOR_HOME has its socket in the temporary folder, where names can be guessed.
         """
@@ -190,7 +190,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
     ]
     for program in programs:
-        # PostgreSQL: INT is its fast shutdown, and its own processes are not to be told.
+        # PostgreSQL: INT is its fast shutdown; the postmaster stops its own processes.
         postgres = program.name == "postgres"
         sections.append(
             f"""[program:{program.name}]

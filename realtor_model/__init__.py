@@ -1,3 +1,3 @@
-"""The valuation model: what a listing is, what is learnt from listings, and how good it is."""
+"""The valuation model: the listing contract, features, training, valuation and evaluation."""
 
 __version__ = "0.1.0"

@@ -138,18 +138,18 @@ def problems(promise: Promise, scripts: Path, user: Path) -> list[str]:
             command, cwd=user, env=environment | variables, capture_output=True, text=True
         )
 
-    found = []
+    failures = []
     imports = run(str(scripts / "python"), "-c", IMPORT, *promise.modules, **required)
     if imports.returncode != 0:
-        found.append(imports.stderr.strip()[-1000:])
+        failures.append(imports.stderr.strip()[-1000:])
     for line, status in promise.commands:
         name, *arguments = line.split()
         done = run(str(scripts / name), *arguments)
         if done.returncode != status or "Traceback" in done.stderr:
-            found.append(f"{line}: exit status {done.returncode}\n{done.stderr.strip()}")
+            failures.append(f"{line}: exit status {done.returncode}\n{done.stderr.strip()}")
         elif status == 1 and (done.stderr.count("\n") != 1 or "realtor[local]" not in done.stderr):
-            found.append(f"{line}: not one line that names the extra:\n{done.stderr.strip()}")
-    return found
+            failures.append(f"{line}: not one line that names the extra:\n{done.stderr.strip()}")
+    return failures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -171,11 +171,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             began = time.monotonic()
             scripts = install(extra, wheel, constraints, folder / f"environment-{extra}")
             count = len(list(scripts.parent.glob("lib/python*/site-packages/*.dist-info")))
-            found = problems(PROMISES[extra], scripts, user)
-            failed = failed or bool(found)
+            failures = problems(PROMISES[extra], scripts, user)
+            failed = failed or bool(failures)
             seconds = time.monotonic() - began
             print(f"{extra or 'no extra':<10}{count:4} packages {seconds:6.1f} s", flush=True)
-            for problem in found:
+            for problem in failures:
                 print(f"  {problem}", flush=True)
             shutil.rmtree(scripts.parent)
     return int(failed)

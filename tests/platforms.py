@@ -117,7 +117,7 @@ def installed(
     by_name: dict[str, list[dict[str, Any]]] = {}
     for package in packages:
         by_name.setdefault(package["name"], []).append(package)
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    locked: dict[tuple[str, str], dict[str, Any]] = {}
     (root,) = by_name["realtor"]
     seen: set[tuple[str, str, str]] = set()
     extras = {**root["optional-dependencies"], **root["dev-dependencies"]}
@@ -129,7 +129,7 @@ def installed(
             continue
         seen.add(key)
         if package is not root:
-            found[key[:2]] = package
+            locked[key[:2]] = package
         if extra == "":
             needed = package.get("dependencies", [])
         elif package is root:
@@ -146,7 +146,7 @@ def installed(
             ]
             assert len(chosen) == 1, f"{package['name']} needs {each}: {len(chosen)} candidates"
             queue += [(chosen[0], part) for part in ("", *each.get("extra", []))]
-    return [found[key] for key in sorted(found)]
+    return [locked[key] for key in sorted(locked)]
 
 
 def has_wheel(package: Mapping[str, Any], platform: Platform) -> bool:

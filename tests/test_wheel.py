@@ -88,11 +88,11 @@ def test_without_the_extra_the_command_says_in_a_line_which_one_it_needs(
 ) -> None:
     # -S: without site-packages, as where nothing but the wheel is installed.
     for command in ("up", "--version", "status"):
-        told = installed.python("-m", "realtor_local", command, interpreter=("-S",))
-        assert told.returncode == 1
-        assert told.stderr.count("\n") == 1
-        assert 'pip install "realtor[local]"' in told.stderr
-        assert version("realtor") in told.stderr
+        done = installed.python("-m", "realtor_local", command, interpreter=("-S",))
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert 'pip install "realtor[local]"' in done.stderr
+        assert version("realtor") in done.stderr
 
 
 def test_a_missing_package_of_a_program_is_named_before_anything_starts(
@@ -102,29 +102,29 @@ def test_a_missing_package_of_a_program_is_named_before_anything_starts(
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if entry.name not in ("streamlit", "altair"):
             (tmp_path / entry.name).symlink_to(entry)
-    told = installed.python(
+    done = installed.python(
         "-m",
         "realtor_local",
         "up",
         interpreter=("-S",),
         variables={"PYTHONPATH": f"{installed.code}{os.pathsep}{tmp_path}"},
     )
-    assert told.returncode == 1
-    assert told.stderr.startswith("realtor: The platform's programs need altair, streamlit, which")
-    assert 'pip install "realtor[local]"' in told.stderr
+    assert done.returncode == 1
+    assert done.stderr.startswith("realtor: The platform's programs need altair, streamlit, which")
+    assert 'pip install "realtor[local]"' in done.stderr
     assert not list(installed.user.rglob("supervisord*"))
 
 
 def test_its_state_is_in_the_users_data_folder(installed: Installed) -> None:
-    told = installed.python(
+    done = installed.python(
         "-c",
         "from realtor_local.platform_settings import load_settings;"
         "from realtor_serving.service_settings import settings;"
         "print(load_settings().home, settings().home, sep='\\n')",
         variables={"XDG_DATA_HOME": str(installed.user / "data")},
     )
-    assert told.returncode == 0, told.stderr
-    folders = {Path(line) for line in told.stdout.split("\n") if line}
+    assert done.returncode == 0, done.stderr
+    folders = {Path(line) for line in done.stdout.split("\n") if line}
     expected = (
         installed.user / "Library/Application Support/realtor"
         if sys.platform == "darwin"

@@ -2,8 +2,8 @@
 -- own database. Safe to run again: it then sets the passwords from the environment.
 REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
 
--- The administrator of a cloud's PostgreSQL is no superuser: it may create databases only for roles of which it is
--- a member. PostgreSQL 16 or newer.
+-- The administrator of a managed PostgreSQL is not a superuser. It can create databases only for roles that it is a
+-- member of. PostgreSQL 16 or newer.
 SET createrole_self_grant TO 'set, inherit';
 
 \getenv realtor_raw_owner RAW_OWNER_DB_PASSWORD

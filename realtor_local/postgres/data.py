@@ -56,7 +56,7 @@ def postmaster(data: Path) -> psutil.Process | None:
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
         process = psutil.Process(pid)
-        # A recycled pid, or a zombie that nobody has reaped, is not our server.
+        # A recycled pid is not our server, and neither is a zombie.
         if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == data:
             return process
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):

@@ -29,7 +29,7 @@ from realtor_local.private_files import make_private_folder, write_private
 
 FALLBACK_ROOT = Path("/var/lib/realtor")
 
-# No Unix socket: the longest path it may have (107 bytes) is shorter than some clones' paths.
+# No Unix socket: its path may have at most 107 bytes, and paths of some clones are longer.
 SERVER_OPTIONS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -43,7 +43,7 @@ SERVER_OPTIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """What `EmbeddedPostgres.prepare` found or made."""
+    """A prepared cluster."""
 
     binaries: Binaries
     data: Path
@@ -132,7 +132,7 @@ class EmbeddedPostgres:
         return self.urls
 
     def stop(self, timeout: float = 30.0) -> None:
-        """Stops the server, whoever started it: fast first, by force after `timeout` seconds."""
+        """Stops the server, even one of another process; kills it after `timeout` seconds."""
         process = self.process()
         if process is None:
             return
@@ -181,7 +181,7 @@ class EmbeddedPostgres:
 
     @property
     def _secrets(self) -> Path:
-        """Beside the data, so that one is never without the other."""
+        """server.json, next to the data, so that both are kept or removed together."""
         moved = os.geteuid() == 0 and self._fallback().exists()
         return (self._fallback() if moved else self.directory) / "server.json"
 

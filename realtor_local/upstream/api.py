@@ -1,4 +1,4 @@
-"""The protocol: its routes, its parameters and its answers, with the faults that were asked for."""
+"""The protocol: routes, parameters, responses, and the faults that a test asks for."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class _Api:
         return _BatchResponse(head, batches[number], fault.kind if fault else None)
 
     def _fault(self, batch: int) -> Fault | None:
-        """The first fault of the batch, which is used up with this."""
+        """The first fault of the batch; each fault is returned once."""
         for fault in self._faults:
             if fault.batch == batch:
                 self._faults.remove(fault)
@@ -148,7 +148,7 @@ class _Api:
 
 
 class _BatchResponse(Response):
-    """Streams a batch: memory holds one piece of its text, whatever its size."""
+    """Streams a batch; only one piece of its text is in memory."""
 
     media_type = "application/json"
 
@@ -194,7 +194,7 @@ def _detail(status: int, detail: object) -> Response:
 
 
 async def _unprocessable(_: Request, error: Exception) -> Response:
-    """The 422 that the real API's framework makes of parameters that do not validate."""
+    """The response (422) of the real API's framework to parameters that do not validate."""
     assert isinstance(error, ValidationError)
     problems: list[dict[str, Any]] = []
     for problem in error.errors(include_url=False):

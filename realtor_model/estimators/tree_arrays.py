@@ -1,7 +1,7 @@
 """Fitted trees of XGBoost or scikit-learn as arrays, and the leaves that rows fall into.
 
 The libraries have no replacement: XGBoost's `pred_leaf` always walks every tree, which takes nine
-times as long as the trees that are compared, and histogram boosting tells no leaves at all.
+times as long as the trees that are compared, and histogram boosting has no function for leaves.
 """
 
 import json

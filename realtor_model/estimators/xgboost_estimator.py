@@ -79,8 +79,8 @@ class XGBoostEstimator(TreeEnsemble):
 
         explained = map_row_chunks(explain, self._seen(x), at_least=100).astype(np.float64)
         base, values = float(explained[0, -1]), explained[:, :-1]
-        # What rounding lost goes to the features in proportion to the size of their values. A
-        # larger gap is no rounding and stays: the service refuses such a model.
+        # The rounding error is shared among the features in proportion to their values. A
+        # larger gap has another cause and stays, so that the service refuses the model.
         size = np.abs(values)
         total = size.sum(axis=1)
         lost = self._predict(x) - base - values.sum(axis=1)

@@ -1,6 +1,7 @@
 """The script of `helm test` succeeds with a price and fails without one, with the reason."""
 
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from realtor_local.ports import free_port
+from realtor_local.service_client import EXAMPLE
 from realtor_model.valuation.bundle import save_bundle
 from realtor_serving.http.api_keys import _sha256
 from tests.servers import listening
@@ -100,3 +102,7 @@ def test_a_service_that_does_not_answer_fails() -> None:
     assert done.returncode == 1
     assert "does not answer" in done.stderr
     assert "train one in Dagster" in done.stderr
+
+
+def test_the_script_values_the_example_home_of_the_command() -> None:
+    assert runpy.run_path(str(SCRIPT))["HOME"] == dict(EXAMPLE)

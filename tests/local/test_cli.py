@@ -96,10 +96,10 @@ def platform(tmp_path: Path) -> Platform:
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_of_each_command_names_its_exit_codes(command: str) -> None:
-    told = CliRunner().invoke(app, [command, "--help"])
-    assert told.exit_code == 0
-    assert f"{command} [OPTIONS]" in told.stdout
-    assert "xit code" in told.stdout
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"{command} [OPTIONS]" in result.stdout
+    assert "xit code" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_commands_that_need_the_platform_fail_when_it_is_down(
     )
     monkeypatch.setenv("REALTOR_HOME", str(tmp_path))
 
-    told = CliRunner().invoke(app, shlex.split(command))
+    result = CliRunner().invoke(app, shlex.split(command))
 
-    assert str(told.exception) == "The platform is down: `realtor up` starts it."
+    assert str(result.exception) == "The platform is down: `realtor up` starts it."
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_commands_that_need_the_platform_fail_when_it_is_down(
      ("promote", "the user logged in")],
 )  # fmt: skip
 def test_help_names_computed_defaults(command: str, default: str) -> None:
-    told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
 
-    assert f"(default: {default}" in told.stdout
+    assert f"(default: {default}" in result.stdout
 
 
 def test_there_is_no_other_command() -> None:
@@ -136,25 +136,25 @@ def test_there_is_no_other_command() -> None:
 
 
 def test_version_is_that_of_the_distribution() -> None:
-    told = CliRunner().invoke(app, ["--version"])
+    result = CliRunner().invoke(app, ["--version"])
 
-    assert told.exit_code == 0
-    assert told.stdout.startswith(f"realtor {realtor_model.__version__}, Python 3.")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"realtor {realtor_model.__version__}, Python 3.")
 
 
 def test_the_shell_completes_commands() -> None:
     asked = {"_REALTOR_COMPLETE": "complete_bash", "COMP_WORDS": "realtor re", "COMP_CWORD": "1"}
-    told = subprocess.run([REALTOR], env=os.environ | asked, capture_output=True, text=True)
+    result = subprocess.run([REALTOR], env=os.environ | asked, capture_output=True, text=True)
 
-    assert told.returncode == 0, told.stderr
-    assert set(told.stdout.split()) == {"restore", "restart-upstream"}
+    assert result.returncode == 0, result.stderr
+    assert set(result.stdout.split()) == {"restore", "restart-upstream"}
 
 
 def test_help_imports_nothing_heavy() -> None:
     script = "import sys, realtor_local.cli; print(*sys.modules)"
     python = REALTOR.parent / "python"
-    told = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in told.stdout.split()}
+    result = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in result.stdout.split()}
     assert not loaded & {"pandas", "numpy", "mlflow", "dagster", "sklearn", "pydantic", "httpx"}
 
 
@@ -163,17 +163,17 @@ def test_a_platform_that_was_never_started(platform: Platform) -> None:
     assert platform.run("status", "--json").stdout.strip() == "[]"
     assert platform.run("down").returncode == 0
     for command in (["ingest"], ["train"], ["predict", "--bed", "3"], ["promote", "2"]):
-        told = platform.run(*command)
-        assert told.returncode == 1
-        assert "realtor up" in told.stderr
-        assert "Traceback" not in told.stderr
+        result = platform.run(*command)
+        assert result.returncode == 1
+        assert "realtor up" in result.stderr
+        assert "Traceback" not in result.stderr
 
 
 def test_wrong_settings_are_one_line_that_names_the_variable(platform: Platform) -> None:
-    told = platform.run("status", REALTOR_APP_PORT="70000")
-    assert told.returncode == 1
-    assert "REALTOR_APP_PORT" in told.stderr
-    assert "Traceback" not in told.stderr
+    result = platform.run("status", REALTOR_APP_PORT="70000")
+    assert result.returncode == 1
+    assert "REALTOR_APP_PORT" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_predict_sends_the_options_and_prints_the_valuation(platform: Platform) -> None:
@@ -188,22 +188,22 @@ def test_predict_sends_the_options_and_prints_the_valuation(platform: Platform) 
         "Connecticut",
     ]
     with server(200, VALUATION) as (url, requests):
-        told = platform.run("predict", *options, REALTOR_SERVICE_URL=url)
-    assert told.returncode == 0, told.stderr
+        result = platform.run("predict", *options, REALTOR_SERVICE_URL=url)
+    assert result.returncode == 0, result.stderr
     assert requests == [
         (
             "/predict",
             {"bed": 3, "zip_code": "06114", "house_size": 1600, "state": "Connecticut"},
         )
     ]
-    assert "$412,000 ($350,000 to $480,000 with 80% probability" in told.stdout
-    assert "zip_code 99999 is unknown" in told.stdout
+    assert "$412,000 ($350,000 to $480,000 with 80% probability" in result.stdout
+    assert "zip_code 99999 is unknown" in result.stdout
 
 
 def test_predict_takes_json(platform: Platform) -> None:
     with server(200, VALUATION) as (url, requests):
-        told = platform.run("predict", "--json", '{"bed": 4}', REALTOR_SERVICE_URL=url)
-        assert told.returncode == 0
+        result = platform.run("predict", "--json", '{"bed": 4}', REALTOR_SERVICE_URL=url)
+        assert result.returncode == 0
         for wrong in ('["bed"]', "{bed"):
             assert platform.run("predict", "--json", wrong).returncode == 2
         assert platform.run("predict", "--json", "{}", "--bed", "3").returncode == 2
@@ -214,15 +214,15 @@ def test_predict_shows_why_the_service_refuses(platform: Platform) -> None:
     detail = [{"loc": ["bed"], "msg": "999 is above 100", "value": 999}]
     refusal = {"error": "bed is 999; it must be from 1 to 100", "detail": detail}
     with server(400, refusal) as (url, _):
-        told = platform.run("predict", "--bed", "999", REALTOR_SERVICE_URL=url)
-    assert told.returncode == 1
-    assert "bed is 999; it must be from 1 to 100" in told.stderr
+        result = platform.run("predict", "--bed", "999", REALTOR_SERVICE_URL=url)
+    assert result.returncode == 1
+    assert "bed is 999; it must be from 1 to 100" in result.stderr
 
 
 def test_predict_without_a_service(platform: Platform) -> None:
-    told = platform.run("predict", "--bed", "3", REALTOR_SERVICE_URL="http://127.0.0.1:1")
-    assert told.returncode == 1
-    assert "does not answer" in told.stderr
+    result = platform.run("predict", "--bed", "3", REALTOR_SERVICE_URL="http://127.0.0.1:1")
+    assert result.returncode == 1
+    assert "does not answer" in result.stderr
 
 
 def test_rewinding_asks_for_our_group_and_day() -> None:
