@@ -40,7 +40,7 @@ def test_a_home_is_valued_as_sold_by_the_model_itself(
     }
 
 
-def test_what_is_unknown_is_valued_with_a_warning(service: Server) -> None:
+def test_unknown_values_get_a_warning(service: Server) -> None:
     def unknown() -> float:
         text = service.get("/metrics").text
         series = 'predictions_unknown_category_total{input="zip_code"}'
@@ -55,7 +55,7 @@ def test_what_is_unknown_is_valued_with_a_warning(service: Server) -> None:
 
 
 @pytest.mark.parametrize("told", ["city", "state"])
-def test_the_place_is_a_reason_by_the_name_it_was_told_by(service: Server, told: str) -> None:
+def test_place_contribution_is_of_the_field_in_the_request(service: Server, told: str) -> None:
     untold = ("zip_code",) if told == "city" else ("zip_code", "city")
     home = {name: value for name, value in HOUSE.items() if name not in untold}
     answer = service.post("/explain", home).json()
@@ -133,7 +133,7 @@ def test_a_refusal_names_field_value_rule_and_code(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 8_000, b'{"bed": NaN}'])
-def test_what_is_no_json_is_refused(service: Server, content: bytes) -> None:
+def test_invalid_json_is_refused(service: Server, content: bytes) -> None:
     answer = httpx.post(f"{service.url}/predict", content=content, timeout=60)
 
     assert answer.status_code == 400
@@ -142,7 +142,7 @@ def test_what_is_no_json_is_refused(service: Server, content: bytes) -> None:
         assert answer.json()["detail"][0]["code"] == "invalid_json"
 
 
-def test_the_body_is_json_whatever_it_claims_to_be(service: Server) -> None:
+def test_json_body_is_read_under_any_content_type(service: Server) -> None:
     for claimed in ("text/plain", "application/vnd.bentoml+arrow", "application/x-msgpack"):
         answer = httpx.post(
             f"{service.url}/predict",
@@ -205,7 +205,7 @@ def test_a_bad_row_of_a_batch_spoils_no_other(service: Server) -> None:
 
 
 @pytest.mark.parametrize("row", [None, 3, "a home", [HOUSE]])
-def test_a_row_that_is_no_object_spoils_no_other(service: Server, row: object) -> None:
+def test_row_that_is_not_an_object_fails_alone(service: Server, row: object) -> None:
     answer = service.post("/predict-batch", {"properties": [HOUSE, row]})
 
     assert answer.status_code == 200

@@ -54,7 +54,7 @@ def test_a_refusal_names_the_fields(service: Server) -> None:
     assert "from 1 to 100" in problems[0].message
 
 
-def test_a_service_that_is_down() -> None:
+def test_client_error_when_the_service_is_down() -> None:
     with (
         ServiceClient(f"http://127.0.0.1:{free_port()}") as client,
         pytest.raises(ServiceDown),
@@ -74,7 +74,7 @@ def test_a_service_without_a_model(tmp_path_factory: pytest.TempPathFactory) -> 
             client.predict(HOUSE)
 
 
-def test_a_service_that_wants_a_key(bundle: Path, tmp_path: Path) -> None:
+def test_client_error_when_the_service_requires_a_key(bundle: Path, tmp_path: Path) -> None:
     variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
     with run_service(tmp_path, **variables, **ASKING_ALL) as service:
         with ServiceClient(service.url, api_key=KEY) as client:
@@ -156,7 +156,7 @@ def test_a_busy_service_is_asked_again_and_then_given_up(monkeypatch: pytest.Mon
     assert waited == list(clients.BUSY_PAUSES)
 
 
-def test_a_service_that_hangs() -> None:
+def test_client_error_when_the_service_hangs() -> None:
     with (
         answering(200, b"{}", silent=True) as url,
         ServiceClient(url, timeout_seconds=0.3) as client,

@@ -56,7 +56,7 @@ def test_labels_are_read_when_they_contain_quotes_and_braces() -> None:
     assert service_metrics.parse_metrics(text, NOW).valued == {'a"}b, c': 2.0}
 
 
-def test_a_rate_is_of_what_came_in_between_and_a_restart_is_none() -> None:
+def test_rate_counts_requests_between_readings_and_is_missing_after_a_restart() -> None:
     before = service_metrics.MetricsSnapshot(NOW, {"/predict": 10.0}, seconds={0.1: 10.0})
     after = service_metrics.MetricsSnapshot(
         NOW + timedelta(seconds=5), {"/predict": 30.0}, seconds={0.1: 30.0}
@@ -94,7 +94,7 @@ def test_a_quantile_lies_within_the_ends_and_grows_with_its_share(
 
 
 @pytest.mark.integration
-def test_the_service_tells_what_is_read(service: Server) -> None:
+def test_readings_match_the_service_metrics(service: Server) -> None:
     before = service_metrics.parse_metrics(service.get("/metrics").text, NOW)
     for _ in range(3):
         service.post("/predict", HOUSE).raise_for_status()

@@ -156,7 +156,7 @@ def test_a_download_holds_no_formulas(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
-def test_a_download_holds_no_formulas_whatever_the_dtype_of_a_text(dtype: object) -> None:
+def test_download_escapes_formulas_in_every_text_dtype(dtype: object) -> None:
     notes = pd.Series(["=cmd()", "-3", None], dtype=dtype)
     frame = pd.DataFrame({"note": notes, "sold": pd.to_datetime(["2024-05-06", None, None])})
 

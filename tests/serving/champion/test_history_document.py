@@ -48,7 +48,7 @@ def test_a_newer_document_is_handed_on_after_a_while(file: Path) -> None:
 
 
 @pytest.mark.parametrize("spoilt", [None, "{", "[]", '{"versions": [' + " " * 500 + "]}"])
-def test_a_store_that_is_away_or_spoilt_leaves_the_last_good_copy(
+def test_last_good_history_survives_a_missing_or_broken_store(
     file: Path, spoilt: str | None
 ) -> None:
     clock = Clock()
@@ -66,7 +66,7 @@ def test_a_store_that_is_away_or_spoilt_leaves_the_last_good_copy(
     assert json.loads(history.document())["champion"] == "3"
 
 
-def test_a_store_that_never_answers_keeps_nobody_waiting(
+def test_history_does_not_wait_for_a_store_that_hangs(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_module, "WAIT_SECONDS", 1.0)
@@ -105,7 +105,7 @@ def test_history_is_unavailable_when_the_document_is_missing_or_not_a_history(
 
 
 @pytest.mark.integration
-def test_the_service_hands_it_on(file: Path, tmp_path: Path) -> None:
+def test_service_returns_the_published_history(file: Path, tmp_path: Path) -> None:
     save_bundle(make_model(), tmp_path / "bundle")
     with run_service(
         tmp_path,
@@ -118,7 +118,7 @@ def test_the_service_hands_it_on(file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_a_service_that_was_told_of_no_history_says_so(service: Server) -> None:
+def test_history_is_not_found_without_a_history_url(service: Server) -> None:
     answer = service.get("/history")
 
     assert answer.status_code == 404

@@ -103,7 +103,7 @@ def version(watcher: ChampionWatcher) -> str | None:
     return watcher.champion.registered.version if watcher.champion else None
 
 
-def test_it_takes_what_is_in_production_and_follows_the_alias(
+def test_champion_follows_the_production_alias(
     watcher: ChampionWatcher, registry: FolderRegistry, bundle: Path
 ) -> None:
     watcher.start()
@@ -119,7 +119,7 @@ def test_it_takes_what_is_in_production_and_follows_the_alias(
     assert registry.downloads == ["1", "2"]
 
 
-def test_a_broken_version_is_refused_once_and_the_old_one_stays(
+def test_broken_version_is_refused_once_and_the_old_one_is_served(
     watcher: ChampionWatcher, registry: FolderRegistry, bundle: Path, outcomes: list[str]
 ) -> None:
     watcher.start()
@@ -183,7 +183,7 @@ def test_it_starts_from_the_cache_alone(
     assert again.champion.loaded_at == watcher.champion.loaded_at  # type: ignore[union-attr]
 
 
-def test_a_worker_follows_what_another_one_found(
+def test_worker_follows_the_version_of_another_worker(
     watcher: ChampionWatcher, registry: FolderRegistry, cache: ChampionCache, bundle: Path
 ) -> None:
     follower = ChampionWatcher(cache, None)
@@ -277,7 +277,7 @@ def test_a_refusal_is_forgotten_in_time(
     assert version(watcher) == "2"
 
 
-def test_a_copy_that_rotted_is_fetched_again(
+def test_corrupt_cached_copy_is_fetched_again(
     watcher: ChampionWatcher, registry: FolderRegistry, cache: ChampionCache, bundle: Path
 ) -> None:
     registry.register("1", bundle)
@@ -295,7 +295,7 @@ def test_a_copy_that_rotted_is_fetched_again(
     assert registry.downloads == ["1", "1"]
 
 
-def test_a_pointer_that_cannot_be_read_is_passed_over(
+def test_unreadable_pointer_is_ignored(
     watcher: ChampionWatcher, registry: FolderRegistry, cache: ChampionCache, bundle: Path
 ) -> None:
     (cache.folder / "current.json").write_text('{"version": "1"')
@@ -474,7 +474,7 @@ def _all_at(service: Server, number: str) -> bool:
     )
 
 
-def test_the_bundle_is_found_wherever_it_lies(tmp_path: Path, model: ValuationModel) -> None:
+def test_bundle_is_found_at_any_depth(tmp_path: Path, model: ValuationModel) -> None:
     save_bundle(model, tmp_path / "artifacts" / "deep" / "bundle")
     (tmp_path / "manifest.json").write_text("{}")
 

@@ -49,7 +49,7 @@ GET = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /li", GET + b"X-Slow: "])
-def test_a_head_that_does_not_come_is_given_up(prompt: int, sent: bytes) -> None:
+def test_incomplete_request_head_times_out(prompt: int, sent: bytes) -> None:
     assert exchange(prompt, sent).startswith(b"HTTP/1.1 408")
 
 
@@ -60,7 +60,7 @@ def test_the_second_head_of_a_connection_must_come_too(prompt: int) -> None:
     assert b"HTTP/1.1 408" in received
 
 
-def test_an_answer_that_is_not_taken_is_dropped_and_a_slow_reader_gets_all(
+def test_unread_answer_is_dropped_and_slow_reader_gets_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "TAKE_SECONDS", 2.0)

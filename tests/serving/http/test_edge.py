@@ -174,7 +174,7 @@ def test_from_outside_a_key_is_needed(
 @pytest.mark.parametrize(
     "header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host"]
 )
-def test_who_comes_through_a_proxy_on_this_machine_is_outside(header: str) -> None:
+def test_client_behind_a_local_proxy_is_not_local(header: str) -> None:
     answer = ask(app(), "POST", "/write", headers={header: "127.0.0.1"})
 
     assert answer.status_code == 403
@@ -223,7 +223,9 @@ def test_loopback_need_not_be_trusted() -> None:
         ("testclient", "127.0.0.1", False),
     ],
 )
-def test_local_is_what_has_both_ends_on_loopback(peer: str, server: str, local: bool) -> None:
+def test_connection_is_local_when_both_ends_are_loopback(
+    peer: str, server: str, local: bool
+) -> None:
     scope: Mapping[str, Any] = {"client": (peer, 1), "server": (server, 2)}
     assert is_local(scope, httpx.Headers()) is local  # type: ignore[arg-type]
     assert not is_local({"client": None, "server": (server, 2)}, httpx.Headers())  # type: ignore[arg-type]
@@ -254,7 +256,7 @@ def test_a_new_key_is_let_in() -> None:
     assert not ApiKeys.read(told).allow(f"Bearer {key}x")
 
 
-def test_too_much_at_once_is_told_to_come_again() -> None:
+def test_overload_is_refused_with_retry_after() -> None:
     wrapped = app(REALTOR_SERVICE_MAX_CONCURRENCY="2")
 
     async def ask_all() -> list[httpx.Response]:
@@ -269,7 +271,7 @@ def test_too_much_at_once_is_told_to_come_again() -> None:
     assert ask(wrapped, "POST", "/read").status_code == 200
 
 
-def test_a_body_that_does_not_come_is_given_up() -> None:
+def test_incomplete_body_times_out() -> None:
     async def slowly() -> Any:
         yield b"x"
         await asyncio.sleep(60)
@@ -328,7 +330,7 @@ def test_the_bodies_of_unanswered_requests_are_bounded_together() -> None:
     assert asyncio.run(run()) == [503, 200, *[200] * 9]
 
 
-def test_a_body_that_breaks_off_is_not_worked_on() -> None:
+def test_interrupted_body_is_not_valued() -> None:
     worked: list[str] = []
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:

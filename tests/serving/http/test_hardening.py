@@ -56,7 +56,7 @@ def test_tricks_with_paths_end_in_a_refusal(service: Server, path: bytes) -> Non
 
 
 @pytest.mark.integration
-def test_what_is_no_http_is_refused(service: Server) -> None:
+def test_invalid_http_is_refused(service: Server) -> None:
     port = int(service.url.rpartition(":")[2])
     for sent in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"\r\n" * 10 + b"?" * 100):
         assert exchange(port, sent, b"\r\n\r\n")[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 408")
@@ -67,7 +67,7 @@ def test_what_is_no_http_is_refused(service: Server) -> None:
 
 
 @pytest.mark.integration
-def test_a_service_that_is_told_no_host_listens_on_loopback_alone(service: Server) -> None:
+def test_service_without_a_host_listens_on_loopback(service: Server) -> None:
     port = int(service.url.rpartition(":")[2])
 
     with socket.socket() as probe:
@@ -84,7 +84,7 @@ def test_a_reload_through_a_proxy_needs_a_key(service: Server) -> None:
 
 
 @pytest.mark.integration
-def test_the_document_tells_every_route_and_refusal(service: Server) -> None:
+def test_openapi_has_every_route_and_refusal(service: Server) -> None:
     told = service.get("/docs.json").json()
     offered = {
         (each["method"].lower(), each["path"]) for each in service.get("/").json()["endpoints"]
@@ -105,7 +105,7 @@ def test_the_document_tells_every_route_and_refusal(service: Server) -> None:
 
 
 @pytest.mark.integration
-def test_the_document_knows_each_answer_by_one_name(service: Server) -> None:
+def test_openapi_names_each_answer_once(service: Server) -> None:
     told = service.get("/docs.json").json()
 
     def answer(method: str, path: str) -> dict[str, str]:
@@ -119,9 +119,7 @@ def test_the_document_knows_each_answer_by_one_name(service: Server) -> None:
 
 
 @pytest.mark.integration
-def test_what_is_in_progress_is_answered_when_the_service_ends(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_shutdown_answers_requests_in_progress(bundle: Path, tmp_path: Path) -> None:
     variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_SERVICE_WORKERS": "1"}
     body = json.dumps({"properties": [HOUSE] * 1_000}).encode()
     half = len(body) // 2

@@ -102,7 +102,9 @@ def test_a_date_beyond_all_calendars_spoils_no_other(service: Server, kind: str)
     ],
 )
 @pytest.mark.parametrize("name", ["bath", "city", "prev_sold_date"])
-def test_what_no_input_can_be_is_named(service: Server, name: str, column: pa.Array) -> None:
+def test_column_of_an_impossible_type_fails_its_row_by_name(
+    service: Server, name: str, column: pa.Array
+) -> None:
     sent = pa.Table.from_pylist([HOUSE, HOUSE])
     at = sent.schema.get_field_index(name)
     sent = (sent if at < 0 else sent.remove_column(at)).append_column(name, column)
@@ -117,7 +119,7 @@ def test_what_no_input_can_be_is_named(service: Server, name: str, column: pa.Ar
 
 @pytest.mark.integration
 @pytest.mark.parametrize("claimed", ["application/x-www-form-urlencoded", "application/x-parquet"])
-def test_a_table_by_another_name_is_told_the_names(service: Server, claimed: str) -> None:
+def test_unsupported_table_format_gets_the_list_of_formats(service: Server, claimed: str) -> None:
     answer = ask(service, write_table(table(), PARQUET), claimed)
 
     assert answer.status_code == 400
@@ -152,7 +154,7 @@ def test_a_batch_of_the_largest_size_and_one_row_more(service: Server, kind: str
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize(("content", "words"), [(b"", ""), (b"\x00garbage", "")])
-def test_what_is_no_table_is_refused(
+def test_body_that_is_not_a_table_is_refused(
     service: Server, kind: str, content: bytes, words: str
 ) -> None:
     answer = ask(service, content, kind)
@@ -188,7 +190,7 @@ def test_one_long_text_many_times_is_refused(column: pa.Array) -> None:
         rows_of(sent)
 
 
-def test_a_long_list_of_nothing_is_not_unrolled() -> None:
+def test_long_list_of_nulls_is_not_expanded() -> None:
     kind = pa.list_(pa.null(), 20_000_000)
     lists = pa.FixedSizeListArray.from_buffers(kind, 1, [None], children=[pa.nulls(20_000_000)])
     body = write_table(pa.table({"state": lists}), ARROW)
@@ -211,7 +213,7 @@ def test_a_worker_takes_no_more_memory_than_its_limit(service: Server) -> None:
     assert ask(service, body, ARROW, Accept=JSON).json()["valued"] == 1
 
 
-def test_a_table_of_runs_of_a_dictionary_is_told_apart_from_a_fault() -> None:
+def test_run_end_encoded_dictionary_is_refused() -> None:
     names = pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), pa.array(["Texas"]))
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([100], pa.int32()), names)
 

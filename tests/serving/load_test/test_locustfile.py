@@ -37,14 +37,14 @@ def test_the_service_bears_it(service: Server, tmp_path: Path) -> None:
     assert "/predict-batch" in (tmp_path / "report.html").read_text()
 
 
-def test_a_service_that_is_too_slow_fails_it(service: Server, tmp_path: Path) -> None:
+def test_load_test_fails_when_the_service_is_too_slow(service: Server, tmp_path: Path) -> None:
     load = run(service.url, tmp_path, "--max-p95", "0.001")
 
     assert load.returncode == 1
     assert "MISSED: 95 % of /predict" in load.stdout + load.stderr
 
 
-def test_a_service_that_answers_wrongly_fails_it(service: Server, tmp_path: Path) -> None:
+def test_load_test_fails_when_the_service_answers_wrongly(service: Server, tmp_path: Path) -> None:
     load = run(f"{service.url}/nowhere", tmp_path)
 
     assert load.returncode == 1

@@ -33,7 +33,7 @@ def read(path: Path) -> pd.DataFrame:
 
 @pytest.mark.parametrize("source", ["in.csv", "in.parquet"])
 @pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
-def test_every_row_comes_out_with_an_estimate_or_a_reason(
+def test_every_row_gets_an_estimate_or_a_reason(
     tmp_path: Path, homes: pd.DataFrame, model: ValuationModel, source: str, target: str
 ) -> None:
     if source.endswith("csv"):
@@ -62,7 +62,7 @@ def test_every_row_comes_out_with_an_estimate_or_a_reason(
     assert list(out.loc[valued, "confidence"]) == list(expected.confidence)
 
 
-def test_nan_is_nothing_and_old_estimates_are_replaced(
+def test_nan_is_missing_and_old_estimates_are_replaced(
     tmp_path: Path, model: ValuationModel
 ) -> None:
     frame = pd.DataFrame(
@@ -89,7 +89,7 @@ def test_nan_is_nothing_and_old_estimates_are_replaced(
         ("homes.parquet", "no parquet", "homes.parquet"),
     ],
 )
-def test_a_file_that_cannot_be_scored_leaves_nothing(
+def test_failed_scoring_leaves_no_file(
     tmp_path: Path, model: ValuationModel, name: str, text: str, words: str
 ) -> None:
     (tmp_path / name).write_text(text, "latin-1")
@@ -129,9 +129,7 @@ score_file(source, target, load_bundle(bundle), progress=killed, chunk_rows=40)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_killed_run_goes_on_where_it_was(
-    tmp_path: Path, homes: pd.DataFrame, bundle: Path, suffix: str
-) -> None:
+def test_killed_run_resumes(tmp_path: Path, homes: pd.DataFrame, bundle: Path, suffix: str) -> None:
     source, target, whole = (tmp_path / f"{name}.{suffix}" for name in ("in", "out", "whole"))
     homes.to_csv(source, index=False) if suffix == "csv" else homes.to_parquet(source)
     command = [sys.executable, "-c", KILLED, source, target, bundle]
@@ -175,7 +173,7 @@ def test_other_rows_or_another_model_start_anew(
         assert again.rows == 500
 
 
-def test_two_runs_do_not_write_one_file(
+def test_second_run_on_the_same_file_is_refused(
     tmp_path: Path, homes: pd.DataFrame, model: ValuationModel
 ) -> None:
     source, target = tmp_path / "in.parquet", tmp_path / "out.csv"

@@ -53,7 +53,7 @@ def test_comparables_are_near_sales_adjusted_to_the_home(service: Server) -> Non
     assert told["indicated_price"] == pytest.approx(told["valuation"]["price"], rel=0.3)
 
 
-def test_a_sale_of_the_home_itself_is_no_comparable(service: Server) -> None:
+def test_comparables_exclude_the_home_itself(service: Server) -> None:
     first = service.post("/comparables", {"property": HOUSE}).json()["comparables"][0]
     itself = {name: told for name, told in first["home"].items() if told is not None}
     told = service.post("/comparables", {"property": itself, "count": 20}).json()["comparables"]
@@ -81,7 +81,7 @@ def test_a_comparable_can_be_excluded(service: Server) -> None:
         (HOUSE, ["property"], "required"),
     ],
 )
-def test_a_refusal_names_what_is_wrong(
+def test_refusal_names_the_wrong_field(
     service: Server, body: object, field: list[str], words: str
 ) -> None:
     answer = service.post("/comparables", body)
@@ -145,7 +145,7 @@ def test_a_query_that_breaks_its_schema_is_refused(
     assert answer.json()["detail"][0]["loc"] == list(params)
 
 
-def test_an_older_model_says_that_it_has_none(older_service: Server) -> None:
+def test_model_without_sold_homes_refuses_comparables_and_market(older_service: Server) -> None:
     answers = [
         older_service.post("/comparables", {"property": HOUSE}),
         older_service.get("/market"),
@@ -158,7 +158,7 @@ def test_an_older_model_says_that_it_has_none(older_service: Server) -> None:
     assert older_service.get("/model-info").json()["sold_homes"] == 0
 
 
-def test_the_model_says_what_matters_to_it(service: Server, model: ValuationModel) -> None:
+def test_model_info_has_feature_importance(service: Server, model: ValuationModel) -> None:
     info = service.get("/model-info").json()
 
     assert info["importance"] == pytest.approx(model.estimator.importance())

@@ -65,7 +65,7 @@ class Counts(Counter[str]):
         self[result] += number
 
 
-def test_everything_is_written_by_the_time_it_is_closed(table: str) -> None:
+def test_close_writes_all_waiting_rows(table: str) -> None:
     counts = Counts()
     with PostgresInferenceLog(table, count=counts) as log:
         log.record(map(answer, range(12_345)))
@@ -90,7 +90,7 @@ def test_an_unreachable_database_costs_nothing_and_the_rest_is_dropped() -> None
     assert counts["dropped"] == 1_000
 
 
-def test_what_waits_is_bounded_in_bytes_too() -> None:
+def test_queue_is_bounded_in_bytes() -> None:
     counts = Counts()
     seen: list[int] = []
     log = PostgresInferenceLog(
@@ -110,7 +110,7 @@ def test_what_waits_is_bounded_in_bytes_too() -> None:
     assert seen[-1] == 6
 
 
-def test_room_is_made_by_what_is_written(table: str) -> None:
+def test_written_rows_free_the_queue(table: str) -> None:
     counts = Counts()
     with PostgresInferenceLog(table, capacity_bytes=10_000, count=counts) as log:
         for expected in (10, 20, 30):
@@ -128,7 +128,7 @@ def test_rows_wait_until_the_table_is_there(database: str) -> None:
         wait_for(lambda: counts["written"] == 1, "the row", seconds=20)
 
 
-def test_a_row_that_no_database_takes_is_dropped_alone(table: str) -> None:
+def test_row_that_the_database_rejects_is_dropped_alone(table: str) -> None:
     counts = Counts()
     with PostgresInferenceLog(table, count=counts) as log:
         log.record([*map(answer, range(10)), answer(10, '{"city": "\\u0000"}'), answer(11)])
@@ -151,7 +151,7 @@ def test_a_broken_connection_is_made_anew(table: str) -> None:
         wait_for(lambda: counts["written"] == 2, "the second row", seconds=20)
 
 
-def test_the_service_logs_what_it_answers(
+def test_service_logs_each_answer(
     table: str, bundle: object, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     variables = {"REALTOR_CHAMPION_BUNDLE": str(bundle), "REALTOR_INFERENCE_LOG_URL": table}

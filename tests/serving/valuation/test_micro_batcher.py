@@ -26,7 +26,7 @@ async def gathered(*asked: Coroutine[Any, Any, int]) -> list[int | BaseException
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
-def test_one_pass_for_all_that_is_asked_at_once() -> None:
+def test_concurrent_homes_are_valued_in_one_pass() -> None:
     halves = Halves()
 
     async def ask() -> list[int | BaseException]:
@@ -50,7 +50,7 @@ def test_a_pass_has_no_more_than_its_most() -> None:
     assert [len(each) for each in halves.passes] == [MOST, MOST, 1]
 
 
-def test_what_fails_fails_alone() -> None:
+def test_failing_home_fails_alone() -> None:
     async def ask() -> list[int | BaseException]:
         together: MicroBatcher[int, int] = MicroBatcher(Halves())
         return await gathered(*(together.ask(number) for number in (2, 3, 4)))
@@ -63,7 +63,7 @@ def test_what_fails_fails_alone() -> None:
         raise three
 
 
-def test_whoever_is_gone_keeps_nobody_else_waiting() -> None:
+def test_cancelled_request_does_not_delay_others() -> None:
     async def ask() -> int:
         together: MicroBatcher[int, int] = MicroBatcher(Halves())
         gone = asyncio.create_task(together.ask(2))

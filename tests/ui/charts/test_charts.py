@@ -78,7 +78,7 @@ def test_differences_keep_their_order_and_have_room_for_their_figures(dollars: l
     assert max(dollars) <= 0 or high > max(dollars)
 
 
-def test_no_axis_is_left_out_in_one_layer_only() -> None:
+def test_axis_is_off_in_all_layers_of_a_chart() -> None:
     # Vega-Lite cannot merge a missing axis with a default one: the browser would draw nothing.
     reasons = [Reason("a", 1.0), Reason("b", -1.0)]
     for chart in (
@@ -100,13 +100,13 @@ PLACES = pd.DataFrame(
 )  # fmt: skip
 
 
-def test_a_map_of_the_country_leaves_out_what_its_projection_has_no_place_for() -> None:
+def test_map_omits_places_outside_its_projection() -> None:
     assert [row["state"] for row in rows(maps.measure_map(T, PLACES, "median_price"))] == ["Texas"]
     near = maps.measure_map(T, PLACES, "median_price", whole=False)
     assert len(rows(near)) == 2
 
 
-def test_a_map_tells_the_sixths_of_its_prices_from_low_to_high() -> None:
+def test_map_legend_orders_price_sixths_from_low_to_high() -> None:
     many = pd.concat([PLACES.head(1)] * 60, ignore_index=True)
     many["median_price"] = [100_000.0 + 10_000 * i for i in range(60)]
     chart = maps.measure_map(T, many, "median_price")
