@@ -261,9 +261,9 @@ def test_a_version_that_cannot_be_served_is_rolled_back(
         assert time.monotonic() < deadline, "it was not rolled back"
         time.sleep(2)
     assert last[0][0] == champion
-    # Packing it fails, or, where a run that packed the one before comes to serve it, loading it.
-    told = (f"The bundle of version {broken} is broken", f"cannot load version {broken}")
-    assert any(words in last[0][1] for words in told)
+    # `bento` finds the damage, or `served_model` if the bento of the version before was built.
+    reasons = (f"The bundle of version {broken} is damaged", f"cannot load version {broken}")
+    assert any(reason in last[0][1] for reason in reasons), last[0][1]
     assert platform.post("/reload-model", {})["after"] == champion
 
 
