@@ -19,7 +19,7 @@ from realtor_model.features.measures import MEASURES, Numbers, is_land
 from realtor_model.features.place_context import CONTEXT, place_context
 from realtor_model.features.places import LEVELS, Located, Places, locate, property_fold
 from realtor_model.features.price_levels import Fitting, Means, targets_of
-from realtor_model.listing import Columns
+from realtor_model.listing import US_LISTINGS, Columns, ListingContract
 
 Floats = NDArray[np.float64]
 
@@ -63,6 +63,11 @@ class FeatureEncoder:
         assert self.feature_names[self._context_at] == tuple(looked_up), "the context comes last"
 
     @property
+    def contract(self) -> ListingContract:
+        """The listing contract of the market that the encoder was fitted for."""
+        return self._state.contract
+
+    @property
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest value of each of `MEASURES` in the train rows, without extremes."""
         return self._numbers.ranges
@@ -74,6 +79,7 @@ class FeatureEncoder:
         price: Floats,
         *,
         as_of: dt.date | np.datetime64[Any],
+        contract: ListingContract = US_LISTINGS,
         without: Collection[str] = (),
         folds: int = 5,
         seed: int = 0,
@@ -84,6 +90,7 @@ class FeatureEncoder:
             columns: n train rows.
             price: sale or asking prices, dollars, shape (n,), all positive.
             as_of: reference date of the data; tenure and sale month count from it.
+            contract: of the market; `columns` has its keys.
             without: groups of `FEATURE_GROUPS` to leave out.
             folds: number of folds, >= 2. The target statistics of a train row are computed from the
                 other folds; listings of one property (street, city, zip) share a fold, so no row
@@ -115,6 +122,7 @@ class FeatureEncoder:
                 context,
                 fitting.means(at, targets, everywhere),
                 Numbers.fit(columns, as_of),
+                contract,
             )
         )
         matrix = np.empty((len(price), len(encoder.feature_names)), np.float32)
@@ -192,18 +200,23 @@ class FeatureEncoder:
 
     @classmethod
     def from_tables(
-        cls, mappings: pd.DataFrame, statistics: pd.DataFrame, zip_context: pd.DataFrame
+        cls,
+        mappings: pd.DataFrame,
+        statistics: pd.DataFrame,
+        zip_context: pd.DataFrame,
+        contract: ListingContract = US_LISTINGS,
     ) -> Self:
         """The encoder with this fitted state; its `transform` is bit-equal to the original's.
 
         Args:
+            contract: of the market that the encoder was fitted for.
             mappings, statistics, zip_context: what `to_tables` returned, rows in any order.
 
         Raises:
             ValueError: a column or a statistic is missing.
         """
         tables = EncoderTables(mappings, statistics, zip_context)
-        return cls(EncoderState.from_tables(tables))
+        return cls(EncoderState.from_tables(tables, contract))
 
     def _in_chunks(self, columns: Columns, at: Located, means: Means) -> NDArray[np.float32]:
         n = len(columns["status"])

@@ -11,6 +11,7 @@ from realtor_model.features.measures import Numbers
 from realtor_model.features.place_context import CONTEXT
 from realtor_model.features.places import LEVELS, Level
 from realtor_model.features.price_levels import TARGETS, UNKNOWN, Means
+from realtor_model.listing import US_LISTINGS, ListingContract
 
 _MAPPING_COLUMNS = ("column_name", "category", "parent", "code", "listings", *TARGETS)
 
@@ -39,6 +40,7 @@ class EncoderState:
         context: float32 `CONTEXT` columns, indexed by place.
         means: target statistics.
         numbers: statistics of numbers and dates.
+        contract: of the market that the encoder was fitted for.
     """
 
     feature_names: tuple[str, ...]
@@ -46,6 +48,7 @@ class EncoderState:
     context: pd.DataFrame
     means: Means
     numbers: Numbers
+    contract: ListingContract = US_LISTINGS
 
     def to_tables(self) -> EncoderTables:
         """The state as three tables."""
@@ -84,7 +87,9 @@ class EncoderState:
         return EncoderTables(mappings, statistics, zip_context.rename_axis("place").reset_index())
 
     @classmethod
-    def from_tables(cls, tables: EncoderTables) -> Self:
+    def from_tables(
+        cls, tables: EncoderTables, contract: ListingContract = US_LISTINGS
+    ) -> Self:
         """The state in `tables`, rows in any order; bit for bit the one that was stored.
 
         Raises:
@@ -127,6 +132,7 @@ class EncoderState:
                 context,
                 Means(country, means, neighbours),
                 Numbers(fitted),
+                contract,
             )
         except KeyError as problem:
             raise ValueError(f"preprocessing_statistics lacks {problem}") from problem

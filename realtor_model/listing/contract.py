@@ -1,65 +1,185 @@
-"""The 12 columns of a listing and their valid values."""
+"""The listing contract: the columns of a market's listings, declared once.
+
+Everything else follows from the declaration: what a request and a batch may hold, the tables, the
+features, the form of the app, the docs.
+"""
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any
 
-TARGET = "price"
-COLUMNS = (
-    "brokered_by", "status", "price", "bed", "bath", "acre_lot", "street", "city", "state",
-    "zip_code", "house_size", "prev_sold_date",
-)  # fmt: skip
-INPUTS = tuple(name for name in COLUMNS if name != TARGET)
-STATUSES = ("for_sale", "sold", "ready_to_build")
-# Dollars. Prices outside are symbolic prices, rents, typing errors, or prices of unique homes. Such
-# rows are stored as received, but are used for neither training nor evaluation.
-VALUATION_PRICE_RANGE = (10_000.0, 10_000_000.0)
+import numpy as np
+from numpy.typing import NDArray
 
-# An ordinary home: the example in the docs, the API and MLflow, and the smoke test of a new model.
-EXAMPLE_HOME: Mapping[str, str | float] = MappingProxyType(
-    {
-        "state": "Texas",
-        "city": "Houston",
-        "zip_code": "77008",
-        "house_size": 1800,
-        "bed": 3,
-        "bath": 2,
-        "acre_lot": 0.12,
-    }
+from realtor_model.listing.column import (
+    COORDINATES,
+    CORE_KEYS,
+    KEYS,
+    NO_WORDS,
+    Column,
+    Kind,
+    Role,
+    Words,
 )
+
+# n homes or listings: key -> array (n,). Numbers and booleans are float64 (NaN where missing),
+# categories object (str or None), dates datetime64[D] (NaT where missing). All `CORE_KEYS` but the
+# target are there, also those that the market does not have.
+Columns = Mapping[str, NDArray[Any]]
 
 FIRST_DATE, LAST_DATE = dt.date(1900, 1, 1), dt.date(2100, 12, 31)
+WHOLE_TOLERANCE = 1e-9
+TARGET = KEYS[Role.TARGET]
+# The statuses that the model distinguishes. A market's own statuses are one of the first two.
+SOLD, FOR_SALE, READY_TO_BUILD = "sold", "for_sale", "ready_to_build"
+STATUSES = (FOR_SALE, SOLD, READY_TO_BUILD)
+
+_NUMBER_KEYS = frozenset(
+    KEYS[role]
+    for role in (
+        Role.BROKER, Role.TARGET, Role.BEDROOMS, Role.BATHROOMS, Role.LOT_SIZE, Role.ID,
+        Role.LIVING_AREA, Role.LATITUDE, Role.LONGITUDE,
+    )
+)  # fmt: skip
+_DATE_KEYS = frozenset({KEYS[Role.SALE_DATE]})
+_SIZE_ROLES = (Role.LIVING_AREA, Role.LOT_SIZE, Role.BEDROOMS)
 
 
-class Range(NamedTuple):
-    """The valid values of a numeric column, both ends included.
+@dataclass(frozen=True, eq=False)
+class ListingContract:
+    """The columns of a market's listings.
 
-    >>> str(RANGES["bed"])
-    'from 1 to 100 bedrooms'
+    Attributes:
+        name: of the market.
+        title: language -> what people call the market.
+        currency: ISO 4217 code of all prices.
+        price_range: prices that models are trained and judged on, both ends included. Listings with
+            other prices are stored only.
+        columns: the declared columns.
     """
 
-    low: float
-    high: float
-    unit: str
+    name: str
+    columns: tuple[Column, ...]
+    title: Words = NO_WORDS
+    currency: str = "USD"
+    price_range: tuple[float, float] = (10_000.0, 10_000_000.0)
+    declaration: Mapping[str, Any] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        return f"from {self.low:,g} to {self.high:,.12g} {self.unit}"
+    @cached_property
+    def inputs(self) -> tuple[Column, ...]:
+        """The declared columns that a home to value may have: all but the target."""
+        return tuple(column for column in self.columns if column.role is not Role.TARGET)
+
+    @cached_property
+    def extras(self) -> tuple[Column, ...]:
+        """The columns that the market adds, in the order of their keys."""
+        added = (column for column in self.columns if column.role is Role.INPUT)
+        return tuple(sorted(added, key=lambda column: column.key))
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of `Columns`: the core ones, then coordinates and what the market adds."""
+        return tuple(key for key in self.table_keys if key != TARGET)
+
+    @cached_property
+    def table_keys(self) -> tuple[str, ...]:
+        """The columns of a listing in RAW: `keys` and the target."""
+        coordinates = COORDINATES if self.has_coordinates else ()
+        return (*CORE_KEYS, *coordinates, *(column.key for column in self.extras))
+
+    @cached_property
+    def has_coordinates(self) -> bool:
+        """Whether homes have a latitude and a longitude of their own."""
+        return Role.LATITUDE in self.by_role
+
+    @cached_property
+    def by_role(self) -> Mapping[Role, Column]:
+        """Role -> its column, without the plain inputs."""
+        return MappingProxyType(
+            {column.role: column for column in self.columns if column.role is not Role.INPUT}
+        )
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Column]:
+        """Name -> input."""
+        return MappingProxyType({column.name: column for column in self.inputs})
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Column]:
+        """Key -> declared column, the target included."""
+        return MappingProxyType({column.key: column for column in self.columns})
+
+    @cached_property
+    def places(self) -> tuple[Column, ...]:
+        """The columns of which one places a home: state and zip, or the coordinates together."""
+        roles = (Role.STATE, Role.ZIP_CODE, Role.LATITUDE, Role.LONGITUDE)
+        return tuple(self.by_role[role] for role in roles if role in self.by_role)
+
+    @cached_property
+    def sizes(self) -> tuple[Column, ...]:
+        """The columns of which a home needs one: living area, lot size or bedrooms."""
+        return tuple(self.by_role[role] for role in _SIZE_ROLES if role in self.by_role)
+
+    @cached_property
+    def example_home(self) -> Mapping[str, str | float | bool]:
+        """An ordinary home: the example in the docs and the API, and a new model's smoke test."""
+        return MappingProxyType(
+            {column.name: column.example for column in self.inputs if column.example is not None}
+        )
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of what the declaration says about data; words and examples do not count.
+
+        Part of the data version and the bundle: another version is another market for the model.
+        """
+        facts = json.dumps(_without_words(self.declaration), sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()[:12]
+
+    def is_number(self, key: str) -> bool:
+        """Whether the arrays of `key` are float64: numbers, ids and booleans."""
+        column = self.by_key.get(key)
+        if column is None or column.role is not Role.INPUT:
+            return key in _NUMBER_KEYS
+        return column.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
+
+    def is_date(self, key: str) -> bool:
+        """Whether the arrays of `key` are datetime64[D]."""
+        column = self.by_key.get(key)
+        return key in _DATE_KEYS or (column is not None and column.kind is Kind.DATE)
+
+    def dtype(self, key: str) -> "np.dtype[Any]":
+        """The dtype of the arrays of `key`."""
+        if self.is_number(key):
+            return np.dtype(np.float64)
+        return np.dtype("datetime64[D]" if self.is_date(key) else object)
+
+    def missing(self, key: str, n: int) -> NDArray[Any]:
+        """n missing values of `key`. The status of a market without one is sold."""
+        if key == KEYS[Role.STATUS] and Role.STATUS not in self.by_role:
+            return np.full(n, SOLD, object)
+        empty: Any = np.nan if self.is_number(key) else "NaT" if self.is_date(key) else None
+        return np.full(n, empty, self.dtype(key))
+
+    def completed(self, columns: Columns) -> Columns:
+        """`columns` with missing values for the keys that they lack.
+
+        Champion and challenger may have different columns and are still compared on the same homes.
+        """
+        lacking = [key for key in self.keys if key not in columns]
+        if not lacking:
+            return columns
+        n = len(columns[KEYS[Role.STATUS]])
+        return {**columns, **{key: self.missing(key, n) for key in lacking}}
 
 
-# Possible values, not plausible ones. A price of 2**31 - 1 is an integer overflow.
-RANGES: Mapping[str, Range] = MappingProxyType(
-    {
-        "brokered_by": Range(0, 2**31 - 1, "(an id)"),
-        "price": Range(1, 1_999_999_999, "dollars"),
-        "bed": Range(1, 100, "bedrooms"),
-        "bath": Range(1, 100, "bathrooms"),
-        "acre_lot": Range(0, 100_000, "acres"),
-        "street": Range(0, 2**31 - 1, "(an id)"),
-        "house_size": Range(50, 1_000_000, "square feet"),
-    }
-)
-WHOLE_NUMBERS = ("brokered_by", "bed", "bath", "street", "house_size")
-NUMBERS = ("brokered_by", "bed", "bath", "acre_lot", "street", "house_size")
-TEXTS = ("status", "city", "state", "zip_code")
-WHOLE_TOLERANCE = 1e-9
+def _without_words(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        words = ("title", "label", "help", "example")
+        return {name: _without_words(part) for name, part in value.items() if name not in words}
+    return value

@@ -1,153 +1,173 @@
-"""Homes to value: one home as a `Property`, n homes as columns of the 11 inputs."""
+"""Homes to value: one home as a `Home`, n homes as columns of a market's inputs."""
 
 import datetime as dt
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from operator import attrgetter
-from typing import Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
-    field_validator,
+    create_model,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from realtor_model.listing.column import KEYS, Column, Kind, Role
 from realtor_model.listing.contract import (
-    EXAMPLE_HOME,
-    INPUTS,
-    NUMBERS,
-    RANGES,
+    FOR_SALE,
+    SOLD,
     STATUSES,
-    TEXTS,
-    WHOLE_NUMBERS,
-    WHOLE_TOLERANCE,
+    Columns,
+    ListingContract,
 )
+from realtor_model.listing.market_file import US_LISTINGS
 from realtor_model.listing.parsing import (
-    NOT_A_NUMBER,
-    NOT_A_STATUS,
-    NOT_A_WHOLE_NUMBER,
-    OUT_OF_RANGE,
-    PARSERS,
-    REMEMBERING_PARSERS,
     InvalidValue,
-    parse_text,
+    not_a_choice,
+    parse,
+    parse_number,
+    remembering_parser,
     shown,
+    status_of,
 )
 from realtor_model.messages import CodedMessage, message
 
-Columns = Mapping[str, NDArray[Any]]
-
 _UNDATED = np.array(["NaT"], "datetime64[D]")
+_STATUS, _SALE_DATE = KEYS[Role.STATUS], KEYS[Role.SALE_DATE]
 
 
-def _number(name: str, *, description: str) -> Any:
-    limits = RANGES[name]
-    return Field(
-        None, ge=limits.low, le=limits.high, description=description, examples=_examples(name)
-    )
+class Home(BaseModel):
+    """One home to value: the inputs of a market, as a person or a program gives them.
 
-
-def _examples(name: str) -> list[str | float]:
-    return [EXAMPLE_HOME[name]] if name in EXAMPLE_HOME else []
-
-
-class Property(BaseModel):
-    """One home to value: the 11 inputs, as a person or a program gives them.
-
-    Required are a place (state or zip_code) and one of house_size, acre_lot and bed. Whole floats
-    are whole numbers (3.0), a zip code may have lost its leading zero (6016.0), blank text counts
-    as missing.
+    Required are a place and a size: one of the contract's `places` and, if it has any, one of its
+    `sizes`. Whole floats are whole numbers (3.0), a zip code may have lost its leading zero
+    (6016.0), blank text counts as missing. `home_model` makes the class of a market.
 
     Raises:
         pydantic.ValidationError: a value is impossible; see `problems.field_problems` for codes,
             parameters and texts.
     """
 
+    contract: ClassVar[ListingContract]
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    brokered_by: int | None = _number("brokered_by", description="Id of the listing broker")
-    status: Literal["for_sale", "sold", "ready_to_build"] = Field(
-        "for_sale", description="Status of the listing; every home is valued as if sold"
-    )
-    bed: int | None = _number("bed", description="Bedrooms")
-    bath: int | None = _number("bath", description="Bathrooms")
-    acre_lot: float | None = _number("acre_lot", description="Size of the lot, acres")
-    street: int | None = _number(
-        "street", description="Id of the street address; not used to value"
-    )
-    city: str | None = Field(None, description="City", examples=_examples("city"))
-    state: str | None = Field(
-        None, description="State, by its full name", examples=_examples("state")
-    )
-    zip_code: str | None = Field(
-        None,
-        description="Zip code of 5 digits",
-        pattern=r"^[0-9]{5}$",
-        examples=_examples("zip_code"),
-    )
-    house_size: int | None = _number("house_size", description="Living area, square feet")
-    prev_sold_date: dt.date | None = Field(None, description="Date of the last sale, YYYY-MM-DD")
-
-    @field_validator(*RANGES.keys() & set(INPUTS), mode="before")
-    @classmethod
-    def _possible_number(cls, value: object, info: ValidationInfo) -> float | int | None:
-        name = str(info.field_name)
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return None
-        number = math.nan
-        if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
-            try:
-                number = float(value)
-            except (ValueError, OverflowError):
-                number = math.nan
-        if not math.isfinite(number):
-            raise _refused(name, value, NOT_A_NUMBER)
-        limits = RANGES[name]
-        if not limits.low <= number <= limits.high:
-            raise _refused(name, value, OUT_OF_RANGE[name])
-        if name not in WHOLE_NUMBERS:
-            return number
-        if abs(number - round(number)) > WHOLE_TOLERANCE:
-            raise _refused(name, value, NOT_A_WHOLE_NUMBER)
-        return round(number)
-
-    @field_validator(*PARSERS, mode="before")
-    @classmethod
-    def _readable(cls, value: object, info: ValidationInfo) -> object:
-        name = str(info.field_name)
-        try:
-            # Mostly a cache hit, because requests repeat the same places.
-            parsed = (
-                REMEMBERING_PARSERS[name](value) if type(value) is str else parse_text(name, value)
-            )
-        except InvalidValue as invalid:
-            raise _refused(name, value, invalid.rule) from None
-        if name == "status":
-            if parsed is None:
-                return "for_sale"
-            if parsed not in STATUSES:
-                raise _refused(name, value, NOT_A_STATUS)
-        return parsed
-
     @model_validator(mode="after")
-    def _enough_to_value(self) -> "Property":
-        if self.state is None and self.zip_code is None:
-            raise _custom_error(message("place_required"))
-        if self.house_size is None and self.acre_lot is None and self.bed is None:
-            raise _custom_error(message("size_required"))
+    def _enough_to_value(self) -> "Home":
+        if missing := missing_place_or_size(self.contract, self.__dict__):
+            raise _custom_error(missing)
         return self
 
 
-def _refused(name: str, value: object, rule: CodedMessage) -> PydanticCustomError:
-    return _custom_error(rule, f"{name} is {shown(repr(value))}; it {rule.text}")
+def missing_place_or_size(
+    contract: ListingContract, values: Mapping[str, object]
+) -> CodedMessage | None:
+    """Why a home cannot be valued: no place, or no size; None if it can.
+
+    Args:
+        contract: of the market.
+        values: name -> value, None where missing.
+    """
+    if not _is_placed(contract, values):
+        return message("place_required", places=_places_in_words(contract))
+    if all(values[column.name] is None for column in contract.sizes):
+        names = [column.name for column in contract.sizes]
+        return message("size_required", sizes=_joined(names))
+    return None
+
+
+def _is_placed(contract: ListingContract, values: Mapping[str, object]) -> bool:
+    placed = {column.role for column in contract.places if values[column.name] is not None}
+    return bool(placed & {Role.STATE, Role.ZIP_CODE}) or {Role.LATITUDE, Role.LONGITUDE} <= placed
+
+
+@cache
+def _places_in_words(contract: ListingContract) -> str:
+    single = [c.name for c in contract.places if c.role in (Role.STATE, Role.ZIP_CODE)]
+    point = [c.name for c in contract.places if c.role in (Role.LATITUDE, Role.LONGITUDE)]
+    return " or ".join([*single, *([" and ".join(point)] if point else [])])
+
+
+def _joined(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+@cache
+def home_model(contract: ListingContract) -> type[Home]:
+    """The class of homes of a market: a field for each input, by its name."""
+    fields: dict[str, Any] = {column.name: _field(column) for column in contract.inputs}
+    model = create_model("Property", __base__=Home, __doc__=Home.__doc__, **fields)
+    model.contract = contract
+    return model
+
+
+def _field(column: Column) -> tuple[Any, Any]:
+    """Type and field of a column, as `create_model` takes them."""
+    types: Mapping[Kind, Any] = {
+        Kind.NUMBER: float,
+        Kind.INTEGER: int,
+        Kind.BOOLEAN: bool,
+        Kind.CATEGORY: str,
+        Kind.DATE: dt.date,
+    }
+    kind = types[column.kind]
+    options: dict[str, Any] = {"description": column.help.get("en", column.label)}
+    if column.example is not None:
+        options["examples"] = [column.example]
+    if column.range is not None:
+        options |= {"ge": column.range.low, "le": column.range.high}
+    elif column.role is Role.ZIP_CODE:
+        options["pattern"] = r"^[0-9]{5}$"
+    elif column.role in (Role.ID, Role.BROKER):
+        kind = int
+    elif column.choices:
+        kind = Literal[column.choices]
+    if column.default is None:
+        kind |= None
+    return Annotated[kind, BeforeValidator(_reader(column))], Field(column.default, **options)
+
+
+def _reader(column: Column) -> Callable[[object], object]:
+    """The function that reads a value of `column` in a request."""
+    if column.range is not None:
+        return partial(_read_number, column)
+    return partial(_read_text, column, remembering_parser(column), frozenset(column.choices))
+
+
+def _read_number(column: Column, value: object) -> float | int | None:
+    try:
+        return parse_number(column, value)
+    except InvalidValue as invalid:
+        raise _refused(column, value, invalid.rule) from None
+
+
+def _read_text(
+    column: Column,
+    remembered: Callable[[object], object],
+    choices: frozenset[str],
+    value: object,
+) -> object:
+    try:
+        # Mostly a cache hit, because requests repeat the same places.
+        parsed = remembered(value) if type(value) is str else parse(column, value)
+    except InvalidValue as invalid:
+        raise _refused(column, value, invalid.rule) from None
+    if parsed is None:
+        return column.default
+    if choices and parsed not in choices:
+        raise _refused(column, value, not_a_choice(column))
+    return parsed
+
+
+def _refused(column: Column, value: object, rule: CodedMessage) -> PydanticCustomError:
+    return _custom_error(rule, f"{column.name} is {shown(repr(value))}; it {rule.text}")
 
 
 def _custom_error(coded: CodedMessage, text: str | None = None) -> PydanticCustomError:
@@ -168,53 +188,89 @@ def without_frames(error: ValidationError) -> ValidationError:
     return error
 
 
-_DTYPES = (
-    dict.fromkeys(NUMBERS, "float64")
-    | dict.fromkeys(TEXTS, "object")
-    | {"prev_sold_date": "datetime64[D]"}
-)
-_READERS = [(name, attrgetter(name), np.dtype(_DTYPES[name])) for name in INPUTS]
+@cache
+def _columns_of(
+    contract: ListingContract,
+) -> tuple[tuple[str, Callable[[Any], Any] | None, "np.dtype[Any]"], ...]:
+    """Key, the getter of the home's attribute (None: the market has no such column), and dtype."""
+    names = {column.key: column.name for column in contract.inputs}
+    return tuple(
+        (key, attrgetter(names[key]) if key in names else None, contract.dtype(key))
+        for key in contract.keys
+    )
 
 
-def columns_from_properties(properties: Sequence[Property]) -> dict[str, NDArray[Any]]:
-    """Convert n homes into columns.
+@cache
+def own_statuses(contract: ListingContract) -> Mapping[str, str] | None:
+    """The market's statuses -> the model's; None if they are the model's own or there are none."""
+    column = contract.by_role.get(Role.STATUS)
+    if column is None or (column.choices == STATUSES and column.sold == (SOLD,)):
+        return None
+    return {choice: status_of(column, choice) for choice in column.choices}
+
+
+def columns_from_properties(
+    properties: Sequence[Home], contract: ListingContract | None = None
+) -> dict[str, NDArray[Any]]:
+    """Convert n homes of one market into columns.
 
     Args:
         properties: n homes.
+        contract: of their market; by default that of the first home.
 
     Returns:
-        The 11 inputs as arrays (n,): numbers float64 (NaN where missing), texts object (None where
-        missing), prev_sold_date datetime64[D] (NaT where missing).
+        The market's `keys` as arrays (n,): numbers float64 (NaN where missing), texts object (None
+        where missing), dates datetime64[D] (NaT where missing).
 
     >>> columns_from_properties([Property(bed=3, state="Texas", house_size=1800)])["bed"]
     array([3.])
     """
+    if contract is None:
+        contract = properties[0].contract if properties else US_LISTINGS
     columns: dict[str, NDArray[Any]] = {}
-    for name, read, dtype in _READERS:
-        # NumPy converts None to NaN or NaT.
-        columns[name] = np.array([*map(read, properties)], dtype)
+    for key, read, dtype in _columns_of(contract):
+        if read is None:
+            columns[key] = contract.missing(key, len(properties))
+        else:
+            # NumPy converts None to NaN or NaT.
+            columns[key] = np.array([*map(read, properties)], dtype)
+    if statuses := own_statuses(contract):
+        columns[_STATUS] = np.array([statuses[each] for each in columns[_STATUS]], object)
     return columns
 
 
-def properties_from_columns(columns: Columns) -> Iterator[Property]:
+def properties_from_columns(
+    columns: Columns, contract: ListingContract = US_LISTINGS
+) -> Iterator[Home]:
     """Yield the n homes in `columns`, without validating them again.
 
     Args:
-        columns: the 11 inputs, arrays (n,), as from `columns_from_properties`.
+        columns: the market's `keys`, arrays (n,), as from `columns_from_properties`.
+        contract: of the market.
 
     >>> homes = [Property(state="Texas", bed=3)]
     >>> list(properties_from_columns(columns_from_properties(homes))) == homes
     True
     """
+    model = home_model(contract)
     values: list[list[Any]] = []
-    for name in INPUTS:
-        entries = columns[name].tolist()
-        if name in NUMBERS:
-            whole = int if name in WHOLE_NUMBERS else float
-            entries = [None if value != value else whole(value) for value in entries]
+    for column in contract.inputs:
+        entries = columns[column.key].tolist()
+        if contract.is_number(column.key):
+            as_type = _PYTHON_TYPES.get(column.kind, int)
+            entries = [None if value != value else as_type(value) for value in entries]
         values.append(entries)
+    names = [column.name for column in contract.inputs]
+    own = own_statuses(contract)
     for row in zip(*values, strict=True):
-        yield Property.model_construct(**dict(zip(INPUTS, row, strict=True)))
+        home = dict(zip(names, row, strict=True))
+        if own is not None:
+            status = contract.by_role[Role.STATUS].name
+            home[status] = next(each for each, meant in own.items() if meant == home[status])
+        yield model.model_construct(**home)
+
+
+_PYTHON_TYPES: Mapping[Kind, Callable[[Any], Any]] = {Kind.NUMBER: float, Kind.BOOLEAN: bool}
 
 
 def as_sold(columns: Columns) -> dict[str, NDArray[Any]]:
@@ -228,7 +284,7 @@ def as_sold(columns: Columns) -> dict[str, NDArray[Any]]:
     >>> as_sold(columns_from_properties([Property(state="Texas", bed=3)]))["status"]
     array(['sold'], dtype=object)
     """
-    return _with_status(columns, "sold")
+    return _with_status(columns, SOLD)
 
 
 def as_asked(columns: Columns) -> dict[str, NDArray[Any]]:
@@ -239,13 +295,17 @@ def as_asked(columns: Columns) -> dict[str, NDArray[Any]]:
     Args:
         columns: inputs, arrays (n,); `status` is required.
     """
-    return _with_status(columns, "for_sale")
+    return _with_status(columns, FOR_SALE)
 
 
 def _with_status(columns: Columns, status: str) -> dict[str, NDArray[Any]]:
-    n = len(columns["status"])
+    n = len(columns[_STATUS])
     return {
         **columns,
-        "status": np.full(n, status, object),
-        "prev_sold_date": _UNDATED.repeat(n),
+        _STATUS: np.full(n, status, object),
+        _SALE_DATE: _UNDATED.repeat(n),
     }
+
+
+# The class of homes of the built-in market.
+Property = home_model(US_LISTINGS)

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,38 +12,36 @@ import pandera.pandas as pa
 from numpy.typing import NDArray
 from pandera.errors import SchemaErrors
 
+from realtor_model.listing.column import COORDINATES, KEYS, Column, Kind, Role
 from realtor_model.listing.contract import (
-    COLUMNS,
     FIRST_DATE,
     LAST_DATE,
-    RANGES,
     STATUSES,
-    TARGET,
-    WHOLE_NUMBERS,
     WHOLE_TOLERANCE,
+    ListingContract,
 )
+from realtor_model.listing.headers import matched_columns
+from realtor_model.listing.market_file import US_LISTINGS
 from realtor_model.listing.parsing import (
     NOT_A_DATE,
     NOT_A_NUMBER,
-    NOT_A_STATUS,
     NOT_A_WHOLE_NUMBER,
     NOT_A_ZIP_CODE,
     NOT_TEXT,
-    OUT_OF_RANGE,
-    REMEMBERING_PARSERS,
     InvalidValue,
+    not_a_choice,
+    out_of_range,
     printable,
+    remembering_parser,
     shown,
 )
+from realtor_model.listing.property import own_statuses
 from realtor_model.messages import CodedMessage, message
 
 _LARGEST_EXACT_INTEGER = 2.0**53
 _REQUIRED = message("required")
-# Code of each rule by its text, because pandera reports a broken rule by its text.
-_CODES = {
-    rule.text: rule.code
-    for rule in (_REQUIRED, NOT_A_DATE, NOT_A_STATUS, NOT_A_ZIP_CODE, *OUT_OF_RANGE.values())
-}
+_STATUS = KEYS[Role.STATUS]
+_ID = KEYS[Role.ID]
 
 _Mask = NDArray[np.bool_]
 _Problems = dict[CodedMessage, _Mask]
@@ -64,56 +63,87 @@ class SchemaChanged(Exception):
         super().__init__(f"columns are missing: {', '.join(missing)}{others}")
 
 
-def _schema_columns() -> dict[str, pa.Column]:
-    def column(name: str) -> pa.Column:
-        checks: list[pa.Check] = []
-        if name in RANGES:
-            low, high, _ = RANGES[name]
-            checks.append(pa.Check.in_range(low, high, error=OUT_OF_RANGE[name].text))
-            dtype: Any = "Int64" if name in WHOLE_NUMBERS else "float64"
-        elif name == "prev_sold_date":
-            low_date, high_date = pd.Timestamp(FIRST_DATE), pd.Timestamp(LAST_DATE)
-            checks.append(pa.Check.in_range(low_date, high_date, error=NOT_A_DATE.text))
-            dtype = "datetime64[ns]"
-        else:
-            # Arrow strings are matched and copied without a Python object for each text.
-            dtype = pd.StringDtype("pyarrow")
-        if name == "status":
-            checks.append(pa.Check.isin(STATUSES, error=NOT_A_STATUS.text))
-        if name == "zip_code":
-            checks.append(pa.Check.str_matches(r"^[0-9]{5}$", error=NOT_A_ZIP_CODE.text))
-        return pa.Column(dtype, checks, nullable=name not in (TARGET, "status", "state"))
-
-    return {name: column(name) for name in COLUMNS}
+@cache
+def raw_schema(contract: ListingContract) -> pa.DataFrameSchema:
+    """The Pandera schema of typed listings: one column for each of the contract's `table_keys`."""
+    columns = {key: _schema_column(contract, key) for key in contract.table_keys}
+    return pa.DataFrameSchema(columns, ordered=False, strict="filter")
 
 
-RAW_SCHEMA = pa.DataFrameSchema(_schema_columns(), ordered=False, strict="filter")
+def _schema_column(contract: ListingContract, key: str) -> pa.Column:
+    declared = contract.by_key.get(key)
+    # A core column that the market does not have is checked like the built-in one.
+    column = declared or US_LISTINGS.by_key[key]
+    checks: list[pa.Check] = []
+    if column.range is not None:
+        low, high, _ = column.range
+        checks.append(pa.Check.in_range(low, high, error=out_of_range(column).text))
+    elif column.kind is Kind.DATE:
+        low_date, high_date = pd.Timestamp(FIRST_DATE), pd.Timestamp(LAST_DATE)
+        checks.append(pa.Check.in_range(low_date, high_date, error=NOT_A_DATE.text))
+    elif column.role is Role.STATUS:
+        choices = STATUSES if own_statuses(contract) or declared is None else column.choices
+        checks.append(pa.Check.isin(choices, error=not_a_choice(column).text))
+    elif column.role is Role.ZIP_CODE:
+        checks.append(pa.Check.str_matches(r"^[0-9]{5}$", error=NOT_A_ZIP_CODE.text))
+    elif column.choices:
+        checks.append(pa.Check.isin(column.choices, error=not_a_choice(column).text))
+    required = declared is not None and (declared.required or declared.role is Role.TARGET)
+    return pa.Column(_dtype(column), checks, nullable=not required)
 
 
-def normalise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Convert received values into the dtypes of `RAW_SCHEMA`; unreadable values become missing.
+def _dtype(column: Column) -> Any:
+    if column.role in (Role.ID, Role.BROKER) or column.is_whole:
+        return "Int64"
+    if column.kind is Kind.CATEGORY:
+        # Arrow strings are matched and copied without a Python object for each text.
+        return pd.StringDtype("pyarrow")
+    return {Kind.NUMBER: "float64", Kind.BOOLEAN: "boolean", Kind.DATE: "datetime64[ns]"}[
+        column.kind
+    ]
+
+
+@cache
+def _codes(contract: ListingContract) -> Mapping[str, str]:
+    """Code of each rule by its text, because pandera reports a broken rule by its text."""
+    rules = [_REQUIRED, NOT_A_DATE, NOT_A_ZIP_CODE]
+    for column in (*US_LISTINGS.columns, *contract.columns):
+        if column.range is not None:
+            rules.append(out_of_range(column))
+        if column.choices:
+            rules.append(not_a_choice(column))
+    return {rule.text: rule.code for rule in rules}
+
+
+def normalise(frame: pd.DataFrame, contract: ListingContract = US_LISTINGS) -> pd.DataFrame:
+    """Convert received values into the dtypes of `raw_schema`; unreadable values become missing.
 
     Args:
-        frame: n rows with the 12 columns, of JSON values or strings. Other columns are ignored.
+        frame: n rows with the contract's columns, of JSON values or strings. Others are ignored.
+        contract: of the market.
 
     Returns:
-        The 12 `COLUMNS`, n rows, with the dtypes of `RAW_SCHEMA` and a new RangeIndex. It keeps
-        values out of range; `check` reports them, and the unreadable values.
+        The contract's `table_keys`, n rows, with the dtypes of `raw_schema` and a new RangeIndex.
+        It keeps values out of range; `check` reports them, and the unreadable values.
 
     Raises:
         SchemaChanged: columns are missing or renamed.
     """
-    return _read(frame)[0]
+    return _read(frame, contract)[0]
 
 
-def check(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def check(
+    frame: pd.DataFrame, contract: ListingContract = US_LISTINGS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split a received batch into valid listings and rows that break the contract.
 
     Args:
-        frame: n rows with the 12 columns, of JSON values or strings. Other columns are ignored.
+        frame: n rows with the contract's columns, of JSON values or strings, under their names or
+            one of their other headers. Others are ignored.
+        contract: of the market.
 
     Returns:
-        The valid rows, with the dtypes of `RAW_SCHEMA`; and one row for each invalid row, with the
+        The valid rows, with the dtypes of `raw_schema`; and one row for each invalid row, with the
         columns `row` (its int64 position in `frame`), `column_name` (the first invalid column),
         `rule` (all broken rules, joined by "; "), `value` (of that column as received, at most 200
         characters), `record` (the whole row as received, as JSON that PostgreSQL's jsonb accepts)
@@ -122,12 +152,13 @@ def check(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         SchemaChanged: columns are missing or renamed.
 
-    >>> listing = dict.fromkeys(COLUMNS) | {"status": "sold", "state": "Texas", "price": 250_000}
+    >>> names = [column.name for column in US_LISTINGS.columns]
+    >>> listing = dict.fromkeys(names) | {"status": "sold", "state": "Texas", "price": 250_000}
     >>> valid, broken = check(pd.DataFrame([listing, listing | {"price": "free"}]))
     >>> len(valid), broken[["row", "column_name", "code"]].to_dict("records")
     (1, [{'row': 1, 'column_name': 'price', 'code': 'not_a_number'}])
     """
-    typed, unreadable = _read(frame)
+    typed, unreadable = _read(frame, contract)
     failures = [
         pd.DataFrame(
             {
@@ -140,7 +171,7 @@ def check(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         for name, rule, mask in unreadable
     ]
     try:
-        RAW_SCHEMA.validate(typed, lazy=True)
+        raw_schema(contract).validate(typed, lazy=True)
     except SchemaErrors as problems:
         cases = problems.failure_cases
         rules = cases["check"].replace("not_nullable", _REQUIRED.text)
@@ -150,31 +181,35 @@ def check(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
                     "row": cases["index"].astype("int64"),
                     "column_name": cases["column"],
                     "rule": rules,
-                    "code": rules.map(_CODES),
+                    "code": rules.map(_codes(contract)),
                 }
             )
         )
     if not failures:
         no_reasons = pd.DataFrame(columns=["row", "column_name", "rule", "code"])
-        return typed, _broken_rows(frame, no_reasons)
+        return typed, _broken_rows(frame, no_reasons, contract)
     # An unreadable value is missing in the typed frame, so pandera may report it a second time.
     reasons = pd.concat(failures).drop_duplicates(["row", "column_name"])
     broken = np.zeros(len(typed), dtype=bool)
     broken[reasons["row"].to_numpy()] = True
-    return typed[~broken].reset_index(drop=True), _broken_rows(frame, reasons)
+    return typed[~broken].reset_index(drop=True), _broken_rows(frame, reasons, contract)
 
 
-def _broken_rows(frame: pd.DataFrame, reasons: pd.DataFrame) -> pd.DataFrame:
+def _broken_rows(
+    frame: pd.DataFrame, reasons: pd.DataFrame, contract: ListingContract
+) -> pd.DataFrame:
     """One row for each invalid row, as `check` returns them.
 
     Args:
         frame: the batch as received.
         reasons: row, column_name, rule and code of each broken rule.
     """
-    order = {name: position for position, name in enumerate(COLUMNS)}
+    order = {key: position for position, key in enumerate(contract.table_keys)}
+    names = {column.key: column.name for column in contract.columns}
+    header = {column.key: name for name, column in matched_columns(frame.columns, contract).items()}
     reasons = reasons.assign(
         order=reasons["column_name"].map(order),
-        rule=reasons["column_name"].astype(str) + " " + reasons["rule"].astype(str),
+        rule=reasons["column_name"].map(names).astype(str) + " " + reasons["rule"].astype(str),
     ).sort_values(["row", "order"])
     rules = reasons.groupby("row")["rule"].agg("; ".join)
     first = reasons.drop_duplicates("row").set_index("row")
@@ -183,11 +218,11 @@ def _broken_rows(frame: pd.DataFrame, reasons: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "row": rows,
-            "column_name": first["column_name"].to_numpy(object),
+            "column_name": first["column_name"].map(names).to_numpy(object),
             "rule": rules.reindex(rows).to_numpy(object),
             "value": [
-                shown(str(record[name]))
-                for record, name in zip(records, first["column_name"], strict=True)
+                shown(str(record.get(header.get(key))))
+                for record, key in zip(records, first["column_name"], strict=True)
             ],
             "record": [json.dumps(_json_value(record)) for record in records],
             "code": first["code"].to_numpy(object),
@@ -210,28 +245,69 @@ def _json_value(value: object) -> object:
     return printable(str(value))
 
 
-def _read(frame: pd.DataFrame) -> tuple[pd.DataFrame, _Unreadable]:
-    """The typed frame, and (column, rule, mask of rows) of the unreadable values."""
-    missing = [name for name in COLUMNS if name not in frame.columns]
+def _read(
+    frame: pd.DataFrame, contract: ListingContract
+) -> tuple[pd.DataFrame, _Unreadable]:
+    """The typed frame, and (key, rule, mask of rows) of the unreadable values."""
+    headers = {column.key: name for name, column in matched_columns(frame.columns, contract).items()}
+    missing = [
+        column.name
+        for column in contract.columns
+        if column.in_every_batch and column.key not in headers
+    ]
     if missing:
-        raise SchemaChanged(missing, [str(name) for name in frame.columns if name not in COLUMNS])
+        raise SchemaChanged(missing, unused_headers(frame.columns, contract))
+    schema = raw_schema(contract).columns
     typed: dict[str, Any] = {}
     unreadable: _Unreadable = []
-    for name in COLUMNS:
-        received = frame[name].reset_index(drop=True)
-        if name in RANGES:
-            typed[name], problems = _read_numbers(received, whole=name in WHOLE_NUMBERS)
-        else:
-            typed[name], problems = _read_distinct(
-                received, REMEMBERING_PARSERS[name], str(RAW_SCHEMA.columns[name].dtype)
+    for key in contract.table_keys:
+        header, column = headers.get(key), contract.by_key.get(key)
+        if header is None or column is None:
+            typed[key] = pd.Series(contract.missing(key, len(frame)))
+            continue
+        received = frame[header].reset_index(drop=True)
+        if column.range is not None:
+            typed[key], problems = _read_numbers(
+                received, whole=column.is_whole, factor=column.factor(header)
             )
-        unreadable += [(name, rule, mask) for rule, mask in problems.items() if mask.any()]
-    frame = pd.DataFrame(typed, index=pd.RangeIndex(len(frame)))
-    return frame.astype({name: str(RAW_SCHEMA.columns[name].dtype) for name in COLUMNS}), unreadable
+        else:
+            meanings = own_statuses(contract) if column.role is Role.STATUS else None
+            typed[key], problems = _read_distinct(
+                received, column, str(schema[key].dtype), meanings or {}
+            )
+        unreadable += [(key, rule, mask) for rule, mask in problems.items() if mask.any()]
+    read = pd.DataFrame(typed, index=pd.RangeIndex(len(frame)))
+    read = read.astype({key: str(schema[key].dtype) for key in contract.table_keys})
+    if Role.ID not in contract.by_role:
+        read[_ID] = _identities(read, contract)
+    return read, unreadable
 
 
-def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, _Problems]:
-    """Numbers, missing where unreadable, and for each rule a mask of the rows that break it."""
+def unused_headers(headers: "pd.Index[Any]", contract: ListingContract) -> list[str]:
+    """The headers of a batch that no column of the contract takes."""
+    used = matched_columns(headers, contract)
+    return [str(header) for header in headers if header not in used]
+
+
+def _identities(rows: pd.DataFrame, contract: ListingContract) -> Any:
+    """Ids of properties (n,) for a market without an id: a hash of their place and size.
+
+    Listings of one property share the id, if its coordinates or else all its facts are the same.
+    """
+    by = COORDINATES if contract.has_coordinates else [k for k in contract.keys if k != _ID]
+    hashed = pd.util.hash_pandas_object(rows[list(by)].astype("string"), index=False)
+    return pd.array((hashed.to_numpy(np.uint64) >> np.uint64(16)).astype(np.int64), "Int64")
+
+
+def _read_numbers(
+    received: "pd.Series[Any]", *, whole: bool, factor: float
+) -> tuple[Any, _Problems]:
+    """Numbers, missing where unreadable, and for each rule a mask of the rows that break it.
+
+    Args:
+        whole: whether they are whole numbers.
+        factor: what they are multiplied by.
+    """
     no_scalar = _not_scalar(received)
     numbers = pd.to_numeric(_scalars(received, no_scalar), errors="coerce").to_numpy(
         np.float64, na_value=np.nan
@@ -239,6 +315,8 @@ def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, _Pro
     finite = np.isfinite(numbers)
     problems = {NOT_A_NUMBER: no_scalar | (~finite & ~_missing(received))}
     values = np.where(finite, numbers, np.nan)
+    if factor != 1.0:
+        values = np.rint(values * factor) if whole else values * factor
     if not whole:
         return values, problems
     rounded = np.rint(values)
@@ -251,10 +329,18 @@ def _read_numbers(received: "pd.Series[Any]", *, whole: bool) -> tuple[Any, _Pro
 
 
 def _read_distinct(
-    received: "pd.Series[Any]", parse: Callable[[object], object], dtype: Any
+    received: "pd.Series[Any]", column: Column, dtype: Any, meanings: Mapping[Any, str]
 ) -> tuple[Any, _Problems]:
-    """Parse texts or dates, each distinct value once: a batch has few distinct zips and dates."""
-    no_scalar = _not_scalar(received)
+    """Parse each distinct value once: a batch has few distinct zips and dates.
+
+    Args:
+        meanings: what parsed values are replaced by.
+    """
+    plain = column.kind in (Kind.BOOLEAN, Kind.CATEGORY) and column.role in (
+        Role.INPUT, Role.ID, Role.BROKER,
+    )  # fmt: skip
+    # Booleans are values of these columns, and of no other.
+    no_scalar = _not_scalar(received, also_bool=plain)
     scalars = _scalars(received, no_scalar)
     if not isinstance(scalars.dtype, pd.StringDtype):
         scalars = scalars.astype(object)
@@ -262,9 +348,11 @@ def _read_distinct(
     # One entry more, None: `factorize` codes missing values as -1, the last position.
     parsed = np.full(len(distinct) + 1, None, dtype=object)
     problems: _Problems = {NOT_TEXT: no_scalar}
+    parse = remembering_parser(column)
     for code, value in enumerate(distinct):
         try:
-            parsed[code] = parse(value)
+            read = parse(value)
+            parsed[code] = meanings.get(read, read)
         except InvalidValue as invalid:
             problems[invalid.rule] = problems.get(invalid.rule, np.False_) | (codes == code)
     return pd.Series(parsed).astype(dtype).array.take(codes), problems
@@ -274,13 +362,14 @@ def _scalars(received: "pd.Series[Any]", no_scalar: _Mask) -> "pd.Series[Any]":
     return received.mask(no_scalar) if no_scalar.any() else received
 
 
-def _not_scalar(received: "pd.Series[Any]") -> _Mask:
-    """Mask of values that no column accepts: true, false, lists and objects."""
+def _not_scalar(received: "pd.Series[Any]", *, also_bool: bool = False) -> _Mask:
+    """Mask of values that a column does not accept: lists, objects, and true and false."""
     if received.dtype != object:
-        return np.full(len(received), received.dtype == bool)
+        return np.full(len(received), received.dtype == bool and not also_bool)
     if pd.api.types.infer_dtype(received, skipna=True) in ("string", "empty", "floating"):
         return np.zeros(len(received), dtype=bool)
-    return received.map(type).isin([bool, list, dict]).to_numpy()
+    refused = [list, dict] if also_bool else [bool, list, dict]
+    return received.map(type).isin(refused).to_numpy()
 
 
 def _missing(received: "pd.Series[Any]") -> _Mask:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realtor_model.estimators import Estimator
 from realtor_model.features import Columns, FeatureEncoder, is_land, take
 from realtor_model.features.places import Located
-from realtor_model.listing import RANGES, WHOLE_NUMBERS
+from realtor_model.listing import RANGES, WHOLE_NUMBERS, ListingContract
 from realtor_model.messages import CodedMessage, message
 from realtor_model.valuation.comparables import Comparison, Neighbourhoods, SoldHomes, adjust
 from realtor_model.valuation.explanation import Explanation, explain
@@ -95,6 +95,11 @@ class ValuationModel:
     metadata: dict[str, Any] = field(default_factory=dict)
     sold_homes: SoldHomes | None = None
     market: MarketStatistics | None = None
+
+    @property
+    def contract(self) -> ListingContract:
+        """The listing contract of the market that the model was trained for."""
+        return self.encoder.contract
 
     @property
     def price_range(self) -> tuple[float, float]:

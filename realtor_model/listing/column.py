@@ -1,0 +1,193 @@
+"""A column of a listing: its type, its role, its valid values, and the words for it."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+Words = Mapping[str, str]
+NO_WORDS: Words = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    """The type of a column's values."""
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    CATEGORY = "category"
+    DATE = "date"
+
+
+class Role(StrEnum):
+    """What the platform uses a column for. A market has at most one column of each role but INPUT.
+
+    Columns with the role INPUT are what a market adds: the model learns from them as their type
+    says, and nothing else depends on them.
+    """
+
+    TARGET = "target"
+    ID = "id"
+    BROKER = "broker"
+    STATUS = "status"
+    STATE = "state"
+    CITY = "city"
+    ZIP_CODE = "zip_code"
+    LATITUDE = "latitude"
+    LONGITUDE = "longitude"
+    LIVING_AREA = "living_area"
+    LOT_SIZE = "lot_size"
+    BEDROOMS = "bedrooms"
+    BATHROOMS = "bathrooms"
+    SALE_DATE = "sale_date"
+    INPUT = "input"
+
+
+# The key of a role's column in the tables, the matrix and the bundle, whatever a market calls it.
+KEYS: Mapping[Role, str] = MappingProxyType(
+    {
+        Role.BROKER: "brokered_by",
+        Role.STATUS: "status",
+        Role.TARGET: "price",
+        Role.BEDROOMS: "bed",
+        Role.BATHROOMS: "bath",
+        Role.LOT_SIZE: "acre_lot",
+        Role.ID: "street",
+        Role.CITY: "city",
+        Role.STATE: "state",
+        Role.ZIP_CODE: "zip_code",
+        Role.LIVING_AREA: "house_size",
+        Role.SALE_DATE: "prev_sold_date",
+        Role.LATITUDE: "latitude",
+        Role.LONGITUDE: "longitude",
+    }
+)
+COORDINATES = (KEYS[Role.LATITUDE], KEYS[Role.LONGITUDE])
+# The columns of every listing, in the order in which rows are hashed. A market without one of them
+# has it with missing values only.
+CORE_KEYS = tuple(key for key in KEYS.values() if key not in COORDINATES)
+_KINDS_OF: Mapping[Role, frozenset[Kind]] = MappingProxyType(
+    {
+        **dict.fromkeys(Role, frozenset({Kind.NUMBER, Kind.INTEGER})),
+        **dict.fromkeys((Role.ID, Role.BROKER), frozenset({Kind.INTEGER, Kind.CATEGORY})),
+        **dict.fromkeys(
+            (Role.STATUS, Role.STATE, Role.CITY, Role.ZIP_CODE), frozenset({Kind.CATEGORY})
+        ),
+        Role.SALE_DATE: frozenset({Kind.DATE}),
+        Role.INPUT: frozenset(Kind),
+    }
+)
+
+# Unit -> what one of it is in the base unit of its kind: square feet of area.
+AREA: Mapping[str, float] = MappingProxyType(
+    {
+        "square feet": 1.0,
+        "square meters": 10.763910416709722,
+        "acres": 43_560.0,
+        "hectares": 107_639.10416709722,
+    }
+)
+
+
+class Range(NamedTuple):
+    """The valid values of a numeric column, both ends included.
+
+    >>> str(Range(1, 100, "bedrooms"))
+    'from 1 to 100 bedrooms'
+    """
+
+    low: float
+    high: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"from {self.low:,g} to {self.high:,.12g} {self.unit}".rstrip()
+
+
+def header_key(header: str) -> str:
+    """A header for comparison: small letters and digits, joined by underscores.
+
+    >>> header_key(" Sqft. Living"), header_key("Baños")
+    ('sqft_living', 'banos')
+    """
+    plain = unicodedata.normalize("NFKD", header.casefold()).encode("ascii", "ignore").decode()
+    return "_".join(re.findall(r"[a-z0-9]+", plain))
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The declaration of a column.
+
+    Attributes:
+        name: its name in requests, answers and files.
+        kind: the type of its values.
+        role: what it is used for.
+        range: valid values of numbers, with their unit; None for other kinds.
+        step: by how much the form changes a number at a time.
+        usual: the interval that curves over a number show; None: its whole range.
+        choices: all valid values of a category, in the order of the form; empty: any text.
+        sold: the choices of the status that mean a sale.
+        default: the value of a home that gives none.
+        required: whether a listing without a value is invalid.
+        in_every_batch: whether a batch without the column is refused.
+        monotone: 1: the price never falls as the value rises, -1: it never rises, 0: any.
+        headers: other headers of the column in files -> the unit that their values have; None: the
+            column's own.
+        labels: language -> what people call it.
+        help: language -> a sentence about it.
+        example: a usual value.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = Role.INPUT
+    range: Range | None = None
+    step: float | None = None
+    usual: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    sold: tuple[str, ...] = ()
+    default: str | None = None
+    required: bool = False
+    in_every_batch: bool = False
+    monotone: int = 0
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    labels: Words = NO_WORDS
+    help: Words = NO_WORDS
+    example: str | float | bool | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name in tables and features: that of its role, or its own."""
+        return KEYS.get(self.role, self.name)
+
+    @property
+    def label(self) -> str:
+        """What people call it, in English."""
+        return self.labels.get("en", self.name)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.kind is Kind.INTEGER
+
+    def factor(self, header: str) -> float:
+        """What values under `header` are multiplied by, to have the column's unit.
+
+        >>> lot = Column("lot", Kind.NUMBER, range=Range(0, 10, "acres"),
+        ...              headers={"lot_sqft": "square feet"})
+        >>> round(1 / lot.factor("lot_sqft")), lot.factor("lot")
+        (43560, 1.0)
+        """
+        units = {header_key(each): unit for each, unit in self.headers.items()}
+        unit = None if header == self.name else units.get(header_key(header))
+        if unit is None or self.range is None:
+            return 1.0
+        return AREA[unit] / AREA[self.range.unit]
+
+
+def kinds_of(role: Role) -> frozenset[Kind]:
+    """The types that a column of `role` may have."""
+    return _KINDS_OF[role]

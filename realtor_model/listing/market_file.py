@@ -1,0 +1,395 @@
+"""Market files: TOML that declares the columns of a market, on top of the built-in one.
+
+A file changes a column by naming its table again, adds one by a table of its own, and leaves out
+those that the market does not have. `us_listings.toml` beside this module is the built-in market.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from realtor_model.listing.column import (
+    AREA,
+    KEYS,
+    Column,
+    Kind,
+    Range,
+    Role,
+    header_key,
+    kinds_of,
+)
+from realtor_model.listing.contract import ListingContract
+
+_BUILT_IN = Path(__file__).with_name("us_listings.toml")
+# A file larger than this is not a market file.
+_MAX_BYTES = 2**20
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+# Columns of our tables that no added column may be called, and of our answers that none may be.
+_TABLES = frozenset({"row_hash", "load_id", "batch_number", "loaded_at", "price_per_sqft", "id"})
+_ANSWERS = frozenset(
+    {"error", "error_codes", "warnings", "warning_codes", "confidence", "estimated_price",
+     "estimated_low", "estimated_high"}
+)  # fmt: skip
+_MONOTONE = {"up": 1, "down": -1, "any": 0}
+_Number = int | float
+_Ends = Annotated[list[_Number], Field(min_length=2, max_length=2)]
+_Words = dict[Literal["en", "es"], str]
+
+
+class InvalidMarketFile(ValueError):
+    """A market file cannot be used; the text names the file, the table, the key, and the fix."""
+
+
+class _Header(BaseModel):
+    """A header whose values have a unit of their own."""
+
+    model_config = ConfigDict(extra="forbid")
+    header: str
+    unit: str
+
+
+class _ColumnTable(BaseModel):
+    """A table [columns.NAME]."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    type: Literal["number", "integer", "boolean", "category", "date"]
+    role: str = Role.INPUT.value
+    name: str | None = None
+    range: _Ends | None = None
+    unit: str | None = None
+    step: Annotated[_Number, Field(gt=0)] | None = None
+    usual: _Ends | None = None
+    choices: list[str] = []
+    sold: list[str] = []
+    default: str | None = None
+    required: bool = False
+    in_every_batch: bool = False
+    monotone: Literal["up", "down", "any"] = "any"
+    headers: list[str | _Header] = []
+    label: _Words = {}
+    help: _Words = {}
+    example: str | bool | int | float | None = None
+
+
+class _MarketTable(BaseModel):
+    """The table [market]."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    title: _Words = {}
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
+    price_range: _Ends = [10_000, 10_000_000]
+    leave_out: list[str] = []
+
+
+@lru_cache(maxsize=8)
+def read_market(path: Path) -> ListingContract:
+    """The listing contract of a market file.
+
+    Args:
+        path: a TOML file; its columns are added to those of the built-in market.
+
+    Raises:
+        InvalidMarketFile: the file cannot be read, or declares something impossible.
+    """
+    return contract_of(_merged(path), str(path))
+
+
+def contract_of(declaration: Mapping[str, Any], source: str) -> ListingContract:
+    """The listing contract of a whole declaration: the tables `market` and `columns`.
+
+    Args:
+        declaration: as `ListingContract.declaration` holds it.
+        source: name of the file or the bundle, for errors.
+
+    Raises:
+        InvalidMarketFile: something is impossible.
+    """
+    return _Declaration(declaration, source).contract()
+
+
+def built_in_market() -> ListingContract:
+    """The contract of listings of US homes with the upstream's twelve columns."""
+    return contract_of(_toml(_BUILT_IN), _BUILT_IN.name)
+
+
+def _merged(path: Path) -> dict[str, Any]:
+    """The declaration in `path`, on top of the built-in one."""
+    own, base = _toml(path), _toml(_BUILT_IN)
+    if unknown := sorted(own.keys() - {"market", "columns"}):
+        raise InvalidMarketFile(
+            f"{path}: [{unknown[0]}] is no table of a market file: write [market] and "
+            "[columns.NAME]"
+        )
+    for table in ("market", "columns"):
+        if not isinstance(own.get(table, {}), dict):
+            raise InvalidMarketFile(f"{path}: {table} is not a table: write [{table}]")
+    changed = own.get("columns", {})
+    for name, table in changed.items():
+        if not isinstance(table, dict):
+            raise InvalidMarketFile(
+                f"{path}: [columns] {name} is not a table: write [columns.{name}]"
+            )
+    # A header that the file claims is no longer one of a built-in column.
+    claimed = {header_key(header) for name in changed for header in _own_headers(name, changed[name])}
+    columns = {
+        name: {**table, "headers": [each for each in table["headers"] if header_key(each) not in claimed]}
+        if "headers" in table
+        else table
+        for name, table in base["columns"].items()
+    }
+    for name, table in changed.items():
+        built_in = columns.get(name, {})
+        headers = [*built_in.get("headers", []), *_as_list(table.get("headers"))]
+        columns[name] = {**built_in, **table, **({"headers": headers} if headers else {})}
+    left_out = own.get("market", {}).get("leave_out", [])
+    for name in left_out if isinstance(left_out, list) else []:
+        if name not in columns:
+            raise InvalidMarketFile(
+                f"{path}: [market] leave_out: there is no column {name!r}; there are "
+                f"{', '.join(columns)}"
+            )
+        if name in own.get("columns", {}):
+            raise InvalidMarketFile(
+                f"{path}: [market] leave_out: {name} is declared in [columns.{name}], too: remove "
+                "one of them"
+            )
+        del columns[name]
+    market = {**base["market"], "name": path.stem, **own.get("market", {})}
+    market.pop("leave_out", None)
+    return {"market": market, "columns": columns}
+
+
+def _as_list(headers: Any) -> list[Any]:
+    # Anything else stays, so that the check of the table names it.
+    return headers if isinstance(headers, list) else [] if headers is None else [headers]
+
+
+def _own_headers(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """The names and headers that a column table of a file claims."""
+    yield name
+    for header in (table.get("name"), *_as_list(table.get("headers"))):
+        header = header.get("header") if isinstance(header, dict) else header
+        if isinstance(header, str):
+            yield header
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise InvalidMarketFile(f"{path} is larger than {_MAX_BYTES:,} bytes: not a market file")
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        raise InvalidMarketFile(f"{path} cannot be read: {problem.strerror}") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise InvalidMarketFile(f"{path} is not TOML: {problem}") from problem
+
+
+class _Declaration:
+    """Checks a declaration and makes its contract; errors name the place in the file."""
+
+    def __init__(self, declaration: Mapping[str, Any], source: str) -> None:
+        self._declaration = declaration
+        self._source = source
+
+    def contract(self) -> ListingContract:
+        market = self._shaped(_MarketTable, self._declaration.get("market", {}), "market")
+        columns = tuple(
+            self._column(name, self._shaped(_ColumnTable, table, f"columns.{name}"))
+            for name, table in self._declaration.get("columns", {}).items()
+        )
+        low, high = self._ordered(market.price_range, "market", "price_range")
+        if low <= 0:
+            self._refuse("market", "price_range", f"{low:g} is not a price: write more than 0")
+        contract = ListingContract(
+            name=market.name,
+            title=dict(market.title),
+            currency=market.currency,
+            price_range=(low, high),
+            columns=columns,
+            declaration=self._declaration,
+        )
+        self._check_roles(contract)
+        self._check_headers(contract)
+        return contract
+
+    def _shaped[Table: BaseModel](self, kind: type[Table], table: Any, where: str) -> Table:
+        if not isinstance(table, Mapping):
+            raise InvalidMarketFile(f"{self._source}: [{where}] is not a table")
+        try:
+            return kind.model_validate(table)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in problem["loc"]) or "type"
+            if problem["type"] == "extra_forbidden":
+                keys = ", ".join(kind.model_fields)
+                self._refuse(where, key, f"there is no such key: write one of {keys}")
+            if problem["type"] == "missing":
+                self._refuse(where, key, "is missing: write it" + _OPTIONS.get(key, ""))
+            self._refuse(where, key, f"{problem['input']!r}: {problem['msg']}")
+
+    def _column(self, name: str, table: _ColumnTable) -> Column:
+        where = f"columns.{name}"
+        kind = Kind(table.type)
+        role = self._role(where, table.role)
+        public = table.name or name
+        self._check_name(where, public, role)
+        if kind not in kinds_of(role):
+            kinds = " or ".join(sorted(kinds_of(role)))
+            self._refuse(where, "type", f"a column with the role {role} is {kinds}, not {kind}")
+        limits = None
+        if kind in (Kind.NUMBER, Kind.INTEGER):
+            if table.range is None:
+                self._refuse(
+                    where, "range", "is missing: write the lowest and the highest valid value, "
+                    "range = [0, 100]",
+                )  # fmt: skip
+            limits = Range(*self._ordered(table.range or [], where, "range"), table.unit or "")
+        elif table.range is not None:
+            self._refuse(where, "range", f"a {kind} has none: remove it")
+        usual = None
+        if table.usual is not None:
+            low, high = self._ordered(table.usual, where, "usual")
+            usual = (low, high)
+        if role is Role.STATUS:
+            self._check_status(where, table)
+        elif table.sold:
+            self._refuse(where, "sold", "only a column with the role status has it: remove it")
+        return Column(
+            name=public,
+            kind=kind,
+            role=role,
+            range=limits,
+            step=table.step,
+            usual=usual,
+            choices=tuple(table.choices),
+            sold=tuple(table.sold),
+            default=table.default,
+            required=table.required,
+            in_every_batch=table.in_every_batch,
+            monotone=_MONOTONE[table.monotone],
+            headers=self._headers(where, name, public, table),
+            labels=dict(table.label),
+            help=dict(table.help),
+            example=table.example,
+        )
+
+    def _role(self, where: str, role: str) -> Role:
+        try:
+            return Role(role)
+        except ValueError:
+            self._refuse(where, "role", f"there is no role {role!r}: write one of {', '.join(Role)}")
+
+    def _check_name(self, where: str, name: str, role: Role) -> None:
+        if _NAME.fullmatch(name) is None:
+            self._refuse(
+                where, "name", f"{name!r} is no name: write small letters, digits and _, at most 40"
+            )
+        if name in _ANSWERS or (name in _TABLES and role is Role.INPUT):
+            self._refuse(where, "name", f"{name} is a column of our own: write another name")
+        own = {key: each for each, key in KEYS.items()}.get(name)
+        if own is not None and own is not role:
+            self._refuse(
+                where, "role", f'a column {name} has the role {own}: write role = "{own}", or '
+                "another name",
+            )  # fmt: skip
+
+    def _check_status(self, where: str, table: _ColumnTable) -> None:
+        if not table.choices:
+            self._refuse(where, "choices", "is missing: write all statuses that listings have")
+        if unknown := sorted(set(table.sold) - set(table.choices)):
+            self._refuse(where, "sold", f"{unknown[0]!r} is none of the choices: add it to them")
+        if not table.sold:
+            self._refuse(where, "sold", "is missing: write the choices that mean a sale")
+        if table.default is not None and table.default not in table.choices:
+            self._refuse(where, "default", f"{table.default!r} is none of the choices")
+
+    def _headers(
+        self, where: str, key: str, name: str, table: _ColumnTable
+    ) -> dict[str, str | None]:
+        headers: dict[str, str | None] = {} if key == name else {key: None}
+        for entry in table.headers:
+            if isinstance(entry, str):
+                headers[entry] = None
+                continue
+            if table.unit not in AREA:
+                self._refuse(
+                    where, "headers", f"a header with a unit needs a column whose unit is one of "
+                    f"{', '.join(AREA)}",
+                )  # fmt: skip
+            if entry.unit not in AREA:
+                self._refuse(
+                    where, "headers", f"{entry.unit!r} is no unit of area: write one of "
+                    f"{', '.join(AREA)}",
+                )  # fmt: skip
+            headers[entry.header] = entry.unit
+        return headers
+
+    def _check_roles(self, contract: ListingContract) -> None:
+        roles = Counter(column.role for column in contract.columns)
+        for role, number in roles.items():
+            if number > 1 and role is not Role.INPUT:
+                first, second, *_ = [each.name for each in contract.columns if each.role is role]
+                self._refuse(
+                    f"columns.{second}", "role", f"{first} has the role {role} already: leave one "
+                    f'out, or write [columns.{first}] name = "{second}"',
+                )  # fmt: skip
+        if Role.TARGET not in roles:
+            self._refuse("columns", None, 'no column has the role target: write role = "target"')
+        if (Role.LATITUDE in roles) is not (Role.LONGITUDE in roles):
+            self._refuse(
+                "columns", None, "latitude and longitude belong together: declare both or none"
+            )
+        if not {Role.ZIP_CODE, Role.STATE, Role.LATITUDE} & roles.keys():
+            self._refuse(
+                "columns", None, "no column places a home: declare one with the role zip_code or "
+                "state, or two with the roles latitude and longitude",
+            )  # fmt: skip
+        if not contract.sizes:
+            self._refuse(
+                "columns", None, "no column says how large a home is: declare one with the role "
+                "living_area, lot_size or bedrooms",
+            )  # fmt: skip
+
+    def _check_headers(self, contract: ListingContract) -> None:
+        claims: dict[str, str] = {}
+        for column, header in _claims(contract):
+            known = claims.setdefault(header_key(header), column.name)
+            if known != column.name:
+                self._refuse(
+                    f"columns.{column.name}", "headers", f"{header!r} is a header of {known} "
+                    "already: remove it from one of them",
+                )  # fmt: skip
+
+    def _ordered(self, ends: list[_Number], where: str, key: str) -> tuple[float, float]:
+        low, high = ends
+        if low >= high:
+            self._refuse(
+                where, key, f"{low:g} is not below {high:g}: write the lowest value first"
+            )
+        return low, high
+
+    def _refuse(self, where: str, key: str | None, problem: str) -> NoReturn:
+        place = f"[{where}]" if key is None else f"[{where}] {key}"
+        raise InvalidMarketFile(f"{self._source}: {place}: {problem}")
+
+
+_OPTIONS = {"type": ', one of number, integer, boolean, category, date: type = "number"'}
+
+
+def _claims(contract: ListingContract) -> Iterator[tuple[Column, str]]:
+    """The columns with each of their names: names first, so that a header never takes one."""
+    for column in contract.columns:
+        yield column, column.name
+    for column in contract.columns:
+        for header in column.headers:
+            yield column, header
+
+
+US_LISTINGS = built_in_market()
