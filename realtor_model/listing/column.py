@@ -104,7 +104,7 @@ class Range(NamedTuple):
     unit: str
 
     def __str__(self) -> str:
-        return f"from {self.low:,g} to {self.high:,.12g} {self.unit}".rstrip()
+        return f"from {self.low:,g} to {self.high:,.12g} {self.unit}"
 
 
 def header_key(header: str) -> str:

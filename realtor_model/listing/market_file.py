@@ -250,7 +250,9 @@ class _Declaration:
                     where, "range", "is missing: write the lowest and the highest valid value, "
                     "range = [0, 100]",
                 )  # fmt: skip
-            limits = Range(*self._ordered(table.range or [], where, "range"), table.unit or "")
+            # Without a unit, messages count in what the column is called: "from 1 to 3 floors".
+            unit = table.unit or table.label.get("en", public).lower()
+            limits = Range(*self._ordered(table.range, where, "range"), unit)
         elif table.range is not None:
             self._refuse(where, "range", f"a {kind} has none: remove it")
         usual = None
