@@ -137,9 +137,14 @@ def _merged(path: Path) -> dict[str, Any]:
                 f"{path}: [columns] {name} is not a table: write [columns.{name}]"
             )
     # A header that the file claims is no longer one of a built-in column.
-    claimed = {header_key(header) for name in changed for header in _own_headers(name, changed[name])}
+    claimed = {
+        header_key(header) for name in changed for header in _own_headers(name, changed[name])
+    }
     columns = {
-        name: {**table, "headers": [each for each in table["headers"] if header_key(each) not in claimed]}
+        name: {
+            **table,
+            "headers": [each for each in table["headers"] if header_key(each) not in claimed],
+        }
         if "headers" in table
         else table
         for name, table in base["columns"].items()
@@ -183,7 +188,9 @@ def _own_headers(name: str, table: Mapping[str, Any]) -> Iterator[str]:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise InvalidMarketFile(f"{path} is larger than {_MAX_BYTES:,} bytes: not a market file")
+            raise InvalidMarketFile(
+                f"{path} is larger than {_MAX_BYTES:,} bytes: not a market file"
+            )
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as problem:
         raise InvalidMarketFile(f"{path} cannot be read: {problem.strerror}") from problem
@@ -286,7 +293,9 @@ class _Declaration:
         try:
             return Role(role)
         except ValueError:
-            self._refuse(where, "role", f"there is no role {role!r}: write one of {', '.join(Role)}")
+            self._refuse(
+                where, "role", f"there is no role {role!r}: write one of {', '.join(Role)}"
+            )
 
     def _check_name(self, where: str, name: str, role: Role) -> None:
         if _NAME.fullmatch(name) is None:
@@ -372,9 +381,7 @@ class _Declaration:
     def _ordered(self, ends: list[_Number], where: str, key: str) -> tuple[float, float]:
         low, high = ends
         if low >= high:
-            self._refuse(
-                where, key, f"{low:g} is not below {high:g}: write the lowest value first"
-            )
+            self._refuse(where, key, f"{low:g} is not below {high:g}: write the lowest value first")
         return low, high
 
     def _refuse(self, where: str, key: str | None, problem: str) -> NoReturn:

@@ -245,11 +245,11 @@ def _json_value(value: object) -> object:
     return printable(str(value))
 
 
-def _read(
-    frame: pd.DataFrame, contract: ListingContract
-) -> tuple[pd.DataFrame, _Unreadable]:
+def _read(frame: pd.DataFrame, contract: ListingContract) -> tuple[pd.DataFrame, _Unreadable]:
     """The typed frame, and (key, rule, mask of rows) of the unreadable values."""
-    headers = {column.key: name for name, column in matched_columns(frame.columns, contract).items()}
+    headers = {
+        column.key: name for name, column in matched_columns(frame.columns, contract).items()
+    }
     missing = [
         column.name
         for column in contract.columns

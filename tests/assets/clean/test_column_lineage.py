@@ -4,10 +4,9 @@ import pytest
 
 from realtor_assets.clean.column_lineage import column_lineage
 from realtor_model.features import FEATURE_NAMES, features_of
-from realtor_model.listing import US_LISTINGS
 from realtor_model.features.encoder_state import EncoderTables
 from realtor_model.features.place_context import CONTEXT
-from realtor_model.listing import COLUMNS
+from realtor_model.listing import COLUMNS, US_LISTINGS
 
 KEYS = ("row_hash", "load_id", "batch_number", "status", "price", "price_per_sqft")
 MAPS = {
