@@ -154,7 +154,7 @@ def _database(title: str, tables: pd.DataFrame) -> Iterator[str]:
 
 def _column_meaning(table: str, column: str) -> str:
     if table.startswith("raw_") and column in US_LISTINGS.table_keys:
-        return _meaning(column)
+        return US_LISTINGS.by_key[column].help["en"]
     group = next((group for group, names in FEATURE_GROUPS.items() if column in names), None)
     return f"feature of the group [{group}](#group-{group})" if group else ""
 
