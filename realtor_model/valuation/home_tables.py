@@ -470,7 +470,7 @@ def _not_enough(columns: Mapping[str, NDArray[Any]], contract: ListingContract) 
 def _read_one_by_one(
     rows: Iterable[tuple[int, Any]], columns: dict[str, NDArray[Any]], contract: ListingContract
 ) -> dict[int, ValidationError]:
-    """Write the rows that are homes of the market into `columns`; return row -> error for others."""
+    """Write the rows that are homes into `columns`; return row -> error for the others."""
     model = home_model(contract)
     passed: list[Home] = []
     at: list[int] = []
