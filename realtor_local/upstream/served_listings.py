@@ -100,7 +100,8 @@ def check_market_csv(path: Path, contract: ListingContract) -> dict[str, Column]
     Raises UpstreamDataError when columns of every batch, or the price, are missing.
     """
     header = _header(path)
-    columns: dict[str, Column] = matched_columns(header, contract)
+    matched: dict[str, Column] = matched_columns(header, contract)
+    columns = {name: matched[name] for name in header if name in matched}
     known = {column.name for column in columns.values()}
     missing = [
         column.name

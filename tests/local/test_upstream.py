@@ -338,7 +338,7 @@ def test_the_file_of_a_market_is_served_whole_under_its_own_headers(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("valor,lat,lon\n1,2,3\n", "lacks the columns cadastre.* of the market porto"),
+        ("valor,lat,lon\n1,2,3\n", "lacks the columns status, rooms.* of the market porto"),
         ("", "cannot be read as a CSV"),
     ],
 )
