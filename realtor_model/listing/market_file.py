@@ -36,6 +36,8 @@ _ANSWERS = frozenset(
     {"error", "error_codes", "warnings", "warning_codes", "confidence", "estimated_price",
      "estimated_low", "estimated_high"}
 )  # fmt: skip
+_NUMERIC_TYPES = frozenset({"number", "integer"})
+_OF_NUMBERS = frozenset({"range", "unit", "step", "usual"})
 _MONOTONE = {"up": 1, "down": -1, "any": 0}
 _Number = int | float
 _Ends = Annotated[list[_Number], Field(min_length=2, max_length=2)]
@@ -151,6 +153,9 @@ def _merged(path: Path) -> dict[str, Any]:
     }
     for name, table in changed.items():
         built_in = columns.get(name, {})
+        if table.get("type", built_in.get("type")) not in _NUMERIC_TYPES:
+            # A column that is no longer a number does not inherit what only numbers have.
+            built_in = {key: each for key, each in built_in.items() if key not in _OF_NUMBERS}
         headers = [*built_in.get("headers", []), *_as_list(table.get("headers"))]
         columns[name] = {**built_in, **table, **({"headers": headers} if headers else {})}
     left_out = own.get("market", {}).get("leave_out", [])
