@@ -203,7 +203,7 @@ def test_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
         path = tmp_path / "county.toml"
         path.write_bytes(content)
         read_market.cache_clear()
-        with pytest.raises(InvalidMarketFile, match="county.toml is not TOML: ") as refused:
+        with pytest.raises(InvalidMarketFile, match=r"county\.toml is not TOML: ") as refused:
             read_market(path)
         assert "\n" not in str(refused.value)
 
