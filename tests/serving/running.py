@@ -20,7 +20,7 @@ import pandas as pd
 from realtor_local.ports import LOOPBACK, free_port
 from realtor_model.evaluation.metrics import ratio_study
 from realtor_model.features import FeatureEncoder, columns_from_frame
-from realtor_model.listing import COLUMNS, normalise
+from realtor_model.listing import US_LISTINGS, normalise
 from realtor_model.retraining.drift import profile
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.comparables import SoldHomes
@@ -68,7 +68,7 @@ def listings(rows: int, seed: int) -> pd.DataFrame:
         "house_size": size,
         "prev_sold_date": "2022-03-01",
     }
-    return normalise(pd.DataFrame(values)[list(COLUMNS)])
+    return normalise(pd.DataFrame(values)[list(US_LISTINGS.table_keys)])
 
 
 def make_model(seed: int = 0, candidate: str = "xgboost") -> ValuationModel:
