@@ -151,8 +151,10 @@ def age_text(texts: Texts, since: datetime, now: datetime | None = None) -> str:
     return texts("age.days", n=days) if days < 90 else texts("age.months", n=days // 30)
 
 
-def date_text(texts: Texts, when: date | datetime) -> str:
-    """March 5, 2026"""
+def date_text(texts: Texts, when: date | datetime | None) -> str:
+    """March 5, 2026; a dash if there is no date."""
+    if when is None:
+        return NO_VALUE
     month = texts(f"month.{when.month}")
     return texts("age.date", day=when.day, month=month, year=when.year)
 

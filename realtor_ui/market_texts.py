@@ -59,10 +59,11 @@ class MarketTexts(Texts):
         return super().named(kind, name)
 
     def label(self, name: str) -> str:
-        """What people call the input `name`, or the name itself."""
+        """What people call the input `name`, or the name itself: "Roof age"."""
         market = self.info.market
         if name in self.inputs:
-            return self._in_language(self.inputs[name].label, name)
+            label = self._in_language(self.inputs[name].label, name)
+            return label if label != name else name.replace("_", " ").capitalize()
         if name in (market.price.name, "price"):
             return self._in_language(market.price.label, name)
         return name.replace("_", " ")

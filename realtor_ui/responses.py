@@ -120,7 +120,7 @@ class Comparable(BaseModel):
     id: str
     similarity: float
     miles: float
-    sold_on: date
+    sold_on: date | None
     price: float
     adjusted_price: float
     adjustments: list[Adjustment]
