@@ -60,7 +60,7 @@ class _Header(BaseModel):
     unit: str
 
 
-class _ColumnTable(BaseModel):
+class ColumnTable(BaseModel):
     """A table [columns.NAME]."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -83,7 +83,7 @@ class _ColumnTable(BaseModel):
     example: str | bool | int | float | None = None
 
 
-class _MarketTable(BaseModel):
+class MarketTable(BaseModel):
     """The table [market]."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -244,9 +244,9 @@ class _Declaration:
         self._source = source
 
     def contract(self) -> ListingContract:
-        market = self._shaped(_MarketTable, self._declaration.get("market", {}), "market")
+        market = self._shaped(MarketTable, self._declaration.get("market", {}), "market")
         columns = tuple(
-            self._column(name, self._shaped(_ColumnTable, table, f"columns.{name}"))
+            self._column(name, self._shaped(ColumnTable, table, f"columns.{name}"))
             for name, table in self._declaration.get("columns", {}).items()
         )
         low, high = self._ordered(market.price_range, "market", "price_range")
@@ -280,7 +280,7 @@ class _Declaration:
                 self._refuse(where, key, f"is missing: write {_USAGE[key]}")
             self._refuse(where, key, f"{_shown(table[key])} is not valid: write {_USAGE[key]}")
 
-    def _column(self, name: str, table: _ColumnTable) -> Column:
+    def _column(self, name: str, table: ColumnTable) -> Column:
         where = f"columns.{name}"
         kind = Kind(table.type)
         role = self._role(where, table.role)
@@ -338,7 +338,7 @@ class _Declaration:
         return column
 
     def _check_number(
-        self, where: str, table: _ColumnTable, kind: Kind, role: Role, limits: Range
+        self, where: str, table: ColumnTable, kind: Kind, role: Role, limits: Range
     ) -> None:
         low, high = limits.low, limits.high
         if kind is Kind.INTEGER:
@@ -355,14 +355,14 @@ class _Declaration:
                 f"{ends[0]} to {ends[1]}",
             )  # fmt: skip
 
-    def _check_no_number(self, where: str, table: _ColumnTable, kind: Kind) -> None:
+    def _check_no_number(self, where: str, table: ColumnTable, kind: Kind) -> None:
         for key in ("range", "unit", "step", "usual"):
             if getattr(table, key) is not None:
                 self._refuse(where, key, f'a {kind} has none: remove it, or write type = "number"')
         if table.monotone != "any" and kind is not Kind.BOOLEAN:
             self._refuse(where, "monotone", f"a {kind} has no direction: remove it")
 
-    def _check_choices(self, where: str, table: _ColumnTable, kind: Kind) -> None:
+    def _check_choices(self, where: str, table: ColumnTable, kind: Kind) -> None:
         if kind is not Kind.CATEGORY:
             for key in ("choices", "default"):
                 if getattr(table, key):
@@ -437,7 +437,7 @@ class _Declaration:
                 "another name",
             )  # fmt: skip
 
-    def _check_status(self, where: str, table: _ColumnTable) -> None:
+    def _check_status(self, where: str, table: ColumnTable) -> None:
         if not table.choices:
             self._refuse(where, "choices", "is missing: write all statuses that listings have")
         if unknown := sorted(set(table.sold) - set(table.choices)):
@@ -446,7 +446,7 @@ class _Declaration:
             self._refuse(where, "sold", "is missing: write the choices that mean a sale")
 
     def _headers(
-        self, where: str, key: str, name: str, table: _ColumnTable
+        self, where: str, key: str, name: str, table: ColumnTable
     ) -> dict[str, str | None]:
         headers: dict[str, str | None] = {} if key == name else {key: None}
         for entry in table.headers:
