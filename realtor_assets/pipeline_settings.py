@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from realtor_model.features import features_without
+from realtor_model.features import features_of
+from realtor_model.listing import US_LISTINGS
 
 
 class PipelineSettings(BaseSettings):
@@ -169,7 +170,7 @@ class PipelineSettings(BaseSettings):
     def _split(cls, names: str | tuple[str, ...]) -> tuple[str, ...]:
         if isinstance(names, str):
             names = tuple(name.strip() for name in names.split(",") if name.strip())
-        features_without(names)  # raises for a group that does not exist
+        features_of(US_LISTINGS).without(names)  # raises for a group that does not exist
         return names
 
     @property

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from realtor_model.features import FEATURE_GROUPS, INPUTS_OF, LEVELS, MEASURES
-from realtor_model.listing import TARGET
+from realtor_model.features import FEATURE_GROUPS, LEVELS, MEASURES, features_of
+from realtor_model.listing import TARGET, US_LISTINGS
 
 _GROUP_OF = {name: group for group, names in FEATURE_GROUPS.items() for name in names}
 _PLACES = ("state", "city", "zip_code", "brokered_by")
@@ -37,8 +37,8 @@ def _sources(table: str, column: str) -> list[Dependency]:
         near = _GROUP_OF.get(column) == "neighbours"
         return _of("raw_train", ("zip_code", *_PRICES["log_price_per_sqft"])) if near else []
     raw = table.replace("clean_", "raw_")
-    if column in INPUTS_OF:
-        return [*_of(raw, INPUTS_OF[column]), *_fitted(column)]
+    if column in features_of(US_LISTINGS).inputs_of:
+        return [*_of(raw, features_of(US_LISTINGS).inputs_of[column]), *_fitted(column)]
     if column == "price_per_sqft":
         return _of(raw, _PRICES["log_price_per_sqft"])
     if column == "sqft_per_acre":

@@ -3,7 +3,8 @@
 import pytest
 
 from realtor_assets.clean.column_lineage import column_lineage
-from realtor_model.features import FEATURE_NAMES, INPUTS_OF
+from realtor_model.features import FEATURE_NAMES, features_of
+from realtor_model.listing import US_LISTINGS
 from realtor_model.features.encoder_state import EncoderTables
 from realtor_model.features.place_context import CONTEXT
 from realtor_model.listing import COLUMNS
@@ -40,7 +41,7 @@ def test_every_source_of_a_clean_table_exists(split: str) -> None:
 @pytest.mark.parametrize("feature", FEATURE_NAMES)
 def test_a_feature_comes_from_its_inputs(feature: str) -> None:
     inputs = {source for table, source in sources("clean_test", feature) if table == "raw_test"}
-    assert inputs == set(INPUTS_OF[feature])
+    assert inputs == set(features_of(US_LISTINGS).inputs_of[feature])
 
 
 def test_fitted_values_come_from_the_train_split() -> None:
