@@ -1,4 +1,4 @@
-"""The 11 inputs as arrays: the form in which listings and single homes reach the encoder."""
+"""The inputs as arrays: the form in which listings and single homes reach the encoder."""
 
 from typing import Any
 
@@ -6,28 +6,33 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.listing import INPUTS, NUMBERS, TEXTS, Columns
+from realtor_model.listing import US_LISTINGS, Columns, ListingContract
 
 
-def columns_from_frame(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """The 11 inputs of n listings as arrays.
+def columns_from_frame(
+    frame: pd.DataFrame, contract: ListingContract = US_LISTINGS
+) -> dict[str, NDArray[Any]]:
+    """The inputs of n listings as arrays.
 
     Args:
         frame: typed listings, from `realtor_model.listing.check` or read back from RAW.
+        contract: of the market.
 
     Returns:
-        Input name to array (n,): float64 with NaN for numbers and ids, object with str or None for
-        texts, datetime64[D] with NaT for the date.
+        The market's `keys` as arrays (n,), with missing values for those that `frame` lacks.
     """
     columns: dict[str, NDArray[Any]] = {}
-    for name in INPUTS:
-        values = frame[name]
-        if name in NUMBERS:
-            columns[name] = values.to_numpy(np.float64, na_value=np.nan)
-        elif name in TEXTS:
-            columns[name] = values.astype(object).where(values.notna(), None).to_numpy(object)
+    for key in contract.keys:
+        if key not in frame:
+            columns[key] = contract.missing(key, len(frame))
+            continue
+        values = frame[key]
+        if contract.is_number(key):
+            columns[key] = values.to_numpy(np.float64, na_value=np.nan)
+        elif contract.is_date(key):
+            columns[key] = pd.to_datetime(values).to_numpy("datetime64[D]")
         else:
-            columns[name] = pd.to_datetime(values).to_numpy("datetime64[D]")
+            columns[key] = values.astype(object).where(values.notna(), None).to_numpy(object)
     return columns
 
 

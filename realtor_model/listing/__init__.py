@@ -47,6 +47,7 @@ from realtor_model.listing.received_batch import (
     check,
     normalise,
     raw_schema,
+    required_columns,
     unused_headers,
 )
 
