@@ -236,6 +236,7 @@ def train_model(
         hyperparameters,
         seed,
         feature_names=encoder.feature_names,
+        monotone=encoder.monotone,
     )
     return calibrate_and_package(
         estimator, encoder, train, validation, seed=seed, profile=profile, metadata=metadata
@@ -309,6 +310,7 @@ def learning_curve(model: ValuationModel, train: Rows, validation: Rows) -> list
                 hyperparameters=model.estimator.refit_hyperparameters,
                 seed=seed,
                 feature_names=model.estimator.feature_names,
+                monotone=model.encoder.monotone,
                 importance=False,
             )
             curve.append((rows, error(estimator)))
@@ -328,6 +330,7 @@ def refit(model: ValuationModel, train: Rows, validation: Rows) -> ValuationMode
         hyperparameters=model.estimator.refit_hyperparameters,
         seed=int(model.metadata["seed"]),
         feature_names=model.estimator.feature_names,
+        monotone=model.encoder.monotone,
     )
     return replace_estimator(model, estimator)
 

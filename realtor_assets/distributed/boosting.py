@@ -97,7 +97,9 @@ def train_xgboost(
     boosted = boost(
         client,
         Boosting(
-            parameters=boosting_parameters(hyperparameters, feature_names, base_score, seed),
+            parameters=boosting_parameters(
+                hyperparameters, feature_names, rows.encoder.monotone, base_score, seed
+            ),
             rounds=hyperparameters["n_estimators"],
             patience=hyperparameters["early_stopping_rounds"],
             store_url=rows.store_url,

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from realtor_model.estimators import Estimator, Floats, Matrix, TrainRows
-from realtor_model.features import FEATURE_NAMES
+from realtor_model.features import FEATURE_NAMES, features_of
 from realtor_model.libraries import library_version
+from realtor_model.listing import US_LISTINGS
 
 # With fewer train rows a candidate is trained with its `thin` hyperparameters.
 THIN_ROWS = 100_000
@@ -123,6 +124,7 @@ class Candidate:
         seed: int = 0,
         *,
         feature_names: Sequence[str] = FEATURE_NAMES,
+        monotone: Mapping[str, int] = features_of(US_LISTINGS).monotone,
         importance: bool = True,
     ) -> Estimator:
         """Fit to log price, on all cores; the same seed makes the same model.
@@ -136,6 +138,7 @@ class Candidate:
             hyperparameters: replace single defaults.
             seed: of everything random.
             feature_names: names of the columns of `x`.
+            monotone: feature -> 1 if the price never falls as it rises, -1 if it never rises.
             importance: measure feature importance as well; it costs explanations of a sample.
 
         Raises:
@@ -148,7 +151,7 @@ class Candidate:
         if x_validation is not None and price_validation is not None:
             validation = (x_validation, np.log(price_validation))
         estimator = self.estimator.fitted(
-            TrainRows(x, np.log(price), validation, tuple(feature_names)),
+            TrainRows(x, np.log(price), validation, tuple(feature_names), monotone),
             candidate=self.name,
             hyperparameters=settings,
             seed=seed,

@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtor_model.features import Columns, as_sold, columns_from_properties, take
-from realtor_model.listing import INPUTS, TEXTS, Property
+from realtor_model.listing import (
+    COORDINATES,
+    US_LISTINGS,
+    Home,
+    ListingContract,
+    Property,
+)
 from realtor_model.valuation.valuation_model import ValuationModel
 
 Floats = NDArray[np.float64]
@@ -28,20 +34,22 @@ class GoldenHome:
     """
 
     name: str
-    home: Property
+    home: Home
     per_sqft: tuple[float, float]
 
 
-def _home(zip_code: str, city: str, state: str, bed: int, size: int, acres: float) -> Property:
-    return Property(
-        status="sold",
-        bed=bed,
-        bath=max(1, bed - 1),
-        acre_lot=acres,
-        city=city,
-        state=state,
-        zip_code=zip_code,
-        house_size=size,
+def _home(zip_code: str, city: str, state: str, bed: int, size: int, acres: float) -> Home:
+    return Property.model_validate(
+        {
+            "status": "sold",
+            "bed": bed,
+            "bath": max(1, bed - 1),
+            "acre_lot": acres,
+            "city": city,
+            "state": state,
+            "zip_code": zip_code,
+            "house_size": size,
+        }
     )
 
 
@@ -90,7 +98,8 @@ def unfit_valuations(model: ValuationModel, columns: Columns) -> dict[str, int]:
     One that serves is finite and positive, and lies in its range. A place of the country must
     remain, and a size, lot or number of bedrooms: the least that a request must have.
     """
-    homes = as_sold(take(columns, slice(_VARIED)))
+    contract = model.contract
+    homes = as_sold(take(contract.completed(columns), slice(_VARIED)))
     n = len(homes["status"])
     nowhere = {
         "zip_code": np.full(n, _NOT_A_ZIP, object),
@@ -100,12 +109,12 @@ def unfit_valuations(model: ValuationModel, columns: Columns) -> dict[str, int]:
         "unknown zip_code": homes | {"zip_code": nowhere["zip_code"]},
         "unknown city": homes | {"city": nowhere["city"]},
         "unknown zip_code and city": homes | nowhere,
-        **{f"missing {name}": homes | {name: _missing(name, n)} for name in INPUTS
-           if name != "status"},
+        **{f"missing {column.name}": homes | {column.key: contract.missing(column.key, n)}
+           for column in contract.inputs if column.key != "status"},
     }  # fmt: skip
     unfit = {}
     for what, varied in variants.items():
-        values = model.value(take(varied, _enough(varied)))
+        values = model.value(take(varied, _enough(varied, contract)))
         serves = np.isfinite(values.price) & (values.price > 0) & np.isfinite(values.high)
         serves &= (values.low <= values.price) & (values.price <= values.high)
         if not serves.all():
@@ -118,21 +127,22 @@ def strange_golden_homes(
 ) -> list[str]:
     """In words, which of `homes` are valued outside their band, or lower when a half larger.
 
+    A market whose columns are not those of US listings has no such homes.
+
     Lower is lower by more than `drop`. A model that never learned prices as high as a band is held
     to half the highest one that it learned: it can't know better, and is not broken.
     """
-    properties = [golden.home for golden in homes]
-    larger = [
-        home.model_copy(update={"house_size": round(1.5 * (home.house_size or 0))})
-        for home in properties
-    ]
-    values, of_larger = (
-        model.predict(as_sold(columns_from_properties(each))) for each in (properties, larger)
+    if not _lists_us_homes(model.contract):
+        return []
+    columns = model.contract.completed(
+        as_sold(columns_from_properties([golden.home for golden in homes]))
     )
+    sizes = columns["house_size"]
+    values = model.predict(columns)
+    of_larger = model.predict({**columns, "house_size": np.rint(1.5 * sizes)})
     highest = model.price_range[1]
     strange = []
-    for golden, value, when_larger in zip(homes, values, of_larger, strict=True):
-        size = golden.home.house_size or 0
+    for golden, size, value, when_larger in zip(homes, sizes, values, of_larger, strict=True):
         low, high = (size * dollars for dollars in golden.per_sqft)
         if not min(low, highest / 2.0) <= value <= high:
             strange.append(
@@ -147,16 +157,17 @@ def strange_golden_homes(
     return strange
 
 
-def _missing(name: str, n: int) -> NDArray[Any]:
-    if name in TEXTS:
-        return np.full(n, None, object)
-    if name == "prev_sold_date":
-        return np.full(n, np.datetime64("NaT", "D"), "datetime64[D]")
-    return np.full(n, np.nan)
+def _lists_us_homes(contract: ListingContract) -> bool:
+    """Whether homes are described and priced as in the built-in market, whatever else is known."""
+    return contract.currency == US_LISTINGS.currency and all(
+        (own := contract.by_key.get(column.key)) is not None
+        and (own.range is None or column.range is None or own.range.unit == column.range.unit)
+        for column in (*US_LISTINGS.places, *US_LISTINGS.sizes)
+    )
 
 
-def _enough(columns: Columns) -> NDArray[np.bool_]:
-    """Which rows (n,) have a place and a size, as `Property` requires."""
+def _enough(columns: Columns, contract: ListingContract) -> NDArray[np.bool_]:
+    """Which rows (n,) have a place and a size, as `Home` requires."""
     placed = np.array(
         [
             state is not None or zip_code is not None
@@ -164,6 +175,8 @@ def _enough(columns: Columns) -> NDArray[np.bool_]:
         ],
         bool,
     )
-    sized = np.any([np.isfinite(columns[name]) for name in ("house_size", "acre_lot", "bed")], 0)
+    if contract.has_coordinates:
+        placed |= np.all([np.isfinite(columns[key]) for key in COORDINATES], 0)
+    sized = np.any([np.isfinite(columns[column.key]) for column in contract.sizes], 0)
     enough: NDArray[np.bool_] = placed & sized
     return enough

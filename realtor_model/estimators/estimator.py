@@ -30,12 +30,14 @@ class TrainRows:
         y: float64 (n,), log prices.
         held_out: x and y of the validation rows; None where there are none.
         feature_names: names of the columns of `x`.
+        monotone: feature -> 1 if the price never falls as it rises, -1 if it never rises.
     """
 
     x: Matrix
     y: Floats
     held_out: tuple[Matrix, Floats] | None
     feature_names: tuple[str, ...]
+    monotone: Mapping[str, int]
 
 
 class Estimator(ABC):

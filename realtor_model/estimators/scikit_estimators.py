@@ -15,7 +15,6 @@ from realtor_model.estimators.estimator import Estimator, Floats, Matrix, TrainR
 from realtor_model.estimators.row_chunks import map_row_chunks
 from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_ensemble import TreeEnsemble
-from realtor_model.features import MONOTONE
 
 
 class ScikitEstimator(Estimator):
@@ -122,7 +121,7 @@ class HistogramBoostingEstimator(_ScikitTrees):
         x, y = rows.held_out or (None, None)
         boosting = HistGradientBoostingRegressor(
             **settings,
-            monotonic_cst=[MONOTONE.get(name, 0) for name in rows.feature_names],
+            monotonic_cst=[rows.monotone.get(name, 0) for name in rows.feature_names],
             early_stopping=x is not None,
             random_state=seed,
         )

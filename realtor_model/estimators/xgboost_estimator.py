@@ -15,7 +15,7 @@ from realtor_model.estimators.row_chunks import map_row_chunks
 from realtor_model.estimators.small_batch import SmallBatchPredictor
 from realtor_model.estimators.tree_arrays import Trees
 from realtor_model.estimators.tree_ensemble import TreeEnsemble
-from realtor_model.features import IMPUTED, MONOTONE
+from realtor_model.features import imputed_features
 
 # Most that XGBoost loses when it adds up thousands of trees in float32, log price.
 _ROUNDING = 1e-3
@@ -29,7 +29,7 @@ class XGBoostEstimator(TreeEnsemble):
     @staticmethod
     def _fit(rows: TrainRows, settings: dict[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
         parameters = boosting_parameters(
-            settings, rows.feature_names, float(np.median(rows.y)), seed
+            settings, rows.feature_names, rows.monotone, float(np.median(rows.y)), seed
         )
         rounds, patience = settings["n_estimators"], settings["early_stopping_rounds"]
         train_rows = xgboost.QuantileDMatrix(
@@ -102,13 +102,18 @@ class XGBoostEstimator(TreeEnsemble):
 
 
 def boosting_parameters(
-    hyperparameters: Mapping[str, Any], feature_names: Sequence[str], base_score: float, seed: int
+    hyperparameters: Mapping[str, Any],
+    feature_names: Sequence[str],
+    monotone: Mapping[str, int],
+    base_score: float,
+    seed: int,
 ) -> dict[str, Any]:
     """Parameters of `xgboost.train`, without the number of rounds and the patience.
 
     Args:
         hyperparameters: all hyperparameters of the candidate.
-        feature_names: names of the columns of the matrix; those in `MONOTONE` are constrained.
+        feature_names: names of the columns of the matrix.
+        monotone: feature -> the sign that its effect may have; the others may have any.
         base_score: prediction before the first round, log dollars: the median of the train rows.
         seed: seed of all random choices.
     """
@@ -121,7 +126,7 @@ def boosting_parameters(
         "max_delta_step": 1.0,
         "base_score": base_score,
         "tree_method": "hist",
-        "monotone_constraints": tuple(MONOTONE.get(name, 0) for name in feature_names),
+        "monotone_constraints": tuple(monotone.get(name, 0) for name in feature_names),
         "seed": seed,
     }
 
@@ -131,7 +136,7 @@ def _imputed_columns(
     feature_names: tuple[str, ...],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Positions of the columns that flag imputed values, and of the columns that they flag."""
-    pairs = [pair for pair in IMPUTED.items() if set(pair) <= set(feature_names)]
+    pairs = imputed_features(feature_names)
     flags = np.array([feature_names.index(flag) for _, flag in pairs], np.intp)
     return flags, np.array([feature_names.index(name) for name, _ in pairs], np.intp)
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from realtor_model.features import INPUTS_OF, Columns, property_fold
-from realtor_model.listing import INPUTS
+from realtor_model.features import Columns, features_of, property_fold
+from realtor_model.listing import US_LISTINGS, ListingContract
 
 Floats = NDArray[np.float64]
 Featurise = Callable[[Columns, Floats], NDArray[np.float32]]
@@ -56,9 +56,14 @@ def permuted_r2(featurise: Featurise, columns: Columns, price: Floats, *, seed: 
     return float(1.0 - np.sum(error**2) / np.sum((y[~learned] - y[~learned].mean()) ** 2))
 
 
-def not_computable(feature_names: Iterable[str]) -> list[str]:
+def not_computable(
+    feature_names: Iterable[str], contract: ListingContract = US_LISTINGS
+) -> list[str]:
     """Features that no inputs of a request make: they can't be there when a home is valued."""
-    return [name for name in feature_names if not set(INPUTS_OF.get(name, ("?",))) <= set(INPUTS)]
+    inputs_of = features_of(contract).inputs_of
+    return [
+        name for name in feature_names if not set(inputs_of.get(name, ("?",))) <= {*contract.keys}
+    ]
 
 
 def too_good(metrics: Mapping[str, float], *, max_r2_log: float, min_mdape: float) -> list[str]:

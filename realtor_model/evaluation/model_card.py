@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from realtor_model.features import FEATURE_GROUPS
+from realtor_model.features import features_of
 from realtor_model.valuation.valuation_model import ValuationModel
 
 _INTENDED = """\
@@ -46,7 +46,7 @@ def model_card(
     names = set(model.encoder.feature_names)
     groups = [
         f"- **{group}**: {', '.join(name for name in members if name in names)}"
-        for group, members in FEATURE_GROUPS.items()
+        for group, members in features_of(model.contract).groups.items()
         if names & set(members)
     ]
     rows: list[tuple[str, Any]] = [

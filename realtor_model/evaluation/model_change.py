@@ -12,7 +12,7 @@ from realtor_model import sampling
 from realtor_model.candidates import candidate_named
 from realtor_model.evaluation.scored_listings import MIN_SEGMENT, kinds
 from realtor_model.features import Columns, as_sold, take
-from realtor_model.listing import INPUTS, TARGET
+from realtor_model.listing import CORE_KEYS, TARGET
 from realtor_model.valuation.valuation_model import ValuationModel
 
 Floats = NDArray[np.float64]
@@ -138,6 +138,6 @@ def _examples(
     ordered = among[np.argsort(change[among], kind="stable")]
     at = np.unique(np.rint(np.linspace(0, len(ordered) - 1, _EXAMPLES)).astype(np.int64))
     chosen = ordered[at]
-    table: dict[str, Any] = {name: columns[name][chosen] for name in INPUTS}
+    table: dict[str, Any] = {name: columns[name][chosen] for name in CORE_KEYS if name != TARGET}
     table |= {TARGET: price[chosen], "before": was[chosen], "after": now[chosen]}
     return pd.DataFrame(table | {"change": change[chosen]})

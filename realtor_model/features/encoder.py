@@ -5,7 +5,7 @@ tables: `encoding_mappings`, `preprocessing_statistics`, `zip_context`.
 """
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -13,13 +13,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model.features.encoder_state import EncoderState, EncoderTables
-from realtor_model.features.feature_names import NEIGHBOURS, features_without
+from realtor_model.features.feature_names import (
+    MISSING,
+    NEIGHBOURS,
+    effect_features,
+    features_of,
+    value_feature,
+)
 from realtor_model.features.input_columns import take
 from realtor_model.features.measures import MEASURES, Numbers, is_land
 from realtor_model.features.place_context import CONTEXT, place_context
-from realtor_model.features.places import LEVELS, Located, Places, locate, property_fold
+from realtor_model.features.places import (
+    LEVELS,
+    Level,
+    Located,
+    Places,
+    added_categories,
+    locate,
+    property_fold,
+)
 from realtor_model.features.price_levels import Fitting, Means, targets_of
-from realtor_model.listing import US_LISTINGS, Columns, ListingContract
+from realtor_model.listing import US_LISTINGS, Column, Columns, ListingContract
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +74,12 @@ class FeatureEncoder:
             if name not in looked_up
         ]
         self._context_at = slice(len(self._computed), len(self.feature_names))
+        self._categories = added_categories(state.contract)
+        # For each category with declared choices: by code, the position among them; -1 if unknown.
+        self._positions = {
+            column.key: _choice_positions(column, state.levels[column.key])
+            for column in self._categories
+        }
         assert self.feature_names[self._context_at] == tuple(looked_up), "the context comes last"
 
     @property
@@ -68,8 +88,13 @@ class FeatureEncoder:
         return self._state.contract
 
     @property
+    def monotone(self) -> Mapping[str, int]:
+        """Feature -> 1 if the price never falls as it rises, -1 if it never rises."""
+        return features_of(self.contract).monotone
+
+    @property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Lowest and highest value of each of `MEASURES` in the train rows, without extremes."""
+        """Lowest and highest value of each numeric input in the train rows, without extremes."""
         return self._numbers.ranges
 
     @classmethod
@@ -110,18 +135,18 @@ class FeatureEncoder:
         if folds < 2:
             raise ValueError(f"folds is {folds}; out-of-fold statistics need at least 2")
         context = place_context()
-        levels = Places.fit(columns)
+        levels = Places.fit(columns, contract)
         at = locate(columns, Places.of(levels, context.index))
         targets = targets_of(columns, price)
         fitting = Fitting(levels, context)
         everywhere = np.arange(len(context))
         encoder = cls(
             EncoderState(
-                features_without(without),
+                features_of(contract).without(without),
                 levels,
                 context,
                 fitting.means(at, targets, everywhere),
-                Numbers.fit(columns, as_of),
+                Numbers.fit(columns, as_of, contract),
                 contract,
             )
         )
@@ -183,7 +208,7 @@ class FeatureEncoder:
         """
         codes = locate(columns, self._places).codes
         _, filled = self._numbers.filled(columns)
-        scaled = self._numbers.scaled(filled)
+        scaled = self._numbers.scaled(filled)[: len(MEASURES)]
         sale = self._numbers.sale(columns)
         size, acres = filled[MEASURES.index("house_size")], filled[MEASURES.index("acre_lot")]
         return {
@@ -231,8 +256,9 @@ class FeatureEncoder:
     def _matrix(self, columns: Columns, at: Located, means: Means) -> NDArray[np.float32]:
         prices = means.at(at)
         numbers = self._numbers
-        missing, (bed, bath, acre_lot, house_size) = numbers.filled(columns)
-        no_bed, no_bath, no_acres, no_size = missing
+        missing, filled = numbers.filled(columns)
+        bed, bath, acre_lot, house_size = filled[: len(MEASURES)]
+        no_bed, no_bath, no_acres, no_size = missing[: len(MEASURES)]
         log_acre = np.log(acre_lot + _ACRES_FLOOR)
         log_size = np.log(np.maximum(house_size, 1.0))
         sale = numbers.sale(columns)
@@ -266,11 +292,18 @@ class FeatureEncoder:
             "zip_log_price_per_sqft": prices.zip_code[:, 1],
             "city_log_listings": np.log1p(prices.city_listings),
             "zip_log_listings": np.log1p(prices.zip_listings),
-            "broker_log_price_effect": prices.broker[:, 0],
-            "broker_log_price_per_sqft_effect": prices.broker[:, 1],
+            "broker_log_price_effect": prices.effects["brokered_by"][:, 0],
+            "broker_log_price_per_sqft_effect": prices.effects["brokered_by"][:, 1],
             NEIGHBOURS[0]: prices.neighbours[:, 0],
             NEIGHBOURS[1]: prices.neighbours[:, 1],
         }
+        for row, name in enumerate(numbers.names[len(MEASURES) :], len(MEASURES)):
+            features[name], features[f"{name}{MISSING}"] = filled[row], missing[row]
+        for column in self._categories:
+            effects = zip(effect_features(column), prices.effects[column.key].T, strict=True)
+            features.update(effects)
+            if column.choices:
+                features[value_feature(column)] = self._positions[column.key][at.codes[column.key]]
         # Filled feature by feature: writing whole rows of `computed` is faster than columns.
         computed = np.empty((len(self._computed), len(bed)), np.float32)
         for position, name in self._computed:
@@ -279,3 +312,10 @@ class FeatureEncoder:
         matrix[:, : len(computed)] = computed.T
         matrix[:, self._context_at] = self._looked_up[at.place]
         return matrix
+
+
+def _choice_positions(column: Column, level: Level) -> Floats:
+    """For each code of `level` its position among the choices of `column`, and -1 at the end."""
+    choices = {choice.strip().casefold(): i for i, choice in enumerate(column.choices)}
+    positions = [choices.get(category, -1) for category in level.codes]
+    return np.array([*positions, -1], np.float64)

@@ -9,7 +9,7 @@ import pandas as pd
 from realtor_model.features.feature_names import NEIGHBOURS
 from realtor_model.features.measures import Numbers
 from realtor_model.features.place_context import CONTEXT
-from realtor_model.features.places import LEVELS, Level
+from realtor_model.features.places import LEVELS, Level, added_categories
 from realtor_model.features.price_levels import TARGETS, UNKNOWN, Means
 from realtor_model.listing import US_LISTINGS, ListingContract
 
@@ -19,7 +19,7 @@ _MAPPING_COLUMNS = ("column_name", "category", "parent", "code", "listings", *TA
 class EncoderTables(NamedTuple):
     """The complete fitted state.
 
-    encoding_mappings: column_name (one of `LEVELS`), category, parent (text), code, listings
+    encoding_mappings: column_name (a level), category, parent (text), code, listings
         (int64), log_price, log_price_per_sqft (float64).
     preprocessing_statistics: feature, statistic (text), value (float64).
     zip_context: place (text), `CONTEXT` and neighbours' prices (float32).
@@ -36,7 +36,7 @@ class EncoderState:
 
     Attributes:
         feature_names: the matrix's columns, in order.
-        levels: categories of each of `LEVELS`.
+        levels: categories of each of `LEVELS`, and of what the market adds.
         context: float32 `CONTEXT` columns, indexed by place.
         means: target statistics.
         numbers: statistics of numbers and dates.
@@ -103,7 +103,8 @@ class EncoderState:
             if absent := [name for name in needed if name not in frame.columns]:
                 raise ValueError(f"{table} lacks {', '.join(absent)}")
         levels, means = {}, {}
-        for name in LEVELS:
+        added = (column.key for column in added_categories(contract))
+        for name in (*LEVELS, *added):
             rows = mappings[mappings["column_name"] == name].sort_values("code")
             levels[name] = Level(
                 {str(category): code for code, category in enumerate(rows["category"])},
@@ -131,7 +132,7 @@ class EncoderState:
                 levels,
                 context,
                 Means(country, means, neighbours),
-                Numbers(fitted),
+                Numbers(fitted, contract),
                 contract,
             )
         except KeyError as problem:

@@ -2,18 +2,22 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realtor_model.listing import Columns
+from realtor_model.features.feature_names import value_feature
+from realtor_model.listing import Column, Columns, Kind, ListingContract
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+# The measures of every market. Those of the columns that a market adds come after them.
 MEASURES = ("bed", "bath", "acre_lot", "house_size")
 _COUNTS = ("bed", "bath")
+_YEAR = 365.25
 _PREVIOUS_SALE = ("days_since_prev_sale", "prev_sale_month")
 # Values are clipped to these train quantiles: one house of a million square feet would distort a
 # linear model, and trees are not affected.
@@ -76,55 +80,106 @@ class Numbers:
     Attributes:
         statistics: (feature, statistic) -> value.
         typical: imputed values of days_since_prev_sale and prev_sale_month.
+        names: of the m measures: `MEASURES`, and the value features of what the market adds.
     """
 
-    def __init__(self, statistics: Mapping[tuple[str, str], float]) -> None:
+    def __init__(
+        self, statistics: Mapping[tuple[str, str], float], contract: ListingContract
+    ) -> None:
         self.statistics = dict(statistics)
+        self._added = added_measures(contract)
+        self.names = (*MEASURES, *map(value_feature, self._added))
         self.typical = {name: statistics[name, "imputed"] for name in _PREVIOUS_SALE}
         self._as_of = np.datetime64(int(statistics["as_of", "days since 1970"]), "D")
 
         def of_measures(statistic: str) -> Floats:
-            return np.array([[statistics[name, statistic]] for name in MEASURES])
+            return np.array([[statistics[name, statistic]] for name in self.names])
 
         self._low, self._high = of_measures("low"), of_measures("high")
         self._imputed = of_measures("imputed")
         self._mean, self._deviation = of_measures("mean"), of_measures("deviation")
 
     @classmethod
-    def fit(cls, columns: Columns, as_of: dt.date | np.datetime64[Any]) -> Self:
+    def fit(
+        cls,
+        columns: Columns,
+        as_of: dt.date | np.datetime64[Any],
+        contract: ListingContract,
+    ) -> Self:
         """The statistics of n train rows; dates count from `as_of`."""
-        return cls(_statistics(columns, as_of))
+        return cls(_statistics(columns, as_of, contract), contract)
 
-    @property
+    @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Lowest and highest value of each of `MEASURES` in the train rows, without extremes."""
-        ends = zip(MEASURES, self._low[:, 0], self._high[:, 0], strict=True)
-        return {name: (float(low), float(high)) for name, low, high in ends}
+        """Lowest and highest value of each numeric input in the train rows, without extremes.
+
+        By the input's key; dates and booleans have no range.
+        """
+        ends = zip(self._ranged, self._low[:, 0], self._high[:, 0], strict=True)
+        return {key: (float(low), float(high)) for key, low, high in ends if key is not None}
+
+    @cached_property
+    def _ranged(self) -> tuple[str | None, ...]:
+        """For each measure the key of its input; None for dates, booleans, and constants."""
+        varied = (self._low < self._high)[len(MEASURES) :, 0]
+        added = (
+            column.key if column.range is not None and is_varied else None
+            for column, is_varied in zip(self._added, varied, strict=True)
+        )
+        return (*MEASURES, *added)
 
     def outside(self, columns: Columns) -> list[tuple[str, int]]:
-        """Values outside `ranges`, as (input, row)."""
-        values = _measures(columns)
+        """Values outside `ranges`, as (key of the input, row)."""
+        values = self._values(columns)
         beyond = (values < self._low) | (values > self._high)
         # Usually none, and `any` costs a third of `argwhere`.
         if not beyond.any():
             return []
-        return [(MEASURES[measure], row) for measure, row in np.argwhere(beyond).tolist()]
+        keys = self._ranged
+        return [
+            (key, row)
+            for measure, row in np.argwhere(beyond).tolist()
+            if (key := keys[measure]) is not None
+        ]
 
     def filled(self, columns: Columns) -> tuple[NDArray[np.bool_], Floats]:
-        """Mask (4, n) of the missing `MEASURES`, and their values (4, n), clipped and imputed."""
-        values = _measures(columns)
+        """Mask (m, n) of the missing measures, and their values (m, n), clipped and imputed."""
+        values = self._values(columns)
         missing = np.isnan(values)
         # For the single row of a request np.clip takes 5 times as long.
         clipped = np.minimum(np.maximum(values, self._low), self._high)
         return missing, np.where(missing, self._imputed, clipped)
 
     def scaled(self, filled: Floats) -> Floats:
-        """Z-scores (4, n) of the values that `filled` returns."""
+        """Z-scores (m, n) of the values that `filled` returns."""
         return (filled - self._mean) / self._deviation
 
     def sale(self, columns: Columns) -> Sale:
         """The meaning of each row's date, as of the reference date."""
         return sale_of(columns, self._as_of)
+
+    def _values(self, columns: Columns) -> Floats:
+        """The values (m, n) of the measures."""
+        values = np.empty((len(self.names), len(columns["status"])))
+        for row, name in enumerate(MEASURES):
+            values[row] = columns[name]
+        for row, column in enumerate(self._added, len(MEASURES)):
+            values[row] = _measure(column, columns, self._as_of)
+        return values
+
+
+def added_measures(contract: ListingContract) -> tuple[Column, ...]:
+    """The columns that a market adds and that are measures: all but categories."""
+    return tuple(column for column in contract.extras if column.kind is not Kind.CATEGORY)
+
+
+def _measure(column: Column, columns: Columns, as_of: np.datetime64[Any]) -> Floats:
+    """The measure (n,) of an added column: its value, or a date's age in years at `as_of`."""
+    values = columns[column.key]
+    if column.kind is not Kind.DATE:
+        return values
+    days: Floats = (np.array(as_of) - values).astype(np.float64)
+    return np.where(np.isnat(values), np.nan, days) / _YEAR
 
 
 def is_land(no_size: Mask, no_bed: Mask, no_bath: Mask) -> Mask:
@@ -136,24 +191,21 @@ def is_land(no_size: Mask, no_bed: Mask, no_bath: Mask) -> Mask:
     return no_size & no_bed & no_bath
 
 
-def _measures(columns: Columns) -> Floats:
-    """The values (4, n) of `MEASURES`."""
-    values = np.empty((len(MEASURES), len(columns["status"])))
-    for row, name in enumerate(MEASURES):
-        values[row] = columns[name]
-    return values
-
-
 def _statistics(
-    columns: Columns, as_of: dt.date | np.datetime64[Any]
+    columns: Columns, as_of: dt.date | np.datetime64[Any], contract: ListingContract
 ) -> dict[tuple[str, str], float]:
     reference = np.datetime64(str(as_of), "D")
     statistics = {("as_of", "days since 1970"): float(reference.astype(np.int64))}
-    for name in MEASURES:
-        known = _known(columns[name])
-        low, high = np.quantile(known, _EXTREMES)
-        imputed = _mode(known) if name in _COUNTS else float(np.median(known))
-        filled = np.where(np.isnan(columns[name]), imputed, np.clip(columns[name], low, high))
+    added = added_measures(contract)
+    measures = {name: columns[name] for name in MEASURES}
+    measures |= {value_feature(column): _measure(column, columns, reference) for column in added}
+    booleans = {column.key for column in added if column.kind is Kind.BOOLEAN}
+    counts = {*_COUNTS, *booleans}
+    for name, values in measures.items():
+        known = _known(values)
+        low, high = (0.0, 1.0) if name in booleans else np.quantile(known, _EXTREMES)
+        imputed = _mode(known) if name in counts else float(np.median(known))
+        filled = np.where(np.isnan(values), imputed, np.clip(values, low, high))
         statistics |= {
             (name, "imputed"): imputed,
             (name, "low"): float(low),

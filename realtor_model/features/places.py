@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.listing import Columns
+from realtor_model.listing import Column, Columns, Kind, ListingContract
 
 Ints = NDArray[np.int64]
 
+# The levels of every market. Categories that a market adds are levels of their own.
 LEVELS = ("state", "zip3", "zip_code", "city", "brokered_by")
 # Up to so many rows are looked up one by one; of more rows, each distinct place once.
 _ROWS_WALKED = 64
@@ -67,7 +68,7 @@ class Places:
         return cls(levels, {str(key): row for row, key in enumerate(context)}, state_of)
 
     @staticmethod
-    def fit(columns: Columns) -> dict[str, Level]:
+    def fit(columns: Columns, contract: ListingContract) -> dict[str, Level]:
         """The categories in n train rows, most frequent first."""
         state_of = _states_of_zip3(columns)
         combinations, member = _combinations(columns)
@@ -82,7 +83,10 @@ class Places:
         counts["brokered_by"] = Counter(
             dict(zip(map(_broker, ids.tolist()), sizes.tolist(), strict=True))
         )
-        return {name: _level(name, counts[name], state_of) for name in LEVELS}
+        levels = {name: _level(name, counts[name], state_of) for name in LEVELS}
+        for column in added_categories(contract):
+            levels[column.key] = _level(column.key, _category_counts(columns[column.key]), {})
+        return levels
 
     @cached_property
     def find(self) -> Callable[[str | None, str | None, str | None], tuple[int, ...]]:
@@ -119,7 +123,16 @@ def locate(columns: Columns, places: Places) -> Located:
         table = np.array([places.find(*row) for row in combinations], np.int64)[member]
     brokers = _locate_brokers(columns["brokered_by"], places.levels["brokered_by"])
     codes = {name: table[:, i] for i, name in enumerate(("state", "zip3", "zip_code", "city"))}
-    return Located(codes | {"brokered_by": brokers}, table[:, 4])
+    codes["brokered_by"] = brokers
+    for name, level in places.levels.items():
+        if name not in codes:
+            codes[name] = _category_codes(columns[name], level)
+    return Located(codes, table[:, 4])
+
+
+def added_categories(contract: ListingContract) -> tuple[Column, ...]:
+    """The categories that a market adds."""
+    return tuple(column for column in contract.extras if column.kind is Kind.CATEGORY)
 
 
 def property_fold(columns: Columns, folds: int, seed: int) -> Ints:
@@ -168,6 +181,25 @@ def _locate_brokers(brokers: NDArray[np.float64], level: Level) -> Ints:
     return np.array([*codes, -1], np.int64)[member]
 
 
+def _category_counts(values: NDArray[Any]) -> Counter[str]:
+    codes, distinct = pd.factorize(values)
+    listings = np.bincount(codes[codes >= 0], minlength=len(distinct)).tolist()
+    counts: Counter[str] = Counter()
+    for text, n in zip(distinct, listings, strict=True):
+        counts[_folded(text)] += n
+    return counts
+
+
+def _category_codes(values: NDArray[Any], level: Level) -> Ints:
+    get = level.codes.get
+    if len(values) <= _ROWS_WALKED:
+        known = [-1 if text is None else get(_folded(text), -1) for text in values.tolist()]
+        return np.array(known, np.int64)
+    member, distinct = pd.factorize(values)
+    codes = [get(_folded(text), -1) for text in distinct]
+    return np.array([*codes, -1], np.int64)[member]
+
+
 def _broker(value: float) -> str:
     return str(int(value))
 
@@ -210,13 +242,12 @@ def _states_of_zip3(columns: Columns) -> dict[str, str]:
 def _level(name: str, counts: Mapping[str, int], state_of: Mapping[str, str]) -> Level:
     # By listings, never by price: else the code of a zip with one listing reveals its price.
     categories = sorted(counts, key=lambda category: (-counts[category], category))
-    parent_of = {
-        "state": lambda _: "",
+    parents: Mapping[str, Callable[[str], str]] = {
         "zip3": lambda zip3: state_of.get(zip3, ""),
         "zip_code": lambda zip_code: zip_code[:3],
         "city": lambda city: city.rpartition("|")[2],
-        "brokered_by": lambda _: "",
-    }[name]
+    }
+    parent_of = parents.get(name, lambda _: "")
     return Level(
         {category: code for code, category in enumerate(categories)},
         tuple(map(parent_of, categories)),

@@ -16,8 +16,10 @@ Floats = NDArray[np.float64]
 
 # Weight of the parent's mean, in listings (empirical Bayes with a fixed weight).
 SMOOTHING: Mapping[str, float] = {
-    "state": 20.0, "zip3": 15.0, "zip_code": 10.0, "city": 10.0, "brokered_by": 10.0,
+    "state": 20.0, "zip3": 15.0, "zip_code": 10.0, "city": 10.0,
 }  # fmt: skip
+# That of 0, in listings, in the effect of a broker or of another category.
+_EFFECT_SMOOTHING = 10.0
 TARGETS = ("log_price", "log_price_per_sqft")
 
 # So many neighbouring zips count, each with at most so many listings: one zip with a thousand
@@ -38,7 +40,8 @@ class Prices(NamedTuple):
     Attributes:
         state, city, zip_code: (n, 2), mean log price and mean log price per square foot, of the
             place or the next larger known one.
-        broker: (n, 2), the broker's effect on both; 0 if unknown.
+        effects: level -> (n, 2), the effect of the broker, or of a category that the market adds,
+            on both; 0 if unknown.
         neighbours: (n, 2), log price per square foot near and around.
         city_listings, zip_listings: (n,), 0 where unknown.
     """
@@ -46,7 +49,7 @@ class Prices(NamedTuple):
     state: Floats
     city: Floats
     zip_code: Floats
-    broker: Floats
+    effects: Mapping[str, Floats]
     neighbours: Floats
     city_listings: Floats
     zip_listings: Floats
@@ -60,7 +63,7 @@ class Means:
         country: (2,), mean log price and mean log price per square foot.
         levels: level -> (categories + 1, 3): listings and the two shrunken means. Without listings
             the means are NaN, and so is the last row, which the code -1 of an unknown category
-            selects. The means of brokers are relative to the homes' places.
+            selects. The means of brokers and added categories are relative to the homes' places.
         neighbours: (places, 2), log price per square foot near and around each place.
     """
 
@@ -76,11 +79,12 @@ class Means:
             own[name] = rows[:, 1:]
         return Prices(
             *_locations(own, self.country),
-            _first_known(own["brokered_by"], _NO_EFFECT),
+            {name: _first_known(means, _NO_EFFECT) for name, means in own.items()
+             if name not in SMOOTHING},
             self.neighbours[located.place],
             rows_of["city"][:, 0],
             rows_of["zip_code"][:, 0],
-        )
+        )  # fmt: skip
 
 
 def targets_of(columns: Columns, price: Floats) -> Floats:
@@ -129,10 +133,10 @@ class Fitting:
             tables[name] = _shrunk(name, at.codes[name], targets, parents)
         own = {name: table[at.codes[name]][:, 1:] for name, table in tables.items()}
         _, _, location = _locations(own, country)
-        no_effect = np.zeros((len(self._levels["brokered_by"].codes), 2))
-        tables["brokered_by"] = _shrunk(
-            "brokered_by", at.codes["brokered_by"], targets - location, no_effect
-        )
+        for name, level in self._levels.items():
+            if name not in SMOOTHING:
+                no_effect = np.zeros((len(level.codes), 2))
+                tables[name] = _shrunk(name, at.codes[name], targets - location, no_effect)
         neighbours = np.full((len(self._points), 2), country[1])
         neighbours[places] = self._neighbours(
             at.codes["zip_code"], targets[:, 1], places, country[1]
@@ -178,7 +182,7 @@ def _shrunk(name: str, places: NDArray[np.int64], targets: Floats, parents: Floa
         known = inside & ~np.isnan(targets[:, column])
         sums = np.bincount(places[known], targets[known, column], minlength=size)
         counts = np.bincount(places[known], minlength=size)
-        weight = SMOOTHING[name]
+        weight = SMOOTHING.get(name, _EFFECT_SMOOTHING)
         table[:-1, column + 1] = (sums + weight * parents[:, column]) / (counts + weight)
     table[table[:, 0] == 0] = UNKNOWN
     return table

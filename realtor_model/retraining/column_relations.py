@@ -4,7 +4,7 @@ Each column of a batch can look as it always did while its values sit in the wro
 comparison of single columns sees that.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -50,18 +50,22 @@ _MEASURES: Mapping[str, _Measure] = {
 # Fewer train rows can't tell a relation from chance.
 _TRAIN_ROWS = 300
 _WORTH = "its size at the zip's usual value"
-_OF_WORTH = ("house_size", "zip_code")
+_SIZE = "house_size"
+_OF_WORTH = (_SIZE, "zip_code")
 _PLACES = (("zip_code", "state"), ("zip_code", "city"), ("city", "state"))
 
 _Pair = tuple[str, str]
 
 
-def relations(columns: Columns, price: Floats | None = None) -> list[dict[str, Any]]:
+def relations(
+    columns: Columns, price: Floats | None = None, added: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """How strongly columns of rows (n,) go with one another, as JSON.
 
     Each: one, other (columns), measure, strength, n (rows where both are known). Spearman's rank
     correlation of each two of bed, bath, lot and house size and price, and of the price with
-    house_size times the zip's median home value (American Community Survey); the share of zips
+    house_size times the zip's median home value (American Community Survey), and of house_size with
+    each of the numbers `added` by the market; the share of zips
     that lie in their state, of cities known in their state, and of cities that lie within 40 km of
     their zip.
     """
@@ -71,6 +75,9 @@ def relations(columns: Columns, price: Floats | None = None) -> list[dict[str, A
     correlations = [
         _correlated(one, other, "correlation", numbers[one], numbers[other])
         for one, other in combinations(numbers, 2)
+    ]
+    correlations += [
+        _correlated(_SIZE, name, "correlation", columns[_SIZE], columns[name]) for name in added
     ]
     if price is not None:
         correlations.append(_correlated(TARGET, _WORTH, "worth", price, _usual_worth(columns)))
@@ -98,7 +105,8 @@ def detect_broken_relations(
     was = {(each["one"], each["other"]): each for each in reference.get("pairs", [])}
     vanished: dict[_Pair, str] = {}
     held: set[str] = set()
-    for now in relations(columns, price) if was else []:
+    added = [other for one, other in was if one == _SIZE and other in columns]
+    for now in relations(columns, price, added) if was else []:
         before = was.get((now["one"], now["other"]))
         measure = _MEASURES[now["measure"]]
         if before is None or now["n"] < measure.rows or before["n"] < _TRAIN_ROWS:

@@ -3,6 +3,7 @@
 At 100,000 rows every test of equality fails; what counts is how far things moved.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model.features import MEASURES, Columns
-from realtor_model.listing import TARGET, TEXTS
+from realtor_model.listing import TARGET, US_LISTINGS, Kind, ListingContract
 from realtor_model.retraining.column_relations import relations
 
 Floats = NDArray[np.float64]
 
 PREDICTION = "prediction"
+# The categories of every market.
+CATEGORIES = ("status", "city", "state", "zip_code")
 BINS = 10
 TOP_CATEGORIES = 200
 # A share below this counts as this: the PSI of an empty bin would be infinite.
@@ -30,26 +33,31 @@ _PERCENTILES, _SEGMENT_PERCENTILES = 99, 19
 
 
 def profile(
-    columns: Columns, price: Floats | None = None, predictions: Floats | None = None
+    columns: Columns,
+    price: Floats | None = None,
+    predictions: Floats | None = None,
+    contract: ListingContract = US_LISTINGS,
 ) -> dict[str, Any]:
     """The distributions of rows (n,), as JSON: the reference of `compare`.
 
-    Bed, bath, lot and house size, price and predictions (dollars): decile edges and shares,
-    percentiles. Status, state, city and zip: shares of the 200 most frequent, all that occur, and
+    Bed, bath, lot and house size, price, predictions (dollars), and the numbers and booleans that
+    the market adds: decile edges and shares, percentiles. Status, state, city, zip, and the
+    categories that the market adds: shares of the 200 most frequent, all that occur, and
     the share of known values that occur once: about as many of new rows will be unseen (Good,
-    Biometrika 40, 1953). Both: null rate. Ids are left out, and the date of the last sale, which
-    moves with time itself.
+    Biometrika 40, 1953). Both: null rate. Ids are left out, and dates, which move
+    with time itself.
 
     `segments`: the same of the numbers, more coarsely, for each state of 300 rows or more and each
     fifth of the price; `price_edges`: what parts the fifths, both ends included. `pairs`: which
     columns go with one another (`column_relations.relations`).
     """
-    numbers = _numbers(columns, price, predictions)
+    measures, categories = _described(contract)
+    numbers = _numbers(measures, columns, price, predictions)
     features: dict[str, Any] = {
         name: {"kind": "number", **_describe(values, _PERCENTILES)}
         for name, values in numbers.items()
     }
-    for name in TEXTS:
+    for name in categories:
         shares, null_rate = _category_shares(columns[name])
         features[name] = {
             "kind": "category",
@@ -68,7 +76,7 @@ def profile(
             "rows": len(rows),
             "features": {
                 name: _rounded(_describe(values[rows], _SEGMENT_PERCENTILES))
-                for name, values in _numbers(columns, price, None).items()
+                for name, values in _numbers(measures, columns, price, None).items()
             },
         }
         for by, segment, rows in _segments(columns, price, edges)
@@ -79,7 +87,7 @@ def profile(
         "features": features,
         "price_edges": edges,
         "segments": segments,
-        "pairs": relations(columns, price),
+        "pairs": relations(columns, price, measures[len(MEASURES) :]),
     }
 
 
@@ -96,7 +104,7 @@ def compare(
         psi: population stability index, sum of (p - q) * ln(p / q) over deciles of the reference,
             or over its 200 most frequent categories and all others; by convention 0.10 is worth a
             look and 0.25 worth acting.
-        wasserstein: mean distance of the percentiles of log(1 + value), in standard deviations of
+        wasserstein: mean distance of the percentiles of sign(value) log(1 + |value|), in standard deviations of
             the reference; NaN for categories.
         null_rate_change: new less old share of missing values.
         unseen_share: share of the known values that the reference never had; NaN for numbers.
@@ -105,11 +113,12 @@ def compare(
     """
     rows = []
     described = reference["features"]
-    for name, values in _numbers(columns, price, predictions).items():
+    for name, values in _numbers(_names(described, "number"), columns, price, predictions).items():
         if name in described:
             rows.append({"feature": name, **_compare_numbers(described[name], values)})
     rows += [
-        {"feature": name, **_compare_categories(described[name], columns[name])} for name in TEXTS
+        {"feature": name, **_compare_categories(described[name], columns[name])}
+        for name in _names(described, "category")
     ]
     return pd.DataFrame(rows)
 
@@ -125,7 +134,7 @@ def compare_segments(reference: dict[str, Any], columns: Columns, price: Floats)
     line each, feature "price", psi and wasserstein NaN. A profile without segments gives no line.
     """
     known = {(each["by"], each["segment"]): each for each in reference.get("segments", [])}
-    numbers = _numbers(columns, price, None)
+    numbers = _numbers(_names(reference["features"], "number"), columns, price, None)
     lines = []
     for by, segment, rows in _segments(columns, price, reference.get("price_edges", [])):
         line = {"by": by, "segment": segment, "n": len(rows)}
@@ -161,7 +170,7 @@ def _segments(
 def _describe(values: Floats, percentiles: int) -> dict[str, Any]:
     known = values[~np.isnan(values)]
     edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if known.size else known
-    logs = np.log1p(known)
+    logs = _logs(known)
     return {
         "edges": edges.tolist(),
         "shares": _bin_shares(known, edges).tolist(),
@@ -193,7 +202,7 @@ def _compare_numbers(was: dict[str, Any], values: Floats) -> dict[str, float]:
     if known.size and was["log_percentiles"]:
         psi = _psi(np.array(was["shares"]), _bin_shares(known, np.array(was["edges"])))
         then = np.array(was["log_percentiles"])
-        moved = np.quantile(np.log1p(known), _levels(len(then))) - then
+        moved = np.quantile(_logs(known), _levels(len(then))) - then
         wasserstein = float(np.mean(np.abs(moved)) / (was["log_deviation"] or 1.0))
     return {
         "psi": psi,
@@ -220,10 +229,27 @@ def _compare_categories(was: dict[str, Any], values: NDArray[Any]) -> dict[str, 
     }
 
 
+def _described(contract: ListingContract) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The keys of the numbers and of the categories that a profile describes."""
+    numbers = [c.key for c in contract.extras if c.kind not in (Kind.CATEGORY, Kind.DATE)]
+    categories = [column.key for column in contract.extras if column.kind is Kind.CATEGORY]
+    return (*MEASURES, *numbers), (*CATEGORIES, *categories)
+
+
+def _names(described: dict[str, Any], kind: str) -> list[str]:
+    """The columns of a profile that are of `kind`."""
+    of_price = (TARGET, PREDICTION)
+    return [name for name, each in described.items()
+            if each["kind"] == kind and name not in of_price]  # fmt: skip
+
+
 def _numbers(
-    columns: Columns, price: Floats | None, predictions: Floats | None
+    measures: Iterable[str],
+    columns: Columns,
+    price: Floats | None,
+    predictions: Floats | None,
 ) -> dict[str, Floats]:
-    numbers = {name: columns[name] for name in MEASURES}
+    numbers = {name: columns[name] for name in measures}
     if price is not None:
         numbers[TARGET] = price
     if predictions is not None:
@@ -245,6 +271,11 @@ def _singletons(values: NDArray[Any]) -> float:
     """Share of the known values (n,) that occur once."""
     counts = pd.Series(values, dtype=object).value_counts()
     return float((counts == 1).sum() / max(counts.sum(), 1))
+
+
+def _logs(values: Floats) -> Floats:
+    logs: Floats = np.sign(values) * np.log1p(np.abs(values))
+    return logs
 
 
 def _bin_shares(values: Floats, edges: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realtor_model.features import MEASURES, Columns
+from realtor_model.features import Columns
 from realtor_model.json_values import json_value
 from realtor_model.listing import TARGET
 from realtor_model.messages import CodedMessage, message
@@ -268,11 +268,12 @@ def gather(
             0, nan, expected, nan, "", nan, "", nan, nan, "", nan, "", nan, nan, [], [],
             new_rows, rows, age_days,
         )  # fmt: skip
+    columns = model.contract.completed(columns)
     predicted = model.predict(columns)
     report = drift.compare(model.profile, columns, price).set_index("feature")
     drift_of = report["psi"]
     psi = drift_of.drop([TARGET, "city", "zip_code"])
-    wasserstein = report.loc[list(MEASURES), "wasserstein"]
+    wasserstein = report["wasserstein"].drop(TARGET).dropna()
     unseen, usual = (
         report.loc[list(_PLACES), name] for name in ("unseen_share", "usual_unseen_share")
     )

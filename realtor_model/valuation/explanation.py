@@ -1,13 +1,14 @@
 """Explanations of valuations: exact SHAP values by feature, by input, and in dollars."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realtor_model.features import INPUTS_OF
-from realtor_model.listing import INPUTS
+from realtor_model.features import features_of
+from realtor_model.listing import US_LISTINGS, ListingContract
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +23,7 @@ class Explanation:
         feature_names: names of the features.
         contributions_log: (n, n_features) SHAP values, log dollars. base_log plus a row's sum is
             its predicted_log.
-        inputs: names of all inputs that a feature is computed from.
+        inputs: keys of all inputs that a feature is computed from.
         by_input_log: (n, n_inputs) log dollars, the SHAP values summed by input.
         by_input_dollars: (n, n_inputs) dollars. base_price plus a row's sum is its price.
     """
@@ -53,6 +54,7 @@ def explain(
     contributions_log: Floats,
     predicted_log: Floats,
     feature_names: Sequence[str],
+    contract: ListingContract = US_LISTINGS,
 ) -> Explanation:
     """Sum the SHAP values by input, and convert them into dollars.
 
@@ -66,9 +68,10 @@ def explain(
         contributions_log: (n, n_features) float64, SHAP values, log dollars.
         predicted_log: (n,) float64, log prices.
         feature_names: names of the features.
+        contract: of the market. A feature counts for the first of its inputs that the market has.
 
     Raises:
-        KeyError: a feature is unknown to `INPUTS_OF`.
+        KeyError: the market has no such feature.
 
     >>> contributions = np.array([[np.log(2.0), 0.0]])
     >>> explanation = explain(np.log(1e5), contributions, np.log([2e5]), ["log_house_size", "bed"])
@@ -76,11 +79,13 @@ def explain(
     >>> round(dollars["house_size"], 2), dollars["bed"]
     (100000.0, 0.0)
     """
-    entered = {name: inputs[0] for name, inputs in INPUTS_OF.items()}
-    inputs = tuple(name for name in INPUTS if name in set(entered.values()))
+    entered = _input_of(contract)
+    inputs = tuple(key for key in contract.keys if key in set(entered.values()))
     member = np.zeros((len(feature_names), len(inputs)))
     for row, name in enumerate(feature_names):
-        member[row, inputs.index(entered[name])] = 1.0
+        # The features of inputs that the market lacks are constant, and explain nothing.
+        if entered[name] in inputs:
+            member[row, inputs.index(entered[name])] = 1.0
     by_input = contributions_log @ member
     moved = contributions_log.sum(axis=1)
     # The limit of expm1(m) / m at m = 0 is 1.
@@ -94,3 +99,13 @@ def explain(
         by_input_log=by_input,
         by_input_dollars=by_input * (np.exp(base_log) * growth)[:, None],
     )
+
+
+@cache
+def _input_of(contract: ListingContract) -> Mapping[str, str | None]:
+    """Feature -> the input that it counts for: the first one that the market has, or None."""
+    declared = {column.key for column in contract.inputs}
+    return {
+        name: next((key for key in keys if key in declared), None)
+        for name, keys in features_of(contract).inputs_of.items()
+    }

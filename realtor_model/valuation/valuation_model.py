@@ -155,7 +155,11 @@ class ValuationModel:
         matrix = self.encoder.transform(columns)
         base, contributions = self.estimator.contributions(matrix)
         return explain(
-            base, contributions, self.estimator.predict_log(matrix), self.estimator.feature_names
+            base,
+            contributions,
+            self.estimator.predict_log(matrix),
+            self.estimator.feature_names,
+            self.contract,
         )
 
     def compare(
