@@ -4,10 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from realtor_model.features import features_without
+from realtor_model.features import features_of
 from realtor_model.listing import US_LISTINGS, ListingContract, read_market
 
 
@@ -22,8 +22,8 @@ class MarketSettings(BaseSettings):
     market: Path | None = Field(
         None,
         validation_alias="REALTOR_MARKET",
-        description="Path of a market file, which declares the columns of listings; unset: US homes "
-        "with the upstream's twelve columns.",
+        description="Path of a market file, which declares the columns of listings; unset: US "
+        "homes with the upstream's twelve columns.",
     )
 
     @field_validator("market", mode="before")
@@ -34,8 +34,7 @@ class MarketSettings(BaseSettings):
     @field_validator("market")
     @classmethod
     def _readable(cls, path: Path | None) -> Path | None:
-        if path is not None:
-            read_market(path)  # raises for an invalid file
+        _contract_in(path)  # raises for an invalid file
         return path
 
 
@@ -194,10 +193,12 @@ class PipelineSettings(MarketSettings):
 
     @field_validator("features_left_out", mode="before")
     @classmethod
-    def _split(cls, names: str | tuple[str, ...]) -> tuple[str, ...]:
+    def _split(cls, names: str | tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if isinstance(names, str):
             names = tuple(name.strip() for name in names.split(",") if name.strip())
-        features_without(names)  # raises for a group that does not exist
+        if "market" in info.data:  # else it is invalid, and that is the error
+            contract = _contract_in(info.data["market"])
+            features_of(contract).without(names)  # raises for a group that does not exist
         return names
 
     @property
@@ -217,5 +218,14 @@ def settings() -> PipelineSettings:
 @lru_cache(maxsize=1)
 def listing_contract() -> ListingContract:
     """The columns of the market of REALTOR_MARKET, read once."""
-    market = MarketSettings().market
+    return _contract_in(MarketSettings().market)
+
+
+def market_version() -> str:
+    """The version of the market in data versions and keys of files: empty for the built-in one."""
+    contract = listing_contract()
+    return "" if contract.version == US_LISTINGS.version else contract.version
+
+
+def _contract_in(market: Path | None) -> ListingContract:
     return US_LISTINGS if market is None else read_market(market)

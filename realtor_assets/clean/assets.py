@@ -11,17 +11,19 @@ from realtor_assets.clean.column_lineage import column_lineage
 from realtor_assets.clean.load_decisions import decided_loads
 from realtor_assets.metadata import OWNERS
 from realtor_assets.metadata.table_schema import describe
+from realtor_assets.pipeline_settings import listing_contract
 from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore
-from realtor_assets.schema import require_current
+from realtor_assets.schema import require_current, require_market
 from realtor_model.features import FEATURE_VERSION
 
 CLEAN_TABLES = {
     "encoding_mappings": (
         ["raw_train", "retrain_decision"],
         "The encoder's categories, fitted on the train split: code, number of listings, and "
-        "shrunken mean log price (per square foot) of each state, zip, city and broker.",
+        "shrunken mean log price (per square foot) of each state, zip, city and broker, and of the "
+        "categories that the market adds.",
     ),
     "preprocessing_statistics": (
         ["raw_train", "retrain_decision"],
@@ -70,6 +72,7 @@ def build_clean_tables(
         last = current_build(connection)
         decided = decided_loads(connection)
     with raw_database.transaction() as connection:
+        require_market(connection, listing_contract())
         source = source_of(connection, decided)
     is_current = last is not None and (last.data_version, last.loads) == (
         source.data_version,
@@ -111,5 +114,6 @@ def _table_metadata(connection: psycopg.Connection, table: str) -> dict[str, dg.
     metadata = describe(connection, table)
     schema = metadata["dagster/column_schema"].value
     assert isinstance(schema, dg.TableSchema)
-    lineage = column_lineage(table, [column.name for column in schema.columns])
+    names = [column.name for column in schema.columns]
+    lineage = column_lineage(table, names, listing_contract())
     return metadata | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}

@@ -44,6 +44,7 @@ _ROWS = re.compile(rb'"data"\s*:\s*\[')
 _END_OF_ROW = re.compile(rb"\}\s*,")
 _OPEN, _COMMA, _CLOSE = b"[,]"
 
+
 class PayloadUnreadable(Exception):
     """A landed payload breaks the format that the upstream documents."""
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import zstandard
 from hypothesis import HealthCheck, example, given, settings
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from realtor_assets.resources import ObjectStore
 from realtor_assets.source import payload_reader
 from realtor_assets.source.payload_reader import PayloadUnreadable, read_batch_number, read_pieces
-from realtor_model.listing import COLUMNS, SchemaChanged, check
+from realtor_model.listing import US_LISTINGS, SchemaChanged, check
 from tests.assets.conftest import listing
 
+COLUMNS = tuple(column.name for column in US_LISTINGS.columns)
 TEXT = st.text(max_size=12) | st.sampled_from(
     ['},{"', '"}]}', "\\", ']},"data":[', "é\x00", "\ud800"]
 )
@@ -41,7 +43,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def records(store: ObjectStore, key: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for piece in read_pieces(store, key):
+    for piece in read_pieces(store, key, US_LISTINGS):
         assert piece.first == len(rows)
         rows += piece.rows.to_dict("records")
     return rows
@@ -118,8 +120,6 @@ def test_a_truncated_document_is_refused(
 @settings(max_examples=200, deadline=None)
 @given(rows=st.lists(ROW, min_size=1, max_size=20))
 def test_every_row_is_valid_or_quarantined_with_a_reason(rows: list[dict[str, Any]]) -> None:
-    import pandas as pd
-
     valid, broken = check(pd.DataFrame(rows, dtype=object))
 
     assert len(valid) + len(broken) == len(rows)
@@ -150,16 +150,17 @@ def test_a_batch_number_is_found_before_or_behind_the_rows(
 def test_both_parsers_read_the_same(changed: dict[str, Any]) -> None:
     """What the fast one takes, it reads as the other does; what it does not, is the other's."""
     usual = [listing(), listing(bath=None, city="Cañón")]
-    fast = payload_reader._documented_rows(bytearray(compact(usual)[1:-1]))
+    fast = documented(usual)
 
     assert fast is not None
     for found, row in zip(fast.to_dict("records"), usual, strict=True):
         assert all(same(found[name], row[name]) for name in COLUMNS)
-    assert payload_reader._documented_rows(bytearray(compact([changed])[1:-1])) is None
+    assert documented([changed]) is None
 
 
-def compact(rows: list[dict[str, Any]]) -> bytes:
-    return json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
+def documented(rows: list[dict[str, Any]]) -> pd.DataFrame | None:
+    compact = json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
+    return payload_reader._documented_rows(bytearray(compact[1:-1]), US_LISTINGS)
 
 
 @pytest.mark.parametrize("number", ["true", "-1", "1.5", "null", '"2"', "99999999999"])
