@@ -24,7 +24,7 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_local.postgres import temporary_postgres
 from realtor_local.synthetic_market import generate
-from realtor_model.features import FEATURE_GROUPS, FEATURE_VERSION, INPUTS_OF, MONOTONE
+from realtor_model.features import FEATURE_GROUPS, FEATURE_VERSION, features_of
 from realtor_model.listing import (
     COLUMNS,
     FIRST_DATE,
@@ -117,8 +117,8 @@ def _features() -> str:
         rows = [
             (
                 f"`{name}`",
-                ", ".join(f"`{column}`" for column in INPUTS_OF[name]),
-                {1: "rising", -1: "falling"}.get(MONOTONE.get(name, 0), ""),
+                ", ".join(f"`{column}`" for column in features_of(US_LISTINGS).inputs_of[name]),
+                {1: "rising", -1: "falling"}.get(features_of(US_LISTINGS).monotone.get(name, 0), ""),
             )
             for name in names
         ]

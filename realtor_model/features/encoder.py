@@ -16,6 +16,7 @@ from realtor_model.features.encoder_state import EncoderState, EncoderTables
 from realtor_model.features.feature_names import (
     MISSING,
     NEIGHBOURS,
+    POINT_PRICES,
     effect_features,
     features_of,
     value_feature,
@@ -32,12 +33,19 @@ from realtor_model.features.places import (
     locate,
     property_fold,
 )
+from realtor_model.features.point_prices import (
+    NearestZip,
+    PointPrices,
+    own_points,
+    price_levels,
+)
 from realtor_model.features.price_levels import Fitting, Means, targets_of
-from realtor_model.listing import US_LISTINGS, Column, Columns, ListingContract
+from realtor_model.listing import COORDINATES, US_LISTINGS, Column, Columns, ListingContract
 
 Floats = NDArray[np.float64]
 
 _ACRES_FLOOR = 0.01
+_SIZE = "house_size"
 # Rows per chunk of a transformation, so that a chunk fits the processor's cache.
 _CHUNK = 4_096
 
@@ -68,6 +76,7 @@ class FeatureEncoder:
             [not (key.isdigit() or "|" in key) for key in map(str, context.index)]
         )
         self._looked_up = context[looked_up].to_numpy(np.float32)
+        self._nearest_zip = NearestZip(context) if state.contract.has_coordinates else None
         self._computed = [
             (position, name)
             for position, name in enumerate(self.feature_names)
@@ -136,8 +145,12 @@ class FeatureEncoder:
             raise ValueError(f"folds is {folds}; out-of-fold statistics need at least 2")
         context = place_context()
         levels = Places.fit(columns, contract)
-        at = locate(columns, Places.of(levels, context.index))
         targets = targets_of(columns, price)
+        points = price_level = None
+        if contract.has_coordinates:
+            points, price_level = own_points(columns), price_levels(targets[:, 0], columns[_SIZE])
+        nearest_zip = NearestZip(context) if contract.has_coordinates else None
+        at = _located(columns, Places.of(levels, context.index), points, nearest_zip)
         fitting = Fitting(levels, context)
         everywhere = np.arange(len(context))
         encoder = cls(
@@ -148,6 +161,7 @@ class FeatureEncoder:
                 fitting.means(at, targets, everywhere),
                 Numbers.fit(columns, as_of, contract),
                 contract,
+                None if points is None else PointPrices.fit(points, price_level),
             )
         )
         matrix = np.empty((len(price), len(encoder.feature_names)), np.float32)
@@ -156,12 +170,16 @@ class FeatureEncoder:
             inside, others = np.flatnonzero(fold == index), np.flatnonzero(fold != index)
             where = at.rows(inside)
             means = fitting.means(at.rows(others), targets[others], np.unique(where.place))
-            matrix[inside] = encoder._in_chunks(take(columns, inside), where, means)
+            prices = None
+            if points is not None and price_level is not None:
+                prices = PointPrices.fit(points[others], price_level[others])
+            matrix[inside] = encoder._in_chunks(take(columns, inside), where, means, prices)
         return encoder, matrix
 
     def locate(self, columns: Columns) -> Located:
         """Codes and places of n rows, which `transform`, `unknown` and `wide` share."""
-        return locate(columns, self._places)
+        points = own_points(columns) if self.contract.has_coordinates else None
+        return _located(columns, self._places, points, self._nearest_zip)
 
     def transform(self, columns: Columns, at: Located | None = None) -> NDArray[np.float32]:
         """The features of n rows, float32 (n, n_features), all finite.
@@ -171,14 +189,30 @@ class FeatureEncoder:
         Args:
             at: `locate(columns)`, if the caller has it already.
         """
-        return self._in_chunks(columns, at or self.locate(columns), self._state.means)
+        columns = self.contract.completed(columns)
+        state = self._state
+        return self._in_chunks(
+            columns, at or self.locate(columns), state.means, state.point_prices
+        )
 
     def coordinates(self, columns: Columns) -> Floats:
-        """Latitude and longitude of each row's zip, float64 (n, 2), degrees.
+        """Latitude and longitude of each row, float64 (n, 2), degrees.
 
-        An unknown zip has those of its first three digits, else its city, state, or the country.
+        Where a home's own ones are not known, those of its zip. An unknown zip has those of its
+        first three digits, else its city, state, or the country.
         """
-        return self._points[self.locate(columns).place]
+        columns = self.contract.completed(columns)
+        points = self._points[self.locate(columns).place]
+        if not self.contract.has_coordinates:
+            return points
+        own = own_points(columns)
+        return np.where(np.isnan(own), points, own)
+
+    def has_own_point(self, columns: Columns) -> NDArray[np.bool_]:
+        """Mask (n,) of the rows with coordinates of their own."""
+        if not self.contract.has_coordinates:
+            return np.zeros(len(columns["status"]), bool)
+        return ~np.isnan(own_points(columns)[:, 0])
 
     def unknown(self, columns: Columns, at: Located) -> dict[str, NDArray[np.bool_]]:
         """Masks (n,) for state, city and zip_code: the row's one is not among the train rows."""
@@ -226,34 +260,44 @@ class FeatureEncoder:
     @classmethod
     def from_tables(
         cls,
-        mappings: pd.DataFrame,
-        statistics: pd.DataFrame,
+        encoding_mappings: pd.DataFrame,
+        preprocessing_statistics: pd.DataFrame,
         zip_context: pd.DataFrame,
+        point_prices: pd.DataFrame | None = None,
         contract: ListingContract = US_LISTINGS,
     ) -> Self:
         """The encoder with this fitted state; its `transform` is bit-equal to the original's.
 
         Args:
+            encoding_mappings, preprocessing_statistics, zip_context, point_prices: what
+                `to_tables` returned, rows in any order.
             contract: of the market that the encoder was fitted for.
-            mappings, statistics, zip_context: what `to_tables` returned, rows in any order.
 
         Raises:
             ValueError: a column or a statistic is missing.
         """
-        tables = EncoderTables(mappings, statistics, zip_context)
+        tables = EncoderTables(
+            encoding_mappings, preprocessing_statistics, zip_context, point_prices
+        )
         return cls(EncoderState.from_tables(tables, contract))
 
-    def _in_chunks(self, columns: Columns, at: Located, means: Means) -> NDArray[np.float32]:
+    def _in_chunks(
+        self, columns: Columns, at: Located, means: Means, point_prices: PointPrices | None
+    ) -> NDArray[np.float32]:
         n = len(columns["status"])
         if n <= _CHUNK:
-            return self._matrix(columns, at, means)
+            return self._matrix(columns, at, means, point_prices)
         matrix = np.empty((n, len(self.feature_names)), np.float32)
         for start in range(0, n, _CHUNK):
             rows = slice(start, start + _CHUNK)
-            matrix[rows] = self._matrix(take(columns, rows), at.rows(rows), means)
+            matrix[rows] = self._matrix(
+                take(columns, rows), at.rows(rows), means, point_prices
+            )
         return matrix
 
-    def _matrix(self, columns: Columns, at: Located, means: Means) -> NDArray[np.float32]:
+    def _matrix(
+        self, columns: Columns, at: Located, means: Means, point_prices: PointPrices | None
+    ) -> NDArray[np.float32]:
         prices = means.at(at)
         numbers = self._numbers
         missing, filled = numbers.filled(columns)
@@ -304,6 +348,10 @@ class FeatureEncoder:
             features.update(effects)
             if column.choices:
                 features[value_feature(column)] = self._positions[column.key][at.codes[column.key]]
+        points = None
+        if point_prices is not None:
+            points = own_points(columns)
+            features.update(zip(POINT_PRICES, point_prices.at(points).T, strict=True))
         # Filled feature by feature: writing whole rows of `computed` is faster than columns.
         computed = np.empty((len(self._computed), len(bed)), np.float32)
         for position, name in self._computed:
@@ -311,7 +359,33 @@ class FeatureEncoder:
         matrix = np.empty((len(bed), len(self.feature_names)), np.float32)
         matrix[:, : len(computed)] = computed.T
         matrix[:, self._context_at] = self._looked_up[at.place]
+        if points is not None:
+            for key, own in zip(COORDINATES, points.T, strict=True):
+                if key in self.feature_names:
+                    column = self.feature_names.index(key)
+                    matrix[:, column] = np.where(np.isnan(own), matrix[:, column], own)
         return matrix
+
+
+def _located(
+    columns: Columns, places: Places, points: Floats | None, nearest_zip: NearestZip | None
+) -> Located:
+    """Codes and places of n rows; the nearest zip gives the place of a home that has only a point.
+
+    Args:
+        points: (n, 2), the homes' own coordinates, NaN where unknown; None in markets without.
+        nearest_zip: None in markets without coordinates.
+    """
+    at = locate(columns, places)
+    if points is None or nearest_zip is None:
+        return at
+    alone = np.flatnonzero(pd.isna(columns["zip_code"]) & np.isfinite(points[:, 0]))
+    if not len(alone):
+        return at
+    rows = nearest_zip.rows(points[alone])
+    place = at.place.copy()
+    place[alone] = np.where(rows >= 0, rows, place[alone])
+    return Located(at.codes, place)
 
 
 def _choice_positions(column: Column, level: Level) -> Floats:

@@ -10,24 +10,31 @@ from realtor_model.features.feature_names import NEIGHBOURS
 from realtor_model.features.measures import Numbers
 from realtor_model.features.place_context import CONTEXT
 from realtor_model.features.places import LEVELS, Level, added_categories
+from realtor_model.features.point_prices import TABLE_COLUMNS, PointPrices
 from realtor_model.features.price_levels import TARGETS, UNKNOWN, Means
-from realtor_model.listing import US_LISTINGS, ListingContract
+from realtor_model.listing import ListingContract
 
 _MAPPING_COLUMNS = ("column_name", "category", "parent", "code", "listings", *TARGETS)
 
 
 class EncoderTables(NamedTuple):
-    """The complete fitted state.
+    """The complete fitted state. A market without coordinates has no `point_prices`.
 
     encoding_mappings: column_name (a level), category, parent (text), code, listings
         (int64), log_price, log_price_per_sqft (float64).
     preprocessing_statistics: feature, statistic (text), value (float64).
     zip_context: place (text), `CONTEXT` and neighbours' prices (float32).
+    point_prices: latitude, longitude, level (float64), listings (int64): see `PointPrices`.
     """
 
     encoding_mappings: pd.DataFrame
     preprocessing_statistics: pd.DataFrame
     zip_context: pd.DataFrame
+    point_prices: pd.DataFrame | None = None
+
+    def named(self) -> dict[str, pd.DataFrame]:
+        """The tables by their names, without the one that there is not."""
+        return {name: table for name, table in self._asdict().items() if table is not None}
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class EncoderState:
         means: target statistics.
         numbers: statistics of numbers and dates.
         contract: of the market that the encoder was fitted for.
+        point_prices: price levels by coordinates; None for a market without them.
     """
 
     feature_names: tuple[str, ...]
@@ -48,7 +56,8 @@ class EncoderState:
     context: pd.DataFrame
     means: Means
     numbers: Numbers
-    contract: ListingContract = US_LISTINGS
+    contract: ListingContract
+    point_prices: PointPrices | None
 
     def to_tables(self) -> EncoderTables:
         """The state as three tables."""
@@ -84,22 +93,31 @@ class EncoderState:
             self.means.neighbours.astype(np.float32), self.context.index, columns=NEIGHBOURS
         )
         zip_context = pd.concat([self.context, neighbours], axis=1)
-        return EncoderTables(mappings, statistics, zip_context.rename_axis("place").reset_index())
+        return EncoderTables(
+            mappings,
+            statistics,
+            zip_context.rename_axis("place").reset_index(),
+            None if self.point_prices is None else self.point_prices.table,
+        )
 
     @classmethod
     def from_tables(
-        cls, tables: EncoderTables, contract: ListingContract = US_LISTINGS
+        cls, tables: EncoderTables, contract: ListingContract
     ) -> Self:
         """The state in `tables`, rows in any order; bit for bit the one that was stored.
 
         Raises:
             ValueError: a column or a statistic is missing.
         """
-        mappings, statistics, zip_context = tables
-        for table, frame, needed in (
+        mappings, statistics, zip_context, points = tables
+        needed_columns = [
             ("encoding_mappings", mappings, _MAPPING_COLUMNS),
             ("zip_context", zip_context, ("place", *CONTEXT, *NEIGHBOURS)),
-        ):
+        ]
+        if contract.has_coordinates:
+            points = pd.DataFrame() if points is None else points
+            needed_columns.append(("point_prices", points, TABLE_COLUMNS))
+        for table, frame, needed in needed_columns:
             if absent := [name for name in needed if name not in frame.columns]:
                 raise ValueError(f"{table} lacks {', '.join(absent)}")
         levels, means = {}, {}
@@ -134,6 +152,7 @@ class EncoderState:
                 Means(country, means, neighbours),
                 Numbers(fitted, contract),
                 contract,
+                PointPrices(points) if contract.has_coordinates and points is not None else None,
             )
         except KeyError as problem:
             raise ValueError(f"preprocessing_statistics lacks {problem}") from problem

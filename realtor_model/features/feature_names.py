@@ -19,8 +19,8 @@ from realtor_model.listing import (
 FEATURE_VERSION = "2"
 
 NEIGHBOURS = ("near_log_price_per_sqft", "around_log_price_per_sqft")
-# Log price per square foot of sales near and around the home itself, where it has coordinates.
-POINT_PRICES = ("near_sales_log_price_per_sqft", "around_sales_log_price_per_sqft")
+# Price levels near and around the home itself, where it has coordinates.
+POINT_PRICES = ("near_point_log_price_level", "around_point_log_price_level")
 ADDED, POINTS = "added", "points"
 
 # Groups that can be left out; docs/MODEL.md measures what each of them contributes.

@@ -1,4 +1,4 @@
-"""The inputs as arrays: the form in which listings and single homes reach the encoder."""
+"""Listings as arrays: the form in which listings and single homes reach the encoder."""
 
 from typing import Any
 
@@ -15,20 +15,24 @@ def columns_from_frame(
     """The inputs of n listings as arrays.
 
     Args:
-        frame: typed listings, from `realtor_model.listing.check` or read back from RAW.
+        frame: typed listings, from `realtor_model.listing.check` or read back from RAW. A column
+            that it lacks has missing values.
         contract: of the market.
 
     Returns:
-        The market's `keys` as arrays (n,), with missing values for those that `frame` lacks.
+        Key to array (n,): float64 with NaN for numbers, ids and booleans, object with str or None
+        for categories, datetime64[D] with NaT for dates.
     """
     columns: dict[str, NDArray[Any]] = {}
     for key in contract.keys:
-        if key not in frame:
+        if key not in frame.columns:
             columns[key] = contract.missing(key, len(frame))
             continue
         values = frame[key]
         if contract.is_number(key):
-            columns[key] = values.to_numpy(np.float64, na_value=np.nan)
+            # Booleans with missing values arrive as objects.
+            numbers = values.astype("Float64") if values.dtype == object else values
+            columns[key] = numbers.to_numpy(np.float64, na_value=np.nan)
         elif contract.is_date(key):
             columns[key] = pd.to_datetime(values).to_numpy("datetime64[D]")
         else:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import realtor_model
 from realtor_model.candidates import CANDIDATES, candidate_named, load_estimator
 from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
 from realtor_model.libraries import distribution_of, library_version
+from realtor_model.listing import US_LISTINGS, ListingContract, contract_of
 from realtor_model.valuation.comparables import SoldHomes
 from realtor_model.valuation.intervals import Ranges
 from realtor_model.valuation.market_statistics import MarketStatistics
@@ -30,9 +32,12 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 
 _TABLES = tuple(f"{name}.parquet" for name in EncoderTables._fields)
+# Markets without coordinates have no such table.
+_OPTIONAL_TABLES = tuple(f"{name}.parquet" for name in EncoderTables._field_defaults)
 _PROFILE = "profile.json"
-# Older bundles lack these files.
+# Older bundles lack these files. One without a contract is of the built-in market.
 _SOLD_HOMES, _MARKET = "sold_homes.parquet", "market.parquet"
+_CONTRACT = "listing_contract.json"
 # Parquet and .npy files carry a format version: an older reader raises an error, so the versions of
 # these libraries need no comparison. shap explains, and writes nothing.
 _ANY_VERSION_READS = frozenset({"python", "numpy", "pandas", "pyarrow", "shap"})
@@ -92,9 +97,17 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
     if verify:
         for name, entry in files.items():
             _verify(path / name, entry)
+    contract = US_LISTINGS
+    if _CONTRACT in files:
+        with _reading(path / _CONTRACT):
+            contract = _contract_in((path / _CONTRACT).read_text())
     with _reading(*(path / name for name in _TABLES)):
-        tables = [pd.read_parquet(path / name) for name in _TABLES]
-        encoder = FeatureEncoder.from_tables(*tables)
+        tables = {
+            Path(name).stem: pd.read_parquet(path / name)
+            for name in _TABLES
+            if name in files or name not in _OPTIONAL_TABLES
+        }
+        encoder = FeatureEncoder.from_tables(**tables, contract=contract)
     with _reading(path / "estimator.json", path / "model.*"):
         estimator = load_estimator(path)
     with _reading(path / "spans.ubj", path / "calibration.json"):
@@ -104,7 +117,7 @@ def load_bundle(path: Path, *, verify: bool = True) -> ValuationModel:
     sold_homes = market = None
     if _SOLD_HOMES in files:
         with _reading(path / _SOLD_HOMES):
-            sold_homes = SoldHomes.from_frame(pd.read_parquet(path / _SOLD_HOMES))
+            sold_homes = SoldHomes.from_frame(pd.read_parquet(path / _SOLD_HOMES), contract)
     if _MARKET in files:
         with _reading(path / _MARKET):
             market = MarketStatistics.from_frame(pd.read_parquet(path / _MARKET))
@@ -206,8 +219,9 @@ def _is_older(installed: str, needed: str) -> bool:
 
 
 def _write(model: ValuationModel, folder: Path) -> None:
-    for name, table in zip(_TABLES, model.encoder.to_tables(), strict=True):
-        table.to_parquet(folder / name, index=False, compression="zstd")
+    for name, table in model.encoder.to_tables().named().items():
+        table.to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
+    _write_json(folder / _CONTRACT, model.contract.declaration)
     model.estimator.save(folder)
     model.ranges.save(folder)
     _write_json(folder / _PROFILE, model.profile)
@@ -233,6 +247,14 @@ def _write(model: ValuationModel, folder: Path) -> None:
         },
     }
     _write_json(folder / MANIFEST, manifest)
+
+
+@lru_cache(maxsize=8)
+def _contract_in(declaration: str) -> ListingContract:
+    """The contract of a declaration in JSON; one object for each, since much is cached by it."""
+    if json.loads(declaration) == US_LISTINGS.declaration:
+        return US_LISTINGS
+    return contract_of(json.loads(declaration), _CONTRACT)
 
 
 @contextmanager

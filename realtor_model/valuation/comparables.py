@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from realtor_model.estimators import Estimator
 from realtor_model.features import Columns, FeatureEncoder, columns_from_frame, take
 from realtor_model.features.place_context import on_sphere
-from realtor_model.listing import INPUTS, NUMBERS, TARGET
+from realtor_model.listing import TARGET, US_LISTINGS, ListingContract
 from realtor_model.valuation.explanation import Explanation
 
 Floats = NDArray[np.float64]
@@ -26,7 +26,7 @@ Rows = NDArray[np.intp]
 MOST_HOMES = 50_000
 KM_PER_MILE = 1.609344
 # Miles, in the order in which they are tried; the first covers the home's own zip. Distances are
-# between the centres of zips, because listings have no coordinates.
+# between the homes where they have coordinates, else between the centres of their zips.
 RADII = (0.5, 3.0, 6.0, 12.0, 25.0, 50.0, 100.0)
 # The radius stops growing when it holds this many sales.
 ENOUGH = 30
@@ -40,7 +40,7 @@ class SoldHomes:
 
     Attributes:
         id: (n,) str, hash of the sale; models trained on the same sale share its id.
-        columns: the 11 inputs (n,) as listed; prev_sold_date is the day of the sale.
+        columns: the market's keys (n,) as listed; prev_sold_date is the day of the sale.
         price: (n,) float64, sale prices, dollars.
     """
 
@@ -56,7 +56,7 @@ class SoldHomes:
         """Select the newest dated sales among n listings, without duplicates.
 
         Args:
-            columns: the 11 inputs (n,); listings that are not sold or have no date are ignored.
+            columns: the market's keys (n,); listings that are not sold or have no date are ignored.
             price: (n,) float64, dollars.
             most: upper limit of sales; they come from the newest 2 * `most`, before duplicates
                 are dropped.
@@ -72,18 +72,18 @@ class SoldHomes:
         return cls(names, take(columns, chosen[first]), price[chosen[first]])
 
     def to_frame(self) -> pd.DataFrame:
-        """Table of id, price and the 11 inputs, one row for each sale."""
+        """Table of id, price and the market's keys, one row for each sale."""
         return pd.DataFrame({_ID: self.id, TARGET: self.price, **self.columns})
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame) -> Self:
+    def from_frame(cls, frame: pd.DataFrame, contract: ListingContract = US_LISTINGS) -> Self:
         """Read the sales from a table that `to_frame` made.
 
         Raises:
             KeyError: a column is missing.
         """
-        typed = frame.astype(dict.fromkeys(NUMBERS, np.float64))
-        columns = columns_from_frame(typed[list(INPUTS)])
+        numbers = {key: np.float64 for key in contract.keys if contract.is_number(key)}
+        columns = columns_from_frame(frame.astype(numbers)[list(contract.keys)], contract)
         return cls(frame[_ID].to_numpy(object), columns, frame[TARGET].to_numpy(np.float64))
 
 
@@ -136,7 +136,7 @@ class Neighbourhoods:
         Sales of the home itself (same street and zip) are left out.
 
         Args:
-            columns: the 11 inputs of one home, arrays (1,).
+            columns: the market's keys of one home, arrays (1,).
             count: sales wanted; fewer are returned where the largest radius holds fewer.
             exclude: ids of sales to leave out.
         """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realtor_model.estimators import Estimator
 from realtor_model.features import Columns, FeatureEncoder, is_land, take
 from realtor_model.features.places import Located
-from realtor_model.listing import RANGES, WHOLE_NUMBERS, ListingContract
+from realtor_model.listing import ListingContract
 from realtor_model.messages import CodedMessage, message
 from realtor_model.valuation.comparables import Comparison, Neighbourhoods, SoldHomes, adjust
 from realtor_model.valuation.explanation import Explanation, explain
@@ -111,7 +111,7 @@ class ValuationModel:
         """Predict the prices of n listings in their own status: asking prices where for sale.
 
         Args:
-            columns: the 11 inputs, arrays (n,).
+            columns: the market's keys, arrays (n,).
 
         Returns:
             Prices, float64 (n,), dollars.
@@ -122,8 +122,9 @@ class ValuationModel:
         """Value n homes: price, interval, confidence and warnings.
 
         Args:
-            columns: the 11 inputs, arrays (n,); pass them through `as_sold` for the sale price.
+            columns: the market's keys, arrays (n,); pass them through `as_sold` for the sale price.
         """
+        columns = self.contract.completed(columns)
         at = self.encoder.locate(columns)
         unknown = self.encoder.unknown(columns, at)
         matrix = self.encoder.transform(columns, at)
@@ -132,7 +133,7 @@ class ValuationModel:
         deviation = (np.exp(more - log_price) - np.exp(less - log_price)) / 2.0
         grade = len(_NARROWEST_FIRST) - _NARROWEST_FIRST.searchsorted(deviation)
         outside = self.encoder.outside(columns)
-        no_zip = at.codes["zip_code"] < 0
+        no_zip = (at.codes["zip_code"] < 0) & ~self.encoder.has_own_point(columns)
         doubtful = no_zip | unknown["state"] | unknown["city"]
         if outside:
             doubtful[[row for _, row in outside]] = True
@@ -141,7 +142,7 @@ class ValuationModel:
         if no_zip.any():
             grade -= self.encoder.wide(at)
         confidence = _GRADES[np.maximum(grade, 0)]
-        warnings = self._warnings(columns, at, unknown, outside)
+        warnings = self._warnings(columns, at, no_zip, unknown, outside)
         return Valuations(
             np.exp(log_price), np.exp(low), np.exp(high), deviation, confidence, warnings, unknown
         )
@@ -150,7 +151,7 @@ class ValuationModel:
         """Explain the predictions of n rows by exact SHAP values.
 
         Args:
-            columns: the 11 inputs, arrays (n,).
+            columns: the market's keys, arrays (n,).
         """
         matrix = self.encoder.transform(columns)
         base, contributions = self.estimator.contributions(matrix)
@@ -168,7 +169,7 @@ class ValuationModel:
         """Find the sales most similar to a home, and adjust their prices to it.
 
         Args:
-            columns: the 11 inputs of one home, arrays (1,), after `as_sold`.
+            columns: the market's keys of one home, arrays (1,), after `as_sold`.
             count: sales wanted; fewer are returned where the largest radius holds fewer.
             exclude: ids of sales to leave out.
 
@@ -198,6 +199,7 @@ class ValuationModel:
         self,
         columns: Columns,
         at: Located,
+        no_zip: Mask,
         unknown: dict[str, Mask],
         outside: list[tuple[str, int]],
     ) -> dict[int, list[CodedMessage]]:
@@ -212,10 +214,11 @@ class ValuationModel:
             warn(columns["status"] == "sold", _NO_SALES)
         for name, mask in unknown.items():
             for row in mask.nonzero()[0].tolist():
-                warning = _unknown_place(name, columns[name][row])
+                warning = _unknown_place(self.contract.by_key[name].name, columns[name][row])
                 warnings.setdefault(row, []).append(warning)
-        if (at.codes["zip_code"] < 0).any():
+        if no_zip.any():
             missing = pd.isna(columns["zip_code"]) & ~np.logical_or.reduce(list(unknown.values()))
+            missing &= no_zip
             if missing.any():
                 wide = self.encoder.wide(at)
                 warn(missing & ~wide, _PLACED_BY_CITY)
@@ -224,23 +227,27 @@ class ValuationModel:
             no_size, no_bed = np.isnan(columns["house_size"]), np.isnan(columns["bed"])
             land = is_land(no_size, no_bed, np.isnan(columns["bath"]))
             warn(land, _LAND)
-            for name, absent in (("house_size", no_size), ("bed", no_bed)):
-                warn(absent & ~land, message("input_missing", input=name))
-        for name, row in outside:
-            warnings.setdefault(row, []).append(self._outside(name, columns[name][row].item()))
+            for key, absent in (("house_size", no_size), ("bed", no_bed)):
+                if key in self.contract.by_key:
+                    name = self.contract.by_key[key].name
+                    warn(absent & ~land, message("input_missing", input=name))
+        for key, row in outside:
+            warnings.setdefault(row, []).append(self._outside(key, columns[key][row].item()))
         return warnings
 
-    def _outside(self, name: str, value: float) -> CodedMessage:
-        low, high = self.encoder.ranges[name]
-        if name in WHOLE_NUMBERS:
+    def _outside(self, key: str, value: float) -> CodedMessage:
+        low, high = self.encoder.ranges[key]
+        column = self.contract.by_key[key]
+        assert column.range is not None
+        if column.is_whole:
             low, high, value = math.ceil(low), math.floor(high), int(value)
         return message(
             "outside_learned_range",
-            input=name,
+            input=column.name,
             value=value,
             low=low,
             high=high,
-            unit=RANGES[name].unit,
+            unit=column.range.unit,
         )
 
     def _predict_log(self, columns: Columns) -> Floats:

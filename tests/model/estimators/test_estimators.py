@@ -14,7 +14,8 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from realtor_model.candidates import CANDIDATES, candidate_named, load_estimator
 from realtor_model.estimators import LOG_MARGIN, Estimator, ScikitEstimator, row_chunks
 from realtor_model.evaluation.metrics import regression_metrics
-from realtor_model.features import FEATURE_NAMES, MONOTONE
+from realtor_model.features import FEATURE_NAMES, features_of
+from realtor_model.listing import US_LISTINGS
 from realtor_model.valuation.valuation_model import ValuationModel
 from tests.model.conftest import SMALL, Market
 
@@ -197,11 +198,11 @@ def test_monotone_signs_are_those_of_the_features(market: Market) -> None:
     columns = {name: values[known] for name, values in columns.items()}
     grown = columns | {name: columns[name] + 1 for name in ("house_size", "bath")}
     moved = market.encoder.transform(grown) - market.encoder.transform(columns)
-    for name, sign in MONOTONE.items():
+    for name, sign in features_of(US_LISTINGS).monotone.items():
         column = moved[:, FEATURE_NAMES.index(name)]
         assert np.all(column * sign >= 0)
         assert np.any(column != 0)
-    others = [i for i, name in enumerate(FEATURE_NAMES) if name not in MONOTONE]
+    others = [i for i, name in enumerate(FEATURE_NAMES) if name not in features_of(US_LISTINGS).monotone]
     assert not moved[:, others].any()
 
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from realtor_model.candidates import CANDIDATES
 from realtor_model.features import (
     FEATURE_NAMES,
-    INPUTS_OF,
     LEVELS,
     FeatureEncoder,
     as_sold,
     columns_from_frame,
     columns_from_properties,
+    features_of,
 )
-from realtor_model.listing import INPUTS, Property, check
+from realtor_model.listing import US_LISTINGS, Property, check
 from tests.model.conftest import AS_OF, Listed, Market, received
 
 
@@ -73,7 +73,7 @@ def test_a_row_is_transformed_alike_alone_and_among_others(
 
 def test_listings_and_properties_are_transformed_alike(market: Market) -> None:
     frame = market.test.frame[market.test.frame["bed"].notna()]
-    rows = frame[list(INPUTS)].astype(object).where(frame[list(INPUTS)].notna(), None)
+    rows = frame[list(US_LISTINGS.keys)].astype(object).where(frame[list(US_LISTINGS.keys)].notna(), None)
     properties = [Property.model_validate(row) for row in rows.to_dict("records")]
 
     from_frame = market.encoder.transform(columns_from_frame(frame))
@@ -124,12 +124,12 @@ def test_incomplete_tables_are_refused(market: Market) -> None:
 
 
 def test_a_feature_changes_only_with_its_declared_inputs(market: Market) -> None:
-    assert set(INPUTS_OF) == set(FEATURE_NAMES)
+    assert set(features_of(US_LISTINGS).inputs_of) == set(FEATURE_NAMES)
     columns = market.test.columns
     matrix = market.encoder.transform(columns)
     rng = np.random.default_rng(3)
     moved: dict[str, set[str]] = {name: set() for name in FEATURE_NAMES}
-    for name in INPUTS:
+    for name in US_LISTINGS.keys:
         others = columns[name][rng.permutation(len(matrix))]
         # Without a state a zip tells it; with one it does not.
         for base in (columns, columns | {"state": np.full(len(matrix), None, object)}):
@@ -141,10 +141,10 @@ def test_a_feature_changes_only_with_its_declared_inputs(market: Market) -> None
 
     # Where every zip is known, a city and a state say nothing more of where a home lies.
     assert {name: inputs - {"city", "state"} for name, inputs in moved.items()} == {
-        name: set(inputs) - {"city", "state"} for name, inputs in INPUTS_OF.items()
+        name: set(inputs) - {"city", "state"} for name, inputs in features_of(US_LISTINGS).inputs_of.items()
     }
     for name, inputs in moved.items():
-        assert inputs <= set(INPUTS_OF[name])
+        assert inputs <= set(features_of(US_LISTINGS).inputs_of[name])
 
 
 # ---- leakage --------------------------------------------------------------------------------
