@@ -4,7 +4,12 @@ import dagster as dg
 import numpy as np
 import pandera.pandas as pa
 
-from realtor_assets.clean.clean_build import MAPS, fit_encoder, required_build, stored_encoder
+from realtor_assets.clean.clean_build import (
+    fit_encoder,
+    map_tables,
+    required_build,
+    stored_encoder,
+)
 from realtor_assets.pipeline_settings import listing_contract
 from realtor_assets.raw.checks import contract_check
 from realtor_assets.raw.raw_listings import read_listings
@@ -76,7 +81,11 @@ def encoder_rebuilds_exactly(
     differing = int((matrix.view(np.uint32) != rebuilt.view(np.uint32)).sum())
     return dg.AssetCheckResult(
         passed=differing == 0,
-        metadata={"values": int(matrix.size), "differing": differing, "maps": ", ".join(MAPS)},
+        metadata={
+            "values": int(matrix.size),
+            "differing": differing,
+            "maps": ", ".join(map_tables()),
+        },
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet
@@ -24,8 +25,8 @@ from realtor_assets.resources import Database, ObjectStore, copy_arrow
 from realtor_assets.schema import require_current
 from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder
 
-MAPS = EncoderTables._fields
-SNAPSHOTS = (*MAPS, *SPLITS)
+# Every snapshot that a build may have.
+SNAPSHOTS = (*EncoderTables._fields, *SPLITS)
 
 _COMMENTS = {
     "row_hash": "of the RAW row",
@@ -68,6 +69,12 @@ class CleanBuild:
     def key_of(data_version: str, table: str) -> str:
         """The key for any build."""
         return f"snapshots/{data_version}/{table}.parquet"
+
+
+def map_tables() -> tuple[str, ...]:
+    """The encoder's tables in this market: one without coordinates has no `point_prices`."""
+    optional = () if listing_contract().has_coordinates else EncoderTables._field_defaults
+    return tuple(name for name in EncoderTables._fields if name not in optional)
 
 
 def current_build(connection: psycopg.Connection) -> CleanBuild | None:
@@ -172,7 +179,7 @@ def write_build(
     encoder, train_matrix = fit_encoder(train.columns, train.price, build)
     maps = {
         name: pa.Table.from_pandas(frame, preserve_index=False)
-        for name, frame in zip(MAPS, encoder.to_tables(), strict=True)
+        for name, frame in encoder.to_tables().named().items()
     }
     splits_clean = {
         split: clean_table(
@@ -275,17 +282,17 @@ def _replace(connection: psycopg.Connection, name: str, rows: pa.Table) -> None:
 
 def stored_encoder(database: Database) -> FeatureEncoder:
     """The encoder of the current build, rebuilt from its tables."""
-    tables = (database.read(f"SELECT * FROM {name}").to_pandas() for name in MAPS)
-    return FeatureEncoder.from_tables(*tables, contract=listing_contract())
+    tables = {name: database.read(f"SELECT * FROM {name}").to_pandas() for name in map_tables()}
+    return FeatureEncoder.from_tables(**tables, contract=listing_contract())
 
 
 def read_encoder(store: ObjectStore, build: CleanBuild) -> FeatureEncoder:
     """The encoder of `build`, from its snapshot."""
-    tables = []
-    for name in MAPS:
+    tables: dict[str, pd.DataFrame] = {}
+    for name in map_tables():
         with store.open(build.snapshot_key(name)) as file:
-            tables.append(pyarrow.parquet.read_table(file).to_pandas())
-    return FeatureEncoder.from_tables(*tables, contract=listing_contract())
+            tables[name] = pyarrow.parquet.read_table(file).to_pandas()
+    return FeatureEncoder.from_tables(**tables, contract=listing_contract())
 
 
 def read_snapshot(

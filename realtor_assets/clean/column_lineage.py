@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from realtor_model.features import LEVELS, MEASURES, features_of
-from realtor_model.listing import TARGET, Kind, ListingContract
+from realtor_model.listing import COORDINATES, TARGET, Kind, ListingContract
 
 _PLACES = ("state", "city", "zip_code", "brokered_by")
 _DATE = ("prev_sold_date", "status")
@@ -44,6 +44,9 @@ def _sources(table: str, column: str, contract: ListingContract) -> list[Depende
     if table == "zip_context":
         near = column in features_of(contract).groups["neighbours"]
         return _of("raw_train", ("zip_code", *_PRICES["log_price_per_sqft"])) if near else []
+    if table == "point_prices":
+        level = _PRICES["log_price_per_sqft"] if column == "level" else ()
+        return _of("raw_train", (*COORDINATES, *level))
     raw = table.replace("clean_", "raw_")
     inputs_of = features_of(contract).inputs_of
     if column in inputs_of:
@@ -75,6 +78,8 @@ def _fitted(feature: str, contract: ListingContract) -> list[Dependency]:
         statistic = feature.removeprefix(key)
         kinds = ("listings", "log_price_per_sqft", "log_price", "code")
         return [("encoding_mappings", next(kind for kind in kinds if kind in statistic))]
+    if group == "points":
+        return [("point_prices", "level")]
     if group in ("home", "dates", "added"):
         return [_STATISTICS]
     if group in ("neighbours", "coordinates", "census", "home_value"):

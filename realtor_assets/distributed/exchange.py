@@ -39,7 +39,7 @@ def exchange(store: ObjectStore) -> Iterator[str]:
 
 def put_encoder(store: ObjectStore, folder: str, encoder: FeatureEncoder) -> None:
     """Write `encoder` under the key `folder`."""
-    for name, frame in zip(EncoderTables._fields, encoder.to_tables(), strict=True):
+    for name, frame in encoder.to_tables().named().items():
         with store.create(f"{folder}/{name}.parquet") as file:
             pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
     with store.create(_market(folder)) as file:
@@ -50,13 +50,14 @@ def put_encoder(store: ObjectStore, folder: str, encoder: FeatureEncoder) -> Non
 def encoder_at(store_url: str, folder: str) -> FeatureEncoder:
     """The encoder that `put_encoder` wrote; read once by a process."""
     store = ObjectStore(url=store_url)
-    tables: list[pd.DataFrame] = []
+    tables: dict[str, pd.DataFrame] = {}
     for name in EncoderTables._fields:
-        with store.open(f"{folder}/{name}.parquet") as file:
-            tables.append(pa.parquet.read_table(file).to_pandas())
+        if store.exists(key := f"{folder}/{name}.parquet"):
+            with store.open(key) as file:
+                tables[name] = pa.parquet.read_table(file).to_pandas()
     with store.open(_market(folder)) as file:
         contract = contract_of(json.load(file), _market(folder))
-    return FeatureEncoder.from_tables(*tables, contract=contract)
+    return FeatureEncoder.from_tables(**tables, contract=contract)
 
 
 def _market(folder: str) -> str:

@@ -17,6 +17,7 @@ MAPS = {
         "column_name", "category", "parent", "code", "listings", "log_price", "log_price_per_sqft",
     },
     "preprocessing_statistics": {"feature", "statistic", "value"},
+    "point_prices": {"latitude", "longitude", "level", "listings"},
     "zip_context": {
         "place", *CONTEXT, "near_log_price_per_sqft", "around_log_price_per_sqft",
     },
