@@ -43,7 +43,7 @@ from realtor_assets.resources import ObjectStore
 from realtor_assets.train import cluster_training
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, property_fold
-from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
+from realtor_model.listing import TARGET, US_LISTINGS, VALUATION_PRICE_RANGE, normalise
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, TrainingSettings, train_model
 from realtor_model.valuation.bundle import load_bundle, save_bundle
@@ -128,7 +128,7 @@ def workers(peak: Peak) -> Iterator[Client]:
 
 
 def read_all(store: ObjectStore, partitions: Sequence[Partition]) -> Listings:
-    frames = [partition.listings(store).frame for partition in partitions]
+    frames = [partition.listings(store, US_LISTINGS).frame for partition in partitions]
     return Listings(pd.concat(frames, ignore_index=True))
 
 

@@ -50,6 +50,7 @@ def sampled(
 
 
 def _sampled(partition: Partition, store_url: str, share: float) -> pd.DataFrame:
-    frame = partition.table(ObjectStore(url=store_url)).to_pandas(date_as_object=False)
+    table = partition.table(ObjectStore(url=store_url))
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False)
     # Only the columns that every market has decide.
     return frame[is_sampled(columns_from_frame(frame), share)]

@@ -59,7 +59,7 @@ def _listed(frame: pd.DataFrame, contract: ListingContract) -> pa.Table:
             types[column.name] = pa.date32() if contract.is_date(column.key) else pa.string()
     renamed = frame[["row_hash", *names]].rename(columns=names)
     if statuses := own_statuses(contract):
-        meant = {status: choice for choice, status in reversed(statuses.items())}
+        meant = {status: choice for choice, status in reversed([*statuses.items()])}
         name = contract.by_role[Role.STATUS].name
         renamed[name] = renamed[name].map(meant)
     return pa.Table.from_pandas(renamed, pa.schema(types), preserve_index=False)

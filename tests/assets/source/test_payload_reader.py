@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from realtor_assets.resources import ObjectStore
 from realtor_assets.source import payload_reader
 from realtor_assets.source.payload_reader import PayloadUnreadable, read_batch_number, read_pieces
-from realtor_model.listing import US_LISTINGS, SchemaChanged, check
+from realtor_model.listing import US_LISTINGS, ListingContract, SchemaChanged, check
 from tests.assets.conftest import listing
+from tests.assets.markets import harbor_contract, sales
 
 COLUMNS = tuple(column.name for column in US_LISTINGS.columns)
 TEXT = st.text(max_size=12) | st.sampled_from(
@@ -193,6 +195,55 @@ def test_a_csv_with_other_columns_is_refused(
 ) -> None:
     with pytest.raises(error, match=says):
         records(store, write(store, body, "csv"))
+
+
+def test_a_csv_is_matched_by_its_headers(
+    store: ObjectStore, small_pieces: None, tmp_path: Path
+) -> None:
+    contract = harbor_contract(tmp_path)
+    header = '\ufeff"Note","PARCEL",sale price,lot_sqft,Zip,Sqft,waterfront,bedrooms,acres'
+    missing = required(contract) - {"parcel", "sale_price", "lot_sqft", "zip_code", "bedrooms"}
+    header += "," + ",".join(sorted(missing - {"house_size"}))
+    cells = len(header.split(",")) - 9
+    # The first block has only digits in the note: a guess would call it a number.
+    lines = [f"{n},{n},1,2,06016,900,yes,3,4{',' * cells}" for n in range(60)]
+    lines.append(f"text,60,1,2,06016,900,no,3,4{',' * cells}")
+
+    pieces = list(read_pieces(store, write(store, "\n".join([header, *lines]).encode(), "csv"),
+                              contract))  # fmt: skip
+
+    rows = pd.concat([piece.rows for piece in pieces], ignore_index=True)
+    assert len(pieces) > 1
+    assert set(rows.columns) >= {"PARCEL", "sale price", "Zip", "Sqft"}
+    assert "Note" not in rows
+    assert rows["Zip"].tolist() == ["06016"] * 61
+    counted = Counter[str]()
+    for piece in pieces:
+        counted.update(piece.unused)
+    # `acres` is another header of the column that has its own name here.
+    assert counted == {"Note": 61, "acres": 61}
+
+
+def required(contract: ListingContract) -> set[str]:
+    return {column.name for column in contract.columns if column.in_every_batch}
+
+
+def test_the_fast_parser_reads_any_market(tmp_path: Path) -> None:
+    contract = harbor_contract(tmp_path)
+    rows = sales(5)
+    compact = json.dumps(rows, separators=(",", ":")).encode()
+
+    fast = payload_reader._documented_rows(bytearray(compact[1:-1]), contract)
+
+    assert fast is not None
+    for found, row in zip(fast.to_dict("records"), rows, strict=True):
+        assert all(same(found[name], value) for name, value in row.items())
+    # Optional columns may be missing.
+    compact = json.dumps(
+        [{name: value for name, value in row.items() if name != "year_built"} for row in rows],
+        separators=(",", ":"),
+    ).encode()
+    assert payload_reader._documented_rows(bytearray(compact[1:-1]), contract) is not None
 
 
 def test_damaged_zstd_is_refused(store: ObjectStore, tmp_path: Path) -> None:
