@@ -128,7 +128,7 @@ def workers(peak: Peak) -> Iterator[Client]:
 
 
 def read_all(store: ObjectStore, partitions: Sequence[Partition]) -> Listings:
-    frames = [partition.listings(store).frame for partition in partitions]
+    frames = [partition.listings(store, US_LISTINGS).frame for partition in partitions]
     return Listings(pd.concat(frames, ignore_index=True))
 
 

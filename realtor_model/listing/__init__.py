@@ -47,6 +47,7 @@ from realtor_model.listing.received_batch import (
     check,
     normalise,
     raw_schema,
+    required_columns,
     unused_headers,
 )
 
@@ -94,19 +95,3 @@ __all__ = [
     "unused_headers",
     "without_frames",
 ]
-
-# Built-in market only; being replaced by the contract everywhere.
-COLUMNS = US_LISTINGS.table_keys
-INPUTS = US_LISTINGS.keys
-RANGES = {column.key: column.range for column in US_LISTINGS.columns if column.range is not None}
-WHOLE_NUMBERS = tuple(column.key for column in US_LISTINGS.inputs if column.is_whole)
-NUMBERS = tuple(key for key in INPUTS if US_LISTINGS.is_number(key))
-TEXTS = ("status", "city", "state", "zip_code")
-EXAMPLE_HOME = US_LISTINGS.example_home
-VALUATION_PRICE_RANGE = US_LISTINGS.price_range
-RAW_SCHEMA = raw_schema(US_LISTINGS)
-
-
-def parse_text(name: str, value: object) -> object:
-    """Transitional."""
-    return parse(US_LISTINGS.by_key[name], value)
