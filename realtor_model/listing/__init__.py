@@ -91,6 +91,7 @@ __all__ = [
     "properties_from_columns",
     "raw_schema",
     "read_market",
+    "required_columns",
     "status_of",
     "unused_headers",
     "without_frames",
