@@ -67,6 +67,9 @@ class Stack:
         Returns False when the platform ran already. When this call began it and fails or is
         interrupted, everything is stopped again. Raises RealtorError.
         """
+        if self.settings.market is not None:
+            # A broken market file ends here, before anything is changed or started.
+            self.settings.contract()
         self.home.create()
         with self.home.lock():
             fresh = not self.supervisor.alive()

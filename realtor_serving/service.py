@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from realtor_model import __version__
-from realtor_model.listing import Property
+from realtor_model.listing import US_LISTINGS, ListingContract, home_model
 from realtor_model.messages import message
 from realtor_model.valuation.valuation_model import NoSoldHomes
 from realtor_serving.champion.model_registry import RegistryUnavailable
@@ -29,6 +29,8 @@ from realtor_serving.contract.schemas import (
     PlacesQuery,
     ReloadResult,
     Valuation,
+    batch_request,
+    comparables_request,
 )
 from realtor_serving.http import openapi
 from realtor_serving.http import service_metrics as metrics
@@ -37,11 +39,13 @@ from realtor_serving.http.batch_requests import BatchBody
 from realtor_serving.http.edge import EdgeService
 from realtor_serving.http.pages import PAGES
 from realtor_serving.http.requests import (
-    ComparablesBody,
-    PropertyBody,
+    InvalidBody,
+    RawBody,
+    UnreadBody,
     json_response,
     lacks_market_data,
     no_model,
+    read_body,
     refuse,
     unavailable,
 )
@@ -49,6 +53,7 @@ from realtor_serving.http.table_bodies import ARROW_LIMIT, TABLES
 from realtor_serving.http.worker_runtime import Runtime, in_thread
 from realtor_serving.service_settings import settings
 from realtor_serving.valuation import answers
+from realtor_serving.valuation.market_description import title_of
 from realtor_serving.valuation.micro_batcher import MicroBatcher
 
 VERSION = __version__
@@ -63,7 +68,7 @@ async def _index(request: Request) -> Response:
         Index(
             service="realtor valuation service",
             version=VERSION,
-            description="Values US homes as sold, with the model in production.",
+            description=_description(_contract(request)),
             endpoints=[
                 Endpoint(method=method, path=path, summary=summary)
                 for method, path, summary in _endpoints()
@@ -75,7 +80,17 @@ async def _index(request: Request) -> Response:
 
 async def _docs(request: Request) -> Response:
     """The OpenAPI document of the service."""
-    return JSONResponse(_document())
+    return JSONResponse(_document(_contract(request)))
+
+
+def _contract(request: Request) -> ListingContract:
+    """The contract of the market that is served; of the built-in one while there is no model."""
+    champion = request.app.state.runtime.champion
+    return US_LISTINGS if champion is None else champion.model.contract
+
+
+def _description(contract: ListingContract) -> str:
+    return f"{title_of(contract)}: values homes as sold, with the model in production."
 
 
 # By path: the endpoint, and the model of its answer or its media type.
@@ -90,15 +105,23 @@ def _endpoints() -> list[tuple[str, str, str]]:
     return [*reads, *writes]
 
 
-@lru_cache(maxsize=1)
-def _document() -> dict[str, Any]:
+@lru_cache(maxsize=2)
+def _document(contract: ListingContract) -> dict[str, Any]:
+    """The OpenAPI document, with the inputs of a market."""
+    home = home_model(contract)
     return openapi.document(
         title="realtor valuation service",
         version=VERSION,
-        description="Values US homes as sold, with the model in production.",
+        description=_description(contract),
         apis=_service.apis.values(),
         pages={path: (_summary(endpoint), answer) for path, (endpoint, answer) in _PAGES.items()},
         rules=_service.rules,
+        bodies={
+            "/predict": home,
+            "/explain": home,
+            "/comparables": comparables_request(contract),
+            "/predict-batch": batch_request(contract),
+        },
         queries={"/market": MarketQuery, "/places": PlacesQuery},
         tables={"/predict-batch": TABLES},
     )
@@ -138,27 +161,39 @@ def _summary(endpoint: object) -> str:
     service_class=EdgeService,
 )
 class ValuationService:
-    """Values US homes as sold, with the model in production."""
+    """Values homes as sold, with the model in production."""
 
     def __init__(self) -> None:
         self._runtime = Runtime(config)
         self._batcher = MicroBatcher(self._value)
         pages.state.runtime = self._runtime
 
-    @bentoml.api(route="/predict", output_spec=Valuation)  # type: ignore[untyped-decorator]
-    async def predict(self, listing: PropertyBody, /) -> Response:
+    @bentoml.api(route="/predict", input_spec=UnreadBody, output_spec=Valuation)  # type: ignore[untyped-decorator]
+    async def predict(self, body: RawBody, /) -> Response:
         """Value one home."""
-        return await self._batcher.ask(listing)
+        return await self._batcher.ask(body.content)
 
-    def _value(self, homes: Sequence[Property]) -> list[Response]:
+    def _value(self, bodies: Sequence[bytes]) -> list[Response]:
+        """The responses to n homes, each as JSON."""
         champion = self._runtime.watcher.champion
         if champion is None:
-            return [no_model() for _ in homes]
+            return [no_model() for _ in bodies]
+        kind = home_model(champion.model.contract)
+        read = [read_body(body, kind) for body in bodies]
+        homes = [home for home in read if not isinstance(home, InvalidBody)]
+        if not homes:
+            return [invalid.response for invalid in read if isinstance(invalid, InvalidBody)]
         valued = answers.value_homes(champion, homes)
         # Two event-loop turns later, after the answers are sent.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._remember, "/predict", valued)
-        return [Response(body, media_type="application/json") for body in valued.json()]
+        contents = iter(valued.json())
+        return [
+            each.response
+            if isinstance(each, InvalidBody)
+            else Response(next(contents), media_type="application/json")
+            for each in read
+        ]
 
     def _remember(self, endpoint: str, valued: answers.ValuedHomes) -> None:
         """Count the valuations and add them to the inference log, if one is configured."""
@@ -179,12 +214,13 @@ class ValuationService:
         if self._runtime.log is not None:
             self._runtime.log.record(valued.logged(endpoint))
 
-    @bentoml.api(route="/predict-batch", output_spec=BatchValuation)  # type: ignore[untyped-decorator]
-    async def predict_batch(self, batch: BatchBody, /) -> Response:
+    @bentoml.api(route="/predict-batch", input_spec=UnreadBody, output_spec=BatchValuation)  # type: ignore[untyped-decorator]
+    async def predict_batch(self, body: RawBody, /) -> Response:
         """Value up to 10,000 homes, as JSON or a table; an invalid row gets an error of its own."""
         champion = self._runtime.champion
         if champion is None:
             return no_model()
+        batch = BatchBody.of(body)
         return await in_thread(self._runtime.batches, self._value_batch, champion, batch)
 
     def _value_batch(self, champion: Champion, batch: BatchBody) -> Response:
@@ -193,27 +229,33 @@ class ValuationService:
             self._remember("/predict-batch", valued)
         return response
 
-    @bentoml.api(route="/explain", output_spec=ExplainedValuation)  # type: ignore[untyped-decorator]
-    async def explain(self, listing: PropertyBody, /) -> Response:
+    @bentoml.api(route="/explain", input_spec=UnreadBody, output_spec=ExplainedValuation)  # type: ignore[untyped-decorator]
+    async def explain(self, body: RawBody, /) -> Response:
         """Value one home and explain it: each input's contribution, in dollars and log price."""
         champion = self._runtime.champion
         if champion is None:
             return no_model()
+        home = read_body(body.content, home_model(champion.model.contract))
+        if isinstance(home, InvalidBody):
+            return home.response
         answer, valued = await in_thread(
-            self._runtime.explanations, answers.explain, champion, listing
+            self._runtime.explanations, answers.explain, champion, home
         )
         self._remember("/explain", valued)
         return json_response(answer)
 
-    @bentoml.api(route="/comparables", output_spec=ComparableSales)  # type: ignore[untyped-decorator]
-    async def comparables(self, body: ComparablesBody, /) -> Response:
+    @bentoml.api(route="/comparables", input_spec=UnreadBody, output_spec=ComparableSales)  # type: ignore[untyped-decorator]
+    async def comparables(self, body: RawBody, /) -> Response:
         """The most similar sold homes near one home, each with its adjustments, line by line."""
         champion = self._runtime.champion
         if champion is None:
             return no_model()
+        wanted = read_body(body.content, comparables_request(champion.model.contract))
+        if isinstance(wanted, InvalidBody):
+            return wanted.response
         try:
             answer, valued = await in_thread(
-                self._runtime.explanations, answers.compare, champion, body
+                self._runtime.explanations, answers.compare, champion, wanted
             )
         except NoSoldHomes:
             return lacks_market_data(champion)

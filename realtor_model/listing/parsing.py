@@ -108,7 +108,10 @@ def _category(value: object) -> str | None:
     if isinstance(value, bool | np.bool_):
         return str(bool(value)).lower()
     if isinstance(value, int | float | Decimal | np.number):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
         if math.isfinite(number):
             return str(int(number)) if number.is_integer() else repr(number)
     return _text(value)
@@ -161,8 +164,8 @@ def _boolean(value: object) -> bool | None:
             return None
         if text in _TRUE or text in _FALSE:
             return text in _TRUE
-    elif isinstance(value, int | float | Decimal | np.number) and float(value) in (0.0, 1.0):
-        return float(value) == 1.0
+    elif isinstance(value, int | float | Decimal | np.number) and value in (0, 1):
+        return bool(value)
     raise InvalidValue(NOT_A_BOOLEAN)
 
 

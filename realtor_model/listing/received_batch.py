@@ -245,9 +245,7 @@ def _json_value(value: object) -> object:
     return printable(str(value))
 
 
-def _read(
-    frame: pd.DataFrame, contract: ListingContract
-) -> tuple[pd.DataFrame, _Unreadable]:
+def _read(frame: pd.DataFrame, contract: ListingContract) -> tuple[pd.DataFrame, _Unreadable]:
     """The typed frame, and (key, rule, mask of rows) of the unreadable values."""
     headers = {
         column.key: name for name, column in required_columns(frame.columns, contract).items()
@@ -278,9 +276,7 @@ def _read(
     return read, unreadable
 
 
-def required_columns(
-    headers: Iterable[Hashable], contract: ListingContract
-) -> dict[Any, Column]:
+def required_columns(headers: Iterable[Hashable], contract: ListingContract) -> dict[Any, Column]:
     """`matched_columns` of a batch, with every column that all batches of the market have.
 
     Raises:

@@ -1,10 +1,11 @@
 """Read and value tables of homes: each row gets an estimate or an error.
 
-NumPy and Arrow read whole columns. Only suspicious rows are read one by one, by `Property`, so that
-a row of a table is read exactly like a home in a request.
+NumPy and Arrow read whole columns. Only suspicious rows are read one by one, by the market's
+`home_model`, so that a row of a table is read exactly like a home in a request.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,16 +18,21 @@ from pydantic import ValidationError
 from realtor_model.features import as_sold, columns_from_properties, take
 from realtor_model.listing import (
     FIRST_DATE,
-    INPUTS,
+    KEYS,
     LAST_DATE,
-    NUMBERS,
-    RANGES,
-    STATUSES,
-    WHOLE_NUMBERS,
+    TARGET,
+    US_LISTINGS,
     WHOLE_TOLERANCE,
-    Property,
+    Column,
+    Home,
+    Kind,
+    ListingContract,
+    Role,
     field_problems,
-    parse_text,
+    home_model,
+    matched_columns,
+    own_statuses,
+    parse,
     without_frames,
 )
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -47,7 +53,13 @@ ESTIMATES = pa.schema(
 CHUNK_ROWS = 32_768
 SEPARATOR = "; "
 
-_KNOWN = frozenset(INPUTS)
+_STATUS = KEYS[Role.STATUS]
+_PLACES = (KEYS[Role.STATE], KEYS[Role.ZIP_CODE])
+_POINT = (KEYS[Role.LATITUDE], KEYS[Role.LONGITUDE])
+# JSON types of a column's values. Others are read one by one.
+_NUMERIC: tuple[type, ...] = (int, float)
+_BOOLEAN: tuple[type, ...] = (bool, int, float)
+_TEXT: tuple[type, ...] = (str,)
 
 Mask = NDArray[np.bool_]
 
@@ -56,7 +68,7 @@ class Homes(NamedTuple):
     """n rows of a table.
 
     Attributes:
-        columns: the 11 inputs, arrays (n,); their values are undefined in rows with an error.
+        columns: the market's `keys`, arrays (n,); undefined in rows with an error.
         errors: (n,) the row's problems as text, joined by `SEPARATOR`, or None.
         error_codes: (n,) the codes of the same problems, joined by `SEPARATOR`, or None.
     """
@@ -72,78 +84,93 @@ class Homes(NamedTuple):
 
 
 def read_rows(
-    rows: Sequence[Any],
+    rows: Sequence[Any], contract: ListingContract = US_LISTINGS
 ) -> tuple[dict[str, NDArray[Any]], dict[int, ValidationError]]:
     """Read n rows of JSON.
 
     Args:
-        rows: n decoded JSON values; each should be an object with inputs of `Property`.
+        rows: n decoded JSON values; each should be an object with inputs of the market.
+        contract: of the market.
 
     Returns:
-        The 11 inputs as arrays (n,), with undefined values in rows that have an error; and row ->
-        its error.
+        The market's `keys` as arrays (n,), with undefined values in rows that have an error; and
+        row -> its error.
 
     >>> columns, errors = read_rows([{"state": "Texas", "bed": 3}, {"state": "Texas", "bed": -1}])
     >>> columns["bed"][0].item(), list(errors)
     (3.0, [1])
     """
     n = len(rows)
-    # A row that is not an object is treated as an empty home, so `Property` reads it below.
+    # A row that is not an object is treated as an empty home, so `Home` reads it below.
     objects = [row if isinstance(row, Mapping) else {} for row in rows]
-    suspect = np.fromiter((not row.keys() <= _KNOWN for row in objects), bool, n)
+    known = contract.by_name.keys()
+    suspect = np.fromiter((not row.keys() <= known for row in objects), bool, n)
     columns: dict[str, NDArray[Any]] = {}
-    for name in INPUTS:
+    for key, column in _inputs(contract):
+        if column is None:
+            columns[key] = contract.missing(key, n)
+            continue
+        name, usual = column.name, _json_types(column)
         values = [row.get(name) for row in objects]
-        usual = (int, float) if name in NUMBERS else (str,)
         # The exact type: to Python, true is a number too.
         if not set(map(type, values)) <= {*usual, type(None)}:
             strange = [type(value) not in (*usual, type(None)) for value in values]
             suspect |= np.array(strange)
             values = [None if odd else value for value, odd in zip(values, strange, strict=True)]
-        if name in NUMBERS:
+        if column.range is not None:
             given = np.fromiter((value is not None for value in values), bool, n)
             try:
                 numbers = np.array(values, np.float64)
             except OverflowError:
                 numbers = np.array([_float(value) for value in values])
-            columns[name], odd = _possible(name, numbers, given)
+            columns[key], odd = _possible(column, numbers, given)
             suspect |= odd
         else:
             codes: dict[Any, int] = {}
             at = [codes.setdefault(value, len(codes)) for value in values]
-            parsed, unreadable = _parsed(name, codes)
-            columns[name] = parsed[at]
+            parsed, unreadable = _parsed(column, codes, contract)
+            columns[key] = parsed[at]
             suspect |= unreadable[at]
-    suspect |= _not_enough(columns)
+    suspect |= _not_enough(columns, contract)
     at_fault = np.flatnonzero(suspect).tolist()
-    return columns, _read_one_by_one([(row, rows[row]) for row in at_fault], columns)
+    return columns, _read_one_by_one([(row, rows[row]) for row in at_fault], columns, contract)
 
 
-def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
+def read_homes(table: pa.Table | pa.RecordBatch, contract: ListingContract = US_LISTINGS) -> Homes:
     """Read the homes of a table of n rows.
 
     Args:
-        table: any of the 11 inputs as columns, other columns are ignored. Numbers and dates may be
-            typed or text; null, NaN and blank text are missing values.
+        table: any of the market's inputs as columns, under their names or one of their headers;
+            other columns are ignored. Numbers and dates may be typed or text; null, NaN and blank
+            text are missing values.
+        contract: of the market.
 
     >>> homes = read_homes(pa.table({"state": ["Texas", "Texas"], "bed": ["3", "many"]}))
     >>> homes.valid.tolist(), homes.error_codes.tolist()
     ([True, False], [None, 'not_a_number'])
     """
     n = table.num_rows
-    received = {name: _whole(table, name) for name in INPUTS if name in table.schema.names}
+    headers = input_headers(table.schema.names, contract)
+    received = {column.name: _received(table, header, column) for header, column in headers.items()}
     suspect = np.zeros(n, bool)
     columns: dict[str, NDArray[Any]] = {}
-    for name in INPUTS:
-        values = received.get(name)
-        if name in NUMBERS:
-            columns[name], odd = _numbers(name, values, n)
-        elif name == "prev_sold_date" and values is not None and _is_day(values.type):
-            columns[name], odd = _days(values)
+    for key, column in _inputs(contract):
+        values = None if column is None else received.get(column.name)
+        if column is None or values is None:
+            columns[key] = _absent(key, column, contract).repeat(n)
+            continue
+        if column.range is not None:
+            columns[key], odd = _numbers(column, values)
+        elif column.kind is Kind.DATE and _is_day(values.type):
+            columns[key], odd = _days(values)
+        elif column.kind is Kind.BOOLEAN and pa.types.is_boolean(values.type):
+            # Copied, because Arrow's own memory cannot be written to.
+            columns[key] = np.array(pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False))
+            continue
         else:
-            columns[name], odd = _distinct(name, values, n)
+            columns[key], odd = _distinct(column, values, n, contract)
         suspect |= odd
-    suspect |= _not_enough(columns)
+    suspect |= _not_enough(columns, contract)
     errors, error_codes = np.full((2, n), None, object)
     rows = np.flatnonzero(suspect)
     if len(rows):
@@ -151,11 +178,21 @@ def read_homes(table: pa.Table | pa.RecordBatch) -> Homes:
         taken = [listed(pc.take(column, chosen)) for column in received.values()]
         entries = (dict(zip(received, row, strict=True)) for row in zip(*taken, strict=True))
         chosen_rows = zip(rows.tolist(), entries, strict=True)
-        for row, error in _read_one_by_one(chosen_rows, columns).items():
+        for row, error in _read_one_by_one(chosen_rows, columns, contract).items():
             problems = field_problems(error)
             errors[row] = SEPARATOR.join(problem.line for problem in problems)
             error_codes[row] = SEPARATOR.join(problem.code for problem in problems)
     return Homes(columns, errors, error_codes)
+
+
+def input_headers(headers: Iterable[Hashable], contract: ListingContract) -> dict[str, Column]:
+    """Header -> the input it is, for each header of a table that is one.
+
+    >>> [*input_headers(["Beds", "roof", "price"], US_LISTINGS)]
+    ['Beds']
+    """
+    matched = matched_columns(headers, contract)
+    return {header: column for header, column in matched.items() if column.key != TARGET}
 
 
 def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
@@ -166,10 +203,11 @@ def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.Reco
         table: homes, as in `read_homes`.
 
     Returns:
-        n rows with the columns `ESTIMATES`; prices in dollars, null in rows with an error. Warnings
-        and errors of a row are joined by `SEPARATOR`, their codes in the same order.
+        n rows with the columns `ESTIMATES`; prices in the market's currency, null in rows with an
+        error. Warnings and errors of a row are joined by `SEPARATOR`, their codes in the same
+        order.
     """
-    homes = read_homes(table)
+    homes = read_homes(table, model.contract)
     rows = np.flatnonzero(homes.valid)
     columns = as_sold(take(homes.columns, rows))
     values = model.value(columns)
@@ -200,7 +238,7 @@ def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.Reco
 
 
 def reasons(error: ValidationError) -> str:
-    """The problems of a row that is not a `Property`, joined by `SEPARATOR`."""
+    """The problems of a row that is not a home of the market, joined by `SEPARATOR`."""
     return SEPARATOR.join(problem.line for problem in field_problems(error))
 
 
@@ -221,12 +259,42 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column
 
 
-def _whole(table: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
-    """A decoded column with NaN as null, because some writers store missing values as NaN."""
-    column = decoded(table.column(name))
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-    return column
+def _received(table: pa.Table | pa.RecordBatch, header: str, column: Column) -> pa.Array:
+    """The decoded values under `header`, in the unit of `column`.
+
+    NaN becomes null, because some writers store missing values as NaN.
+    """
+    values = decoded(table.column(header))
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), None, values)
+    if column.factor(header) == 1.0:
+        return values
+    converted = [in_unit(value, column, header) for value in listed(values)]
+    try:
+        return pa.array(converted, pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # Some are not numbers; as texts, all of them can be read and shown.
+        return pa.array([None if value is None else str(value) for value in converted])
+
+
+def in_unit(value: object, column: Column, header: str) -> object:
+    """A received value in the unit of `column`; what is not a number stays as it is.
+
+    Args:
+        value: as received.
+        column: the column it belongs to.
+        header: the header it came under.
+
+    >>> from realtor_model.listing import Range
+    >>> lot = Column("lot", Kind.NUMBER, range=Range(0, 10, "acres"), headers={"m2": "square feet"})
+    >>> in_unit("21780", lot, "m2"), in_unit("half an acre", lot, "m2")
+    (0.5, 'half an acre')
+    """
+    factor = column.factor(header)
+    number = np.nan if isinstance(value, bool) else _float(value)
+    if factor == 1.0 or not np.isfinite(number):
+        return value
+    return float(np.rint(number * factor)) if column.is_whole else number * factor
 
 
 def listed(column: pa.Array) -> list[Any]:
@@ -245,30 +313,51 @@ def _alone(entry: pa.Scalar) -> Any:
         return type(problem)(*problem.args)
 
 
-def _numbers(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[np.float64], Mask]:
-    """Numbers (n,), NaN where missing, and a mask of the rows that `Property` has to read."""
-    if received is None:
-        return np.full(n, np.nan), np.zeros(n, bool)
+@cache
+def _inputs(contract: ListingContract) -> tuple[tuple[str, Column | None], ...]:
+    """The market's `keys`, and the input of each; None where the market has none."""
+    return tuple((key, contract.by_key.get(key)) for key in contract.keys)
+
+
+@cache
+def _json_types(column: Column) -> tuple[type, ...]:
+    """The JSON types whose values `read_rows` reads as whole columns."""
+    if column.range is not None:
+        return _NUMERIC
+    if column.kind is Kind.BOOLEAN:
+        return _BOOLEAN
+    # Categories are often coded by numbers; 1 and 1.0 are the same code, as they are one dict key.
+    return (*_TEXT, *_NUMERIC) if _is_coded(column) else _TEXT
+
+
+def _is_coded(column: Column) -> bool:
+    """Whether the texts of a column may be given as numbers."""
+    return column.kind is Kind.CATEGORY and column.role in (Role.INPUT, Role.ID, Role.BROKER)
+
+
+def _numbers(column: Column, received: pa.Array) -> tuple[NDArray[np.float64], Mask]:
+    """Numbers (n,), NaN where missing, and a mask of the rows that `Home` has to read."""
     if _is_text(received.type):
         blank = pc.equal(pc.utf8_trim_whitespace(received), "")
         received = pc.if_else(blank, None, received)
     given = received.is_valid().to_numpy(zero_copy_only=False)
     if pa.types.is_boolean(received.type):
-        return np.full(n, np.nan), given
+        return np.full(len(received), np.nan), given
     try:
         numbers = pc.cast(received, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         numbers = np.array([_float(value) for value in listed(received)], np.float64)
-    return _possible(name, np.where(given, numbers, np.nan), given)
+    return _possible(column, np.where(given, numbers, np.nan), given)
 
 
 def _possible(
-    name: str, numbers: NDArray[np.float64], given: Mask
+    column: Column, numbers: NDArray[np.float64], given: Mask
 ) -> tuple[NDArray[np.float64], Mask]:
     """Numbers (n,), rounded in whole-number columns, and a mask of given but invalid values."""
-    limits = RANGES[name]
+    limits = column.range
+    assert limits is not None
     fine = (limits.low <= numbers) & (numbers <= limits.high)
-    if name in WHOLE_NUMBERS:
+    if column.is_whole:
         numbers = np.where(fine, numbers, np.nan)
         rounded = np.rint(numbers)
         fine &= np.abs(numbers - rounded) <= WHOLE_TOLERANCE
@@ -290,61 +379,82 @@ def _days(received: pa.Array) -> tuple[NDArray[Any], Mask]:
     return days, odd
 
 
-def _distinct(name: str, received: pa.Array | None, n: int) -> tuple[NDArray[Any], Mask]:
-    """Texts or dates (n,), and a mask of unreadable values; each distinct value is parsed once."""
-    missing, unreadable = _parsed(name, [None])
-    if received is None:
-        return missing.repeat(n), unreadable.repeat(n)
+def _distinct(
+    column: Column, received: pa.Array, n: int, contract: ListingContract
+) -> tuple[NDArray[Any], Mask]:
+    """Parsed values (n,), and a mask of unreadable ones; each distinct value is parsed once."""
     try:
         encoded = pc.dictionary_encode(received)
     except pa.ArrowNotImplementedError:
+        missing = _absent(column.key, column, contract)
         return missing.repeat(n), received.is_valid().to_numpy(zero_copy_only=False)
     values = [*listed(encoded.dictionary), None]
     codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
-    parsed, odd = _parsed(name, values)
+    parsed, odd = _parsed(column, values, contract)
     return parsed[codes], odd[codes]
 
 
-def _parsed(name: str, values: Collection[object]) -> tuple[NDArray[Any], Mask]:
-    """Parse k texts or dates of the column `name`; return them and a mask of unreadable values."""
-    absent = "for_sale" if name == "status" else None
-    parsed = np.full(len(values), absent, "datetime64[D]" if name == "prev_sold_date" else object)
+def _parsed(
+    column: Column, values: Collection[object], contract: ListingContract
+) -> tuple[NDArray[Any], Mask]:
+    """Parse k values of a column that is not a number; and a mask of the unreadable ones."""
+    absent = _absent(column.key, column, contract)[0]
+    parsed = _absent(column.key, column, contract).repeat(len(values))
     odd = np.zeros(len(values), bool)
+    statuses = own_statuses(contract) if column.key == _STATUS else None
     for code, value in enumerate(values):
         try:
-            stored = parse_text(name, value)
+            stored = parse(column, value)
         except ValueError:
             odd[code] = True
             continue
-        parsed[code] = absent if stored is None else stored
-        odd[code] = name == "status" and parsed[code] not in STATUSES
+        if stored is None:
+            parsed[code] = absent
+        elif column.choices and stored not in column.choices:
+            odd[code] = True
+        else:
+            parsed[code] = stored if statuses is None else statuses[str(stored)]
     return parsed, odd
 
 
-def _not_enough(columns: Mapping[str, NDArray[Any]]) -> Mask:
+@lru_cache(maxsize=1_000)
+def _absent(key: str, column: Column | None, contract: ListingContract) -> NDArray[Any]:
+    """The value of `key` in a home that does not give it, as an array (1,)."""
+    if column is None or column.default is None:
+        return contract.missing(key, 1)
+    statuses = own_statuses(contract) if key == _STATUS else None
+    default = column.default if statuses is None else statuses[column.default]
+    return np.array([default], contract.dtype(key))
+
+
+def _not_enough(columns: Mapping[str, NDArray[Any]], contract: ListingContract) -> Mask:
     """Mask (n,) of rows that cannot be valued: without a place, or without a size."""
-    nowhere = _missing(columns["state"]) & _missing(columns["zip_code"])
-    sizes = [np.isnan(columns[name]) for name in ("house_size", "acre_lot", "bed")]
-    missing: Mask = nowhere | np.logical_and.reduce(sizes)
+    keys = {column.key for column in contract.places}
+    nowhere = [_missing(columns[key]) for key in _PLACES if key in keys]
+    if keys.issuperset(_POINT):
+        nowhere.append(np.isnan(columns[_POINT[0]]) | np.isnan(columns[_POINT[1]]))
+    sizes = [np.isnan(columns[column.key]) for column in contract.sizes]
+    missing: Mask = np.logical_and.reduce(nowhere) | np.logical_and.reduce(sizes)
     return missing
 
 
 def _read_one_by_one(
-    rows: Iterable[tuple[int, Any]], columns: dict[str, NDArray[Any]]
+    rows: Iterable[tuple[int, Any]], columns: dict[str, NDArray[Any]], contract: ListingContract
 ) -> dict[int, ValidationError]:
-    """Write the rows that `Property` accepts into `columns`; return row -> error for the others."""
-    passed: list[Property] = []
+    """Write the rows that are homes into `columns`; return row -> error for the others."""
+    model = home_model(contract)
+    passed: list[Home] = []
     at: list[int] = []
     errors: dict[int, ValidationError] = {}
     for row, entries in rows:
         try:
-            passed.append(Property.model_validate(entries))
+            passed.append(model.model_validate(entries))
         except ValidationError as error:
             errors[row] = without_frames(error)
         else:
             at.append(row)
-    for name, read in columns_from_properties(passed).items():
-        columns[name][at] = read
+    for key, read in columns_from_properties(passed, contract).items():
+        columns[key][at] = read
     return errors
 
 

@@ -20,7 +20,7 @@ from typing import IO
 import numpy as np
 
 from realtor_model.features import as_sold, columns_from_properties
-from realtor_model.listing import EXAMPLE_HOME, Property
+from realtor_model.listing import Home, ListingContract, home_model
 from realtor_model.valuation.bundle import load_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.champion.champion_cache import (
@@ -42,8 +42,6 @@ FOLLOW_SECONDS = 0.25
 WORKERS_SECONDS = 45.0
 COMPLAIN_SECONDS = 60.0
 ADDITIVITY_TOLERANCE = 1e-4
-# A new model must value this home before it serves.
-WARM_UP = Property.model_validate(EXAMPLE_HOME)
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +65,11 @@ class Champion:
     bundle_sha256: str
 
 
+def example_home(contract: ListingContract) -> Home:
+    """The example home of a market: a new model must value it before it serves."""
+    return home_model(contract).model_validate(contract.example_home)
+
+
 def load_champion(
     path: Path, registered: RegisteredVersion, stage: str, loaded_at: datetime
 ) -> Champion:
@@ -85,7 +88,7 @@ def load_champion(
     """
     try:
         model = load_bundle(path)
-        columns = as_sold(columns_from_properties([WARM_UP]))
+        columns = as_sold(columns_from_properties([example_home(model.contract)]))
         price = float(model.value(columns).price[0])
         explanation = model.explain(columns)
         if model.sold_homes is not None:

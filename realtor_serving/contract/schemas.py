@@ -1,16 +1,20 @@
 """Request and response schemas of the service; its OpenAPI document is made from them."""
 
 from datetime import date, datetime
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation, create_model
 
-from realtor_model.listing import EXAMPLE_HOME, Property
+from realtor_model.listing import Home, ListingContract, home_model
 from realtor_model.valuation.market_statistics import By
 
 MAX_BATCH = 10_000
 MAX_COMPARABLES, MAX_EXCLUDED = 20, 200
 MAX_PLACES, MAX_SUGGESTED = 1_000, 1_000
+
+# A value of an input. Texts, numbers and booleans are told apart by their JSON type.
+Value = str | bool | int | float | None
 
 
 class ModelRef(BaseModel):
@@ -33,14 +37,17 @@ class CodedText(BaseModel):
 class Valuation(BaseModel):
     """The estimated sale price of a home, with its range."""
 
-    price: float = Field(description="Estimated sale price, dollars.")
-    low: float = Field(description="Lower end of the range, dollars.")
-    high: float = Field(description="Upper end of the range, dollars.")
+    price: float = Field(description="Estimated sale price.")
+    low: float = Field(description="Lower end of the range.")
+    high: float = Field(description="Upper end of the range.")
     coverage: float = Field(
         description="Share of sale prices that the ranges are calibrated to contain."
     )
     confidence: Literal["high", "medium", "low"]
-    currency: Literal["USD"] = "USD"
+    currency: str = Field(
+        description="ISO 4217 code of the market's currency: that of all prices, also those that "
+        "are called dollars."
+    )
     as_of: str = Field(description="Day of the newest data that the model learned from.")
     warnings: list[str] = Field(description="Reasons why this estimate is less certain, as text.")
     warning_details: list[CodedText] = Field(
@@ -88,7 +95,7 @@ class BatchRequest(BaseModel):
     """Properties to value together. Each is checked on its own."""
 
     properties: list[SkipValidation[dict[str, JsonValue]]] = Field(
-        min_length=1, max_length=MAX_BATCH, examples=[[dict(EXAMPLE_HOME)]]
+        min_length=1, max_length=MAX_BATCH
     )
 
 
@@ -105,7 +112,7 @@ class InputContribution(BaseModel):
     """The contribution of one input to the price."""
 
     input: str
-    value: str | float | int | None = Field(description="The value used; null for an empty input.")
+    value: Value = Field(description="The value used; null for an empty input.")
     log: float = Field(description="Its part of the log price.")
     dollars: float = Field(description="Its part of price - base_price.")
 
@@ -140,7 +147,7 @@ class ExplainedValuation(BaseModel):
 class ComparablesRequest(BaseModel):
     """A home to find comparables for, and the sales to leave out."""
 
-    property: Property = Field(examples=[dict(EXAMPLE_HOME)])
+    property: Home
     count: int = Field(5, ge=1, le=MAX_COMPARABLES, description="Comparables wanted.")
     exclude: list[str] = Field(
         default_factory=list, max_length=MAX_EXCLUDED, description="Ids of sales to leave out."
@@ -149,12 +156,29 @@ class ComparablesRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+@lru_cache(maxsize=4)
+def comparables_request(contract: ListingContract) -> type[ComparablesRequest]:
+    """The class of requests for comparables in a market."""
+    home = Annotated[home_model(contract), Field(examples=[dict(contract.example_home)])]
+    return create_model("ComparablesRequest", __base__=ComparablesRequest, property=(home, ...))
+
+
+@lru_cache(maxsize=4)
+def batch_request(contract: ListingContract) -> type[BatchRequest]:
+    """`BatchRequest` with a home of the market as its example."""
+    rows = Annotated[
+        list[SkipValidation[dict[str, JsonValue]]],
+        Field(min_length=1, max_length=MAX_BATCH, examples=[[dict(contract.example_home)]]),
+    ]
+    return create_model("BatchRequest", __base__=BatchRequest, properties=(rows, ...))
+
+
 class Adjustment(BaseModel):
     """The adjustment of a comparable's price for one difference from the home."""
 
     input: str
-    home: str | float | int | None = Field(description="Value of the home that is valued.")
-    comparable: str | float | int | None = Field(description="Value of the comparable.")
+    home: Value = Field(description="Value of the home that is valued.")
+    comparable: Value = Field(description="Value of the comparable.")
     dollars: float = Field(description="Added to the price the comparable sold for.")
 
 
@@ -169,8 +193,11 @@ class Comparable(BaseModel):
         description="From 0 to 1: the share of the model's trees in which both homes fall into the "
         "same leaf. Models without trees compare the distance of the features."
     )
-    miles: float = Field(description="Distance between the centres of both zip codes.")
-    sold_on: date
+    miles: float = Field(
+        description="Distance of both homes, or of the centres of their zip codes where the homes "
+        "have no coordinates."
+    )
+    sold_on: date | None = Field(description="Day of the sale; null if the market has no dates.")
     price: float = Field(description="Sale price, dollars.")
     adjusted_price: float = Field(description="Sale price after all adjustments.")
     adjustments: list[Adjustment] = Field(description="Largest first.")
@@ -179,7 +206,7 @@ class Comparable(BaseModel):
         description="Sum of the absolute adjustments, relative to the price. Appraisers usually "
         "accept at most 15 % net and 25 % gross."
     )
-    home: dict[str, str | float | int | None] = Field(description="Inputs of the sold home.")
+    home: dict[str, Value] = Field(description="Inputs of the sold home.")
 
 
 class ComparableSales(BaseModel):
@@ -188,7 +215,7 @@ class ComparableSales(BaseModel):
     valuation: Valuation
     comparables: list[Comparable] = Field(description="Most similar first.")
     indicated_price: float | None = Field(
-        description="Median of the adjusted prices, dollars; null without comparables."
+        description="Median of the adjusted prices; null without comparables."
     )
     radius_miles: float = Field(
         description="Search radius; it grows until enough sales are inside."
@@ -288,6 +315,32 @@ class ReloadResult(BaseModel):
     changed: bool
 
 
+class ColumnWords(BaseModel):
+    """The words for a column, and its names in files."""
+
+    name: str
+    label: dict[str, str] = Field(description="What people call it, by language: en and es.")
+    help: dict[str, str] = Field(description="A sentence about it, by language: en and es.")
+    headers: dict[str, float] = Field(
+        description="Other headers in files, and what values under them are multiplied by."
+    )
+
+
+class MarketInfo(BaseModel):
+    """The market that the model was trained for."""
+
+    name: str
+    title: dict[str, str] = Field(description="What people call it, by language: en and es.")
+    currency: str = Field(description="ISO 4217 code of all prices.")
+    version: str = Field(description="Hash of what its declaration says about data.")
+    has_coordinates: bool = Field(description="Whether homes have coordinates of their own.")
+    price: ColumnWords = Field(description="The column of the price in files.")
+    places: list[list[str]] = Field(
+        description="A home needs all inputs of one of these lists, or it has no place."
+    )
+    sizes: list[str] = Field(description="A home needs one of these inputs, or it has no size.")
+
+
 class ModelInfo(BaseModel):
     """The model being served: its origin, metrics and allowed inputs."""
 
@@ -314,7 +367,13 @@ class ModelInfo(BaseModel):
     )
     sold_homes: int = Field(description="Number of sales that comparables are taken from.")
     history_url: str | None = Field(description="MLflow page of all versions of the model.")
-    inputs: dict[str, dict[str, Any]]
+    market: MarketInfo
+    inputs: dict[str, dict[str, Any]] = Field(
+        description="By name, in the order of a form, the inputs of a home: type, role, key, "
+        "description, label, help, headers, monotone (1: the price never falls as the value rises, "
+        "-1: it never rises) and moves_estimate; and where they apply low, high, unit, step, "
+        "usual, choices, format, default and example."
+    )
     loaded_at: datetime
     bundle_sha256: str
 

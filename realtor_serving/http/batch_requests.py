@@ -1,8 +1,9 @@
 """Body and answer of the batch endpoint: JSON, CSV, Parquet or Arrow."""
 
+from dataclasses import dataclass
 from typing import Self
 
-from pydantic import PrivateAttr, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
@@ -27,25 +28,29 @@ from realtor_serving.valuation.answers import ValuedHomes
 _TABLES_BY_TYPE = f"; a table is read when the Content-Type is one of {', '.join(TABLES)}"
 
 
-class BatchBody(RawBody, BatchRequest):
-    """Properties to value together: JSON, or a table by its content type.
+@dataclass(frozen=True)
+class BatchBody:
+    """Homes to value together: JSON, or a table by its content type.
 
     The body stays bytes until it is answered, because the parsed rows need much more memory.
+
+    Attributes:
+        content: the bytes.
+        sent: their media type.
+        answer_type: media type of the answer.
     """
 
-    _content: bytes = PrivateAttr(b"")
-    _sent: str = PrivateAttr(JSON)
-    _answer_type: str = PrivateAttr(JSON)
+    content: bytes
+    sent: str
+    answer_type: str
 
     @classmethod
-    def of(cls, headers: Headers, content: bytes) -> Self:
-        """The body with its content type and the media type of the answer."""
-        body = cls.model_construct(properties=[])
+    def of(cls, body: RawBody) -> Self:
+        """The body with its media type and that of the answer, from the headers."""
+        headers = Headers(raw=[*body.headers])
         sent = media_type(headers.get("content-type", ""))
-        body._sent = sent if sent in TABLES else JSON
-        body._answer_type = answer_type(headers.get("accept", ""), body._sent)
-        body._content = content
-        return body
+        sent = sent if sent in TABLES else JSON
+        return cls(body.content, sent, answer_type(headers.get("accept", ""), sent))
 
     def answer(self, champion: Champion) -> tuple[Response, ValuedHomes | None]:
         """Value the rows of the body with `champion`.
@@ -55,21 +60,22 @@ class BatchBody(RawBody, BatchRequest):
             valuations.
         """
         try:
-            table = None if self._sent == JSON else read_table(self._content, self._sent)
+            contract = champion.model.contract
+            table = None if self.sent == JSON else read_table(self.content, self.sent, contract)
             rows = (
-                BatchRequest.model_validate_json(self._content).properties
+                BatchRequest.model_validate_json(self.content).properties
                 if table is None
                 # The check of each row also reads types that JSON lacks: dates and decimals.
-                else rows_of(table)
+                else rows_of(table, contract)
             )
             batch = answers.value_rows(champion, rows)
-            if self._answer_type == JSON:
+            if self.answer_type == JSON:
                 return Response(batch.json(), media_type=JSON), batch.valued
-            content = write_table(answer_table(table, batch), self._answer_type)
+            content = write_table(answer_table(table, batch), self.answer_type)
         except UnreadableTable as problem:
             return InvalidBody(message("unreadable_table", reason=str(problem))).response, None
         except ValidationError as error:
             return InvalidBody.of(error, _TABLES_BY_TYPE).response, None
-        response = Response(content, media_type=self._answer_type)
+        response = Response(content, media_type=self.answer_type)
         response.headers["X-Model-Version"] = champion.registered.version
         return response, batch.valued

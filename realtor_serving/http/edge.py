@@ -11,9 +11,7 @@ from typing import Any
 
 import bentoml
 from bentoml import get_current_service
-from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from realtor_serving.http import connections, json_logs, service_metrics
 from realtor_serving.http.admission import AdmissionControl, RouteRule
 from realtor_serving.http.api_keys import ApiKeys
-from realtor_serving.http.requests import InvalidBody, RawBody
+from realtor_serving.http.requests import RawBody, UnreadBody
 from realtor_serving.http.telemetry import Telemetry
 from realtor_serving.service_settings import ServiceSettings
 
@@ -81,16 +79,13 @@ class Endpoints:
     """Dispatches requests to the pages and to the endpoints of `@bentoml.api`.
 
     BentoML's own dispatch takes longer than the rest of the HTTP handling
-    (`benchmarks/serving.py`). Bodies are read here instead, and each endpoint makes its own
-    response. All other requests, startup and shutdown go to BentoML's application.
+    (`benchmarks/serving.py`). Each endpoint reads its body and makes its response itself. All other
+    requests, startup and shutdown go to BentoML's application.
     """
 
     def __init__(self, app: ASGIApp, apis: Iterable[Any], pages: Starlette) -> None:
         self._app = app
-        self._apis = {
-            api.route: (api.func, api.input_spec if api.input_spec.model_fields else None)
-            for api in apis
-        }
+        self._apis = {api.route: (api.func, issubclass(api.input_spec, UnreadBody)) for api in apis}
         self._pages = pages
         self._paths = {route.path for route in pages.routes if isinstance(route, Route)}
 
@@ -98,22 +93,13 @@ class Endpoints:
         """Answer one request."""
         path = scope.get("path")
         if api := self._apis.get(path):
-            endpoint, kind = api
-            if kind is None:
-                response = await endpoint(get_current_service())
-            else:
+            endpoint, reads_body = api
+            if reads_body:
                 # Admission control passes the body on in one message.
-                content = (await receive())["body"]
-                try:
-                    body = (
-                        kind.of(Headers(scope=scope), content)
-                        if issubclass(kind, RawBody)
-                        else kind.model_validate_json(content)
-                    )
-                except ValidationError as error:
-                    response = InvalidBody.of(error).response
-                else:
-                    response = await endpoint(get_current_service(), body)
+                body = RawBody((await receive())["body"], scope["headers"])
+                response = await endpoint(get_current_service(), body)
+            else:
+                response = await endpoint(get_current_service())
             await response(scope, receive, send)
         elif path in self._paths:
             await self._pages(scope, receive, send)

@@ -44,6 +44,7 @@ def document(
     apis: Iterable[Any],
     pages: Mapping[str, tuple[str, type[BaseModel] | str]],
     rules: Mapping[str, RouteRule],
+    bodies: Mapping[str, type[BaseModel]],
     queries: Mapping[str, type[BaseModel]],
     tables: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def document(
         apis: BentoML's APIMethods; all are POST.
         pages: by path of a GET route, its summary, and the model or media type of its answer.
         rules: by path, the route's rule.
+        bodies: by path of an API that reads a body, the body's model.
         queries: by path of a GET route, the model of its query.
         tables: by path of an API, the media types other than JSON of its requests and answers.
     """
@@ -69,12 +71,12 @@ def document(
             operation["parameters"] += _parameters(queries[path])
         paths[path] = {"get": operation}
     for api in apis:
-        body, answer = _plain(api.input_spec), _plain(api.output_spec)
+        answer = _plain(api.output_spec)
         models.add((answer, "serialization"))
         summary = (api.doc or "").partition("\n")[0]
         errors = (*_WRITE_ERRORS, 409) if rules[api.route].writes else _WRITE_ERRORS
         operation = _operation(api.route, summary, answer, errors, rules[api.route])
-        if body.model_fields:
+        if body := bodies.get(api.route):
             models.add((body, "validation"))
             table_content = {kind: {"schema": _BYTES} for kind in tables.get(api.route, ())}
             content = {_JSON: {"schema": _reference(body)}} | table_content

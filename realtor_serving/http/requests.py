@@ -1,20 +1,19 @@
 """Request bodies and queries, and the responses that refuse them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Self
+from typing import NamedTuple
 
 import bentoml
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from realtor_model.listing import Property, without_frames
+from realtor_model.listing import without_frames
 from realtor_model.messages import CodedMessage, message
 from realtor_model.registry_names import PRODUCTION_ALIAS, REGISTERED_MODEL
 from realtor_serving.champion.served_champion import Champion
 from realtor_serving.contract.problems import in_words, problems
-from realtor_serving.contract.schemas import ComparablesRequest, Problem, Refusal
+from realtor_serving.contract.schemas import Problem, Refusal
 
 UNAVAILABLE_RETRY_SECONDS = 5
 
@@ -73,28 +72,31 @@ class InvalidBody:
         return refuse(400, self._reason, self._detail)
 
 
-class Body(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
-    """A JSON body, which `Endpoints` reads.
+class RawBody(NamedTuple):
+    """A body as it arrived. The market of the model in production says what it may hold.
+
+    Attributes:
+        content: the bytes.
+        headers: of the request, as ASGI has them.
+    """
+
+    content: bytes
+    headers: Iterable[tuple[bytes, bytes]]
+
+
+class UnreadBody(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no types
+    """What BentoML knows of a body: nothing, because an endpoint gets a `RawBody`.
 
     BentoML's own error answers lack the value that was sent, and BentoML logs each of them.
     """
 
 
-class RawBody(Body):
-    """A body of one of several content types, which the endpoint parses itself."""
-
-    @classmethod
-    def of(cls, headers: Headers, content: bytes) -> Self:
-        """The body with its content type and the requested type, from the headers."""
-        raise NotImplementedError
-
-
-class PropertyBody(Body, Property):
-    """One property: the known facts about a home."""
-
-
-class ComparablesBody(Body, ComparablesRequest):
-    """A property, with the number of comparables and the sales to leave out."""
+def read_body[Body: BaseModel](content: bytes, kind: type[Body]) -> "Body | InvalidBody":
+    """The checked body of a POST request, from its JSON."""
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        return InvalidBody.of(error)
 
 
 def read_query[Query: BaseModel](request: Request, kind: type[Query]) -> "Query | InvalidBody":

@@ -8,8 +8,15 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from realtor_model.listing import INPUTS
-from realtor_model.valuation.home_tables import ESTIMATES, SEPARATOR, decoded, listed
+from realtor_model.listing import ListingContract
+from realtor_model.valuation.home_tables import (
+    ESTIMATES,
+    SEPARATOR,
+    decoded,
+    in_unit,
+    input_headers,
+    listed,
+)
 from realtor_serving.contract.problems import in_words
 from realtor_serving.contract.schemas import MAX_BATCH
 from realtor_serving.valuation.answers import ValuedBatch
@@ -58,12 +65,13 @@ def answer_type(accept: str, sent: str) -> str:
     return next((kind for kind in accepted if kind in (JSON, *TABLES)), sent)
 
 
-def read_table(body: bytes, kind: str) -> pa.Table:
+def read_table(body: bytes, kind: str, contract: ListingContract) -> pa.Table:
     """The table in `body`. All columns of a CSV are text.
 
     Args:
         body: the request body.
         kind: its media type, one of `TABLES`.
+        contract: of the market of the homes.
 
     Raises:
         UnreadableTable: the body cannot be read, has no rows, more than `MAX_BATCH` rows, no input
@@ -77,25 +85,33 @@ def read_table(body: bytes, kind: str) -> pa.Table:
         raise UnreadableTable(f"the body is no {kind} that can be read: {problem}") from problem
     if not table.num_rows:
         raise UnreadableTable(f"the table has no rows; from 1 to {MAX_BATCH:,} can be valued")
-    if not set(table.column_names) & set(INPUTS):
+    if not input_headers(table.column_names, contract):
         raise UnreadableTable(
-            f"none of the table's columns is one of {', '.join(INPUTS)}; it has "
+            f"none of the table's columns is one of {', '.join(contract.by_name)}; it has "
             f"{', '.join(table.column_names)[:200]}"
         )
     return table
 
 
-def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The inputs of each row. NaN becomes None, because some writers use it for missing values.
+def rows_of(table: pa.Table, contract: ListingContract) -> list[dict[str, Any]]:
+    """The inputs of each row, by their names and in their units.
+
+    NaN becomes None, because some writers use it for missing values.
 
     Raises:
         UnreadableTable: a column cannot be decoded, or needs too much memory.
     """
-    known = [name for name in INPUTS if name in table.column_names]
-    rows = zip(*(_values(table.column(name)) for name in known), strict=True)
+    inputs = input_headers(table.column_names, contract)
+    columns = []
+    for header, column in inputs.items():
+        values = _values(table.column(header))
+        if column.factor(header) != 1.0:
+            values = [in_unit(value, column, header) for value in values]
+        columns.append(values)
+    names = [column.name for column in inputs.values()]
     return [
-        {name: None if value != value else value for name, value in zip(known, row, strict=True)}
-        for row in rows
+        {name: None if value != value else value for name, value in zip(names, row, strict=True)}
+        for row in zip(*columns, strict=True)
     ]
 
 

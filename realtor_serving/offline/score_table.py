@@ -25,9 +25,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from realtor_model.listing import INPUTS
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
-from realtor_model.valuation.home_tables import CHUNK_ROWS, ESTIMATES, estimate
+from realtor_model.valuation.home_tables import CHUNK_ROWS, ESTIMATES, estimate, input_headers
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.champion.champion_cache import ChampionCache
 from realtor_serving.service_settings import settings
@@ -100,8 +99,9 @@ def score(
 ) -> ScoreReport:
     """Value every row of `source` as sold and write `output`.
 
-    The columns named like the 11 inputs are read. The output has all columns of the source and
-    those of `ESTIMATES`: dollars, confidence, warnings, and `error`, which says why a row has no
+    The columns that are inputs of the model's market are read, under their names or one of their
+    headers. The output has all columns of the source and
+    those of `ESTIMATES`: prices, confidence, warnings, and `error`, which says why a row has no
     estimate. If the source has columns of these names, the estimates replace them.
 
     Chunks are valued on all cores. Finished parts are saved in a folder beside `output`, and a
@@ -121,11 +121,10 @@ def score(
     """
     _format_of(output)
     started = time.monotonic()
-    known = [name for name in INPUTS if name in source.schema.names]
-    if not known:
+    if not input_headers(source.schema.names, model.contract):
         raise UnusableFile(
-            f"{source.name}: none of its columns is one of {', '.join(INPUTS)}; it has "
-            f"{', '.join(source.schema.names)}"
+            f"{source.name}: none of its columns is one of {', '.join(model.contract.by_name)}; "
+            f"it has {', '.join(source.schema.names)}"
         )
     if len(set(source.schema.names)) < len(source.schema.names):
         raise UnusableFile(f"{source.name}: it has two columns of one name")
@@ -342,7 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m realtor_serving.offline.score_table",
         description=(__doc__ or "").partition("\n")[0],
     )
-    parser.add_argument("input", type=Path, help="CSV or Parquet with any of the 11 inputs")
+    parser.add_argument("input", type=Path, help="CSV or Parquet with any of the inputs")
     parser.add_argument("output", type=Path, help="CSV or Parquet to write")
     parser.add_argument(
         "--bundle",

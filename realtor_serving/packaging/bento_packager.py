@@ -25,7 +25,7 @@ from realtor_model.installation import ROOT
 from realtor_model.libraries import pinned_requirements
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
 from realtor_serving.champion.packaged_bundle import PACKAGED_BUNDLE
-from realtor_serving.champion.served_champion import WARM_UP
+from realtor_serving.champion.served_champion import example_home
 
 PACKAGED_CODE = ("realtor_model", "realtor_serving")
 # Folders that the service does not use.
@@ -111,7 +111,7 @@ def _uv_on_path() -> Iterator[None]:
 
 
 def verify_bento(bento: Path) -> float:
-    """Serve the bento once, with no registry and no cache, and value a home.
+    """Serve the bento once, with no registry and no cache, and value the market's example home.
 
     Args:
         bento: folder of the bento.
@@ -123,12 +123,13 @@ def verify_bento(bento: Path) -> float:
         BrokenBento: the service does not start, or its price differs from the bundle's.
     """
     model = load_bundle(bento / "src" / PACKAGED_BUNDLE)
-    expected = float(model.value(as_sold(columns_from_properties([WARM_UP]))).price[0])
+    home = example_home(model.contract)
+    expected = float(model.value(as_sold(columns_from_properties([home]))).price[0])
     with (
         tempfile.TemporaryDirectory(prefix="verify-bento-") as folder,
         _served(bento, folder) as url,
     ):
-        answer = httpx.post(f"{url}/predict", content=WARM_UP.model_dump_json(exclude_none=True))
+        answer = httpx.post(f"{url}/predict", content=home.model_dump_json(exclude_none=True))
     valuation: dict[str, Any] = answer.json()
     if not answer.is_success or not math.isclose(valuation["price"], expected, abs_tol=0.01):
         raise BrokenBento(f"{bento} answers {answer.text[:500]}; its bundle says {expected:.2f}")

@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from realtor_model.listing import Property
+from realtor_model.listing import home_model
 from realtor_serving.champion.model_registry import RegisteredVersion
 from realtor_serving.champion.served_champion import RefusedModel, load_champion
 from realtor_serving.valuation.answers import value_homes
@@ -25,7 +25,6 @@ def main() -> None:
     parser.add_argument("bundle", type=Path, help="folder of the bundle")
     parser.add_argument("properties", type=Path, help="JSON list of homes")
     options = parser.parse_args()
-    homes = [Property.model_validate(row) for row in json.loads(options.properties.read_text())]
     started = time.perf_counter()
     try:
         champion = load_champion(
@@ -34,6 +33,8 @@ def main() -> None:
     except RefusedModel as problem:
         sys.exit(str(problem))
     load_seconds = time.perf_counter() - started
+    kind = home_model(champion.model.contract)
+    homes = [kind.model_validate(row) for row in json.loads(options.properties.read_text())]
     prices, seconds = [], []
     for home in homes:
         started = time.perf_counter()

@@ -9,15 +9,19 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import TypeAdapter
 
 from realtor_model.features import take
 from realtor_model.listing import (
-    INPUTS,
-    RANGES,
-    STATUSES,
+    COORDINATES,
+    KEYS,
+    Column,
     Columns,
-    Property,
+    Home,
+    Kind,
+    ListingContract,
+    Role,
     as_sold,
     columns_from_properties,
     properties_from_columns,
@@ -50,8 +54,11 @@ from realtor_serving.contract.schemas import (
     Valuation,
 )
 from realtor_serving.valuation.inference_log import Answer
+from realtor_serving.valuation.market_description import described_inputs, market_info
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
+_ZIP_CODE, _CITY, _STATE = KEYS[Role.ZIP_CODE], KEYS[Role.CITY], KEYS[Role.STATE]
+_LATITUDE = KEYS[Role.LATITUDE]
 
 
 def model_ref(champion: Champion) -> ModelRef:
@@ -88,7 +95,7 @@ class ValuedHomes:
     confidence: list[str]
     warnings: Mapping[int, list[CodedMessage]]
     unknown: Mapping[str, int]
-    homes: Sequence[Property] | None = None
+    homes: Sequence[Home] | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """The fields of each home's `Valuation`, as dicts, which take half the time of models.
@@ -97,6 +104,7 @@ class ValuedHomes:
         """
         model = model_ref(self.champion).model_dump()
         as_of = _day(self.champion.model.metadata["as_of"])
+        currency = self.champion.model.contract.currency
         rows = []
         values = zip(self.price, self.low, self.high, self.confidence, strict=True)
         for row, (price, low, high, confidence) in enumerate(values):
@@ -113,7 +121,7 @@ class ValuedHomes:
                     "high": high,
                     "coverage": RANGE,
                     "confidence": confidence,
-                    "currency": "USD",
+                    "currency": currency,
                     "as_of": as_of,
                     "warnings": texts,
                     "warning_details": details,
@@ -129,7 +137,9 @@ class ValuedHomes:
     def logged(self, endpoint: str) -> Iterator[Answer]:
         """The valuations as `inference_log` records them."""
         version = self.champion.registered.version
-        homes = properties_from_columns(self.columns) if self.homes is None else self.homes
+        homes = self.homes
+        if homes is None:
+            homes = properties_from_columns(self.columns, self.champion.model.contract)
         for home, *dollars in zip(homes, self.price, self.low, self.high, strict=True):
             yield Answer(endpoint, version, home.model_dump_json(exclude_none=True), *dollars)
 
@@ -140,9 +150,7 @@ class ValuedHomes:
         return Valuation(**fields)
 
 
-def value(
-    champion: Champion, columns: Columns, homes: Sequence[Property] | None = None
-) -> ValuedHomes:
+def value(champion: Champion, columns: Columns, homes: Sequence[Home] | None = None) -> ValuedHomes:
     """Value n homes as sold.
 
     Args:
@@ -162,9 +170,9 @@ def value(
     )
 
 
-def value_homes(champion: Champion, homes: Sequence[Property]) -> ValuedHomes:
+def value_homes(champion: Champion, homes: Sequence[Home]) -> ValuedHomes:
     """Value n homes as sold."""
-    return value(champion, columns_from_properties(homes), homes)
+    return value(champion, columns_from_properties(homes, champion.model.contract), homes)
 
 
 @dataclass(frozen=True)
@@ -203,14 +211,14 @@ class ValuedBatch:
 
 def value_rows(champion: Champion, rows: Sequence[Any]) -> ValuedBatch:
     """Check each of n rows on its own and value the valid ones as sold."""
-    columns, refused = read_rows(rows)
+    columns, refused = read_rows(rows, champion.model.contract)
     positions = [row for row in range(len(rows)) if row not in refused]
     valued = value(champion, take(columns, np.array(positions, np.intp)))
     return ValuedBatch(valued, positions, {row: problems(error) for row, error in refused.items()})
 
 
-def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, ValuedHomes]:
-    """Value one property and explain its price.
+def explain(champion: Champion, listing: Home) -> tuple[ExplainedValuation, ValuedHomes]:
+    """Value one home and explain its price.
 
     The model's contributions are exact and additive in log price. In dollars, price - base_price is
     divided in proportion to them, so that the dollars add up too.
@@ -221,18 +229,21 @@ def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, 
     valued = value_homes(champion, [listing])
     columns = as_sold(valued.columns)
     explanation = champion.model.explain(columns)
+    contract = champion.model.contract
     entered = _as_valued(listing)
+    place = _place(columns, contract)
     log = dict(zip(explanation.inputs, explanation.by_input_log[0].tolist(), strict=True))
     dollars = dict(zip(explanation.inputs, explanation.by_input_dollars[0].tolist(), strict=True))
-    if listing.zip_code is None:
-        # Without a zip code, the city or the state places the home, so it gets the contribution.
-        place = "state" if listing.city is None else "city"
-        for amounts in (log, dollars):
-            amounts[place] += amounts["zip_code"]
-            amounts["zip_code"] = 0.0
+    # The input that places the home gets the contributions of a missing zip code or coordinates.
+    for key in (_ZIP_CODE, _LATITUDE):
+        if key != place and key in log and pd.isna(columns[key][0]):
+            for amounts in (log, dollars):
+                amounts[place] += amounts[key]
+                amounts[key] = 0.0
+    names = {key: contract.by_key[key].name for key in log}
     contributions = [
-        InputContribution(input=name, value=entered[name], log=log[name], dollars=dollars[name])
-        for name in log
+        InputContribution(input=name, value=entered[name], log=log[key], dollars=dollars[key])
+        for key, name in names.items()
     ]
     features = [
         FeatureContribution(feature=name, value=float(entry), log=float(log))
@@ -254,7 +265,7 @@ def explain(champion: Champion, listing: Property) -> tuple[ExplainedValuation, 
 
 
 def compare(champion: Champion, request: ComparablesRequest) -> tuple[ComparableSales, ValuedHomes]:
-    """Value one property and find the most similar sold homes.
+    """Value one home and find the most similar sold homes.
 
     Returns:
         The answer, and the valuation for the metrics and the inference log.
@@ -268,22 +279,26 @@ def compare(champion: Champion, request: ComparablesRequest) -> tuple[Comparable
     comparison = model.compare(columns, count=request.count, exclude=request.exclude)
     sold = model.sold_homes
     assert sold is not None
+    contract = model.contract
     entered = _as_valued(request.property)
+    names = [contract.by_key[key].name for key in comparison.inputs]
     comparables = []
     for position, row in enumerate(comparison.found.rows.tolist()):
-        home = {name: _plain(values[row]) for name, values in sold.columns.items()}
+        home = {
+            contract.by_key[key].name: _plain(values[row], contract.by_key[key])
+            for key, values in sold.columns.items()
+            if key in contract.by_key
+        }
         adjustments = [
             Adjustment(input=name, home=entered[name], comparable=home[name], dollars=dollars)
-            for name, dollars in zip(
-                comparison.inputs, comparison.adjustments[position].tolist(), strict=True
-            )
+            for name, dollars in zip(names, comparison.adjustments[position].tolist(), strict=True)
         ]
         comparables.append(
             Comparable(
                 id=sold.id[row],
                 similarity=float(comparison.found.similarity[position]),
                 miles=round(float(comparison.found.miles[position]), 2),
-                sold_on=sold.columns["prev_sold_date"][row].item(),
+                sold_on=sold.columns[KEYS[Role.SALE_DATE]][row].item(),
                 price=float(comparison.price[position]),
                 adjusted_price=float(comparison.adjusted_price[position]),
                 adjustments=sorted(adjustments, key=lambda line: -abs(line.dollars)),
@@ -336,20 +351,46 @@ def places(champion: Champion, query: PlacesQuery) -> Places | None:
     )
 
 
-def _as_valued(listing: Property) -> dict[str, Any]:
+def _as_valued(home: Home) -> dict[str, Any]:
     """The inputs as they are valued: with the status sold and without a sale date."""
-    return listing.model_dump(mode="json") | {"status": "sold", "prev_sold_date": None}
+    roles = home.contract.by_role
+    valued = home.model_dump(mode="json")
+    if Role.STATUS in roles:
+        valued[roles[Role.STATUS].name] = roles[Role.STATUS].sold[0]
+    if Role.SALE_DATE in roles:
+        valued[roles[Role.SALE_DATE].name] = None
+    return valued
 
 
-def _plain(entry: Any) -> str | float | int | None:
+def _place(columns: Columns, contract: ListingContract) -> str:
+    """The key of the input that places a home: its zip code, coordinates, city or state.
+
+    Args:
+        columns: one home, arrays (1,).
+        contract: of its market.
+    """
+    if columns[_ZIP_CODE][0] is not None:
+        return _ZIP_CODE
+    if contract.has_coordinates and not any(np.isnan(columns[key][0]) for key in COORDINATES):
+        return _LATITUDE
+    return _STATE if columns[_CITY][0] is None else _CITY
+
+
+def _plain(entry: Any, column: Column) -> str | bool | int | float | None:
     """One value of a column, as a JSON type."""
+    if column.role is Role.STATUS:
+        # Only sales are shown.
+        return column.sold[0]
     if entry is None or isinstance(entry, str):
         return entry
     if isinstance(entry, np.datetime64):
         return None if np.isnat(entry) else str(entry)
     number = float(entry)
-    if np.isnan(number):
+    # Of the texts of ids only hashes are known.
+    if np.isnan(number) or column.kind is Kind.CATEGORY:
         return None
+    if column.kind is Kind.BOOLEAN:
+        return bool(number)
     return int(number) if number.is_integer() else number
 
 
@@ -380,25 +421,11 @@ def model_info(champion: Champion, history_url: str | None = None) -> ModelInfo:
         importance=model.estimator.importance(),
         sold_homes=0 if model.sold_homes is None else len(model.sold_homes),
         history_url=history_url,
-        inputs=allowed_inputs(),
+        market=market_info(model.contract),
+        inputs=described_inputs(model.contract),
         loaded_at=champion.loaded_at,
         bundle_sha256=champion.bundle_sha256,
     )
-
-
-def allowed_inputs() -> dict[str, dict[str, Any]]:
-    """The allowed values of each of the 11 inputs: range and unit, choices, or format."""
-    described: dict[str, dict[str, Any]] = {}
-    for name in INPUTS:
-        if name in RANGES:
-            allowed = RANGES[name]
-            described[name] = {"low": allowed.low, "high": allowed.high, "unit": allowed.unit}
-        elif name == "status":
-            described[name] = {"choices": list(STATUSES)}
-        else:
-            described[name] = {"format": "date" if name == "prev_sold_date" else "text"}
-        described[name]["description"] = Property.model_fields[name].description
-    return described
 
 
 def _day(value: str | date | datetime) -> str:

@@ -22,7 +22,7 @@ class Coordinates(BaseModel):
     latitude: list[float] = Field(description="Latitude of the zip code's centre, degrees.")
     longitude: list[float]
     listings: list[int]
-    median_price: list[float] = Field(description="Dollars.")
+    median_price: list[float] = Field(description="In the market's currency.")
     median_price_per_sqft: list[float | None]
     median_house_size: list[float | None] = Field(description="Square feet.")
     median_acre_lot: list[float | None] = Field(description="Acres.")
@@ -30,7 +30,10 @@ class Coordinates(BaseModel):
 
 
 def coordinates(champion: Champion) -> Coordinates | None:
-    """Centres and medians of all zips the model learned from; None if the bundle has none."""
+    """Centres and medians of all zips the model learned from; None if the bundle has none.
+
+    A market without zips has empty columns.
+    """
     market = champion.model.market
     if market is None:
         return None
@@ -40,8 +43,9 @@ def coordinates(champion: Champion) -> Coordinates | None:
         name: np.array([row[name] for row in rows], object)
         for name in ("state", "city", "zip_code")
     }
-    no_broker = {"brokered_by": np.full(len(rows), np.nan)}
-    points = champion.model.encoder.coordinates(places | no_broker)
+    contract = champion.model.contract
+    nothing_else = {key: contract.missing(key, len(rows)) for key in contract.keys}
+    points = champion.model.encoder.coordinates(nothing_else | places)
 
     def medians(name: str, digits: int) -> list[float | None]:
         return [None if row[name] is None else round(row[name], digits) for row in rows]

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from realtor_model.features import as_sold, columns_from_properties
-from realtor_model.listing import INPUTS, RANGES, Property
+from realtor_model.listing import US_LISTINGS, Property
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.http.service_metrics import FAILURES
 from tests.serving.running import HOUSE, Server
@@ -102,8 +102,10 @@ def test_every_failure_is_counted_from_nought(service: Server) -> None:
         ),
         (HOUSE | {"pool": True}, ["pool"], True, "no such field; GET /docs.json",
          "unknown_field", {}),
-        ({"bed": 3}, [], {"bed": 3}, "state or zip_code is required", "place_required", {}),
-        ({"state": "Texas"}, [], None, "one of house_size", "size_required", {}),
+        ({"bed": 3}, [], {"bed": 3}, "state or zip_code is required", "place_required",
+         {"places": "state or zip_code"}),
+        ({"state": "Texas"}, [], None, "one of house_size", "size_required",
+         {"sizes": "house_size, acre_lot and bed"}),
         ([HOUSE], [], None, "object", "not_an_object", {}),
     ],
 )  # fmt: skip
@@ -240,7 +242,7 @@ def test_the_reasons_add_up_to_the_price(service: Server) -> None:
     # XGBoost adds its trees up in float32: 1e-4 of log price is what an explanation promises.
     assert total == pytest.approx(valuation["price"], rel=1e-4)
     assert told["additivity_error"] < 1e-4
-    assert {each["input"] for each in contributions} <= set(INPUTS)
+    assert {each["input"] for each in contributions} <= set(US_LISTINGS.by_name)
     sizes = [abs(each["dollars"]) for each in contributions]
     assert sizes == sorted(sizes, reverse=True)
     assert contributions[0]["input"] == "zip_code"
@@ -270,8 +272,9 @@ def test_the_service_says_what_it_is(service: Server, model: ValuationModel) -> 
     assert health["model"]["trained_at"] == info["trained_at"] == model.metadata["trained_at"]
     assert info["metrics"]["test"]["mdape"] == model.metadata["metrics"]["test"]["mdape"]
     assert info["feature_names"] == list(model.encoder.feature_names)
-    assert set(info["inputs"]) == set(INPUTS)
-    assert info["inputs"]["bed"]["high"] == RANGES["bed"].high
+    assert info["market"]["name"] == "us_listings"
+    assert set(info["inputs"]) == set(US_LISTINGS.by_name)
+    assert info["inputs"]["bed"]["high"] == 100
     assert info["inputs"]["bed"]["description"] == "Bedrooms"
     assert info["confidence_limits"] == {"high": 0.15, "medium": 0.3}
     assert re.fullmatch(r"[0-9a-f]{64}", info["bundle_sha256"])

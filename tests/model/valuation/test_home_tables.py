@@ -1,4 +1,4 @@
-"""A row of a table means what it means in a request: property-based, against `Property` itself."""
+"""A row of a table means what it means in a request: property-based, against the home model."""
 
 import datetime as dt
 import weakref
@@ -12,12 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from realtor_model.features import as_sold, columns_from_properties, properties_from_columns, take
-from realtor_model.listing import INPUTS, NUMBERS, Property
-from realtor_model.valuation.home_tables import ESTIMATES, estimate, read_homes, read_rows, reasons
+from realtor_model.features import as_sold, columns_from_properties, take
+from realtor_model.listing import US_LISTINGS, Home, ListingContract, Property, home_model
+from realtor_model.valuation.home_tables import (
+    ESTIMATES,
+    estimate,
+    read_homes,
+    read_rows,
+    reasons,
+)
 from realtor_model.valuation.valuation_model import ValuationModel
+from tests.markets import porto
 
 ModelOf = Callable[[str], ValuationModel]
+
+INPUTS = US_LISTINGS.keys
+NUMBERS = [key for key in INPUTS if US_LISTINGS.is_number(key)]
 
 WORDS = ["", " ", "3", " 3 ", "3.0", "2.5", "1e3", "+4", "-1", "nan", "inf", "0x10", "1_000", "two",
          "1500", "0.25", "99999999999", "Texas", "texas ", "sold", "leased", "06114", "6114",
@@ -32,23 +42,41 @@ TYPED: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def by_itself(row: dict[str, Any]) -> Property | str:
+def by_itself(row: dict[str, Any], contract: ListingContract) -> Home | str:
     nothing = {name: None for name, value in row.items() if value != value}
     try:
-        return Property.model_validate(row | nothing)
+        return home_model(contract).model_validate(row | nothing)
     except ValidationError as error:
         return reasons(error)
 
 
-def assert_read_alike(rows: list[dict[str, Any]], table: pa.Table) -> None:
-    expected = [by_itself(row) for row in rows]
-    homes = read_homes(table)
+def assert_read_alike(
+    rows: list[dict[str, Any]], table: pa.Table, contract: ListingContract = US_LISTINGS
+) -> None:
+    expected = [by_itself(row, contract) for row in rows]
+    homes = read_homes(table, contract)
     assert [each if isinstance(each, str) else None for each in expected] == list(homes.errors)
-    passed = [each for each in expected if isinstance(each, Property)]
-    for name, values in columns_from_properties(passed).items():
+    passed = [each for each in expected if isinstance(each, Home)]
+    for name, values in columns_from_properties(passed, contract).items():
         read = homes.columns[name][homes.valid]
         assert read.dtype == values.dtype
         np.testing.assert_array_equal(read, values, err_msg=name)
+
+
+def assert_json_read_alike(rows: list[Any], contract: ListingContract = US_LISTINGS) -> None:
+    columns, errors = read_rows(rows, contract)
+    expected: dict[int, str] = {}
+    passed: dict[int, Home] = {}
+    for position, row in enumerate(rows):
+        try:
+            passed[position] = home_model(contract).model_validate(row)
+        except ValidationError as error:
+            expected[position] = reasons(error)
+    assert {position: reasons(error) for position, error in errors.items()} == expected
+    read = take(columns, np.array([*passed], np.intp))
+    for name, values in columns_from_properties([*passed.values()], contract).items():
+        assert read[name].dtype == values.dtype
+        np.testing.assert_array_equal(read[name], values, err_msg=name)
 
 
 VALUES = (
@@ -62,22 +90,7 @@ HOME = {"state": "Texas", "zip_code": "77008", "bed": 3, "prev_sold_date": "2020
 @given(st.lists(st.dictionaries(st.sampled_from([*INPUTS, "extra"]), VALUES), max_size=8))
 def test_rows_of_json_are_read_as_a_request_reads_them(changes: list[dict[str, Any]]) -> None:
     rows = [HOME | change for change in changes] + changes + [None, 3, [HOME]]
-    columns, errors = read_rows(rows)
-    expected: dict[int, str] = {}
-    passed: dict[int, Property] = {}
-    for position, row in enumerate(rows):
-        try:
-            passed[position] = Property.model_validate(row)
-        except ValidationError as error:
-            expected[position] = reasons(error)
-    assert {position: reasons(error) for position, error in errors.items()} == expected
-    read = take(columns, np.array([*passed], np.intp))
-    assert [each.model_dump_json() for each in properties_from_columns(read)] == [
-        each.model_dump_json() for each in passed.values()
-    ]
-    for name, values in columns_from_properties([*passed.values()]).items():
-        assert read[name].dtype == values.dtype
-        np.testing.assert_array_equal(read[name], values, err_msg=name)
+    assert_json_read_alike(rows)
 
 
 @settings(deadline=None)
@@ -217,3 +230,89 @@ def test_an_error_that_is_kept_holds_no_memory() -> None:
     del columns
     assert beds() is None
     assert "one of house_size, acre_lot and bed is required" in str(errors[0])
+
+
+FREE = st.none() | st.sampled_from([*WORDS, "A", "deed signed", "true", "no", "Ribeira", "41.2"])
+PORTO_TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
+    "cadastre": (pa.int64(), st.none() | st.integers(0, 99)),
+    "status": (pa.string(), FREE),
+    "parish": (pa.string(), FREE),
+    "lat": (pa.float64(), st.none() | st.floats(40.9, 41.5)),
+    "lon": (pa.float64(), st.none() | st.floats(-9.0, -8.3)),
+    "rooms": (pa.float64(), st.none() | st.floats(-1.0, 4.0) | st.integers(0, 4).map(float)),
+    "bath": (pa.float64(), st.none() | st.floats(-1.0, 4.0)),
+    "floor_area": (pa.int32(), st.none() | st.integers(0, 300)),
+    "plot": (pa.float64(), st.none() | st.floats()),
+    "deed_date": (pa.date32(), st.none() | st.dates(dt.date(1890, 1, 1), dt.date(2110, 1, 1))),
+    "year_built": (pa.int16(), st.none() | st.integers(1490, 2110)),
+    "energy": (pa.string(), FREE),
+    "architect": (pa.float64(), st.none() | st.sampled_from([1.0, 2.5, -0.0])),
+    "lift": (pa.bool_(), st.none() | st.booleans()),
+    "renovated": (pa.timestamp("s"), st.none() | st.datetimes(dt.datetime(1890, 1, 1))),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> ListingContract:
+    return porto(tmp_path_factory.mktemp("market"))
+
+
+def test_every_input_of_the_market_is_tested(market: ListingContract) -> None:
+    assert PORTO_TYPES.keys() == market.by_name.keys()
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_texts_of_any_market_are_read_as_a_request_reads_them(
+    market: ListingContract, data: st.DataObject
+) -> None:
+    row = st.fixed_dictionaries(dict.fromkeys(market.by_name, FREE))
+    rows = data.draw(st.lists(row, min_size=1, max_size=8))
+    schema = pa.schema([(name, pa.string()) for name in market.by_name])
+    assert_read_alike(rows, pa.Table.from_pylist(rows, schema), market)
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_typed_columns_of_any_market_are_read_as_a_request_reads_them(
+    market: ListingContract, data: st.DataObject
+) -> None:
+    row = st.fixed_dictionaries({name: values for name, (_, values) in PORTO_TYPES.items()})
+    rows = data.draw(st.lists(row, min_size=1, max_size=8))
+    schema = pa.schema([(name, kind) for name, (kind, _) in PORTO_TYPES.items()])
+    table = pa.Table.from_pylist(rows, schema)
+    assert_read_alike(table.to_pylist(), table, market)
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_rows_of_json_of_any_market_are_read_as_a_request_reads_them(
+    market: ListingContract, data: st.DataObject
+) -> None:
+    names = st.sampled_from([*market.by_name, "bed", "extra"])
+    changes = data.draw(st.lists(st.dictionaries(names, VALUES | FREE), max_size=8))
+    home = {"lat": 41.2, "lon": -8.6, "floor_area": 70, "lift": True, "energy": "A"}
+    assert_json_read_alike([home | change for change in changes] + changes + [None], market)
+
+
+def test_headers_of_the_market_and_their_units_are_read(market: ListingContract) -> None:
+    table = pa.table({
+        "Ano": ["1980", None], "FLOOR AREA SQFT": ["1000", "large"], "lat": [41.2, 41.2],
+        "long": [1.0, 1.0], "lon": [-8.6, -8.6], "valor": [1, 2], "Baths": [1.5, 2.0],
+    })  # fmt: skip
+
+    homes = read_homes(table, market)
+
+    assert homes.columns["year_built"][0] == 1980.0
+    assert homes.columns["house_size"][0] == 93.0
+    assert homes.columns["bath"][0] == 1.5
+    assert list(homes.errors) == [None, "floor_area is 'large'; it must be a number"]
+
+
+def test_columns_that_a_market_lacks_are_missing(market: ListingContract) -> None:
+    homes = read_homes(pa.table({"lat": [41.2], "lon": [-8.6], "rooms": [2]}), market)
+
+    assert tuple(homes.columns) == market.keys
+    assert homes.columns["state"].tolist() == [None]
+    assert np.isnan(homes.columns["brokered_by"][0])
+    assert homes.columns["status"].tolist() == ["for_sale"]

@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from realtor_model.listing import US_LISTINGS
 from realtor_serving.http.table_bodies import (
     ARROW,
     CSV,
@@ -44,7 +45,7 @@ def table() -> pa.Table:
 def read(content: bytes, kind: str) -> pd.DataFrame:
     if kind == CSV:
         return pd.read_csv(io.BytesIO(content), dtype={"zip_code": str})
-    return read_table(content, kind).to_pandas()
+    return read_table(content, kind, US_LISTINGS).to_pandas()
 
 
 def ask(service: Server, content: bytes, kind: str, **headers: str) -> httpx.Response:
@@ -184,10 +185,10 @@ LONG = pa.array(["x" * 2_000_000])
     ids=["dictionary", "runs", "views"],
 )
 def test_one_long_text_many_times_is_refused(column: pa.Array) -> None:
-    sent = read_table(write_table(pa.table({"state": column}), ARROW), ARROW)
+    sent = read_table(write_table(pa.table({"state": column}), ARROW), ARROW, US_LISTINGS)
 
     with pytest.raises(UnreadableTable, match="bytes of memory"):
-        rows_of(sent)
+        rows_of(sent, US_LISTINGS)
 
 
 def test_long_list_of_nulls_is_not_expanded() -> None:
@@ -196,7 +197,7 @@ def test_long_list_of_nulls_is_not_expanded() -> None:
     body = write_table(pa.table({"state": lists}), ARROW)
     assert len(body) < 500
 
-    assert rows_of(read_table(body, ARROW)) == [{"state": [str(kind)]}]
+    assert rows_of(read_table(body, ARROW, US_LISTINGS), US_LISTINGS) == [{"state": [str(kind)]}]
 
 
 @pytest.mark.integration
@@ -218,14 +219,14 @@ def test_run_end_encoded_dictionary_is_refused() -> None:
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([100], pa.int32()), names)
 
     with pytest.raises(UnreadableTable, match="run_end_encoded"):
-        rows_of(pa.table({"state": runs}))
+        rows_of(pa.table({"state": runs}), US_LISTINGS)
 
 
 def test_numbers_that_look_compressed_are_read() -> None:
     numbers = [10**15, 0xFD2FB528] * 5
     sent = pa.table({"state": ["Texas"] * 10, "id": numbers})
 
-    assert read_table(write_table(sent, ARROW), ARROW).equals(sent)
+    assert read_table(write_table(sent, ARROW), ARROW, US_LISTINGS).equals(sent)
 
 
 def test_a_table_that_unpacks_to_gigabytes_is_refused() -> None:
@@ -236,13 +237,13 @@ def test_a_table_that_unpacks_to_gigabytes_is_refused() -> None:
         writer.write_table(large)
     assert len(sink.getvalue()) < 1_000_000
     with pytest.raises(UnreadableTable, match="bytes of memory"):
-        read_table(sink.getvalue(), ARROW)
+        read_table(sink.getvalue(), ARROW, US_LISTINGS)
 
     parquet = io.BytesIO()
     pa.parquet.write_table(large, parquet, compression="zstd", use_dictionary=True)
     assert len(parquet.getvalue()) < 2_000_000
     with pytest.raises(UnreadableTable, match="bytes of memory"):
-        read_table(parquet.getvalue(), PARQUET)
+        read_table(parquet.getvalue(), PARQUET, US_LISTINGS)
 
 
 def test_compressed_tables_of_a_fair_size_are_read() -> None:
@@ -252,7 +253,7 @@ def test_compressed_tables_of_a_fair_size_are_read() -> None:
         homes = table().take(pa.array([0, 2] * 2_000))
         with pa.ipc.new_stream(sink, homes.schema, options=options) as writer:
             writer.write_table(homes)
-        assert read_table(sink.getvalue(), ARROW).equals(homes)
+        assert read_table(sink.getvalue(), ARROW, US_LISTINGS).equals(homes)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +266,7 @@ def test_compressed_tables_of_a_fair_size_are_read() -> None:
 @pytest.mark.parametrize("kind", TABLES)
 def test_a_table_without_homes_is_refused(kind: str, columns: Any, words: str) -> None:
     with pytest.raises(UnreadableTable, match=words):
-        read_table(write_table(pa.table(columns), kind), kind)
+        read_table(write_table(pa.table(columns), kind), kind, US_LISTINGS)
 
 
 @pytest.mark.parametrize(
