@@ -19,6 +19,7 @@ from realtor_assets.clean.clean_build import (
     stored_encoder,
     write_build,
 )
+from realtor_assets.distributed import partitions
 from realtor_assets.distributed.exchange import encoder_at, put_encoder
 from realtor_assets.monitor.valuation_files import _listed
 from realtor_assets.pipeline_settings import listing_contract, market_version, settings
@@ -180,6 +181,33 @@ def test_valuation_files_have_the_markets_names(
     pyarrow.parquet.write_table(listed, tmp_path / "listed.parquet")
     names = [column.name for column in listing_contract().columns]
     assert pyarrow.parquet.read_schema(tmp_path / "listed.parquet").names == ["row_hash", *names]
+
+
+def test_partitions_belong_to_a_version_of_the_market(
+    splits: dict[str, Listings],
+    raw_database: Database,
+    store: ObjectStore,
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    contract = listing_contract()
+    partitions.export(raw_database, store, [1])
+    environment.delenv("REALTOR_MARKET")
+    forget_settings()
+    partitions.export(raw_database, store, [1])
+    (built_in,) = partitions.partitions(store, [1], ["test"])
+    environment.setenv("REALTOR_MARKET", str(tmp_path / "harbor.toml"))
+    forget_settings()
+
+    (ours,) = partitions.partitions(store, [1], ["test"])
+
+    assert f"/market={contract.version}/" in ours.key
+    assert "market=" not in built_in.key
+    columns = ours.listings(store, contract).columns
+    for key, values in splits["test"].columns.items():
+        assert np.array_equal(columns[key].astype(str), values.astype(str)), key
+    # Rows that the built-in market exported lack the columns that harbor adds.
+    assert np.isnan(built_in.listings(store, contract).columns["year_built"]).all()
 
 
 def test_mlflow_gets_the_markets_inputs(environment: pytest.MonkeyPatch) -> None:

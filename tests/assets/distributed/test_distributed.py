@@ -227,8 +227,10 @@ def test_encoder_equals_one_machines_when_the_sample_is_all_rows(
         settings.cache_clear()
 
     ours, theirs = trained.model, one_machine.model
-    for mine, other in zip(ours.encoder.to_tables(), theirs.encoder.to_tables(), strict=True):
-        pd.testing.assert_frame_equal(mine, other, check_exact=True)
+    our_tables, their_tables = (model.encoder.to_tables().named() for model in (ours, theirs))
+    assert our_tables.keys() == their_tables.keys()
+    for name, table in our_tables.items():
+        pd.testing.assert_frame_equal(table, their_tables[name], check_exact=True)
     assert ours.metadata["train_rows"] == theirs.metadata["train_rows"]
     assert ours.estimator.log_range == theirs.estimator.log_range
     assert error(ours.metadata) < error(theirs.metadata) * (1 + TOLERANCE)
