@@ -120,8 +120,14 @@ class Stack:
         if raw is None:
             return
         from realtor_assets.schema import migrate
+        from realtor_assets.schema.market_columns import MarketContradictsTables
+        from realtor_model.listing import US_LISTINGS, InvalidMarketFile, read_market
 
-        migrate(raw, "raw")
+        market = environment.get("REALTOR_MARKET")
+        try:
+            migrate(raw, "raw", read_market(Path(market)) if market else US_LISTINGS)
+        except (InvalidMarketFile, MarketContradictsTables) as problem:
+            raise StackError(str(problem)) from problem
         migrate(environment["REALTOR_CLEAN_DATABASE_URL"], "clean")
 
     def _plan(self, *, running: bool = False) -> Plan:

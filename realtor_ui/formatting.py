@@ -1,42 +1,37 @@
 """How the app writes figures, dates and values of inputs, in the language of its user."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from realtor_ui.responses import Value
+from realtor_ui.market_texts import MarketTexts, unit_text
+from realtor_ui.responses import ModelInfo, Value
 from realtor_ui.texts import Texts
 
-STATES = (
-    "Alabama", "Alaska", "Arizona", "Arkansas", "California", "Colorado", "Connecticut", "Delaware",
-    "District of Columbia", "Florida", "Georgia", "Guam", "Hawaii", "Idaho", "Illinois", "Indiana",
-    "Iowa", "Kansas", "Kentucky", "Louisiana", "Maine", "Maryland", "Massachusetts", "Michigan",
-    "Minnesota", "Mississippi", "Missouri", "Montana", "Nebraska", "Nevada", "New Hampshire",
-    "New Jersey", "New Mexico", "New York", "North Carolina", "North Dakota", "Ohio", "Oklahoma",
-    "Oregon", "Pennsylvania", "Puerto Rico", "Rhode Island", "South Carolina", "South Dakota",
-    "Tennessee", "Texas", "Utah", "Vermont", "Virgin Islands", "Virginia", "Washington",
-    "West Virginia", "Wisconsin", "Wyoming",
-)  # fmt: skip
 # Shown where there is no value.
 NO_VALUE = "\N{EN DASH}"
 CONFIDENCE_COLOURS = {"high": "green", "medium": "orange", "low": "red"}
+# The unit of years in a declaration.
+YEAR = "(year)"
 # Smallest share of all reasons for a price, and the stars that an input gets from there on.
 STAR_LIMITS = ((0.25, 4), (0.10, 3), (0.03, 2), (0.0, 1))
 
 
-def dollars(amount: float) -> str:
-    """$295,218"""
-    return f"${amount:,.0f}"
+def money(texts: Texts, amount: float) -> str:
+    """$295,218, or EUR 295,218: an amount in the currency of the market."""
+    return f"{texts.always['money']}{amount:,.0f}"
 
 
-def short_dollars(amount: float) -> str:
+def short_money(texts: Texts, amount: float) -> str:
     """$185, $215k, $1.2M"""
     if amount < 1_000:
-        return dollars(amount)
-    return f"${amount / 1e3:,.0f}k" if amount < 999_500 else f"${amount / 1e6:,.1f}M"
+        return money(texts, amount)
+    sign = texts.always["money"]
+    return f"{sign}{amount / 1e3:,.0f}k" if amount < 999_500 else f"{sign}{amount / 1e6:,.1f}M"
 
 
-def signed_dollars(amount: float) -> str:
+def signed_money(texts: Texts, amount: float) -> str:
     """+$1,200 or -$1,200"""
-    return f"{'+' if amount >= 0 else '-'}{dollars(abs(amount))}"
+    return f"{'+' if amount >= 0 else '-'}{money(texts, abs(amount))}"
 
 
 def difference(texts: Texts, share: float) -> str:
@@ -70,27 +65,56 @@ def escape_dollars(words: str) -> str:
     return words.replace("$", r"\$")
 
 
-def input_value(texts: Texts, name: str, value: Value) -> str:
+def input_value(texts: MarketTexts, name: str, value: Value) -> str:
     """The value of an input with its unit, or "not given"."""
     if value is None:
         return texts("unit.not_given")
-    match name:
-        case "house_size":
-            return texts("unit.sqft", size=f"{float(value):,.0f}")
-        case "acre_lot":
-            return texts("unit.acres", size=f"{float(value):,g}")
-        case "bed" | "bath":
-            return f"{float(value):,.0f}"
-        case "status":
-            return texts.named("status", str(value))
-        case _:
-            return str(value)
+    column = texts.inputs.get(name)
+    if column is None:
+        return str(value)
+    if column.type == "boolean":
+        return texts("unit.yes" if value else "unit.no")
+    if column.type == "category" and column.choices:
+        return texts.choice(name, str(value))
+    if not column.is_number:
+        return str(value)
+    number = float(value)
+    # Years and ids are names, not amounts.
+    if column.is_id or column.unit == YEAR:
+        return f"{number:.0f}"
+    is_long = column.type == "integer" or abs(number) >= 1e6
+    written = f"{number:,.0f}" if is_long else f"{number:,g}"
+    unit = unit_text(texts, column)
+    # A note in brackets explains a scale; it is no unit to count in.
+    return written if not unit or unit[0] == "(" else f"{written} {unit}"
 
 
-def feature_value(name: str, value: float) -> str:
+def place_name(texts: MarketTexts, home: Mapping[str, Value], *roles: str) -> str:
+    """The values of some roles in a home, joined by blanks: "Hartford 06114".
+
+    A home without any of them is placed by its coordinates.
+    """
+    values = [texts.info.value_of(home, role) for role in roles]
+    name = " ".join(str(each) for each in values if each)
+    at = point(texts.info, home)
+    return name or ("" if at is None else f"{at[0]:g}, {at[1]:g}")
+
+
+def point(info: ModelInfo, home: Mapping[str, Value]) -> tuple[float, float] | None:
+    """Latitude and longitude of a home, if it has coordinates of its own."""
+    latitude, longitude = (info.value_of(home, role) for role in ("latitude", "longitude"))
+    if latitude is None or longitude is None:
+        return None
+    return float(latitude), float(longitude)
+
+
+def feature_value(texts: MarketTexts, name: str, value: float) -> str:
     """The value of a feature; logarithms are shown on their original scale."""
     if value != value:
         return NO_VALUE
+    column = texts.inputs.get(name)
+    if column is not None and column.role == "input" and column.type != "category":
+        return input_value(texts, name, value)
     if "_log_" in name or name.startswith("log_"):
         if "effect" in name:
             return f"{pow(2.718281828459045, value) - 1:+.1%}"
@@ -127,8 +151,10 @@ def age_text(texts: Texts, since: datetime, now: datetime | None = None) -> str:
     return texts("age.days", n=days) if days < 90 else texts("age.months", n=days // 30)
 
 
-def date_text(texts: Texts, when: date | datetime) -> str:
-    """March 5, 2026"""
+def date_text(texts: Texts, when: date | datetime | None) -> str:
+    """March 5, 2026; a dash if there is no date."""
+    if when is None:
+        return NO_VALUE
     month = texts(f"month.{when.month}")
     return texts("age.date", day=when.day, month=month, year=when.year)
 

@@ -1,11 +1,13 @@
 """The parts that all pages share: language, sidebar and error messages."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import streamlit as st
 
 from realtor_ui import formatting
 from realtor_ui.app_settings import app_settings
+from realtor_ui.charts.chart_style import Chart, in_currency
 from realtor_ui.client import (
     InvalidInput,
     NoModel,
@@ -15,10 +17,11 @@ from realtor_ui.client import (
     ServiceError,
 )
 from realtor_ui.formatting import escape_dollars
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.message_texts import message_text
 from realtor_ui.responses import ModelInfo
 from realtor_ui.service_cache import REFRESH_SECONDS, model_info
-from realtor_ui.texts import LANGUAGES, Texts, catalogue
+from realtor_ui.texts import FALLBACK, LANGUAGES, Texts, catalogue
 
 LANGUAGE = "lang"
 # Errors that an administrator can do something about, and the text that says what.
@@ -41,6 +44,18 @@ def current_texts() -> Texts:
         asked = st.query_params.get(LANGUAGE) or (st.context.locale or "")[:2]
         st.session_state[LANGUAGE] = asked if asked in LANGUAGES else next(iter(LANGUAGES))
     return catalogue(st.session_state[LANGUAGE])
+
+
+def model_texts(info: ModelInfo) -> MarketTexts:
+    """The current texts, with the words of the served model's market."""
+    return MarketTexts(current_texts(), info)
+
+
+def show_chart(
+    t: Texts, chart: Chart, about: str, width: int | Literal["stretch"] = "stretch"
+) -> None:
+    """Show a chart with its amounts in the currency of the market; `about` describes it."""
+    st.altair_chart(in_currency(chart, t.always["money"]), width=width, alt=about)
 
 
 def sidebar() -> None:
@@ -73,8 +88,10 @@ def _status() -> None:
         return
     st.badge(t("sidebar.up"), icon=":material/check_circle:", color="green")
     stage = t.named("stage", info.stage)
+    title = info.market.title.get(t.language) or info.market.title.get(FALLBACK, "")
     st.markdown(f"**{t('sidebar.version', version=info.version, stage=stage)}**")
     facts = [
+        *([t("sidebar.market", title=title)] if title else []),
         t(
             "sidebar.trained",
             kind=t.named("candidate", info.candidate),
@@ -92,7 +109,7 @@ def show_error(problem: ServiceError) -> None:
     """What went wrong and what to do about it; addresses and settings are for administrators."""
     t = current_texts()
     if isinstance(problem, InvalidInput):
-        lines = [message_text(t, message) for message in problem.problems]
+        lines = [message_text(_served_texts(), message) for message in problem.problems]
         st.warning(escape_dollars("\n\n".join(lines)), icon=":material/edit:")
         return
     detail = message_text(t, problem.refusal) if problem.refusal else ""
@@ -106,6 +123,14 @@ def show_error(problem: ServiceError) -> None:
     help_key = _HELP.get(type(problem))
     if help_key is not None:
         administrator_note(help_key)
+
+
+def _served_texts() -> Texts:
+    """The texts with the words of the served market, if the service tells them."""
+    try:
+        return model_texts(model_info())
+    except ServiceError:
+        return current_texts()
 
 
 def administrator_note(key: str) -> None:

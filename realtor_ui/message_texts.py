@@ -4,6 +4,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.responses import CodedMessage
 from realtor_ui.texts import Texts
 
@@ -31,10 +32,16 @@ def message_text(texts: Texts, message: CodedMessage) -> str:
     template = texts.entries.get(f"message.{message.code}")
     if template is not None:
         try:
-            return _Sentence().format(template, **_translated(texts, message.params))
+            return _Sentence().format(
+                template, **{**_translated(texts, message.params), **texts.always}
+            )
         except (KeyError, ValueError):
             pass
     return message.message[:1].upper() + message.message[1:]
+
+
+def _choice(texts: Texts, name: str, choice: str) -> str:
+    return texts.choice(name, choice) if isinstance(texts, MarketTexts) else str(choice)
 
 
 def _translated(texts: Texts, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +52,7 @@ def _translated(texts: Texts, params: Mapping[str, Any]) -> dict[str, Any]:
             # It stands within the sentence.
             translated[name] = texts.named("input", value).lower()
         elif name == "choices":
-            choices = [texts.named(str(params.get("input")), choice) for choice in value]
+            choices = [_choice(texts, str(params.get("input")), choice) for choice in value]
             translated[name] = ", ".join(choices)
         elif isinstance(value, list):
             names = [texts.named(_NAMES.get(name, name), str(item)) for item in value]

@@ -1,12 +1,15 @@
 """The service's responses, as far as the app shows them."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 By = Literal["state", "city", "zip"]
-Value = str | float | int | None
+Value = bool | str | float | int | None
+# Language → what people call something.
+Words = dict[str, str]
 
 
 class CodedMessage(BaseModel):
@@ -117,7 +120,7 @@ class Comparable(BaseModel):
     id: str
     similarity: float
     miles: float
-    sold_on: date
+    sold_on: date | None
     price: float
     adjusted_price: float
     adjustments: list[Adjustment]
@@ -148,17 +151,68 @@ class BatchValuation(BaseModel):
     results: list[RowValue]
 
 
-class AllowedInput(BaseModel):
-    """The values that an input allows: a range with a unit, some choices, or anything."""
+class Input(BaseModel):
+    """An input of the served model, as its market declares it.
 
+    role: what it is used for; "input" for those that the market adds. key: its name in the history
+    of the pipeline. low, high, unit: of numbers. step: by how much the form changes a number.
+    usual: the interval that a curve shows. choices: all values of a category; None: any text.
+    headers: other names of its column in files → what values under them are multiplied by.
+    moves_estimate: whether the estimate depends on it.
+    """
+
+    type: Literal["number", "integer", "boolean", "category", "date"]
+    role: str
+    key: str
+    label: Words
+    help: Words
+    headers: dict[str, float]
+    moves_estimate: bool
     low: float | None = None
     high: float | None = None
     unit: str | None = None
+    step: float | None = None
+    usual: tuple[float, float] | None = None
     choices: list[str] | None = None
+    default: str | None = None
+    example: Value = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number or a whole number with a range."""
+        return self.type in ("number", "integer") and self.low is not None
+
+    @property
+    def is_id(self) -> bool:
+        """Whether its numbers are names: those of brokers and properties."""
+        return self.role in ("id", "broker")
+
+
+class Target(BaseModel):
+    """The price: its name in files and what people call it."""
+
+    name: str
+    label: Words
+    help: Words
+
+
+class MarketInfo(BaseModel):
+    """The market of the served model.
+
+    title: what people call it. currency: ISO 4217 code of all prices. places: a home needs all
+    inputs of one of these lists. sizes: a home needs one of these inputs, if there are any.
+    """
+
+    title: Words
+    currency: str
+    has_coordinates: bool
+    price: Target
+    places: list[list[str]]
+    sizes: list[str]
 
 
 class ModelInfo(BaseModel):
-    """The model in production."""
+    """The model in production, and its inputs by name, in the order of the form."""
 
     version: str
     stage: str
@@ -170,12 +224,22 @@ class ModelInfo(BaseModel):
     coverage: float
     metrics: dict[str, dict[str, float]]
     importance: dict[str, float]
-    inputs: dict[str, AllowedInput]
+    market: MarketInfo
+    inputs: dict[str, Input]
     loaded_at: datetime
+
+    def name_of(self, role: str) -> str | None:
+        """The name of the input with a role other than "input", or None if there is none."""
+        return next((name for name, each in self.inputs.items() if each.role == role), None)
+
+    def value_of(self, home: Mapping[str, Value], role: str) -> Any:
+        """The value of the input with a role in a home, or None."""
+        name = self.name_of(role)
+        return None if name is None else home.get(name)
 
 
 class MarketRow(BaseModel):
-    """Figures of one place: dollars, square feet, acres. Older models have no sizes."""
+    """Figures of one place, in the units of the market. Older models have no sizes."""
 
     state: str | None
     city: str | None

@@ -7,11 +7,13 @@ import pandas as pd
 import streamlit as st
 
 from realtor_ui.app_settings import app_settings
-from realtor_ui.client import ServiceClient
+from realtor_ui.client import NotThere, ServiceClient
+from realtor_ui.formatting import point
 from realtor_ui.responses import (
     BatchValuation,
     By,
     ComparableSales,
+    Coordinates,
     ExplainedValuation,
     History,
     MarketRow,
@@ -77,7 +79,12 @@ def market_table(version: str, by: By, state: str | None, city: str | None) -> p
 @st.cache_data(max_entries=4, show_spinner=False)
 def zip_table(version: str) -> pd.DataFrame:
     """All zips in the training data: name, place, center and medians."""
-    frame = pd.DataFrame(service_client().coordinates().model_dump())
+    try:
+        zips = service_client().coordinates().model_dump()
+    except NotThere:
+        # A market without zips, or a model without market figures.
+        zips = {name: [] for name in Coordinates.model_fields}
+    frame = pd.DataFrame(zips)
     return frame.assign(name=frame["zip_code"] + " " + frame["city"].fillna(""))
 
 
@@ -101,13 +108,17 @@ def zip_statistics(version: str, zip_code: str) -> MarketRow | None:
     return MarketRow.model_validate(row)
 
 
-def locate(version: str, home: Home) -> tuple[float, float] | None:
-    """Latitude and longitude of a home: the center of its zip, else its city, else its state."""
-    frame = zip_table(version)
+def locate(info: ModelInfo, home: Home) -> tuple[float, float] | None:
+    """Latitude and longitude of a home: its own, else the center of its zip, city or state."""
+    own = point(info, home)
+    if own is not None:
+        return own
+    frame = zip_table(info.version)
+    zip_code, city, state = (info.value_of(home, role) for role in ("zip_code", "city", "state"))
     for mask in (
-        frame["zip_code"] == home.get("zip_code"),
-        (frame["city"] == home.get("city")) & (frame["state"] == home.get("state")),
-        frame["state"] == home.get("state"),
+        frame["zip_code"] == zip_code,
+        (frame["city"] == city) & (frame["state"] == state),
+        frame["state"] == state,
     ):
         if mask.any():
             at = frame.loc[mask, ["latitude", "longitude"]].mean()

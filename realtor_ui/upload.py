@@ -12,36 +12,17 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
-from realtor_ui.sections.home_form import INPUTS
+from realtor_ui.responses import Input, ModelInfo
 
 CHUNK_ROWS = 5_000
 MAX_BYTES = 200 * 1024**2
 MAX_UNPACKED = 1024**3
 SUFFIXES = ("csv", "parquet", "xlsx")
-PLACE, SIZE = ("state", "zip_code"), ("house_size", "acre_lot", "bed")
 ESTIMATES = (
     "estimated_price", "estimated_low", "estimated_high", "confidence", "warnings", "warning_codes",
     "error", "error_codes",
 )  # fmt: skip
-# Column names that people use for each input, in both languages.
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "state": ("state", "province", "estado", "st"),
-    "city": ("city", "town", "municipality", "ciudad", "municipio"),
-    "zip_code": ("zip_code", "zip", "zipcode", "postal_code", "postcode", "codigo_postal", "cp"),
-    "house_size": ("house_size", "sqft", "living_area", "area", "square_feet", "size", "gla",
-                   "superficie", "superficie_habitable", "area_construida", "pies_cuadrados",
-                   "metros"),
-    "acre_lot": ("acre_lot", "lot", "lot_size", "acres", "lot_acres", "land", "terreno", "lote",
-                 "area_del_terreno"),
-    "bed": ("bed", "beds", "bedrooms", "br", "dormitorios", "habitaciones", "recamaras"),
-    "bath": ("bath", "baths", "bathrooms", "ba", "banos"),
-    "status": ("status", "listing_status", "estado_del_anuncio"),
-    "prev_sold_date": ("prev_sold_date", "last_sale", "sold_date", "last_sold", "sale_date",
-                       "ultima_venta", "fecha_de_venta"),
-    "brokered_by": ("brokered_by", "broker", "agency", "agent", "agencia", "inmobiliaria"),
-    "street": ("street", "address", "street_id", "calle", "direccion"),
-}  # fmt: skip
-# Below this ratio of difflib a column name does not resemble an alias.
+# Below this ratio of difflib a column name does not resemble a header.
 MIN_SIMILARITY = 0.84
 
 
@@ -112,19 +93,21 @@ _READERS: Mapping[str, Callable[[bytes], pd.DataFrame]] = {
 }  # fmt: skip
 
 
-def match_columns(columns: list[str]) -> dict[str, str | None]:
-    """The column for each input, by name, or None; no column is used twice."""
+def match_columns(columns: list[str], inputs: Mapping[str, Input]) -> dict[str, str | None]:
+    """The column for each input, or None; no column is used twice.
+
+    A column that is called like an input, or like one of its headers, comes before one that only
+    resembles them.
+    """
     plain = {column: _plain(column) for column in columns}
-    matched: dict[str, str | None] = dict.fromkeys(INPUTS)
+    matched: dict[str, str | None] = dict.fromkeys(inputs)
     taken: set[str] = set()
     for least in (1.0, MIN_SIMILARITY):
-        for name in INPUTS:
+        for name, described in inputs.items():
             if matched[name] is not None:
                 continue
             scores = {
-                column: max(
-                    difflib.SequenceMatcher(None, text, alias).ratio() for alias in ALIASES[name]
-                )
+                column: _nearest_header(text, name, described)[1]
                 for column, text in plain.items()
                 if column not in taken
             }
@@ -135,19 +118,51 @@ def match_columns(columns: list[str]) -> dict[str, str | None]:
     return matched
 
 
+def _nearest_header(text: str, name: str, described: Input) -> tuple[str, float]:
+    """The name or header of an input that resembles `text` most, and how much: 0 to 1."""
+    headers = dict.fromkeys([name, *described.headers])
+    ratios = {
+        header: difflib.SequenceMatcher(None, text, _plain(header)).ratio() for header in headers
+    }
+    best = max(ratios, key=ratios.__getitem__)
+    return best, ratios[best]
+
+
+def factor(column: str, name: str, described: Input) -> float:
+    """What the values of a file's column are multiplied by, to have the unit of an input.
+
+    >>> lot = Input(type="number", role="lot_size", key="acre_lot", label={}, help={}, low=0,
+    ...             high=1e7, headers={"lot_acres": 43_560.0}, moves_estimate=True)
+    >>> factor("Lot Acres", "sqft_lot", lot), factor("sqft_lot", "sqft_lot", lot)
+    (43560.0, 1.0)
+    """
+    header, ratio = _nearest_header(_plain(column), name, described)
+    return described.headers.get(header, 1.0) if ratio >= MIN_SIMILARITY else 1.0
+
+
 def _plain(column: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "_", ascii_only.lower()).strip("_")
 
 
-def missing_columns(matched: Mapping[str, str | None]) -> list[str]:
+def missing_columns(matched: Mapping[str, str | None], info: ModelInfo) -> list[str]:
     """The keys of the texts about missing columns without which no home can be valued."""
     missing = []
-    if not any(matched.get(name) for name in PLACE):
+    if not any(all(matched.get(name) for name in names) for names in info.market.places):
         missing.append("many.missing_place")
-    if not any(matched.get(name) for name in SIZE):
+    if info.market.sizes and not any(matched.get(name) for name in info.market.sizes):
         missing.append("many.missing_size")
     return missing
+
+
+def example_file(info: ModelInfo) -> str:
+    """A CSV of one ordinary home, for a person to fill in."""
+    home = {
+        name: str(each.example).lower() if isinstance(each.example, bool) else each.example
+        for name, each in info.inputs.items()
+        if each.example is not None
+    }
+    return pd.DataFrame([home]).to_csv(index=False)
 
 
 class Progress(NamedTuple):
@@ -160,6 +175,7 @@ class Progress(NamedTuple):
 def value_rows(
     frame: pd.DataFrame,
     matched: Mapping[str, str | None],
+    inputs: Mapping[str, Input],
     ask: Callable[[bytes], bytes],
     start: int = 0,
 ) -> Iterator[Progress]:
@@ -167,6 +183,7 @@ def value_rows(
 
     Args:
         matched: input → column, from `match_columns`.
+        inputs: of the model.
         ask: sends an Arrow stream to the service and returns its response.
 
     Yields the estimates of each chunk with `ESTIMATES` as columns and the index of `frame`.
@@ -174,11 +191,27 @@ def value_rows(
     chosen = {column: name for name, column in matched.items() if column}
     for begin in range(start, len(frame), CHUNK_ROWS):
         rows = frame.iloc[begin : begin + CHUNK_ROWS]
-        sent = rows[list(chosen)].rename(columns=chosen)
+        sent = _in_units(rows[list(chosen)], chosen, inputs).rename(columns=chosen)
         with pa.ipc.open_stream(ask(_stream(sent))) as answer:
             table = answer.read_all().to_pandas()
         estimates = table.reindex(columns=list(ESTIMATES)).set_axis(rows.index)
         yield Progress(begin + len(rows), estimates)
+
+
+def _in_units(
+    rows: pd.DataFrame, chosen: Mapping[str, str], inputs: Mapping[str, Input]
+) -> pd.DataFrame:
+    """`rows` with numbers in the units of the inputs; what is no number stays as it is."""
+    factors = {column: factor(column, name, inputs[name]) for column, name in chosen.items()}
+    rows = rows.copy()
+    for column, times in factors.items():
+        if times == 1.0:
+            continue
+        numbers = pd.to_numeric(rows[column], errors="coerce") * times
+        if inputs[chosen[column]].type == "integer":
+            numbers = numbers.round()
+        rows[column] = rows[column].astype(object).where(numbers.isna(), numbers)
+    return rows
 
 
 def _stream(rows: pd.DataFrame) -> bytes:

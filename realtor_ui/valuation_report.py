@@ -7,9 +7,9 @@ from typing import Any
 
 from realtor_ui import formatting
 from realtor_ui.charts.valuation_charts import Reason
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.message_texts import message_text
 from realtor_ui.responses import ComparableSales, ExplainedValuation
-from realtor_ui.texts import Texts
 
 _STYLE = """
 @page { size: A4; margin: 14mm }
@@ -28,7 +28,7 @@ td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowra
 
 
 def to_html(
-    t: Texts,
+    t: MarketTexts,
     answer: ExplainedValuation,
     home: Mapping[str, Any],
     reasons: Sequence[Reason],
@@ -37,7 +37,7 @@ def to_html(
 ) -> str:
     """The page as HTML. Everything that was entered or received is escaped."""
     valuation = answer.valuation
-    base, price = formatting.dollars(answer.base_price), formatting.dollars(valuation.price)
+    base, price = formatting.money(t, answer.base_price), formatting.money(t, valuation.price)
     as_of = formatting.date_text(t, valuation.as_of)
     made = t(
         "report.made",
@@ -58,15 +58,15 @@ def to_html(
         f"<p class=quiet>{escape(t('value.price', day=as_of))}</p>",
         f"<p class=price>{escape(price)}</p>",
         f'<div class=track><b style="left:{at:.1f}%"></b></div>',
-        f"<p class=ends><span>{formatting.dollars(valuation.low)}</span>"
-        f"<span>{formatting.dollars(valuation.high)}</span></p>",
+        f"<p class=ends><span>{formatting.money(t, valuation.low)}</span>"
+        f"<span>{formatting.money(t, valuation.high)}</span></p>",
         f"<p>{escape(t.named('confidence', valuation.confidence))}. "
         + escape(
             t(
                 "value.range",
                 share=formatting.share_of_homes(t, valuation.coverage),
-                low=formatting.dollars(valuation.low),
-                high=formatting.dollars(valuation.high),
+                low=formatting.money(t, valuation.low),
+                high=formatting.money(t, valuation.high),
             )
         )
         + "</p>",
@@ -75,12 +75,12 @@ def to_html(
         _table((), ((escape(label), escape(value)) for label, value in entered)),
         f"<h2>{escape(t('why.heading'))}</h2>",
         f"<p>{escape(t('why.from_base', base=base, price=price))}</p>",
-        _bars(reasons),
+        _bars(t, reasons),
     ]
     if sales is not None and sales.comparables:
         parts += [f"<h2>{escape(t('comps.heading'))}</h2>", _sales(t, sales)]
     parts += [
-        f"<p class=quiet>{escape(t('value.blind'))}</p>",
+        f"<p class=quiet>{escape(blindness(t))}</p>",
         f"<p class=quiet>{escape(made)}</p>",
     ]
     body = "\n".join(parts)
@@ -89,6 +89,12 @@ def to_html(
         f'<meta name="viewport" content="width=device-width"><title>{escape(t("report.title"))}'
         f"</title><style>{_STYLE}</style></head><body>{body}</body></html>"
     )
+
+
+def blindness(t: MarketTexts) -> str:
+    """What the model does not know of a home. A market's own columns may say more about it."""
+    adds = any(column.role == "input" for column in t.info.inputs.values())
+    return t("value.blind_added" if adds else "value.blind")
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
@@ -101,7 +107,7 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{f'<tr>{titles}</tr>' if titles else ''}{lines}</table>"
 
 
-def _bars(reasons: Sequence[Reason]) -> str:
+def _bars(t: MarketTexts, reasons: Sequence[Reason]) -> str:
     most = max((abs(reason.dollars) for reason in reasons), default=1.0)
     return _table(
         (),
@@ -110,14 +116,14 @@ def _bars(reasons: Sequence[Reason]) -> str:
                 escape(reason.label),
                 f'<div class=bar style="width:{max(1, 180 * abs(reason.dollars) / most):.0f}px;'
                 f'background:{"#3b82b5" if reason.dollars >= 0 else "#c9662a"}"></div>',
-                escape(formatting.signed_dollars(reason.dollars)),
+                escape(formatting.signed_money(t, reason.dollars)),
             )
             for reason in reasons
         ),
     )
 
 
-def _sales(t: Texts, sales: ComparableSales) -> str:
+def _sales(t: MarketTexts, sales: ComparableSales) -> str:
     head = (
         "", t("comps.where"), t("comps.sold_for"), t("comps.adjusted"), t("comps.sold_on"),
         t("comps.distance"),
@@ -125,9 +131,9 @@ def _sales(t: Texts, sales: ComparableSales) -> str:
     rows = (
         (
             str(number),
-            escape(f"{each.home.get('city') or ''} {each.home.get('zip_code') or ''}"),
-            formatting.dollars(each.price),
-            formatting.dollars(each.adjusted_price),
+            escape(formatting.place_name(t, each.home, "city", "zip_code")),
+            formatting.money(t, each.price),
+            formatting.money(t, each.adjusted_price),
             escape(formatting.date_text(t, each.sold_on)),
             escape(t("comps.miles", miles=f"{each.miles:,.1f}")),
         )

@@ -6,6 +6,7 @@ The same steps end to end: `tests/assets/train/test_toy_candidate.py` and
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,6 +18,9 @@ from realtor_model.candidates import Candidate
 from realtor_model.duel import relative_criteria
 from realtor_model.duel.gate import Gate
 from realtor_model.features import FEATURE_NAMES
+from realtor_model.listing import Kind, Role, read_market
+from realtor_model.listing.column import AREA, KEYS, kinds_of
+from realtor_model.listing.market_file import ColumnTable, MarketTable
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,3 +69,48 @@ def test_the_guides_gate_answers(worse: int, passed: bool) -> None:
 
     assert answer.passed is passed
     assert answer.figures["after"] == worse / 1_000
+
+
+COLUMNS_GUIDE = "docs/guides/your-own-columns.md"
+
+
+def test_the_guides_market_files_are_valid(tmp_path: Path) -> None:
+    text = (ROOT / COLUMNS_GUIDE).read_text()
+    blocks = re.findall(r"^( *)```toml\n(.*?)^ *```", text, re.M | re.S)
+    files = [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, block in blocks]
+    for number, content in enumerate(files[:2]):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(content)
+        read_market(path)
+    # The steps towards King County say what the shipped file says.
+    shipped = tomllib.loads((ROOT / "examples/king_county.toml").read_text())
+    steps = files[2:]
+    assert len(steps) == 5
+    for content in steps:
+        for table, keys in tomllib.loads(content).items():
+            if table == "market":
+                assert keys == shipped["market"]
+                continue
+            for name, column in keys.items():
+                for key, value in column.items():
+                    assert shipped["columns"][name][key] == value, f"{name} {key}"
+
+
+def test_the_guide_lists_every_key_type_role_and_unit() -> None:
+    text = (ROOT / COLUMNS_GUIDE).read_text()
+
+    def first_cells(heading: str) -> list[str]:
+        section = text.partition(f"### {heading}\n")[2].partition("\n#")[0]
+        cells = re.findall(r"^\| (.*?) \|", section, re.M)[1:]
+        return re.findall(r"`([a-z_]+)`", " ".join(cells))
+
+    assert set(first_cells("`[columns.NAME]`")) == set(ColumnTable.model_fields)
+    assert set(first_cells("`[market]`")) == set(MarketTable.model_fields)
+    assert first_cells("Types") == list(Kind)
+    assert set(first_cells("Roles")) == set(Role)
+    assert all(f"`{unit}`" in text for unit in AREA)
+    for role, key in KEYS.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{role}`")
+                   or f", `{role}` |" in line)  # fmt: skip
+        assert all(kind in row for kind in kinds_of(role)) or role in ("latitude", "longitude")
+        assert f"`{key}`" in row or role in ("latitude", "longitude")

@@ -191,9 +191,7 @@ class FeatureEncoder:
         """
         columns = self.contract.completed(columns)
         state = self._state
-        return self._in_chunks(
-            columns, at or self.locate(columns), state.means, state.point_prices
-        )
+        return self._in_chunks(columns, at or self.locate(columns), state.means, state.point_prices)
 
     def coordinates(self, columns: Columns) -> Floats:
         """Latitude and longitude of each row, float64 (n, 2), degrees.
@@ -290,9 +288,7 @@ class FeatureEncoder:
         matrix = np.empty((n, len(self.feature_names)), np.float32)
         for start in range(0, n, _CHUNK):
             rows = slice(start, start + _CHUNK)
-            matrix[rows] = self._matrix(
-                take(columns, rows), at.rows(rows), means, point_prices
-            )
+            matrix[rows] = self._matrix(take(columns, rows), at.rows(rows), means, point_prices)
         return matrix
 
     def _matrix(

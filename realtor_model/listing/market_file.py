@@ -4,6 +4,8 @@ A file changes a column by naming its table again, adds one by a table of its ow
 those that the market does not have. `us_listings.toml` beside this module is the built-in market.
 """
 
+import json
+import math
 import re
 import tomllib
 from collections import Counter
@@ -25,10 +27,12 @@ from realtor_model.listing.column import (
     kinds_of,
 )
 from realtor_model.listing.contract import ListingContract
+from realtor_model.listing.parsing import InvalidValue, parse, parse_number
 
 _BUILT_IN = Path(__file__).with_name("us_listings.toml")
 # A file larger than this is not a market file.
 _MAX_BYTES = 2**20
+_LONGEST_SHOWN = 80
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # Columns of our tables that no added column may be called, and of our answers that none may be.
 _TABLES = frozenset({"row_hash", "load_id", "batch_number", "loaded_at", "price_per_sqft", "id"})
@@ -36,8 +40,8 @@ _ANSWERS = frozenset(
     {"error", "error_codes", "warnings", "warning_codes", "confidence", "estimated_price",
      "estimated_low", "estimated_high"}
 )  # fmt: skip
-_NUMERIC_TYPES = frozenset({"number", "integer"})
-_OF_NUMBERS = frozenset({"range", "unit", "step", "usual"})
+# Parameters of the app's addresses that have a meaning of their own.
+_ADDRESSES = frozenset({"lang", "embed", "embed_options"})
 _MONOTONE = {"up": 1, "down": -1, "any": 0}
 _Number = int | float
 _Ends = Annotated[list[_Number], Field(min_length=2, max_length=2)]
@@ -56,7 +60,7 @@ class _Header(BaseModel):
     unit: str
 
 
-class _ColumnTable(BaseModel):
+class ColumnTable(BaseModel):
     """A table [columns.NAME]."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -65,7 +69,7 @@ class _ColumnTable(BaseModel):
     name: str | None = None
     range: _Ends | None = None
     unit: str | None = None
-    step: Annotated[_Number, Field(gt=0)] | None = None
+    step: Annotated[_Number, Field(gt=0, allow_inf_nan=False)] | None = None
     usual: _Ends | None = None
     choices: list[str] = []
     sold: list[str] = []
@@ -79,7 +83,7 @@ class _ColumnTable(BaseModel):
     example: str | bool | int | float | None = None
 
 
-class _MarketTable(BaseModel):
+class MarketTable(BaseModel):
     """The table [market]."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -139,22 +143,28 @@ def _merged(path: Path) -> dict[str, Any]:
                 f"{path}: [columns] {name} is not a table: write [columns.{name}]"
             )
     # A header that the file claims is no longer one of a built-in column.
-    claimed = {header_key(header) for name in changed for header in _own_headers(name, changed[name])}
+    claimed = {
+        header_key(header) for name in changed for header in _own_headers(name, changed[name])
+    }
     columns = {
-        name: {**table, "headers": [each for each in table["headers"] if header_key(each) not in claimed]}
+        name: {
+            **table,
+            "headers": [each for each in table["headers"] if header_key(each) not in claimed],
+        }
         if "headers" in table
         else table
         for name, table in base["columns"].items()
     }
     for name, table in changed.items():
-        built_in = columns.get(name, {})
-        if table.get("type", built_in.get("type")) not in _NUMERIC_TYPES:
-            # A column that is no longer a number does not inherit what only numbers have.
-            built_in = {key: each for key, each in built_in.items() if key not in _OF_NUMBERS}
+        built_in = _still_true(columns.get(name, {}), table)
         headers = [*built_in.get("headers", []), *_as_list(table.get("headers"))]
         columns[name] = {**built_in, **table, **({"headers": headers} if headers else {})}
     left_out = own.get("market", {}).get("leave_out", [])
-    for name in left_out if isinstance(left_out, list) else []:
+    if not isinstance(left_out, list):
+        raise InvalidMarketFile(
+            f'{path}: [market] leave_out: {left_out!r} is not a list: write leave_out = ["city"]'
+        )
+    for name in left_out:
         if name not in columns:
             raise InvalidMarketFile(
                 f"{path}: [market] leave_out: there is no column {name!r}; there are "
@@ -169,6 +179,34 @@ def _merged(path: Path) -> dict[str, Any]:
     market = {**base["market"], "name": path.stem, **own.get("market", {})}
     market.pop("leave_out", None)
     return {"market": market, "columns": columns}
+
+
+def _still_true(built_in: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """What a built-in column still says when a file changes its type or its unit.
+
+    Headers such as acres, usual values and examples are those of the built-in unit.
+    """
+    old, new = built_in.get("type"), changed.get("type", built_in.get("type"))
+    gone: set[str] = set()
+    if old != new and not {old, new} <= {"number", "integer"}:
+        gone |= {"range", "unit", "step", "usual", "choices", "monotone", "example"}
+    if "unit" in changed and changed["unit"] != built_in.get("unit"):
+        gone |= {"step", "usual", "headers", "help", "example"}
+    if "range" in changed:
+        gone |= {"usual", "example"} - {key for key in built_in if _fits(built_in[key], changed)}
+    return {key: value for key, value in built_in.items() if key not in gone}
+
+
+def _fits(value: Any, changed: Mapping[str, Any]) -> bool:
+    """Whether a built-in example or interval lies within the range that a file declares."""
+    ends = changed["range"]
+    values = value if isinstance(value, list) else [value]
+    return (
+        isinstance(ends, list)
+        and len(ends) == 2
+        and all(isinstance(each, int | float) for each in (*ends, *values))
+        and all(ends[0] <= each <= ends[1] for each in values)
+    )
 
 
 def _as_list(headers: Any) -> list[Any]:
@@ -188,7 +226,9 @@ def _own_headers(name: str, table: Mapping[str, Any]) -> Iterator[str]:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise InvalidMarketFile(f"{path} is larger than {_MAX_BYTES:,} bytes: not a market file")
+            raise InvalidMarketFile(
+                f"{path} is larger than {_MAX_BYTES:,} bytes: it is not a market file"
+            )
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as problem:
         raise InvalidMarketFile(f"{path} cannot be read: {problem.strerror}") from problem
@@ -204,9 +244,9 @@ class _Declaration:
         self._source = source
 
     def contract(self) -> ListingContract:
-        market = self._shaped(_MarketTable, self._declaration.get("market", {}), "market")
+        market = self._shaped(MarketTable, self._declaration.get("market", {}), "market")
         columns = tuple(
-            self._column(name, self._shaped(_ColumnTable, table, f"columns.{name}"))
+            self._column(name, self._shaped(ColumnTable, table, f"columns.{name}"))
             for name, table in self._declaration.get("columns", {}).items()
         )
         low, high = self._ordered(market.price_range, "market", "price_range")
@@ -222,6 +262,7 @@ class _Declaration:
         )
         self._check_roles(contract)
         self._check_headers(contract)
+        self._check_example_home(contract)
         return contract
 
     def _shaped[Table: BaseModel](self, kind: type[Table], table: Any, where: str) -> Table:
@@ -231,15 +272,15 @@ class _Declaration:
             return kind.model_validate(table)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in problem["loc"]) or "type"
-            if problem["type"] == "extra_forbidden":
+            key = str(problem["loc"][0])
+            if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
                 keys = ", ".join(kind.model_fields)
                 self._refuse(where, key, f"there is no such key: write one of {keys}")
-            if problem["type"] == "missing":
-                self._refuse(where, key, "is missing: write it" + _OPTIONS.get(key, ""))
-            self._refuse(where, key, f"{problem['input']!r}: {problem['msg']}")
+            if problem["type"] == "missing" and len(problem["loc"]) == 1:
+                self._refuse(where, key, f"is missing: write {_USAGE[key]}")
+            self._refuse(where, key, f"{_shown(table[key])} is not valid: write {_USAGE[key]}")
 
-    def _column(self, name: str, table: _ColumnTable) -> Column:
+    def _column(self, name: str, table: ColumnTable) -> Column:
         where = f"columns.{name}"
         kind = Kind(table.type)
         role = self._role(where, table.role)
@@ -258,17 +299,24 @@ class _Declaration:
             # Without a unit, messages count in what the column is called: "from 1 to 3 floors".
             unit = table.unit or table.label.get("en", public).lower()
             limits = Range(*self._ordered(table.range, where, "range"), unit)
-        elif table.range is not None:
-            self._refuse(where, "range", f"a {kind} has none: remove it")
+            self._check_number(where, table, kind, role, limits)
+        else:
+            self._check_no_number(where, table, kind)
         usual = None
-        if table.usual is not None:
+        if table.usual is not None and limits is not None:
             low, high = self._ordered(table.usual, where, "usual")
+            if low < limits.low or high > limits.high:
+                self._refuse(
+                    where, "usual", f"{low:g} to {high:g} is not within the range, {limits.low:g} "
+                    f"to {limits.high:g}: change one of them",
+                )  # fmt: skip
             usual = (low, high)
+        self._check_choices(where, table, kind)
         if role is Role.STATUS:
             self._check_status(where, table)
         elif table.sold:
             self._refuse(where, "sold", "only a column with the role status has it: remove it")
-        return Column(
+        column = Column(
             name=public,
             kind=kind,
             role=role,
@@ -286,20 +334,102 @@ class _Declaration:
             help=dict(table.help),
             example=table.example,
         )
+        self._check_example(where, column)
+        return column
+
+    def _check_number(
+        self, where: str, table: ColumnTable, kind: Kind, role: Role, limits: Range
+    ) -> None:
+        low, high = limits.low, limits.high
+        if kind is Kind.INTEGER:
+            for key, values in (("range", (low, high)), ("step", (table.step or 1,))):
+                if any(value != round(value) for value in values):
+                    self._refuse(
+                        where, key, "an integer has whole numbers here: write them, or "
+                        'type = "number"',
+                    )  # fmt: skip
+        ends = _DEGREES.get(role)
+        if ends is not None and not ends[0] <= low < high <= ends[1]:
+            self._refuse(
+                where, "range", f"{low:g} to {high:g} are no degrees of {role}: write a range from "
+                f"{ends[0]} to {ends[1]}",
+            )  # fmt: skip
+
+    def _check_no_number(self, where: str, table: ColumnTable, kind: Kind) -> None:
+        for key in ("range", "unit", "step", "usual"):
+            if getattr(table, key) is not None:
+                self._refuse(where, key, f'a {kind} has none: remove it, or write type = "number"')
+        if table.monotone != "any" and kind is not Kind.BOOLEAN:
+            self._refuse(where, "monotone", f"a {kind} has no direction: remove it")
+
+    def _check_choices(self, where: str, table: ColumnTable, kind: Kind) -> None:
+        if kind is not Kind.CATEGORY:
+            for key in ("choices", "default"):
+                if getattr(table, key):
+                    self._refuse(
+                        where, key, 'only a category has it: remove it, or write type = "category"'
+                    )
+            return
+        if twice := [each for each, number in Counter(table.choices).items() if number > 1]:
+            self._refuse(where, "choices", f"{twice[0]!r} is there twice: remove one")
+        if blank := [each for each in table.choices if each != each.strip() or not each]:
+            self._refuse(
+                where,
+                "choices",
+                f"{blank[0]!r} has blanks around it, or is empty: remove them",
+            )
+
+    def _check_example(self, where: str, column: Column) -> None:
+        """An example, and a default, must be a valid value of its column."""
+        for key, value in (("example", column.example), ("default", column.default)):
+            if value is None:
+                continue
+            try:
+                is_number = column.range is not None
+                read = (parse_number if is_number else parse)(column, value)
+            except InvalidValue as invalid:
+                self._refuse(where, key, f"{value!r} {invalid.rule.text}: write such a value")
+            if read is None:
+                self._refuse(where, key, "is empty: write a value, or remove it")
+            if column.choices and read not in column.choices:
+                self._refuse(
+                    where, key, f"{value!r} is none of the choices: write one of "
+                    f"{', '.join(column.choices)}",
+                )  # fmt: skip
+
+    def _check_example_home(self, contract: ListingContract) -> None:
+        """The examples together are a home that can be valued: a new model is tried with it."""
+        has_example = {c.role for c in contract.columns if c.example is not None}
+        single = {Role.STATE, Role.ZIP_CODE} & has_example
+        if not single and not {Role.LATITUDE, Role.LONGITUDE} <= has_example:
+            names = " and ".join(c.name for c in contract.places if c.example is None)
+            self._refuse(
+                "columns", None, "the example home has no place, which a new model is tried with: "
+                f"write an example for {names}",
+            )  # fmt: skip
+        if not has_example & {c.role for c in contract.sizes}:
+            names = ", ".join(c.name for c in contract.sizes)
+            self._refuse(
+                "columns", None, "the example home has no size, which a new model is tried with: "
+                f"write an example for one of {names}",
+            )  # fmt: skip
 
     def _role(self, where: str, role: str) -> Role:
         try:
             return Role(role)
         except ValueError:
-            self._refuse(where, "role", f"there is no role {role!r}: write one of {', '.join(Role)}")
+            self._refuse(
+                where, "role", f"there is no role {role!r}: write one of {', '.join(Role)}"
+            )
 
     def _check_name(self, where: str, name: str, role: Role) -> None:
         if _NAME.fullmatch(name) is None:
             self._refuse(
                 where, "name", f"{name!r} is no name: write small letters, digits and _, at most 40"
             )
-        if name in _ANSWERS or (name in _TABLES and role is Role.INPUT):
-            self._refuse(where, "name", f"{name} is a column of our own: write another name")
+        reserved = name in _ANSWERS or (name in _TABLES and role is Role.INPUT)
+        if reserved or name in _ADDRESSES or name == "contract" or hasattr(BaseModel, name):
+            self._refuse(where, "name", f"{name} has a meaning of its own here: write another name")
         own = {key: each for each, key in KEYS.items()}.get(name)
         if own is not None and own is not role:
             self._refuse(
@@ -307,21 +437,25 @@ class _Declaration:
                 "another name",
             )  # fmt: skip
 
-    def _check_status(self, where: str, table: _ColumnTable) -> None:
+    def _check_status(self, where: str, table: ColumnTable) -> None:
         if not table.choices:
             self._refuse(where, "choices", "is missing: write all statuses that listings have")
         if unknown := sorted(set(table.sold) - set(table.choices)):
             self._refuse(where, "sold", f"{unknown[0]!r} is none of the choices: add it to them")
         if not table.sold:
             self._refuse(where, "sold", "is missing: write the choices that mean a sale")
-        if table.default is not None and table.default not in table.choices:
-            self._refuse(where, "default", f"{table.default!r} is none of the choices")
 
     def _headers(
-        self, where: str, key: str, name: str, table: _ColumnTable
+        self, where: str, key: str, name: str, table: ColumnTable
     ) -> dict[str, str | None]:
         headers: dict[str, str | None] = {} if key == name else {key: None}
         for entry in table.headers:
+            header = entry if isinstance(entry, str) else entry.header
+            if not header_key(header):
+                self._refuse(
+                    where, "headers", f"{header!r} has no letter a to z and no digit, by which "
+                    "headers are compared: remove it",
+                )  # fmt: skip
             if isinstance(entry, str):
                 headers[entry] = None
                 continue
@@ -365,6 +499,11 @@ class _Declaration:
             )  # fmt: skip
 
     def _check_headers(self, contract: ListingContract) -> None:
+        names = Counter(column.name for column in contract.columns)
+        if twice := [name for name, number in names.items() if number > 1]:
+            self._refuse(
+                "columns", None, f"two columns have the name {twice[0]}: give one another name"
+            )
         claims: dict[str, str] = {}
         for column, header in _claims(contract):
             known = claims.setdefault(header_key(header), column.name)
@@ -376,18 +515,56 @@ class _Declaration:
 
     def _ordered(self, ends: list[_Number], where: str, key: str) -> tuple[float, float]:
         low, high = ends
+        if not (math.isfinite(low) and math.isfinite(high)):
+            self._refuse(where, key, f"{low:g} to {high:g} has no end: write two finite numbers")
         if low >= high:
-            self._refuse(
-                where, key, f"{low:g} is not below {high:g}: write the lowest value first"
-            )
+            self._refuse(where, key, f"{low:g} is not below {high:g}: write the lowest value first")
         return low, high
 
     def _refuse(self, where: str, key: str | None, problem: str) -> NoReturn:
-        place = f"[{where}]" if key is None else f"[{where}] {key}"
+        table, _, name = where.partition(".")
+        # A quoted key may hold anything, line breaks too.
+        if name and not _BARE_KEY.fullmatch(name):
+            name = json.dumps(name)
+        place = f"[{table}.{name}]" if name else f"[{table}]"
+        if key is not None:
+            place += f" {key if _BARE_KEY.fullmatch(key) else json.dumps(key)}"
         raise InvalidMarketFile(f"{self._source}: {place}: {problem}")
 
 
-_OPTIONS = {"type": ', one of number, integer, boolean, category, date: type = "number"'}
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_DEGREES = {Role.LATITUDE: (-90, 90), Role.LONGITUDE: (-180, 180)}
+# Key -> a valid value of it, for the message about an invalid one.
+_USAGE: Mapping[str, str] = {
+    "type": 'one of number, integer, boolean, category, date: type = "number"',
+    "role": 'a role in quotes: role = "living_area"',
+    "name": 'a name in quotes: name = "sqft_living"',
+    "range": "the lowest and the highest valid value: range = [0, 100]",
+    "unit": 'a unit in quotes: unit = "square feet"',
+    "step": "a number above 0: step = 0.5",
+    "usual": "the lowest and the highest usual value: usual = [1, 8]",
+    "choices": 'texts in quotes: choices = ["brick", "wood"]',
+    "sold": 'the choices that mean a sale: sold = ["sold"]',
+    "default": 'one of the choices: default = "for_sale"',
+    "required": "true or false",
+    "in_every_batch": "true or false",
+    "monotone": 'one of up, down, any: monotone = "up"',
+    "headers": 'texts, or texts with a unit: headers = ["sqft", { header = "m2", unit = '
+    '"square meters" }]',
+    "label": 'words in en and es: label = { en = "Floors", es = "Pisos" }',
+    "help": 'a sentence in en and es: help = { en = "…", es = "…" }',
+    "example": 'a number, true, false, or a text in quotes: example = "2021-05-28"',
+    "title": 'words in en and es: title = { en = "King County", es = "Condado de King" }',
+    "currency": 'three capital letters of ISO 4217: currency = "USD"',
+    "price_range": "the lowest and the highest price: price_range = [10_000, 10_000_000]",
+    "leave_out": 'names of columns: leave_out = ["city"]',
+}
+
+
+def _shown(value: Any) -> str:
+    """A value of a file, as far as one line has room for it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _claims(contract: ListingContract) -> Iterator[tuple[Column, str]]:

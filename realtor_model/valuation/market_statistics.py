@@ -139,6 +139,9 @@ class MarketStatistics:
 
 def _statistics(listings: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Counts and quantiles of the listings by `keys`, one row for each group."""
+    # A market without states, for example, has no groups, and pandas no quantiles of none.
+    if not listings[keys].notna().all(axis=1).any():
+        return pd.DataFrame(columns=[*keys, *FIGURES])
     grouped = listings.groupby(keys, observed=True)
     sold = grouped["sold"].agg(["size", "sum"]).set_axis(["listings", "sold"], axis=1)
     parts = [sold]

@@ -81,6 +81,15 @@ def tooltip(field: str, title: str, form: str = "") -> alt.Tooltip:
     return alt.Tooltip(field, title=title, format=form or alt.Undefined)
 
 
+def in_currency(chart: Chart, sign: str) -> Chart:
+    """The chart with `sign` before its amounts, where their formats say "$"."""
+    if sign == "$":
+        return chart
+    number = alt.NumberLocale(decimal=".", thousands=",", grouping=[3], currency=[sign, ""])
+    drawn: Chart = chart.configure(locale=alt.Locale(number=number))
+    return drawn
+
+
 def two_colours(field: str, domain: Sequence[str], legend: alt.Legend | None = None) -> alt.Color:
     """Blue for the first of `domain`, orange for the second."""
     return alt.Color(

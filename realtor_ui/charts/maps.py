@@ -1,6 +1,7 @@
 """Maps without tiles: places as points at their coordinates, in a projection of their own."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -29,6 +30,7 @@ MOST_POINTS, SIXTHS = 4_000, 6
 # Alaska and Hawaii have a place in it; the territories have none.
 COUNTRY: Projection = "albersUsa"
 AREA: Projection = "mercator"
+_USA_LATITUDES, _USA_LONGITUDES, _COUNTRY_DEGREES = (13.0, 72.0), (-180.0, -64.0), 10.0
 _OUTSIDE = ("Puerto Rico", "Virgin Islands", "Guam")
 
 
@@ -55,8 +57,8 @@ def neighbourhood_map(
     ground = _points(shown, AREA, 330).mark_circle(size=14, color=grid_colour(dark), opacity=1)
     ground = ground.encode(
         tooltip=[
-            tooltip("zip_code:N", texts("input.zip_code")),
-            tooltip("city:N", texts("input.city")),
+            tooltip("zip_code:N", texts.named("input", "zip_code")),
+            tooltip("city:N", texts.named("input", "city")),
             tooltip("median_price:Q", texts("market.median_price"), DOLLARS),
         ]
     )
@@ -92,12 +94,14 @@ def measure_map(
 ) -> Chart:
     """Places coloured by a measure, one of `MEASURES`; the whole country, or closer.
 
-    places: name, state, latitude, longitude, listings, and the measure.
+    places: name, state, latitude, longitude, listings, and the measure. Only the USA have a
+    projection for the whole country.
     """
+    whole = whole and _spans_the_usa(places)
     shown = places[~places["state"].isin(_OUTSIDE)] if whole else places
     shown = shown.dropna(subset=[measure]).head(MOST_POINTS)
     described = MEASURES[measure]
-    sixth, names = _sixths(shown[measure].to_numpy(float), described.write)
+    sixth, names = _sixths(shown[measure].to_numpy(float), partial(described.write, texts))
     shown = shown.assign(sixth=sixth)
     chart = _points(shown, COUNTRY if whole else AREA, 420)
     drawn: alt.Chart = chart.mark_circle(opacity=0.85).encode(
@@ -124,6 +128,16 @@ def measure_map(
         ],
     )
     return drawn
+
+
+def _spans_the_usa(places: pd.DataFrame) -> bool:
+    """Whether places lie in the USA, far apart."""
+    latitude, longitude = places["latitude"].astype(float), places["longitude"].astype(float)
+    return bool(
+        latitude.between(*_USA_LATITUDES).all()
+        and longitude.between(*_USA_LONGITUDES).all()
+        and longitude.max() - longitude.min() > _COUNTRY_DEGREES
+    )
 
 
 def _sixths(

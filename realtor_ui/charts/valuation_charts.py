@@ -1,6 +1,7 @@
 """Charts of one valuation: its range, its reasons, what would change it."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -39,7 +40,7 @@ def range_bar(texts: Texts, low: float, price: float, high: float, *, dark: bool
     """The estimate within its range, dollars."""
     figures = pd.DataFrame({"low": [low], "price": [price], "high": [high]})
     for name in ("low", "high"):
-        figures[f"{name}_text"] = figures[name].map(formatting.dollars)
+        figures[f"{name}_text"] = figures[name].map(partial(formatting.money, texts))
     scale = alt.Scale(domain=[low, high], nice=False, zero=False)
     base = alt.Chart(figures, height=70).encode(
         tooltip=[
@@ -77,18 +78,18 @@ def waterfall(
         steps.append(Reason(texts("why.rest"), rest))
     rows = [
         {"label": texts("why.start"), "from": 0.0, "to": base, "effect": "total",
-         "text": formatting.dollars(base), "dollars": base}
+         "text": formatting.money(texts, base), "dollars": base}
     ]  # fmt: skip
     at = base
     for step in steps:
         rows.append(
             {"label": step.label, "from": at, "to": at + step.dollars,
              "effect": "raises" if step.dollars >= 0 else "lowers",
-             "text": formatting.signed_dollars(step.dollars), "dollars": step.dollars}
+             "text": formatting.signed_money(texts, step.dollars), "dollars": step.dollars}
         )  # fmt: skip
         at += step.dollars
     rows.append({"label": texts("value.estimate"), "from": 0.0, "to": price, "effect": "total",
-                 "text": formatting.dollars(price), "dollars": price})  # fmt: skip
+                 "text": formatting.money(texts, price), "dollars": price})  # fmt: skip
     figures = pd.DataFrame(rows)
     figures["right"] = figures[["from", "to"]].max(axis=1)
     moves = figures[figures["effect"] != "total"]
@@ -130,7 +131,7 @@ def force_plot(
                 rows.append(
                     {"label": reason.label, "effect": texts(f"why.{effect}"),
                      "left": min(at, to), "right": max(at, to),
-                     "text": formatting.signed_dollars(reason.dollars)}
+                     "text": formatting.signed_money(texts, reason.dollars)}
                 )  # fmt: skip
                 at = to
     figures = pd.DataFrame(rows, columns=["label", "effect", "left", "right", "text"])
@@ -168,8 +169,8 @@ def force_plot(
         {
             "at": [base, price],
             "text": [
-                f"{texts('why.start')} {formatting.dollars(base)}",
-                f"{texts('value.estimate')} {formatting.dollars(price)}",
+                f"{texts('why.start')} {formatting.money(texts, base)}",
+                f"{texts('value.estimate')} {formatting.money(texts, price)}",
             ],
         }
     )
@@ -196,14 +197,18 @@ def what_if_curve(
     curve: pd.DataFrame,
     now: tuple[float, float] | None,
     *,
+    form: str = ",~f",
     dark: bool = False,
 ) -> Chart:
-    """The price for each value of one input, and the home as it is. curve: value, price."""
+    """The price for each value of one input, and the home as it is.
+
+    curve: value, price. form: of the values on the axis.
+    """
     base = alt.Chart(curve, height=240).encode(
-        x=alt.X("value:Q", axis=number_axis(dark, label, ",~f"), scale=alt.Scale(zero=False)),
+        x=alt.X("value:Q", axis=number_axis(dark, label, form), scale=alt.Scale(zero=False)),
         y=alt.Y("price:Q", axis=number_axis(dark), scale=alt.Scale(zero=False)),
         tooltip=[
-            tooltip("value:Q", label, ",.4~g"),
+            tooltip("value:Q", label, form if form == "d" else ",.4~g"),
             tooltip("price:Q", texts("value.estimate"), DOLLARS),
         ],
     )
@@ -226,7 +231,7 @@ def place_prices(
 ) -> Chart:
     """The price of one home in each of n places, by name; the one it is in stands out."""
     figures = prices.assign(here=["here" if name == now else "there" for name in prices["name"]])
-    figures["text"] = figures["price"].map(formatting.dollars)
+    figures["text"] = figures["price"].map(partial(formatting.money, texts))
     top = float(figures["price"].max())
     scale = alt.Scale(domain=[0, top * (1 + FIGURE_ROOM)], nice=False)
     base = alt.Chart(figures, height=26 * len(figures)).encode(
@@ -245,7 +250,7 @@ def price_differences(texts: Texts, reasons: Sequence[Reason], *, dark: bool = F
     """Where the difference between two prices comes from, dollars, by input."""
     figures = pd.DataFrame(reasons, columns=["label", "dollars"])
     figures["effect"] = ["raises" if each >= 0 else "lowers" for each in figures["dollars"]]
-    figures["text"] = figures["dollars"].map(formatting.signed_dollars)
+    figures["text"] = figures["dollars"].map(partial(formatting.signed_money, texts))
     least, most = min(0.0, *figures["dollars"]), max(0.0, *figures["dollars"])
     room = FIGURE_ROOM * max(most - least, 1.0)
     domain = [least - (room if least < 0 else 0), most + (room if most > 0 else 0)]

@@ -1,18 +1,21 @@
 """Differences between two champions: importance of inputs, segments, example homes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from realtor_ui import formatting
 from realtor_ui.charts import model_charts as charts
-from realtor_ui.layout import is_dark
+from realtor_ui.layout import is_dark, show_chart
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.responses import History
-from realtor_ui.texts import Texts
 
 MOST_SEGMENTS = 12
 
 
-def show(t: Texts, history: History) -> None:
+def show(t: MarketTexts, history: History) -> None:
     """Show the differences between two champions; the reader chooses which."""
     st.subheader(t("models.changes"), help=t.define("champion"))
     if not history.changes:
@@ -32,10 +35,11 @@ def show(t: Texts, history: History) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**{t('models.importance')}**", help=t.define("shap"))
-        st.altair_chart(
-            charts.importance_change(t, importance, before, after, dark=is_dark()), width="stretch",
-            alt=t("models.importance"),
-        )  # fmt: skip
+        show_chart(
+            t,
+            charts.importance_change(t, importance, before, after, dark=is_dark()),
+            t("models.importance"),
+        )
     with right:
         st.markdown(f"**{t('models.moved')}**")
         st.dataframe(
@@ -58,14 +62,14 @@ def show(t: Texts, history: History) -> None:
         pd.DataFrame(
             [
                 {
-                    t("comps.where"): f"{row.get('city') or ''}, {row.get('state') or ''}",
-                    t("input.house_size"): formatting.input_value(
+                    t("comps.where"): _place(row),
+                    t.label("house_size"): formatting.input_value(
                         t, "house_size", row.get("house_size")
                     ),
-                    t("input.bed"): formatting.input_value(t, "bed", row.get("bed")),
-                    t("models.listed"): formatting.dollars(row["price"]),
-                    t("models.before"): formatting.dollars(row["before"]),
-                    t("models.after"): formatting.dollars(row["after"]),
+                    t.label("bed"): formatting.input_value(t, "bed", row.get("bed")),
+                    t("models.listed"): formatting.money(t, row["price"]),
+                    t("models.before"): formatting.money(t, row["before"]),
+                    t("models.after"): formatting.money(t, row["after"]),
                     t("models.moved_by"): f"{row['change']:+.1f} %",
                 }
                 for row in change.homes
@@ -73,3 +77,9 @@ def show(t: Texts, history: History) -> None:
         ),
         hide_index=True,
     )
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """The city and the state of a home of the history, or else its zip code."""
+    names = [row.get("city"), row.get("state")]
+    return ", ".join(str(each) for each in names if each) or str(row.get("zip_code") or "")

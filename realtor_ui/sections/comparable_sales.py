@@ -5,12 +5,12 @@ import streamlit as st
 
 from realtor_ui import formatting
 from realtor_ui.formatting import escape_dollars
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.responses import Comparable, ComparableSales, ExplainedValuation
-from realtor_ui.texts import Texts
 
 EXCLUDED = "excluded_sales"
-# These inputs make a listing a sale; one line, the date of sale, stands for both.
-_SALE = ("prev_sold_date", "status")
+# Inputs of these roles make a listing a sale; one line, the date of sale, stands for both.
+_SALE = ("sale_date", "status")
 
 
 def excluded() -> tuple[str, ...]:
@@ -18,7 +18,7 @@ def excluded() -> tuple[str, ...]:
     return tuple(st.session_state.get(EXCLUDED, ()))
 
 
-def show(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> None:
+def show(t: MarketTexts, answer: ExplainedValuation, sales: ComparableSales) -> None:
     """The table, and a button for each sale to replace it."""
     if not sales.comparables:
         st.info(t("comps.none"), icon=":material/search_off:")
@@ -30,7 +30,7 @@ def show(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> None:
             escape_dollars(
                 t(
                     "comps.indicated",
-                    price=formatting.dollars(sales.indicated_price),
+                    price=formatting.money(t, sales.indicated_price),
                     share=formatting.difference(t, sales.indicated_price / price - 1),
                 )
             )
@@ -49,7 +49,7 @@ def show(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> None:
         _bring_back(t)
 
 
-def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.DataFrame:
+def table(t: MarketTexts, answer: ExplainedValuation, sales: ComparableSales) -> pd.DataFrame:
     """A column for the home and for each sale; a line for each figure and each input.
 
     An input's line tells its stars, its value, and what the difference is worth; that of the day of
@@ -58,7 +58,8 @@ def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.Da
     stars = formatting.stars({each.input: each.dollars for each in answer.contributions})
     order = sorted(stars, key=lambda name: -stars[name])
     home = {each.input: each.value for each in answer.contributions}
-    order = [name for name in order if name not in _SALE]
+    of_sale = [name for role in _SALE if (name := t.info.name_of(role)) is not None]
+    order = [name for name in order if name not in of_sale]
     lines = [
         t("comps.sold_for"), t("comps.adjusted"), t("comps.adjustments"), t("comps.sold_on"),
         t("comps.distance"), t("comps.similarity"),
@@ -68,22 +69,22 @@ def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.Da
     columns = {
         t("comps.home"): [
             nothing,
-            escape_dollars(f"**{formatting.dollars(answer.valuation.price)}**"),
+            escape_dollars(f"**{formatting.money(t, answer.valuation.price)}**"),
             *([nothing] * 4),
             *(escape_dollars(formatting.input_value(t, name, home[name])) for name in order),
         ]
     }
     for number, sale in enumerate(sales.comparables, 1):
         columns[t("comps.number", n=number)] = [
-            escape_dollars(formatting.dollars(sale.price)),
-            escape_dollars(f"**{formatting.dollars(sale.adjusted_price)}**"),
+            escape_dollars(formatting.money(t, sale.price)),
+            escape_dollars(f"**{formatting.money(t, sale.adjusted_price)}**"),
             f"{sale.net_adjustment:+.0%} / {sale.gross_adjustment:.0%}",
-            escape_dollars(_line(sale, formatting.date_text(t, sale.sold_on), *_SALE)),
+            escape_dollars(_line(t, sale, formatting.date_text(t, sale.sold_on), *of_sale)),
             t("comps.miles", miles=f"{sale.miles:,.1f}"),
             f"{sale.similarity:.0%}",
             *(
                 escape_dollars(
-                    _line(sale, formatting.input_value(t, name, sale.home.get(name)), name)
+                    _line(t, sale, formatting.input_value(t, name, sale.home.get(name)), name)
                 )
                 for name in order
             ),
@@ -91,17 +92,17 @@ def table(t: Texts, answer: ExplainedValuation, sales: ComparableSales) -> pd.Da
     return pd.DataFrame(columns, index=pd.Index(lines))
 
 
-def _line(sale: Comparable, text: str, *names: str) -> str:
+def _line(t: MarketTexts, sale: Comparable, text: str, *names: str) -> str:
     """`text`, followed by the sum of the adjustments of `names` in dollars."""
     worth = sum(each.dollars for each in sale.adjustments if each.input in names)
-    return f"{text} ({formatting.signed_dollars(worth)})" if abs(worth) >= 1 else text
+    return f"{text} ({formatting.signed_money(t, worth)})" if abs(worth) >= 1 else text
 
 
 def _exclude(sale: str) -> None:
     st.session_state[EXCLUDED] = [*excluded(), sale]
 
 
-def _bring_back(t: Texts) -> None:
+def _bring_back(t: MarketTexts) -> None:
     if gone := excluded():
         st.button(
             t("comps.bring_back", n=len(gone)), key="bring_back", icon=":material/undo:",

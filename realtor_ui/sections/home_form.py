@@ -1,150 +1,257 @@
-"""The form for a home: inputs within their ranges, with suggestions for places."""
+"""The form for a home: the inputs of the served model, within their ranges."""
 
+import math
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import streamlit as st
 
-from realtor_ui import formatting, service_cache
-from realtor_ui.responses import ModelInfo
-from realtor_ui.texts import Texts
+from realtor_ui import service_cache
+from realtor_ui.client import NotThere
+from realtor_ui.market_texts import MarketTexts
+from realtor_ui.responses import Input, ModelInfo, Place, Value
 
-INPUTS = (
-    "state", "city", "zip_code", "house_size", "acre_lot", "bed", "bath", "status",
-    "prev_sold_date", "brokered_by", "street",
-)  # fmt: skip
-TEXTS = ("state", "city", "zip_code", "status", "prev_sold_date")
-FIRST_SALE = date(1900, 1, 1)
+FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2100, 12, 31)
+LONGEST_TEXT = 100
+# Added inputs that are always visible; further ones are under "More details".
+MOST_VISIBLE = 12
+# A browser's numbers are exact up to here.
+_LARGEST_WHOLE = 2**53 - 1
+_PLACES = ("state", "city", "zip_code")
+_MORE = ("status", "sale_date", "broker", "id")
+# Inputs that share a row, with their widths. Each other visible input takes half a row.
+_ROWS = ((("state",), (1,)), (("city", "zip_code"), (3, 2)), (("latitude", "longitude"), (1, 1)))
+# Sentences of our own about inputs that do not change the estimate.
+_HELP = {"status": "form.status_help", "sale_date": "form.last_sale_help"}
 
 
-def from_url(parameters: Mapping[str, str]) -> dict[str, Any]:
+def from_url(parameters: Mapping[str, str], info: ModelInfo) -> dict[str, Value]:
     """The home in the parameters of a shared address, without values that cannot be read."""
-    home: dict[str, Any] = {}
-    for name in INPUTS:
+    home: dict[str, Value] = {}
+    for name, column in info.inputs.items():
         entered = parameters.get(name, "").strip()
-        if not entered:
-            continue
-        if name in TEXTS:
-            home[name] = entered[:100]
-            continue
-        try:
-            number = float(entered)
-        except ValueError:
-            continue
-        home[name] = number if name == "acre_lot" else round(number)
+        value = _read(column, entered) if entered else None
+        if value is not None:
+            home[name] = value
     return home
 
 
-def to_url(home: Mapping[str, Any]) -> dict[str, str]:
+def _read(column: Input, entered: str) -> Value:
+    if column.type == "boolean":
+        return {"true": True, "false": False}.get(entered.lower())
+    if not column.is_number:
+        return entered[:LONGEST_TEXT]
+    try:
+        number = float(entered)
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    return round(number) if column.type == "integer" else number
+
+
+def to_url(home: Mapping[str, Value], info: ModelInfo) -> dict[str, str]:
     """The query parameters that describe a home."""
-    return {name: str(home[name]) for name in INPUTS if home.get(name) is not None}
+    given = {name: home[name] for name in info.inputs if home.get(name) is not None}
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+    }
 
 
-def home_form(t: Texts, info: ModelInfo, prefix: str, start: Mapping[str, Any]) -> dict[str, Any]:
+def home_form(t: MarketTexts, prefix: str, start: Mapping[str, Value]) -> dict[str, Value]:
     """Show the widgets of one home, filled with `start`; returns what is entered now."""
+    info = t.info
     for name, value in _possible(start, info).items():
         st.session_state.setdefault(f"{prefix}{name}", value)
+    home: dict[str, Value] = {}
 
-    def key(name: str) -> str:
-        return f"{prefix}{name}"
+    def show(name: str) -> None:
+        home[name] = input_widget(t, name, f"{prefix}{name}", home)
 
-    home: dict[str, Any] = {}
-    home["state"] = st.selectbox(
-        t("input.state"), _with(formatting.STATES, st.session_state.get(key("state"))), index=None,
-        placeholder=t("form.choose_state"), key=key("state"),
-    )  # fmt: skip
-    city, zip_code = st.columns([3, 2])
-    with city:
-        home["city"] = _suggested(t, "city", key("city"), _cities(info, home["state"]))
-    with zip_code:
-        home["zip_code"] = _suggested(
-            t, "zip_code", key("zip_code"), _zips(info, home["state"], home["city"])
-        )
-    size, lot = st.columns(2)
-    with size:
-        home["house_size"] = _whole(t, "house_size", info, key("house_size"), step=50)
-    with lot:
-        allowed = info.inputs["acre_lot"]
-        home["acre_lot"] = st.number_input(
-            t("form.acre_lot"), min_value=allowed.low, max_value=allowed.high, value=None,
-            step=0.05, format="%0.2f", key=key("acre_lot"), placeholder=t("form.optional"),
+    rows, more = _layout(info)
+    for names, widths in rows:
+        if len(widths) == 1:
+            show(names[0])
+            continue
+        for name, place in zip(names, st.columns(widths), strict=False):
+            with place:
+                show(name)
+    if more:
+        with st.expander(t("form.more")):
+            for name in more:
+                show(name)
+    return {name: home[name] for name in info.inputs if home[name] is not None}
+
+
+def _layout(info: ModelInfo) -> tuple[list[tuple[list[str], list[int]]], list[str]]:
+    """The rows of visible inputs with the widths of their places, and the inputs below them."""
+    rows: list[tuple[list[str], list[int]]] = []
+    placed: set[str] = set()
+    for roles, widths in _ROWS:
+        found = [(info.name_of(role), width) for role, width in zip(roles, widths, strict=True)]
+        there = [(name, width) for name, width in found if name is not None]
+        if there:
+            rows.append(([name for name, _ in there], [width for _, width in there]))
+            placed |= {name for name, _ in there}
+    visible: list[str] = []
+    more: list[str] = []
+    added = 0
+    for name, column in info.inputs.items():
+        if name in placed:
+            continue
+        added += column.role == "input"
+        hidden = column.role in _MORE or (column.role == "input" and added > MOST_VISIBLE)
+        (more if hidden else visible).append(name)
+    rows += [(visible[at : at + 2], [1, 1]) for at in range(0, len(visible), 2)]
+    return rows, more
+
+
+def input_widget(t: MarketTexts, name: str, key: str, home: Mapping[str, Value]) -> Value:
+    """The widget of one input: its label, its valid values, its step. None if it is empty.
+
+    Args:
+        key: of its value in the session state.
+        home: what is entered already; it narrows the places that are suggested.
+    """
+    column = t.inputs[name]
+    if column.role in _PLACES and not column.choices:
+        return _suggested(t, name, key, _known_places(t.info, column.role, home))
+    if column.type == "boolean":
+        return st.selectbox(
+            t.label(name), [True, False], index=None, key=key, help=_help(t, name),
+            format_func=lambda each: t("unit.yes" if each else "unit.no"),
+            placeholder=t("form.unknown"),
         )  # fmt: skip
-    bed, bath = st.columns(2)
-    with bed:
-        home["bed"] = _whole(t, "bed", info, key("bed"))
-    with bath:
-        home["bath"] = _whole(t, "bath", info, key("bath"))
-    with st.expander(t("form.more")):
-        home["status"] = st.selectbox(
-            t("input.status"), info.inputs["status"].choices or [],
-            format_func=lambda status: t.named("status", status), help=t("form.status_help"),
-            key=key("status"),
+    if column.type == "date":
+        last = date.today() if column.role == "sale_date" else LAST_DATE
+        day = st.date_input(
+            t.label(name), value=None, min_value=FIRST_DATE, max_value=last, key=key,
+            help=_help(t, name),
         )  # fmt: skip
-        last_sale = st.date_input(
-            t("input.prev_sold_date"), value=None, min_value=FIRST_SALE, max_value=date.today(),
-            help=t("form.last_sale_help"), key=key("prev_sold_date"),
+        return day.isoformat() if isinstance(day, date) else None
+    if column.choices:
+        return st.selectbox(
+            t.label(name), column.choices, key=key, help=_help(t, name),
+            index=None if column.default is None else column.choices.index(column.default),
+            format_func=lambda each: t.choice(name, each), placeholder=t("form.optional"),
         )  # fmt: skip
-        home["prev_sold_date"] = last_sale.isoformat() if isinstance(last_sale, date) else None
-        home["brokered_by"] = _whole(t, "brokered_by", info, key("brokered_by"))
-        home["street"] = _whole(t, "street", info, key("street"))
-    return {name: value for name, value in home.items() if value is not None}
-
-
-def _possible(start: Mapping[str, Any], info: ModelInfo) -> dict[str, Any]:
-    """`start` without values that a widget refuses; the service checks the others."""
-    possible: dict[str, Any] = {}
-    for name, value in start.items():
-        allowed = info.inputs[name]
-        if allowed.low is not None and allowed.high is not None:
-            if allowed.low <= value <= allowed.high:
-                possible[name] = float(value) if name == "acre_lot" else int(value)
-        elif allowed.choices is None or value in allowed.choices:
-            possible[name] = value
-    if "prev_sold_date" in possible:
-        try:
-            day = date.fromisoformat(possible["prev_sold_date"])
-        except ValueError:
-            day = None
-        possible["prev_sold_date"] = day if day and FIRST_SALE <= day <= date.today() else None
-    return possible
-
-
-def _cities(info: ModelInfo, state: str | None) -> list[str]:
-    if not state:
-        return []
-    cities = service_cache.places(info.version, state, None).cities
-    return sorted(each.city for each in cities if each.city)
-
-
-def _zips(info: ModelInfo, state: str | None, city: str | None) -> list[str]:
-    if not state:
-        return []
-    zips = service_cache.places(info.version, state, city).zip_codes
-    return sorted(each.zip_code for each in zips if each.zip_code)
-
-
-def _suggested(t: Texts, name: str, key: str, known: list[str]) -> str | None:
-    """A text input that suggests the `known` values and takes any other."""
-    return st.selectbox(
-        t(f"input.{name}"), _with(known, st.session_state.get(key)), index=None, key=key,
-        accept_new_options=True, placeholder=t("form.optional"),
-    )  # fmt: skip
-
-
-def _with(known: list[str] | tuple[str, ...], entered: str | None) -> list[str]:
-    return [*known] if entered is None or entered in known else [entered, *known]
-
-
-def _whole(t: Texts, name: str, info: ModelInfo, key: str, step: int = 1) -> int | None:
-    """An optional whole number within the range that the service accepts."""
-    allowed = info.inputs[name]
-    return st.number_input(
-        t(f"form.{name}"),
-        min_value=None if allowed.low is None else int(allowed.low),
-        max_value=None if allowed.high is None else int(allowed.high),
-        value=None,
-        step=step,
-        key=key,
+    if column.is_number:
+        return _number(t, name, key)
+    text = st.text_input(
+        t.label(name), value=None, max_chars=LONGEST_TEXT, key=key, help=_help(t, name),
         placeholder=t("form.optional"),
+    )  # fmt: skip
+    return (text or "").strip() or None
+
+
+def _help(t: MarketTexts, name: str) -> str | None:
+    """The sentence about an input: ours, or that of an input that the market adds."""
+    role = t.inputs[name].role
+    return t(_HELP[role]) if role in _HELP else t.help(name) if role == "input" else None
+
+
+def _number(t: MarketTexts, name: str, key: str) -> int | float | None:
+    """An optional number within the range that the service accepts."""
+    column = t.inputs[name]
+    assert column.low is not None
+    assert column.high is not None
+    options: dict[str, Any] = {
+        "label": t.heading(name), "value": None, "key": key, "help": _help(t, name),
+        "placeholder": t("form.optional"),
+    }  # fmt: skip
+    if column.type == "integer":
+        whole: int | None = st.number_input(
+            min_value=max(int(column.low), -_LARGEST_WHOLE),
+            max_value=min(int(column.high), _LARGEST_WHOLE),
+            step=max(1, round(column.step or 1)),
+            **options,
+        )
+        return whole
+    number: float | None = st.number_input(
+        min_value=float(column.low), max_value=float(column.high), step=step_of(column),
+        format=f"%0.{decimals(column)}f" if column.step else "%.9g", **options,
+    )  # fmt: skip
+    return number
+
+
+def step_of(column: Input) -> float:
+    """By how much the form changes a number: as declared, or about a hundredth of its range."""
+    if column.step is not None:
+        return float(column.step)
+    assert column.low is not None
+    assert column.high is not None
+    low, high = column.usual or (column.low, column.high)
+    return float(10.0 ** math.floor(math.log10(high - low) - 2))
+
+
+def decimals(column: Input) -> int:
+    """The decimal places of the step of a number.
+
+    >>> quarter = Input(type="number", role="input", key="floors", label={}, help={}, headers={},
+    ...                 moves_estimate=True, low=1, high=5, step=0.25)
+    >>> decimals(quarter)
+    2
+    """
+    text = f"{step_of(column):.9f}".rstrip("0")
+    return len(text.partition(".")[2])
+
+
+def _possible(start: Mapping[str, Value], info: ModelInfo) -> dict[str, Any]:
+    """`start` without values that a widget refuses; the service checks the others."""
+    checked = (
+        (name, _fitting(info.inputs[name], value))
+        for name, value in start.items()
+        if name in info.inputs
     )
+    return {name: value for name, value in checked if value is not None}
+
+
+def _fitting(column: Input, value: Value) -> Any:
+    """`value` as the widget of `column` takes it, or None."""
+    if column.type == "boolean":
+        return value if isinstance(value, bool) else None
+    if column.is_number:
+        assert column.low is not None
+        assert column.high is not None
+        if not isinstance(value, int | float) or not column.low <= value <= column.high:
+            return None
+        return int(value) if column.type == "integer" else float(value)
+    if column.type == "date":
+        try:
+            day = date.fromisoformat(str(value))
+        except ValueError:
+            return None
+        last = date.today() if column.role == "sale_date" else LAST_DATE
+        return day if FIRST_DATE <= day <= last else None
+    return value if not column.choices or value in column.choices else None
+
+
+def _known_places(info: ModelInfo, role: str, home: Mapping[str, Value]) -> list[str]:
+    """The states, cities or zips that the model knows, within those that are entered."""
+    state, city = (info.value_of(home, each) for each in ("state", "city"))
+    if role != "state" and info.name_of("state") is not None and not state:
+        return []
+    if role == "city":
+        city = None
+    try:
+        places = service_cache.places(info.version, state, city)
+    except NotThere:
+        # A model without market figures knows no names of places.
+        return []
+    known: Mapping[str, list[Place]] = {
+        "state": places.states, "city": places.cities, "zip_code": places.zip_codes,
+    }  # fmt: skip
+    return sorted({each for place in known[role] if (each := getattr(place, role))})
+
+
+def _suggested(t: MarketTexts, name: str, key: str, known: list[str]) -> str | None:
+    """A text input that suggests the `known` values and takes any other."""
+    entered = st.session_state.get(key)
+    is_state = t.inputs[name].role == "state"
+    options = known if entered is None or entered in known else [entered, *known]
+    return st.selectbox(
+        t.label(name), options, index=None, key=key, accept_new_options=True,
+        placeholder=t("form.choose" if is_state else "form.optional"),
+    )  # fmt: skip

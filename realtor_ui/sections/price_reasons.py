@@ -4,14 +4,14 @@ import pandas as pd
 
 from realtor_ui import formatting
 from realtor_ui.charts.valuation_charts import Reason
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.responses import ExplainedValuation
-from realtor_ui.texts import Texts
 
 MOST_REASONS = 15
 NEGLIGIBLE_DOLLARS = 1.0
 
 
-def by_input(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
+def by_input(t: MarketTexts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
     """The effect of each input on the price, largest first."""
     return [
         Reason(
@@ -23,7 +23,9 @@ def by_input(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> 
     ][:most]
 
 
-def by_feature(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -> list[Reason]:
+def by_feature(
+    t: MarketTexts, answer: ExplainedValuation, most: int = MOST_REASONS
+) -> list[Reason]:
     """The effect of each feature on the price, largest first.
 
     Features add up in log price; each gets its share of price - base_price in proportion.
@@ -32,7 +34,7 @@ def by_feature(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -
     return [
         Reason(
             f"{t.named('feature', each.feature)}: "
-            f"{formatting.feature_value(each.feature, each.value)}",
+            f"{formatting.feature_value(t, each.feature, each.value)}",
             each.log * rate,
         )
         for each in answer.features
@@ -40,21 +42,21 @@ def by_feature(t: Texts, answer: ExplainedValuation, most: int = MOST_REASONS) -
     ][:most]  # fmt: skip
 
 
-def features_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
+def features_table(t: MarketTexts, answer: ExplainedValuation) -> pd.DataFrame:
     """All features: name, value, effect in dollars."""
     rate = _dollars_per_log(answer)
     return pd.DataFrame(
         {
             t("why.feature"): [t.named("feature", each.feature) for each in answer.features],
             t("why.value"): [
-                formatting.feature_value(each.feature, each.value) for each in answer.features
+                formatting.feature_value(t, each.feature, each.value) for each in answer.features
             ],
             t("why.adds_dollars"): [round(each.log * rate) for each in answer.features],
         }
     )
 
 
-def inputs_table(t: Texts, answer: ExplainedValuation) -> pd.DataFrame:
+def inputs_table(t: MarketTexts, answer: ExplainedValuation) -> pd.DataFrame:
     """All inputs: name, value, effect in dollars, stars."""
     stars = formatting.stars({each.input: each.dollars for each in answer.contributions})
     return pd.DataFrame(

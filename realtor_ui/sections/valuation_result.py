@@ -10,10 +10,10 @@ from realtor_ui import formatting, service_cache
 from realtor_ui.charts import maps, valuation_charts
 from realtor_ui.client import ServiceError
 from realtor_ui.formatting import escape_dollars
-from realtor_ui.layout import is_dark, show_error
+from realtor_ui.layout import is_dark, show_chart, show_error
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.message_texts import message_text
 from realtor_ui.responses import ComparableSales, ExplainedValuation, Valuation
-from realtor_ui.texts import Texts
 
 # Half the height of the smallest map in degrees, and the fewest zips on one.
 MAP_DEGREES, FEWEST_ZIPS = 0.7, 25
@@ -21,28 +21,29 @@ MAP_DEGREES, FEWEST_ZIPS = 0.7, 25
 FEWEST_LISTINGS = 5
 
 
-def show_price(t: Texts, valuation: Valuation, home: Mapping[str, Any]) -> None:
+def show_price(t: MarketTexts, valuation: Valuation, home: Mapping[str, Any]) -> None:
     """Show the estimate, its range as a bar, and the warnings."""
     st.metric(
         t("value.price", day=formatting.date_text(t, valuation.as_of)),
-        formatting.dollars(valuation.price),
+        formatting.money(t, valuation.price),
         help=t.define("avm"),
     )
     colour = formatting.CONFIDENCE_COLOURS[valuation.confidence]
     facts = [f":{colour}-badge[{t.named('confidence', valuation.confidence)}]"]
-    if size := home.get("house_size"):
-        facts.append(t("value.per_sqft", rate=formatting.dollars(valuation.price / size)))
+    size = t.info.value_of(home, "living_area") if t.rates_are_per_area else None
+    if size:
+        facts.append(t("value.per_sqft", rate=formatting.money(t, valuation.price / size)))
     facts.append(t("value.version", version=valuation.model.version))
     st.markdown(escape_dollars(" · ".join(facts)), help=t.define("confidence"))
-    st.altair_chart(
+    show_chart(
+        t,
         valuation_charts.range_bar(
             t, valuation.low, valuation.price, valuation.high, dark=is_dark()
         ),
-        width="stretch",
-        alt=t(
+        t(
             "value.range",
-            low=formatting.dollars(valuation.low),
-            high=formatting.dollars(valuation.high),
+            low=formatting.money(t, valuation.low),
+            high=formatting.money(t, valuation.high),
             share=formatting.share_of_homes(t, valuation.coverage),
         ),
     )
@@ -51,19 +52,19 @@ def show_price(t: Texts, valuation: Valuation, home: Mapping[str, Any]) -> None:
             t(
                 "value.range",
                 share=formatting.share_of_homes(t, valuation.coverage),
-                low=formatting.dollars(valuation.low),
-                high=formatting.dollars(valuation.high),
+                low=formatting.money(t, valuation.low),
+                high=formatting.money(t, valuation.high),
             )
         ),
         help=t.define("range"),
     )
-    if (zip_code := home.get("zip_code")) and home.get("house_size"):
-        _beside_the_zip(t, valuation, str(zip_code), valuation.price / home["house_size"])
+    if (zip_code := t.info.value_of(home, "zip_code")) and size:
+        _beside_the_zip(t, valuation, str(zip_code), valuation.price / size)
     for warning in valuation.coded_warnings:
         st.warning(escape_dollars(message_text(t, warning)), icon=":material/info:")
 
 
-def _beside_the_zip(t: Texts, valuation: Valuation, zip_code: str, rate: float) -> None:
+def _beside_the_zip(t: MarketTexts, valuation: Valuation, zip_code: str, rate: float) -> None:
     try:
         statistics = service_cache.zip_statistics(valuation.model.version, zip_code)
     except ServiceError:
@@ -80,12 +81,12 @@ def _beside_the_zip(t: Texts, valuation: Valuation, zip_code: str, rate: float) 
         escape_dollars(
             t(
                 "value.beside_zip",
-                rate=formatting.dollars(rate),
+                rate=formatting.money(t, rate),
                 share=formatting.difference(t, rate / typical - 1),
                 zip=zip_code,
-                typical=formatting.dollars(typical),
-                low=formatting.dollars(statistics.price_per_sqft_p25 or typical),
-                high=formatting.dollars(statistics.price_per_sqft_p75 or typical),
+                typical=formatting.money(t, typical),
+                low=formatting.money(t, statistics.price_per_sqft_p25 or typical),
+                high=formatting.money(t, statistics.price_per_sqft_p75 or typical),
                 listings=f"{statistics.listings:,}",
             )
         )
@@ -93,27 +94,35 @@ def _beside_the_zip(t: Texts, valuation: Valuation, zip_code: str, rate: float) 
 
 
 def show_map(
-    t: Texts, answer: ExplainedValuation, home: Mapping[str, Any], sales: ComparableSales | None
+    t: MarketTexts,
+    answer: ExplainedValuation,
+    home: Mapping[str, Any],
+    sales: ComparableSales | None,
 ) -> None:
     """Show the home and its comparables on a map of zips."""
     version = answer.valuation.model.version
     try:
-        zips, at = service_cache.zip_table(version), service_cache.locate(version, home)
+        zips, at = service_cache.zip_table(version), service_cache.locate(t.info, home)
     except ServiceError as problem:
         show_error(problem)
         return
     if at is None:
         st.caption(t("map.nowhere"))
         return
-    here = pd.DataFrame({"latitude": [at[0]], "longitude": [at[1]], "name": [t("map.home")]})
-    sold = _sales(t, version, sales)
-    states = {home.get("state"), *sold["state"]} - {None}
+    itself = "_itself" if t.info.market.has_coordinates else ""
+    here = pd.DataFrame(
+        {"latitude": [at[0]], "longitude": [at[1]], "name": [t(f"map.home{itself}")]}
+    )
+    sold = _sales(t, sales)
+    states = {t.info.value_of(home, "state"), *sold["state"]} - {None}
     if not states:
-        states = set(zips.loc[zips["zip_code"] == home.get("zip_code"), "state"])
+        own_zip = zips["zip_code"] == t.info.value_of(home, "zip_code")
+        states = set(zips.loc[own_zip, "state"])
     ground = _around(zips, zips["state"].isin(states), at, sold)
-    st.altair_chart(maps.neighbourhood_map(t, ground, here, sold, dark=is_dark()), width="stretch",
-                    alt=t("map.caption"))  # fmt: skip
-    st.caption(t("map.caption"))
+    show_chart(
+        t, maps.neighbourhood_map(t, ground, here, sold, dark=is_dark()), t(f"map.caption{itself}")
+    )
+    st.caption(t(f"map.caption{itself}"))
 
 
 def _around(
@@ -129,10 +138,10 @@ def _around(
     return zips[near] if near.sum() >= FEWEST_ZIPS else zips[in_states]
 
 
-def _sales(t: Texts, version: str, sales: ComparableSales | None) -> pd.DataFrame:
+def _sales(t: MarketTexts, sales: ComparableSales | None) -> pd.DataFrame:
     rows = []
     for number, each in enumerate(sales.comparables if sales else (), 1):
-        at = service_cache.locate(version, each.home)
+        at = service_cache.locate(t.info, each.home)
         if at is not None:
             rows.append(
                 {
@@ -140,9 +149,9 @@ def _sales(t: Texts, version: str, sales: ComparableSales | None) -> pd.DataFram
                     "longitude": at[1],
                     "number": str(number),
                     "price": each.price,
-                    "state": each.home.get("state"),
+                    "state": t.info.value_of(each.home, "state"),
                     "name": t("comps.number", n=number)
-                    + f": {each.home.get('city') or ''} {each.home.get('zip_code') or ''}",
+                    + f": {formatting.place_name(t, each.home, 'city', 'zip_code')}",
                 }
             )
     columns = ["latitude", "longitude", "number", "price", "state", "name"]

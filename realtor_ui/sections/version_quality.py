@@ -6,7 +6,7 @@ import streamlit as st
 from realtor_ui import formatting
 from realtor_ui.charts import model_charts as charts
 from realtor_ui.formatting import escape_dollars
-from realtor_ui.layout import is_dark
+from realtor_ui.layout import is_dark, show_chart
 from realtor_ui.responses import Version
 from realtor_ui.texts import Texts
 
@@ -31,8 +31,11 @@ def show(t: Texts, version: Version, promised: float) -> None:
     fifths = segments[segments["by"] == FIFTHS].sort_values("segment")
     with left:
         st.subheader(t("models.calibration"), help=t.define("range", "coverage"))
-        st.altair_chart(charts.calibration(t, fifths, promised, dark=is_dark()), width="stretch",
-                        alt=t("models.calibration_caption", share=f"{promised:.0%}"))  # fmt: skip
+        show_chart(
+            t,
+            charts.calibration(t, fifths, promised, dark=is_dark()),
+            t("models.calibration_caption", share=f"{promised:.0%}"),
+        )
         st.caption(t("models.calibration_caption", share=f"{promised:.0%}"))
     with right:
         st.subheader(t("models.segments"), help=t.define("mdape", "land"))
@@ -45,10 +48,10 @@ def show(t: Texts, version: Version, promised: float) -> None:
             segment=[formatting.segment_name(t, str(by), each) for each in shown["segment"]]
         )
         overall = version.test.get("mdape") or float(shown["mdape"].median())
-        st.altair_chart(
+        show_chart(
+            t,
             charts.segment_errors(t, shown.head(MOST_SEGMENTS), overall, dark=is_dark()),
-            width="stretch",
-            alt=t("models.segments"),
+            t("models.segments"),
         )
 
 

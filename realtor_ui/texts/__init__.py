@@ -15,7 +15,10 @@ class Texts:
     """The catalogue of one language: `texts("value.title")` fills `{names}` in.
 
     entries: key → text. definitions: term of the glossary → its definition.
+    always: values of every text, such as {money}, what stands before an amount.
     """
+
+    always: Mapping[str, str] = {"money": "$", "currency": "$"}
 
     def __init__(
         self, language: str, entries: Mapping[str, str], definitions: Mapping[str, str]
@@ -30,15 +33,16 @@ class Texts:
         Raises:
             KeyError: the catalogue has no such key, or the text needs another value.
         """
-        return self.entries[key].format(**values)
+        return self.entries[key].format(**{**self.always, **values})
 
     def named(self, kind: str, name: str | None) -> str:
-        """The text of `name`, one of a `kind` ("input", "feature" …), or the name itself.
+        """The text of `name`, one of a `kind` ("status", "feature" …), or the name itself.
 
-        >>> catalogue("es").named("input", "bath"), catalogue("es").named("input", "roof_age")
-        ('Baños', 'roof age')
+        >>> catalogue("es").named("status", "sold"), catalogue("es").named("status", "on_hold")
+        ('Vendida', 'on hold')
         """
-        return self.entries.get(f"{kind}.{name}", str(name).replace("_", " "))
+        key = f"{kind}.{name}"
+        return self(key) if key in self.entries else str(name).replace("_", " ")
 
     def define(self, *terms: str) -> str:
         """The glossary's definitions of `terms`, a paragraph each.

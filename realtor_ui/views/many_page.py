@@ -13,20 +13,21 @@ from realtor_ui.app_settings import app_settings
 from realtor_ui.charts import maps, place_charts
 from realtor_ui.client import ServiceError
 from realtor_ui.formatting import escape_dollars
-from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.layout import (
+    current_texts,
+    is_dark,
+    model_texts,
+    require_model,
+    show_chart,
+    show_error,
+)
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.responses import ModelInfo
-from realtor_ui.sections.home_form import INPUTS
 
 # Session state: the estimates so far, for one file, matching and model.
 VALUED = "valued_file"
 MONEY = ("estimated_price", "estimated_low", "estimated_high")
 SHOWN_ROWS, SHOWN_ERRORS, BINS = 200, 500, 30
-EXAMPLE = (
-    "state,city,zip_code,house_size,bed,bath,acre_lot\n"
-    "Texas,Houston,77008,1800,3,2,0.12\n"
-    "California,Los Angeles,90026,1400,3,2,0.1\n"
-    "Illinois,Chicago,60614,1100,2,1,\n"
-)
 
 
 def main() -> None:
@@ -37,12 +38,13 @@ def main() -> None:
     info = require_model()
     if info is None:
         return
+    t = model_texts(info)
     file = st.file_uploader(t("many.upload"), type=list(upload.SUFFIXES))
     st.caption(t("many.needed", rows=f"{app_settings().max_upload_rows:,}"))
     if file is None:
         st.download_button(
-            t("many.example"), EXAMPLE, "homes.csv", "text/csv", icon=":material/download:",
-            on_click="ignore",
+            t("many.example"), upload.example_file(info), "homes.csv", "text/csv",
+            icon=":material/download:", on_click="ignore",
         )  # fmt: skip
         return
     content = file.getvalue()
@@ -61,8 +63,8 @@ def main() -> None:
         return
     st.subheader(t("many.preview", rows=f"{len(frame):,}"))
     st.dataframe(frame.head(8), hide_index=True)
-    matched = _matching(list(frame.columns))
-    if lacking := upload.missing_columns(matched):
+    matched = _matching(t, list(frame.columns))
+    if lacking := upload.missing_columns(matched, info):
         for words in lacking:
             st.warning(t(words), icon=":material/rule:")
         return
@@ -74,9 +76,9 @@ def main() -> None:
     if st.button(t("many.start", rows=f"{len(frame):,}"), type="primary",
                  disabled=progress_so_far["done"] == len(frame)):  # fmt: skip
         st.session_state[VALUED] = progress_so_far
-        _value(frame, matched, progress_so_far)
+        _value(t, frame, matched, progress_so_far)
     if progress_so_far["parts"]:
-        _results(info, frame, matched, progress_so_far)
+        _results(t, frame, matched, progress_so_far)
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
@@ -84,34 +86,39 @@ def _read(name: str, content: bytes) -> pd.DataFrame:
     return upload.read_table(name, content)
 
 
-def _matching(columns: list[str]) -> dict[str, str | None]:
+def _matching(t: MarketTexts, columns: list[str]) -> dict[str, str | None]:
     """Input → column, as suggested or as the person chose."""
-    t = current_texts()
-    suggested = upload.match_columns(columns)
-    with st.expander(t("many.match"), expanded=bool(upload.missing_columns(suggested))):
+    suggested = upload.match_columns(columns, t.info.inputs)
+    with st.expander(t("many.match"), expanded=bool(upload.missing_columns(suggested, t.info))):
         st.caption(t("many.matched"))
         places = st.columns(3)
         return {
             name: places[i % 3].selectbox(
-                t.named("input", name), columns, key=f"match_{name}_{hash(tuple(columns))}",
+                t.label(name), columns, key=f"match_{name}_{hash(tuple(columns))}",
                 index=None if (column := suggested[name]) is None else columns.index(column),
                 placeholder=t("many.not_in_file"),
             )
-            for i, name in enumerate(INPUTS)
+            for i, name in enumerate(t.info.inputs)
         }  # fmt: skip
 
 
 def _value(
-    frame: pd.DataFrame, matched: dict[str, str | None], progress_so_far: dict[str, Any]
+    t: MarketTexts,
+    frame: pd.DataFrame,
+    matched: dict[str, str | None],
+    progress_so_far: dict[str, Any],
 ) -> None:
     """Value the remaining rows with a progress bar; finished rows are kept if the service fails."""
-    t = current_texts()
     total = len(frame)
     bar = st.progress(progress_so_far["done"] / total)
     began, before, first = time.monotonic(), progress_so_far["seconds"], progress_so_far["done"]
     try:
         for progress in upload.value_rows(
-            frame, matched, service_cache.service_client().predict_table, progress_so_far["done"]
+            frame,
+            matched,
+            t.info.inputs,
+            service_cache.service_client().predict_table,
+            progress_so_far["done"],
         ):
             progress_so_far["parts"].append(progress.valued)
             progress_so_far["done"] = progress.done
@@ -135,12 +142,11 @@ def _value(
 
 
 def _results(
-    info: ModelInfo,
+    t: MarketTexts,
     frame: pd.DataFrame,
     matched: dict[str, str | None],
     progress_so_far: dict[str, Any],
 ) -> None:
-    t = current_texts()
     estimates = pd.concat(progress_so_far["parts"])
     valued = estimates["estimated_price"].notna()
     figures = st.columns(4)
@@ -148,9 +154,9 @@ def _results(
     figures[1].metric(t("many.refused"), f"{int((~valued).sum()):,}")
     if valued.any():
         median = float(estimates["estimated_price"].median())
-        figures[2].metric(t("many.median"), formatting.dollars(median))
+        figures[2].metric(t("many.median"), formatting.money(t, median))
     figures[3].metric(t("many.speed"), f"{progress_so_far['seconds']:,.1f}")
-    _errors(estimates[~valued])
+    _errors(t, estimates[~valued])
     if not valued.any():
         return
     st.subheader(t("many.results"))
@@ -178,15 +184,16 @@ def _results(
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader(t("many.prices"))
-        st.altair_chart(
+        show_chart(
+            t,
             place_charts.price_histogram(
                 t, bins(estimates["estimated_price"].dropna()), dark=is_dark(), field="many.prices"
             ),
-            width="stretch", alt=t("many.prices"),
-        )  # fmt: skip
+            t("many.prices"),
+        )
     with right:
         st.subheader(t("many.map"))
-        _map(info, results, matched.get("zip_code"))
+        _map(t, results, matched)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -194,8 +201,7 @@ def _file(key: Any, rows: int, kind: str, _results: pd.DataFrame) -> bytes:
     return upload.to_file(_results, kind)
 
 
-def _errors(refused: pd.DataFrame) -> None:
-    t = current_texts()
+def _errors(t: MarketTexts, refused: pd.DataFrame) -> None:
     if refused.empty:
         st.success(t("many.all_fine"), icon=":material/check_circle:")
         return
@@ -228,29 +234,41 @@ def bins(prices: "pd.Series[float]") -> pd.DataFrame:
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": counts})
 
 
-def _map(info: ModelInfo, results: pd.DataFrame, column: str | None) -> None:
-    t = current_texts()
+def _map(t: MarketTexts, results: pd.DataFrame, matched: dict[str, str | None]) -> None:
     try:
-        zips = service_cache.zip_table(info.version)
+        places = _places(t.info, results, matched)
     except ServiceError as problem:
         show_error(problem)
         return
-    places = pd.DataFrame()
-    if column is not None:
-        code = results[column].astype(str).str.extract(r"^(\d{1,5})", expand=False).str.zfill(5)
-        by_zip = results["estimated_price"].groupby(code).agg(["size", "median"])
-        by_zip = by_zip.set_axis(["listings", "median_price"], axis=1)
-        known = zips.drop(columns=["listings", "median_price"])
-        places = known.merge(by_zip, left_on="zip_code", right_index=True)
     if places.empty:
         st.caption(escape_dollars(t("many.no_map")))
         return
-    places = places.sort_values("listings", ascending=False)
-    whole = places["state"].nunique() > 1
-    st.altair_chart(
-        maps.measure_map(t, places, "median_price", dark=is_dark(), whole=whole),
-        width="stretch", alt=t("many.map"),
-    )  # fmt: skip
+    whole = places["state"].nunique() != 1
+    chart = maps.measure_map(t, places, "median_price", dark=is_dark(), whole=whole)
+    show_chart(t, chart, t("many.map"))
+
+
+def _places(info: ModelInfo, results: pd.DataFrame, matched: dict[str, str | None]) -> pd.DataFrame:
+    """The zips of the valued homes, most homes first; or the homes, if they have coordinates."""
+    latitude, longitude, zip_code = (
+        matched.get(info.name_of(role) or "") for role in ("latitude", "longitude", "zip_code")
+    )
+    if latitude and longitude:
+        at = results[[latitude, longitude]].apply(pd.to_numeric, errors="coerce")
+        homes = at.set_axis(["latitude", "longitude"], axis=1).assign(
+            name="", state=None, listings=1, median_price=results["estimated_price"]
+        )
+        return homes.dropna(subset=["latitude", "longitude", "median_price"])
+    zips = service_cache.zip_table(info.version)
+    if zip_code is None:
+        empty: pd.DataFrame = zips.head(0)
+        return empty
+    code = results[zip_code].astype(str).str.extract(r"^(\d{1,5})", expand=False).str.zfill(5)
+    by_zip = results["estimated_price"].groupby(code).agg(["size", "median"])
+    by_zip = by_zip.set_axis(["listings", "median_price"], axis=1)
+    known = zips.drop(columns=["listings", "median_price"])
+    places = known.merge(by_zip, left_on="zip_code", right_index=True)
+    return places.sort_values("listings", ascending=False)
 
 
 main()

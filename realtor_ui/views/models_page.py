@@ -9,8 +9,17 @@ from realtor_ui import decision_texts, formatting, service_cache
 from realtor_ui.charts import model_charts as charts
 from realtor_ui.charts import place_charts
 from realtor_ui.client import NotThere, ServiceError
-from realtor_ui.layout import administrator_note, current_texts, is_dark, require_model, show_error
-from realtor_ui.responses import History, ModelInfo, Version
+from realtor_ui.layout import (
+    administrator_note,
+    current_texts,
+    is_dark,
+    model_texts,
+    require_model,
+    show_chart,
+    show_error,
+)
+from realtor_ui.market_texts import MarketTexts
+from realtor_ui.responses import History, Version
 from realtor_ui.sections import champion_changes, decision_history, version_quality
 from realtor_ui.texts import Texts
 
@@ -31,25 +40,26 @@ def main() -> None:
     info = require_model()
     if info is None:
         return
+    t = model_texts(info)
     try:
         with st.spinner(t("wait.history")):
             history = service_cache.history()
     except NotThere:
         st.info(t("models.no_history"), icon=":material/history:")
         administrator_note("error.history_help")
-        _current(info)
+        _current(t)
         return
     except ServiceError as problem:
         show_error(problem)
-        _current(info)
+        _current(t)
         return
     if not history.versions:
         st.info(t("models.no_versions"), icon=":material/history:")
         return
     at = formatting.as_utc(history.published_at)
     st.caption(t("models.published", day=formatting.date_text(t, at), time=f"{at:%H:%M}"))
-    st.dataframe(table(history), hide_index=True, column_config=_column_help(t))
-    _over_versions(history)
+    st.dataframe(table(t, history), hide_index=True, column_config=_column_help(t))
+    _over_versions(t, history)
     newest_first = [each.version for each in reversed(history.versions)]
     chosen = st.selectbox(
         t("models.look_at"), newest_first, key="look_at",
@@ -70,9 +80,8 @@ def _decided(history: History, version: Version) -> str:
     return current_texts().named("decision", decision.decision if decision else "none")
 
 
-def table(history: History) -> pd.DataFrame:
+def table(t: Texts, history: History) -> pd.DataFrame:
     """All versions, newest first, with formatted metrics."""
-    t = current_texts()
     rows = []
     for each in reversed(history.versions):
         decision = history.decision_on(each.version)
@@ -87,7 +96,7 @@ def table(history: History) -> pd.DataFrame:
             t("models.rows"): f"{each.train_rows:,}" if each.train_rows else "",
         }
         for name in IN_TABLE:
-            row[t(f"models.{name}")] = figure(name, each.test.get(name))
+            row[t(f"models.{name}")] = figure(t, name, each.test.get(name))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -102,16 +111,15 @@ def _column_help(t: Texts) -> dict[str, Any]:
     }
 
 
-def figure(name: str, value: float | None) -> str:
+def figure(t: Texts, name: str, value: float | None) -> str:
     """A metric in its format, or ""."""
     if value is None:
         return ""
     form = FIGURES[name]
-    return formatting.dollars(value) if form.startswith("$") else format(value, form)
+    return formatting.money(t, value) if form.startswith("$") else format(value, form)
 
 
-def _over_versions(history: History) -> None:
-    t = current_texts()
+def _over_versions(t: Texts, history: History) -> None:
     if len(history.versions) < 2:
         return
     name = st.selectbox(
@@ -125,36 +133,38 @@ def _over_versions(history: History) -> None:
         if each.test.get(name) is not None
     ]  # fmt: skip
     if rows:
-        st.altair_chart(
-            charts.metric_by_version(t, pd.DataFrame(rows), t(f"models.{name}"), FIGURES[name],
-                                 dark=is_dark()),
-            width="stretch", alt=t("models.over_versions"),
-        )  # fmt: skip
+        show_chart(
+            t,
+            charts.metric_by_version(
+                t, pd.DataFrame(rows), t(f"models.{name}"), FIGURES[name], dark=is_dark()
+            ),
+            t("models.over_versions"),
+        )
         st.caption(t("models.over_versions"))
 
 
-def _current(info: ModelInfo) -> None:
+def _current(t: MarketTexts) -> None:
     """Metrics of the model in production, from the service; shown without a history."""
-    t = current_texts()
+    info = t.info
     st.subheader(t("models.current"))
     test = info.metrics.get("test", {})
     shown = [name for name in ("mdape", "within_20", "coverage", "cod") if name in test]
     for place, name in zip(st.columns(max(1, len(shown))), shown, strict=False):
         place.metric(
             t(f"models.{name}"),
-            figure(name, test[name]),
+            figure(t, name, test[name]),
             help=t.define(name) if name in t.definitions else None,
         )
     weights = sorted(info.importance.items(), key=lambda item: -item[1])[:MOST_WEIGHTS]
     frame = pd.DataFrame(weights, columns=["feature", "weight"])
     frame["name"] = [t.named("feature", name) for name in frame["feature"]]
     st.subheader(t("models.importance_now"))
-    st.altair_chart(
+    show_chart(
+        t,
         place_charts.horizontal_bars(
             frame, "name", "weight", t("models.weight"), form=".3f", dark=is_dark()
         ),
-        width="stretch",
-        alt=t("models.importance_now"),
+        t("models.importance_now"),
     )
 
 

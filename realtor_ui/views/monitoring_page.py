@@ -11,9 +11,18 @@ from realtor_ui.app_settings import app_settings
 from realtor_ui.charts import model_charts as charts
 from realtor_ui.charts import place_charts
 from realtor_ui.client import NotThere, NotTheService, ServiceError
-from realtor_ui.layout import administrator_note, current_texts, is_dark, require_model, show_error
+from realtor_ui.layout import (
+    administrator_note,
+    current_texts,
+    is_dark,
+    model_texts,
+    require_model,
+    show_chart,
+    show_error,
+)
 from realtor_ui.responses import History
 from realtor_ui.sections import decision_history
+from realtor_ui.texts import Texts
 
 EVERY_SECONDS = 5
 MAX_SNAPSHOTS = 120
@@ -33,10 +42,12 @@ def main() -> None:
             for name, url in links.items():
                 label = f"{t('monitoring.links')} {name}"
                 st.link_button(label, url, icon=":material/open_in_new:")
-    if require_model() is None:
+    info = require_model()
+    if info is None:
         return
+    t = model_texts(info)
     st.subheader(t("monitoring.live"))
-    _live()
+    _live(t)
     try:
         with st.spinner(t("wait.history")):
             history = service_cache.history()
@@ -47,14 +58,13 @@ def main() -> None:
     except ServiceError as problem:
         show_error(problem)
         return
-    _drift(history)
+    _drift(t, history)
     st.subheader(t("monitoring.decisions"), help=t.define("batch", "champion"))
     decision_history.show_batch_decisions(t, history)
 
 
 @st.fragment(run_every=EVERY_SECONDS)
-def _live() -> None:
-    t = current_texts()
+def _live(t: Texts) -> None:
     snapshots: deque[service_metrics.MetricsSnapshot] = st.session_state.setdefault(
         SNAPSHOTS, deque(maxlen=MAX_SNAPSHOTS)
     )
@@ -83,18 +93,17 @@ def _live() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**{t('monitoring.rate')}**")
-        _rates(snapshots)
+        _rates(t, snapshots)
     with right:
         st.markdown(f"**{t('monitoring.predictions')}**")
-        _prices(now)
+        _prices(t, now)
 
 
 def _milliseconds(seconds: float | None) -> str:
     return formatting.NO_VALUE if seconds is None else f"{1_000 * seconds:,.0f} ms"
 
 
-def _rates(snapshots: "deque[service_metrics.MetricsSnapshot]") -> None:
-    t = current_texts()
+def _rates(t: Texts, snapshots: "deque[service_metrics.MetricsSnapshot]") -> None:
     if len(snapshots) < 2:
         st.caption(t("monitoring.wait", seconds=EVERY_SECONDS))
         return
@@ -109,10 +118,11 @@ def _rates(snapshots: "deque[service_metrics.MetricsSnapshot]") -> None:
             for before, after in pairs
         ]
     )
-    st.altair_chart(
+    show_chart(
+        t,
         charts.time_series(rates, t("monitoring.per_second"), ".2~f", dark=is_dark(), height=170),
-        width="stretch", alt=t("monitoring.rate"),
-    )  # fmt: skip
+        t("monitoring.rate"),
+    )
     times = [
         {"at": after.at, "name": t(f"monitoring.{name}"), "figure": 1_000 * seconds}
         for before, after in pairs
@@ -123,25 +133,24 @@ def _rates(snapshots: "deque[service_metrics.MetricsSnapshot]") -> None:
     if not times:
         st.caption(t("monitoring.quiet"))
         return
-    st.altair_chart(
+    show_chart(
+        t,
         charts.time_series(
             pd.DataFrame(times), t("monitoring.milliseconds"), ",.0f", dark=is_dark(), height=220
         ),
-        width="stretch",
-        alt=t("monitoring.latency"),
+        t("monitoring.latency"),
     )
 
 
-def _prices(now: service_metrics.MetricsSnapshot) -> None:
-    t = current_texts()
+def _prices(t: Texts, now: service_metrics.MetricsSnapshot) -> None:
     frame = pd.DataFrame(service_metrics.bucket_counts(now.prices), columns=["low", "high", "n"])
     if frame["n"].sum() == 0:
         st.caption(t("monitoring.no_predictions"))
         return
-    st.altair_chart(
+    show_chart(
+        t,
         place_charts.price_histogram(t, frame, dark=is_dark(), field="many.prices"),
-        width="stretch",
-        alt=t("monitoring.predictions"),
+        t("monitoring.predictions"),
     )
     versions = ", ".join(
         f"{t('models.version')} {name}: {count:,.0f}" for name, count in sorted(now.valued.items())
@@ -149,8 +158,7 @@ def _prices(now: service_metrics.MetricsSnapshot) -> None:
     st.caption(f"{t('monitoring.valued')} {t('monitoring.of_version')}: {versions}")
 
 
-def _drift(history: History) -> None:
-    t = current_texts()
+def _drift(t: Texts, history: History) -> None:
     st.subheader(t("monitoring.drift"), help=t.define("drift", "psi"))
     rows = [
         {"batch": batch.name, "label": t.named("input", each.feature), "psi": each.psi}
@@ -163,10 +171,11 @@ def _drift(history: History) -> None:
         return
     frame = pd.DataFrame(rows)
     # The largest width: on a narrower page the cells shrink, so that no batch is cut off.
-    st.altair_chart(
+    show_chart(
+        t,
         charts.drift_heatmap(t, frame, dark=is_dark()),
+        t("monitoring.drift_caption"),
         width=LABELS_WIDTH + BATCH_WIDTH * frame["batch"].nunique(),
-        alt=t("monitoring.drift_caption"),
     )
     st.caption(t("monitoring.drift_caption"))
 

@@ -9,7 +9,15 @@ from realtor_ui.charts import valuation_charts
 from realtor_ui.charts.valuation_charts import Reason
 from realtor_ui.client import ServiceError
 from realtor_ui.formatting import escape_dollars
-from realtor_ui.layout import current_texts, is_dark, require_model, show_error
+from realtor_ui.layout import (
+    current_texts,
+    is_dark,
+    model_texts,
+    require_model,
+    show_chart,
+    show_error,
+)
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.responses import ExplainedValuation, ModelInfo
 from realtor_ui.sections import price_reasons
 from realtor_ui.sections.home_form import home_form
@@ -19,23 +27,23 @@ HOME, OTHER = "home", "other_home"
 
 def main() -> None:
     """The page."""
-    t = current_texts()
-    st.title(t("why.title"))
+    st.title(current_texts()("why.title"))
     info = require_model()
     if info is None:
         return
-    start: dict[str, Any] = st.session_state.get(HOME) or {}
+    t = model_texts(info)
+    start = _known(info, HOME)
     first, second = st.columns(2, gap="large")
     try:
         with first:
             st.subheader(t("why.first"))
-            with st.expander(_name(start) or t("form.how"), expanded=not start):
-                entered = home_form(t, info, "why_", start)
+            with st.expander(_name(t, start) or t("form.how"), expanded=not start):
+                entered = home_form(t, "why_", start)
                 if st.button(t("form.value"), key="why_value", type="primary", width="stretch"):
                     st.session_state[HOME] = start = entered
         with second:
             st.subheader(t("why.second"))
-            other = _other(info, start)
+            other = _other(t, start)
     except ServiceError as problem:
         show_error(problem)
         return
@@ -46,34 +54,42 @@ def main() -> None:
     for place, answer, home in zip((first, second), answers, (start, other), strict=False):
         if answer is not None:
             with place:
-                st.metric(_name(home or {}), formatting.dollars(answer.valuation.price))
+                st.metric(_name(t, home or {}), formatting.money(t, answer.valuation.price))
     explained = [answer for answer in answers if answer is not None]
     if len(explained) == 2:
-        _difference(*explained)
+        _difference(t, *explained)
     if answers[0] is not None:
-        _reasons(answers[0])
+        _reasons(t, answers[0])
 
 
-def _other(info: ModelInfo, start: dict[str, Any]) -> dict[str, Any] | None:
-    t = current_texts()
+def _known(info: ModelInfo, key: str) -> dict[str, Any]:
+    """The home in the session state, without inputs of a market that was served before."""
+    home = st.session_state.get(key) or {}
+    return {name: value for name, value in home.items() if name in info.inputs}
+
+
+def _other(t: MarketTexts, start: dict[str, Any]) -> dict[str, Any] | None:
     if not st.toggle(t("why.compare"), key="compare", disabled=not start):
         return None
-    with st.expander(_name(st.session_state.get(OTHER) or start), expanded=True):
-        entered = home_form(t, info, "other_", st.session_state.get(OTHER) or start)
+    other = _known(t.info, OTHER) or start
+    with st.expander(_name(t, other), expanded=True):
+        entered = home_form(t, "other_", other)
     st.session_state[OTHER] = entered
     return entered
 
 
-def _name(home: dict[str, Any]) -> str:
+def _name(t: MarketTexts, home: dict[str, Any]) -> str:
     """A short name of a home: its size and its place."""
-    t = current_texts()
+    size, city, state, zip_code = (
+        t.info.value_of(home, role) for role in ("living_area", "city", "state", "zip_code")
+    )
     parts = [
-        formatting.input_value(t, "house_size", home["house_size"])
-        if home.get("house_size")
-        else "",
-        ", ".join(str(home[key]) for key in ("city", "state") if home.get(key)),
-        str(home.get("zip_code") or ""),
+        formatting.input_value(t, "house_size", size) if size else "",
+        ", ".join(str(each) for each in (city, state) if each),
+        str(zip_code or ""),
     ]
+    if not any(parts[1:]):
+        parts.append(formatting.place_name(t, home))
     return " · ".join(part for part in parts if part)
 
 
@@ -86,8 +102,7 @@ def _ask(info: ModelInfo, home: dict[str, Any]) -> ExplainedValuation | None:
         return None
 
 
-def _difference(first: ExplainedValuation, second: ExplainedValuation) -> None:
-    t = current_texts()
+def _difference(t: MarketTexts, first: ExplainedValuation, second: ExplainedValuation) -> None:
     one, two = ({each.input: each for each in home.contributions} for home in (first, second))
     between = sorted(
         (Reason(t.named("input", name), two[name].dollars - one[name].dollars) for name in one),
@@ -107,15 +122,15 @@ def _difference(first: ExplainedValuation, second: ExplainedValuation) -> None:
         return
     total = second.valuation.price - first.valuation.price
     st.markdown(
-        escape_dollars(t("why.difference", price=f"**{formatting.signed_dollars(total)}**"))
+        escape_dollars(t("why.difference", price=f"**{formatting.signed_money(t, total)}**"))
     )
     st.caption(escape_dollars(" · ".join(changed)))
-    st.altair_chart(valuation_charts.price_differences(t, between, dark=is_dark()), width="stretch",
-                    alt=t("why.difference_chart"))  # fmt: skip
+    show_chart(
+        t, valuation_charts.price_differences(t, between, dark=is_dark()), t("why.difference_chart")
+    )
 
 
-def _reasons(answer: ExplainedValuation) -> None:
-    t = current_texts()
+def _reasons(t: MarketTexts, answer: ExplainedValuation) -> None:
     kinds = {"by_feature": price_reasons.by_feature, "by_input": price_reasons.by_input}
     kind = st.segmented_control(
         t("why.by"), list(kinds), default="by_feature", required=True,
@@ -125,20 +140,14 @@ def _reasons(answer: ExplainedValuation) -> None:
     base, price = answer.base_price, answer.valuation.price
     st.markdown(
         escape_dollars(
-            t("why.from_base", base=formatting.dollars(base), price=formatting.dollars(price))
+            t("why.from_base", base=formatting.money(t, base), price=formatting.money(t, price))
         )
     )
-    st.altair_chart(
-        valuation_charts.waterfall(t, base, steps, price, dark=is_dark()),
-        width="stretch",
-        alt=t("why.chart"),
-    )
+    show_chart(t, valuation_charts.waterfall(t, base, steps, price, dark=is_dark()), t("why.chart"))
     st.subheader(t("why.force"))
     every = price_reasons.by_input(t, answer)
-    st.altair_chart(
-        valuation_charts.force_plot(t, base, every, price, dark=is_dark()),
-        width="stretch",
-        alt=t("why.force_chart"),
+    show_chart(
+        t, valuation_charts.force_plot(t, base, every, price, dark=is_dark()), t("why.force_chart")
     )
     st.subheader(t("why.table"), help=t.define("shap"))
     money = {t("why.adds_dollars"): st.column_config.NumberColumn(format="localized")}

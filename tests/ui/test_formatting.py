@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from realtor_ui import formatting
 from realtor_ui.texts import catalogue
+from tests.ui.markets import EVERY_KIND, KING_COUNTY, market_texts
 
 T = catalogue("en")
 
@@ -25,7 +26,68 @@ T = catalogue("en")
     ],
 )
 def test_input_value_has_its_unit(name: str, amount: Any, expected: str) -> None:
-    assert formatting.input_value(T, name, amount) == expected
+    assert formatting.input_value(market_texts(), name, amount) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "english", "spanish"),
+    [
+        ("living_m2", 150, "150 m²", "150 m²"),
+        ("year_built", 1985, "1985", "1985"),
+        ("floors", 1.5, "1.5", "1.5"),
+        ("waterfront", True, "yes", "sí"),
+        ("waterfront", False, "no", "no"),
+        ("material", "brick", "brick", "brick"),
+        ("renovated", "2015-06-01", "2015-06-01", "2015-06-01"),
+        ("roof_age", 12, "12 years", "12 years"),
+        ("lat", 29.7604, "29.7604 degrees", "29.7604 grados"),
+        ("listing_id", "MLS-7", "MLS-7", "MLS-7"),
+        ("builder", None, "not given", "sin dato"),
+        ("status", "sold", "Sold", "Vendida"),
+    ],
+)
+def test_value_of_a_markets_own_input_is_written_as_declared(
+    name: str, value: Any, english: str, spanish: str
+) -> None:
+    for language, expected in (("en", english), ("es", spanish)):
+        t = market_texts(language, EVERY_KIND)
+        assert formatting.input_value(t, name, value) == expected
+
+
+def test_scale_in_brackets_is_a_part_of_the_heading_and_not_of_the_value() -> None:
+    t = market_texts("en", KING_COUNTY)
+    assert t.heading("view") == "View (0 none to 4 excellent)"
+    assert formatting.input_value(t, "view", 3) == "3"
+    assert formatting.input_value(t, "sqft_lot", 5_650) == "5,650 sq ft"
+    assert formatting.input_value(t, "id", 7_129_300_520) == "7129300520"
+
+
+def test_amounts_have_the_sign_or_the_code_of_the_currency() -> None:
+    euro = market_texts("en", EVERY_KIND)
+    assert formatting.money(market_texts(), 295_218) == "$295,218"
+    assert formatting.money(euro, 295_218) == "EUR\N{NO-BREAK SPACE}295,218"
+    assert formatting.signed_money(euro, -1_200).startswith("-EUR")
+    assert formatting.short_money(euro, 1_230_000).endswith("1.2M")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [("year_built", 1985.0, "1985"), ("waterfront", 1.0, "yes"), ("floors", 1.5, "1.5"),
+     ("year_built_missing", 0.0, "0"), ("log_house_size", 5.0106, "150"),
+     ("material_log_price_effect", 0.0953, "+10.0%")],
+)  # fmt: skip
+def test_feature_of_an_added_input_is_written_like_the_input(
+    name: str, value: float, expected: str
+) -> None:
+    assert formatting.feature_value(market_texts("en", EVERY_KIND), name, value) == expected
+
+
+def test_home_without_a_named_place_is_named_by_its_coordinates() -> None:
+    t = market_texts("en", KING_COUNTY)
+    home = {"lat": 47.6812, "long": -122.29}
+    assert formatting.place_name(t, home, "city", "zip_code") == "47.6812, -122.29"
+    assert formatting.place_name(t, home | {"zipcode": "98115"}, "zip_code") == "98115"
+    assert formatting.point(t.info, {"lat": 47.6}) is None
 
 
 @pytest.mark.parametrize(
@@ -40,9 +102,9 @@ def test_age_is_written_in_days_then_months(days: int, expected: str) -> None:
 
 
 def test_sign_stands_before_the_dollar() -> None:
-    assert formatting.signed_dollars(-1234.5) == "-$1,234"
-    assert formatting.signed_dollars(99.6) == "+$100"
-    short = [formatting.short_dollars(amount) for amount in (185, 215_300, 1_230_000)]
+    assert formatting.signed_money(T, -1234.5) == "-$1,234"
+    assert formatting.signed_money(T, 99.6) == "+$100"
+    short = [formatting.short_money(T, amount) for amount in (185, 215_300, 1_230_000)]
     assert short == ["$185", "$215k", "$1.2M"]
 
 

@@ -7,6 +7,7 @@ import pytest
 from realtor_ui.message_texts import message_text
 from realtor_ui.responses import CodedMessage, Problem
 from realtor_ui.texts import LANGUAGES, catalogue
+from tests.ui.markets import EVERY_KIND, KING_COUNTY, market_texts
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,39 @@ def test_message_is_translated_with_its_parameters(
     code: str, params: dict[str, Any], expected: str
 ) -> None:
     message = CodedMessage(code=code, params=params, message="In English.")
-    assert message_text(catalogue("es"), message).startswith(expected)
+    assert message_text(market_texts("es"), message).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "params", "expected"),
+    [
+        ("en", "input_missing", {"input": "year_built"}, "Year built: not given."),
+        ("es", "input_missing", {"input": "year_built"}, "Año de construcción: sin dato."),
+        ("en", "out_of_range", {"input": "roof_age", "value": 300, "low": 0, "high": 200,
+                                "unit": "years"},
+         "Roof age: 300 is outside the allowed range, 0 to 200 years."),
+        ("es", "not_a_choice", {"input": "material", "value": "mud", "choices": ["brick", "wood"]},
+         "Material de construcción: mud no es una de las opciones: brick, wood."),
+        ("en", "not_a_boolean", {"input": "waterfront", "value": "maybe"},
+         "Waterfront: maybe is not yes or no."),
+        ("en", "drift", {"feature": "house_size", "measure": "PSI", "value": 0.4, "limit": 0.25},
+         "Living area has drifted: PSI 0.40"),
+        ("en", "place_required", {"places": "state or zip_code"},
+         "Required: state, zip code or latitude and longitude."),
+    ],
+)  # fmt: skip
+def test_message_names_the_inputs_of_the_market(
+    language: str, code: str, params: dict[str, Any], expected: str
+) -> None:
+    message = CodedMessage(code=code, params=params, message="In English.")
+    assert message_text(market_texts(language, EVERY_KIND), message).startswith(expected)
+
+
+def test_what_a_home_needs_follows_from_the_market() -> None:
+    message = CodedMessage(code="place_required", params={"places": "x"}, message="?")
+    county = message_text(market_texts("en", KING_COUNTY), message)
+    assert county.startswith("Required: zip code or latitude and longitude.")
+    assert message_text(catalogue("en"), message).startswith("Required: x.")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +90,7 @@ def test_problem_names_its_field_and_the_value_that_was_sent() -> None:
         loc=["properties", 3, "bed"], msg="must be from 1 to 100", value=0, code="out_of_range",
         params={"low": 1, "high": 100, "unit": "bedrooms"},
     )  # fmt: skip
-    text = message_text(catalogue("en"), problem.coded_message)
+    text = message_text(market_texts(), problem.coded_message)
     assert text == "Bedrooms: 0 is outside the allowed range, 1 to 100 bedrooms."
 
 

@@ -11,7 +11,7 @@ import pytest
 from realtor_model.candidates import CANDIDATES
 from realtor_model.duel.gates import GATES
 from realtor_model.features import FeatureEncoder
-from realtor_model.listing import INPUTS, STATUSES
+from realtor_model.listing import STATUSES
 from realtor_model.messages import MESSAGES
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.serving.running import make_model
@@ -43,7 +43,7 @@ def used() -> tuple[set[str], set[str]]:
         begun |= set(re.findall(r'f["\']([a-z_]+\.[a-z_]*)\{', source))
         kinds = re.findall(r'named\(\s*["\']([a-z_]+)["\']', source)
         begun |= {f"{kind}." for kind in kinds}
-    return whole, begun | {"by.", "measure."}
+    return whole, begun | {"by.", "measure.", "per.", "added_feature."}
 
 
 def test_every_key_is_used_and_every_used_key_exists() -> None:
@@ -80,7 +80,7 @@ def test_every_name_of_the_model_and_the_pipeline_has_a_text(language: str) -> N
     entries = catalogue(language).entries
     encoder: FeatureEncoder = make_model().encoder
     for kind, names in (
-        ("feature", encoder.feature_names), ("input", INPUTS), ("status", STATUSES),
+        ("feature", encoder.feature_names), ("status", STATUSES),
         ("criterion", [gate.name for gate in GATES]), ("candidate", CANDIDATES),
     ):  # fmt: skip
         assert {f"{kind}.{name}" for name in names} <= set(entries)
@@ -92,8 +92,15 @@ def test_every_message_of_the_service_and_the_pipeline_has_a_text(language: str)
     for code, template in MESSAGES.items():
         text = entries.get(f"message.{code}")
         assert text is not None, code
-        # The app knows the field and what was sent from the problem itself.
-        assert fields(text) <= fields(template) | {"input", "value", "others"}, code
+        # The app knows the field and what was sent from the problem itself, and its market.
+        assert fields(text) <= fields(template) | {
+            "input",
+            "value",
+            "others",
+            "money",
+            "places",
+            "sizes",
+        }, code
 
 
 def test_glossary_defines_each_term_in_every_language() -> None:

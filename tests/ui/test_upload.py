@@ -5,14 +5,19 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtor_model.listing import US_LISTINGS, home_model
 from realtor_ui import upload
 from realtor_ui.client import ServiceClient
-from realtor_ui.sections.home_form import INPUTS
 from tests.serving.running import HOUSE, Server
+from tests.ui.markets import EVERY_KIND, KING_COUNTY, model_info
+
+INFO = model_info()
+INPUTS = INFO.inputs
 
 FRAME = pd.DataFrame(
     {"Estado": ["Texas", "Texas", None], "ZIP Code": ["77002", "00601", None],
@@ -97,7 +102,7 @@ def test_file_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatc
     ],
 )  # fmt: skip
 def test_columns_are_matched_by_name(columns: list[str], expected: dict[str, str | None]) -> None:
-    matched = upload.match_columns(columns)
+    matched = upload.match_columns(columns, INPUTS)
     assert {name: matched[name] for name in expected} == expected
 
 
@@ -105,15 +110,91 @@ def test_columns_are_matched_by_name(columns: list[str], expected: dict[str, str
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=12), max_size=14, unique=True))
 def test_no_column_is_matched_twice(columns: list[str]) -> None:
-    found = [column for column in upload.match_columns(columns).values() if column is not None]
+    found = [
+        column for column in upload.match_columns(columns, INPUTS).values() if column is not None
+    ]
     assert len(found) == len(set(found))
     assert set(found) <= set(columns)
 
 
 def test_missing_place_and_size_columns_are_reported() -> None:
-    assert upload.missing_columns({}) == ["many.missing_place", "many.missing_size"]
-    assert upload.missing_columns({"zip_code": "z"}) == ["many.missing_size"]
-    assert upload.missing_columns({"zip_code": "z", "bed": "b"}) == []
+    assert upload.missing_columns({}, INFO) == ["many.missing_place", "many.missing_size"]
+    assert upload.missing_columns({"zip_code": "z"}, INFO) == ["many.missing_size"]
+    assert upload.missing_columns({"zip_code": "z", "bed": "b"}, INFO) == []
+    county = model_info(KING_COUNTY)
+    only_latitude = {"lat": "a", "sqft_living": "b"}
+    assert upload.missing_columns(only_latitude, county) == ["many.missing_place"]
+    assert upload.missing_columns(only_latitude | {"long": "c"}, county) == []
+
+
+# What the app knew of headers before markets declared them.
+FORMER_HEADERS = {
+    "state": ("state", "province", "estado", "st"),
+    "city": ("city", "town", "municipality", "ciudad", "municipio"),
+    "zip_code": ("zip_code", "zip", "zipcode", "postal_code", "postcode", "codigo_postal", "cp"),
+    "house_size": ("house_size", "sqft", "living_area", "area", "square_feet", "size", "gla",
+                   "superficie", "superficie_habitable", "area_construida", "pies_cuadrados",
+                   "metros"),
+    "acre_lot": ("acre_lot", "lot", "lot_size", "acres", "lot_acres", "land", "terreno", "lote",
+                 "area_del_terreno"),
+    "bed": ("bed", "beds", "bedrooms", "br", "dormitorios", "habitaciones", "recamaras"),
+    "bath": ("bath", "baths", "bathrooms", "ba", "banos"),
+    "status": ("status", "listing_status", "estado_del_anuncio"),
+    "prev_sold_date": ("prev_sold_date", "last_sale", "sold_date", "last_sold", "sale_date",
+                       "ultima_venta", "fecha_de_venta"),
+    "brokered_by": ("brokered_by", "broker", "agency", "agent", "agencia", "inmobiliaria"),
+    "street": ("street", "address", "street_id", "calle", "direccion"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMER_HEADERS)
+def test_no_header_that_was_known_before_is_lost(name: str) -> None:
+    for header in FORMER_HEADERS[name]:
+        assert upload.match_columns([header], INPUTS)[name] == header
+
+
+def test_columns_of_a_market_are_matched_by_its_headers() -> None:
+    columns = ["State", "SqFt", "Built", "waterfront", "Material", "builder", "Renovated", "lat",
+               "lon", "roof age", "floor"]  # fmt: skip
+    matched = upload.match_columns(columns, model_info(EVERY_KIND).inputs)
+    assert {name: column for name, column in matched.items() if column} == {
+        "state": "State", "lat": "lat", "lon": "lon", "living_m2": "SqFt", "year_built": "Built",
+        "floors": "floor", "waterfront": "waterfront", "material": "Material",
+        "builder": "builder", "renovated": "Renovated", "roof_age": "roof age",
+    }  # fmt: skip
+
+
+def test_values_in_another_unit_are_sent_in_that_of_the_input() -> None:
+    inputs = model_info(EVERY_KIND).inputs
+    sent = []
+
+    def ask(stream: bytes) -> bytes:
+        sent.append(pa.ipc.open_stream(stream).read_all().to_pandas())
+        answer = pd.DataFrame({"estimated_price": [1.0, 2.0, 3.0]})
+        sink = io.BytesIO()
+        table = pa.Table.from_pandas(answer)
+        with pa.ipc.new_stream(sink, table.schema) as stream_out:
+            stream_out.write_table(table)
+        return sink.getvalue()
+
+    frame = pd.DataFrame({"sqft": ["1076.39", None, "many"], "bed": ["3", "2", "1"]})
+    matched = upload.match_columns(list(frame.columns), inputs)
+    list(upload.value_rows(frame, matched, inputs, ask))
+    values = sent[0]["living_m2"].tolist()
+    assert float(values[0]) == 100
+    assert pd.isna(values[1])
+    assert values[2] == "many", "the service says what is wrong with it"
+    assert sent[0]["bed"].tolist() == ["3", "2", "1"]
+
+
+def test_example_file_holds_a_home_that_can_be_valued() -> None:
+    for contract in (US_LISTINGS, EVERY_KIND, KING_COUNTY):
+        info = model_info(contract)
+        read = upload.read_table("homes.csv", upload.example_file(info).encode())
+        matched = upload.match_columns(list(read.columns), info.inputs)
+        assert upload.missing_columns(matched, info) == []
+        assert all(column == name for name, column in matched.items() if column)
+        home_model(contract)(**read.iloc[0].dropna().to_dict())
 
 
 @pytest.mark.integration
@@ -123,17 +204,11 @@ def test_each_row_of_a_file_gets_an_estimate_or_an_error(
     monkeypatch.setattr(upload, "CHUNK_ROWS", 2)
     rows = [HOUSE, HOUSE | {"bed": -1}, HOUSE | {"house_size": 900}, {"bed": 3}, HOUSE]
     frame = pd.DataFrame(rows).assign(mixed=["a", 1, None, 2.5, "b"])
+    matched = upload.match_columns(list(frame.columns), INPUTS)
     with ServiceClient(service.url) as client:
-        steps = list(
-            upload.value_rows(
-                frame, upload.match_columns(list(frame.columns)), client.predict_table
-            )
-        )
-        rest = list(
-            upload.value_rows(
-                frame, upload.match_columns(list(frame.columns)), client.predict_table, start=4
-            )
-        )
+        ask = client.predict_table
+        steps = list(upload.value_rows(frame, matched, INPUTS, ask))
+        rest = list(upload.value_rows(frame, matched, INPUTS, ask, start=4))
         expected = [client.predict(rows[i]).price for i in (0, 2, 4)]
 
     assert [step.done for step in steps] == [2, 4, 5]

@@ -12,9 +12,9 @@ from realtor_ui.charts import maps, model_charts, place_charts, valuation_charts
 from realtor_ui.charts.chart_style import MOST_TICKS, dollar_ticks
 from realtor_ui.charts.place_measures import MEASURES
 from realtor_ui.charts.valuation_charts import Reason
-from realtor_ui.texts import catalogue
+from tests.ui.markets import market_texts
 
-T = catalogue("en")
+T = market_texts()
 amounts = st.floats(-1e6, 1e6, allow_nan=False)
 
 
@@ -123,7 +123,7 @@ def test_map_legend_orders_price_sixths_from_low_to_high() -> None:
 @pytest.mark.parametrize("language", ["en", "es"])
 @pytest.mark.parametrize("dark", [False, True])
 def test_no_chart_asks_the_network_for_anything(language: str, dark: bool) -> None:
-    t = catalogue(language)
+    t = market_texts(language)
     home = pd.DataFrame({"latitude": [29.8], "longitude": [-95.4], "name": ["home"]})
     sales = home.assign(number="1", price=2e5)
     spread = pd.DataFrame(
@@ -165,7 +165,7 @@ def test_drift_of_any_number_of_batches_takes_the_width_that_there_is() -> None:
     batches = [str(number) for number in range(12)]
     frame = pd.DataFrame({"batch": batches, "label": "x", "psi": 0.4})
 
-    assert "width" not in model_charts.drift_heatmap(catalogue("en"), frame).to_dict()
+    assert "width" not in model_charts.drift_heatmap(T, frame).to_dict()
 
 
 @given(st.floats(1.0, 1e8), st.floats(1.0, 1e4))

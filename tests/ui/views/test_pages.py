@@ -18,6 +18,7 @@ from realtor_ui import formatting, service_cache
 from realtor_ui.app_settings import app_settings
 from realtor_ui.texts import LANGUAGES, catalogue
 from tests.serving.running import ASKING_ALL, KEY, Server, make_model, run_service
+from tests.ui.markets import market_texts
 
 pytestmark = [pytest.mark.integration]
 
@@ -166,7 +167,7 @@ def test_empty_form_says_which_inputs_are_needed(
 ) -> None:
     app = open_app(monkeypatch, service.url)
 
-    assert "state or a zip code" in app.info[0].value
+    assert "state or zip code, and living area, lot size or bedrooms" in app.info[0].value
     assert not app.metric
     assert "1,500 listings" in words(app)
 
@@ -220,7 +221,7 @@ def test_home_without_a_size_gets_a_warning_and_no_price(
     app = enter(open_app(monkeypatch, service.url), state="Texas")
 
     assert not app.metric
-    assert app.warning[0].value == T("message.size_required")
+    assert app.warning[0].value == market_texts()("message.size_required")
     enter(app, bed=3)
     assert app.metric[0].value.startswith("$")
 
@@ -294,7 +295,7 @@ def test_market_shows_sizes_of_the_service(
     assert T("market.where_median_house_size") in words(app)
     told = {each["state"]: each for each in service.get("/market").json()["places"]}
     table = app.dataframe[0].value
-    assert table[T("market.median_house_size")].tolist() == [
+    assert table[market_texts()("market.median_house_size")].tolist() == [
         round(told[name]["median_house_size"]) for name in table[" "]
     ]
 
