@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -13,16 +13,14 @@ from typer.core import TyperCommand
 from realtor_local.cli import context
 from realtor_local.errors import RealtorError
 
-if TYPE_CHECKING:
-    import click
-
 HELP_SECONDS = 2.0
 
 
 class PredictCommand(TyperCommand):
     """`realtor predict`; its help ends with the inputs of the model that a service here serves."""
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    # Typer brings a click of its own, whose types are private.
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
         from realtor_local.console_output import inputs_table, print_table
         from realtor_local.service_client import ServiceClient

@@ -159,14 +159,14 @@ class ComparablesRequest(BaseModel):
 @lru_cache(maxsize=4)
 def comparables_request(contract: ListingContract) -> type[ComparablesRequest]:
     """The class of requests for comparables in a market."""
-    home = Annotated[home_model(contract), Field(examples=[dict(contract.example_home)])]
+    home: Any = Annotated[home_model(contract), Field(examples=[dict(contract.example_home)])]
     return create_model("ComparablesRequest", __base__=ComparablesRequest, property=(home, ...))
 
 
 @lru_cache(maxsize=4)
 def batch_request(contract: ListingContract) -> type[BatchRequest]:
     """`BatchRequest` with a home of the market as its example."""
-    rows = Annotated[
+    rows: Any = Annotated[
         list[SkipValidation[dict[str, JsonValue]]],
         Field(min_length=1, max_length=MAX_BATCH, examples=[[dict(contract.example_home)]]),
     ]

@@ -3,7 +3,7 @@
 Homes are valued as sold, whatever status their listing has: the answer is a sale price.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -137,9 +137,11 @@ class ValuedHomes:
     def logged(self, endpoint: str) -> Iterator[Answer]:
         """The valuations as `inference_log` records them."""
         version = self.champion.registered.version
-        homes = self.homes
-        if homes is None:
-            homes = properties_from_columns(self.columns, self.champion.model.contract)
+        homes: Iterable[Home] = (
+            properties_from_columns(self.columns, self.champion.model.contract)
+            if self.homes is None
+            else self.homes
+        )
         for home, *dollars in zip(homes, self.price, self.low, self.high, strict=True):
             yield Answer(endpoint, version, home.model_dump_json(exclude_none=True), *dollars)
 
