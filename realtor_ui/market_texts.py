@@ -71,14 +71,23 @@ class MarketTexts(Texts):
     def heading(self, name: str) -> str:
         """The label of an input with its unit: "Living area (sq ft)"."""
         unit = unit_text(self, self.inputs[name])
-        if not unit:
+        if not unit or self._scale(name):
             return self.label(name)
         return f"{self.label(name)} {unit}" if unit[0] == "(" else f"{self.label(name)} ({unit})"
 
     def help(self, name: str) -> str | None:
-        """A sentence about an input, or None if it says no more than the label."""
-        words = self._in_language(self.inputs[name].help, "")
-        return None if words in ("", self.label(name)) else words
+        """A sentence about an input and its scale, or None if they say no more than the label."""
+        column = self.inputs[name]
+        words = self._in_language(column.help, "")
+        if words in (name, *column.label.values()):
+            words = ""
+        return ": ".join(part for part in (words, self._scale(name)) if part) or None
+
+    def _scale(self, name: str) -> str:
+        """What an input's values mean, from a unit in brackets: "1 poor to 5 very good"."""
+        unit = self.inputs[name].unit or ""
+        is_note = unit.startswith("(") and f"measure.{unit}" not in self.entries
+        return unit.strip("()") if is_note and unit_text(self, self.inputs[name]) else ""
 
     def choice(self, name: str, value: str) -> str:
         """A value of a category as people call it."""

@@ -31,6 +31,8 @@ MOST_POINTS, SIXTHS = 4_000, 6
 COUNTRY: Projection = "albersUsa"
 AREA: Projection = "mercator"
 _USA_LATITUDES, _USA_LONGITUDES, _COUNTRY_DEGREES = (13.0, 72.0), (-180.0, -64.0), 10.0
+# Longer names of sixths do not fit beside two others.
+_SHORT_NAME = 15
 _OUTSIDE = ("Puerto Rico", "Virgin Islands", "Guam")
 
 
@@ -117,7 +119,7 @@ def measure_map(
                 title=None,
                 orient="bottom",
                 labelColor=text_colour(dark),
-                columns=3,
+                columns=3 if max(map(len, names), default=0) <= _SHORT_NAME else 2,
                 symbolType="circle",
             ),
         ),

@@ -75,7 +75,9 @@ def home_form(t: MarketTexts, prefix: str, start: Mapping[str, Value]) -> dict[s
         if len(widths) == 1:
             show(names[0])
             continue
-        for name, place in zip(names, st.columns(widths), strict=False):
+        # A label of two lines beside one of one line: the fields stay level.
+        columns = st.columns(widths, vertical_alignment="bottom")
+        for name, place in zip(names, columns, strict=False):
             with place:
                 show(name)
     if more:

@@ -255,14 +255,14 @@ def _places(info: ModelInfo, results: pd.DataFrame, matched: dict[str, str | Non
     )
     if latitude and longitude:
         at = results[[latitude, longitude]].apply(pd.to_numeric, errors="coerce")
-        homes = at.set_axis(["latitude", "longitude"], axis=1).assign(
+        homes: pd.DataFrame = at.set_axis(["latitude", "longitude"], axis=1).assign(
             name="", state=None, listings=1, median_price=results["estimated_price"]
         )
-        return homes.dropna(subset=["latitude", "longitude", "median_price"])
+        known_homes: pd.DataFrame = homes.dropna(subset=["latitude", "longitude", "median_price"])
+        return known_homes
     zips = service_cache.zip_table(info.version)
     if zip_code is None:
-        empty: pd.DataFrame = zips.head(0)
-        return empty
+        return zips.head(0)
     code = results[zip_code].astype(str).str.extract(r"^(\d{1,5})", expand=False).str.zfill(5)
     by_zip = results["estimated_price"].groupby(code).agg(["size", "median"])
     by_zip = by_zip.set_axis(["listings", "median_price"], axis=1)

@@ -89,7 +89,7 @@ def every_kind_model() -> ValuationModel:
         Rows(matrix, price),
         Rows(encoder.transform(other), actual),
         hyperparameters={"n_estimators": 60},
-        profile=profile(columns, price, EVERY_KIND),
+        profile=profile(columns, price, contract=EVERY_KIND),
         metadata={
             "data_version": "made", "batches": [0], "trained_at": "2026-02-01T12:00:00+00:00",
             "as_of": "2026-01-31",

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from realtor_ui import decision_texts
 from realtor_ui.client import ServiceClient
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.service_cache import COMPARABLE_COUNT
 from realtor_ui.texts import LANGUAGES, Texts, catalogue
 
@@ -146,15 +147,19 @@ def why(page: Page, site: Site, t: Texts) -> None:
 
 def the_market(page: Page, site: Site, t: Texts) -> None:
     """From the country to the cities of the home's state, and from prices to sizes."""
+    with ServiceClient(site.service) as client:
+        words = MarketTexts(t, client.model_info())
     opened(page, site, t, "market")
     settled(page)
-    page.get_by_role("combobox", name=re.compile(t("market.state"))).click()
+    page.get_by_role("combobox", name=re.compile(words.label("state"))).click()
     # A list of fifty states is drawn as far as it is seen.
     page.keyboard.type(str(site.home["state"]))
     page.get_by_role("option", name=str(site.home["state"]), exact=True).click()
-    expect(page.get_by_role("combobox", name=re.compile(t("market.city")))).to_be_visible()
-    page.get_by_role("radio", name=t("market.median_house_size")).click()
-    expect(page.get_by_role("heading", name=t("market.where_median_house_size"))).to_be_visible()
+    expect(page.get_by_role("combobox", name=re.compile(words.label("city")))).to_be_visible()
+    page.get_by_role("radio", name=words("market.median_house_size")).click()
+    expect(
+        page.get_by_role("heading", name=words("market.where_median_house_size"))
+    ).to_be_visible()
     seen(page, site, t, "market")
 
 

@@ -54,9 +54,14 @@ def test_value_of_a_markets_own_input_is_written_as_declared(
         assert formatting.input_value(t, name, value) == expected
 
 
-def test_scale_in_brackets_is_a_part_of_the_heading_and_not_of_the_value() -> None:
+def test_scale_in_brackets_is_a_help_and_no_unit() -> None:
     t = market_texts("en", KING_COUNTY)
-    assert t.heading("view") == "View (0 none to 4 excellent)"
+    assert t.heading("view") == "View"
+    assert t.help("view") == "0 none to 4 excellent"
+    assert t.help("grade") == (
+        "The county's grade of construction and design: 1 poor to 13 mansion"
+    )
+    assert (t.help("yr_built"), t.help("floors")) == (None, None)
     assert formatting.input_value(t, "view", 3) == "3"
     assert formatting.input_value(t, "sqft_lot", 5_650) == "5,650 sq ft"
     assert formatting.input_value(t, "id", 7_129_300_520) == "7129300520"
