@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from realtor_local.synthetic_market import generate
 from realtor_model.features import columns_from_frame, property_fold, take
-from realtor_model.listing import COLUMNS, TARGET, VALUATION_PRICE_RANGE, normalise
+from realtor_model.listing import TARGET, US_LISTINGS, normalise
 
 AS_OF = np.datetime64("2022-05-06")
 
@@ -27,7 +27,7 @@ class Split:
     def complete(self) -> NDArray[np.bool_]:
         """Rows (n,) without a gap: where a value is missing, nobody can reach the noise floor."""
         known = np.ones(len(self.price), bool)
-        for name in COLUMNS:
+        for name in US_LISTINGS.table_keys:
             if name in (TARGET, "street", "brokered_by"):
                 continue
             values = self.columns[name]
@@ -46,7 +46,7 @@ def splits_of(rows: int, seed: int, train: float = 0.7) -> dict[str, Split]:
     """Train, validation and test rows of `rows` listings, by property; the last two alike large."""
     market = generate(rows, seed)
     listings = market.listings
-    kept = listings[TARGET].between(*VALUATION_PRICE_RANGE) & listings["state"].notna()
+    kept = listings[TARGET].between(*US_LISTINGS.price_range) & listings["state"].notna()
     frame = normalise(listings[kept].reset_index(drop=True))
     truth = market.expected_log_price[kept.to_numpy()]
     columns, price = columns_from_frame(frame), frame[TARGET].to_numpy(np.float64)

@@ -35,7 +35,7 @@ from realtor_model.features import (
     property_fold,
     take,
 )
-from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, check
+from realtor_model.listing import TARGET, US_LISTINGS, check
 from realtor_model.training import Rows, refit, train_model
 from realtor_model.valuation.valuation_model import ValuationModel
 
@@ -87,7 +87,7 @@ class Figure:
 def read(path: Path, rows: int | None) -> Data:
     received = pd.read_csv(path, nrows=rows)
     frame, _ = check(received.astype(object).where(received.notna(), None))
-    return Data(frame[frame[TARGET].between(*VALUATION_PRICE_RANGE)].reset_index(drop=True))
+    return Data(frame[frame[TARGET].between(*US_LISTINGS.price_range)].reset_index(drop=True))
 
 
 def inside_filter(data: Data) -> NDArray[np.bool_]:

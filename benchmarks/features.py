@@ -31,7 +31,7 @@ from benchmarks._checkouts import Checkout, end_cleanly
 from benchmarks._turns import Speed, by_turns, print_speeds
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, take
-from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
+from realtor_model.listing import TARGET, US_LISTINGS, normalise
 
 FULL = 2_226_382
 
@@ -112,7 +112,7 @@ class Prepared:
 def prepare(rows: int, seed: int) -> Prepared:
     """The market of `rows` listings, and the encoder fitted on up to 300,000 of them."""
     market = generate(rows, seed)
-    listings = market.listings[market.listings[TARGET].between(*VALUATION_PRICE_RANGE)]
+    listings = market.listings[market.listings[TARGET].between(*US_LISTINGS.price_range)]
     frame = normalise(listings[listings["state"].notna()].reset_index(drop=True))
     columns = columns_from_frame(frame)
     price = frame[TARGET].to_numpy(np.float64)

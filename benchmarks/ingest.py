@@ -37,7 +37,7 @@ from realtor_local.postgres import temporary_postgres
 from realtor_local.synthetic_market import COLUMNS, generate
 from realtor_local.upstream.api import END_OF_DATA
 from realtor_local.upstream.served_listings import json_rows
-from realtor_model.listing import check
+from realtor_model.listing import US_LISTINGS, check
 
 BATCH_ROWS = 400_000
 FASTER_THAN_EXECUTEMANY = 8.0
@@ -161,7 +161,12 @@ def ingest(url: str, database: str, store: str, pipe: Connection) -> None:
     def load(payload: Any) -> int:
         with raw.transaction() as connection:
             report = load_payload(
-                objects, connection, payload, max_broken_share=1.0, progress=quiet
+                objects,
+                connection,
+                payload,
+                contract=US_LISTINGS,
+                max_broken_share=1.0,
+                progress=quiet,
             )
         assert report.state == "loaded", report.error
         return report.received

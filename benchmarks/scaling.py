@@ -43,7 +43,7 @@ from realtor_assets.resources import ObjectStore
 from realtor_assets.train import cluster_training
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, property_fold
-from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
+from realtor_model.listing import TARGET, US_LISTINGS, normalise
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, TrainingSettings, train_model
 from realtor_model.valuation.bundle import load_bundle, save_bundle
@@ -84,7 +84,7 @@ def lay_out(store: ObjectStore, rows: int, copies: int, seed: int) -> list[list[
 
 def _lay_out(store: ObjectStore, rows: int, copy: int, seed: int) -> list[Partition]:
     listings = generate(rows, seed).listings
-    valid = listings[TARGET].between(*VALUATION_PRICE_RANGE) & listings["state"].notna()
+    valid = listings[TARGET].between(*US_LISTINGS.price_range) & listings["state"].notna()
     frame = normalise(listings[valid].reset_index(drop=True))
     frame["row_hash"] = [f"{copy:08x}{row:024x}" for row in range(len(frame))]
     frame["load_id"] = frame["batch_number"] = copy
@@ -128,7 +128,7 @@ def workers(peak: Peak) -> Iterator[Client]:
 
 
 def read_all(store: ObjectStore, partitions: Sequence[Partition]) -> Listings:
-    frames = [partition.listings(store).frame for partition in partitions]
+    frames = [partition.listings(store, US_LISTINGS).frame for partition in partitions]
     return Listings(pd.concat(frames, ignore_index=True))
 
 

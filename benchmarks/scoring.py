@@ -33,7 +33,7 @@ from benchmarks._market import AS_OF, splits_of
 from realtor_assets.train import mlflow_model
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
-from realtor_model.listing import INPUTS, normalise
+from realtor_model.listing import US_LISTINGS, normalise
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.bundle import load_bundle, save_bundle
@@ -141,7 +141,7 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
         model = load_bundle(folder / "bundle")
         listings = generate(rows, seed + 1).listings
         frame = normalise(listings[listings["state"].notna()].reset_index(drop=True))
-        homes = frame[list(INPUTS)]
+        homes = frame[list(US_LISTINGS.keys)]
         homes.to_parquet(folder / "homes.parquet", index=False)
         sample = homes.head(FLOOR_ROWS)
         estimator: Any = model.estimator

@@ -1,22 +1,48 @@
 """Everything `realtor_assets` reads from its environment."""
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from realtor_model.features import features_of
-from realtor_model.listing import US_LISTINGS
+from realtor_model.listing import US_LISTINGS, ListingContract, read_market
 
 
-class PipelineSettings(BaseSettings):
-    """PipelineSettings of the Dagster code location, read from environment variables.
+class MarketSettings(BaseSettings):
+    """The market whose listings the platform holds.
 
-    Raises `pydantic.ValidationError`, naming the variable, when one has no value or a wrong one.
+    Raises `pydantic.ValidationError` with the line of `InvalidMarketFile` for an invalid file.
     """
 
     model_config = SettingsConfigDict(extra="ignore")
+
+    market: Path | None = Field(
+        None,
+        validation_alias="REALTOR_MARKET",
+        description="Path of a market file, which declares the columns of listings; unset: US "
+        "homes with the upstream's twelve columns.",
+    )
+
+    @field_validator("market", mode="before")
+    @classmethod
+    def _no_path_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("market")
+    @classmethod
+    def _readable(cls, path: Path | None) -> Path | None:
+        _contract_in(path)  # raises for an invalid file
+        return path
+
+
+class PipelineSettings(MarketSettings):
+    """Settings of the Dagster code location, read from environment variables.
+
+    Raises `pydantic.ValidationError`, naming the variable, when one has no value or a wrong one.
+    """
 
     api_url: str = Field(
         "http://127.0.0.1:8000",
@@ -167,10 +193,12 @@ class PipelineSettings(BaseSettings):
 
     @field_validator("features_left_out", mode="before")
     @classmethod
-    def _split(cls, names: str | tuple[str, ...]) -> tuple[str, ...]:
+    def _split(cls, names: str | tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if isinstance(names, str):
             names = tuple(name.strip() for name in names.split(",") if name.strip())
-        features_of(US_LISTINGS).without(names)  # raises for a group that does not exist
+        if "market" in info.data:  # else it is invalid, and that is the error
+            contract = _contract_in(info.data["market"])
+            features_of(contract).without(names)  # raises for a group that does not exist
         return names
 
     @property
@@ -185,3 +213,19 @@ class PipelineSettings(BaseSettings):
 def settings() -> PipelineSettings:
     """The settings of this process, read once."""
     return PipelineSettings()
+
+
+@lru_cache(maxsize=1)
+def listing_contract() -> ListingContract:
+    """The columns of the market of REALTOR_MARKET, read once."""
+    return _contract_in(MarketSettings().market)
+
+
+def market_version() -> str:
+    """The version of the market in data versions and keys of files: empty for the built-in one."""
+    contract = listing_contract()
+    return "" if contract.version == US_LISTINGS.version else contract.version
+
+
+def _contract_in(market: Path | None) -> ListingContract:
+    return US_LISTINGS if market is None else read_market(market)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from realtor_local.stack import ProgramStatus
 
+if TYPE_CHECKING:
+    from realtor_model.listing import ListingContract
+
 METRICS = ("rmse", "mae", "mape", "mdape", "r2")
-IN_DOLLARS = {"rmse", "mae"}
+IN_MONEY = {"rmse", "mae"}
 
 
 def make_console(*, error: bool = False) -> Console:
@@ -54,11 +57,51 @@ def platform_table(
 
 def valuation_text(valuation: Mapping[str, Any]) -> str:
     """ "$412,000 ($350,000 to $480,000 with 80 % probability, medium confidence)"."""
+    price, low, high = (
+        _money(valuation[name], valuation["currency"]) for name in ("price", "low", "high")
+    )
     return (
-        f"{_dollars(valuation['price'])} ({_dollars(valuation['low'])} to"
-        f" {_dollars(valuation['high'])} with {valuation['coverage']:.0%} probability,"
+        f"{price} ({low} to {high} with {valuation['coverage']:.0%} probability,"
         f" {valuation['confidence']} confidence)"
     )
+
+
+def market_table(contract: ListingContract) -> Table:
+    """The columns of a market: name, role, key in the tables, type, range, unit, headers."""
+    table = Table()
+    for heading in ("Column", "Role", "Key", "Type", "Values", "Unit", "Headers"):
+        table.add_column(heading, overflow="fold")
+    for column in contract.columns:
+        low_high, unit = "", ""
+        if column.range is not None:
+            low, high, unit = column.range
+            low_high = f"{low:,.12g} to {high:,.12g}"
+        table.add_row(
+            column.name,
+            column.role.value,
+            "" if column.key == column.name else column.key,
+            column.kind.value,
+            low_high or ", ".join(column.choices),
+            unit,
+            ", ".join(
+                header if of is None else f"{header} ({of})"
+                for header, of in column.headers.items()
+            ),
+        )
+    return table
+
+
+def inputs_table(inputs: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The inputs of a market, as /model-info describes them."""
+    table = Table(title="Inputs of the model that is served", title_justify="left")
+    for heading in ("Input", "Type", "Values", "Meaning"):
+        table.add_column(heading, overflow="fold")
+    for name, about in inputs.items():
+        values = ", ".join(about.get("choices", ()))
+        if "low" in about:
+            values = f"{about['low']:,.12g} to {about['high']:,.12g} {about['unit']}"
+        table.add_row(name, about["type"], values, about["description"])
+    return table
 
 
 def status_table(rows: Sequence[ProgramStatus]) -> Table:
@@ -81,6 +124,7 @@ def status_table(rows: Sequence[ProgramStatus]) -> Table:
 
 def _champion_rows(model: Mapping[str, Any]) -> list[tuple[str, str]]:
     metrics = model.get("metrics", {}).get("test", {})
+    currency = model["market"]["currency"]
     batches = model.get("batches")
     count = len(batches) if isinstance(batches, list) else batches
     on = f"{count} batch{'es' * (count != 1)}, {model['train_rows']:,} rows"
@@ -90,7 +134,8 @@ def _champion_rows(model: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "Test metrics",
             "  ".join(
-                f"{name} " + (_dollars if name in IN_DOLLARS else _fraction)(metrics[name])
+                f"{name} "
+                + (_money(metrics[name], currency) if name in IN_MONEY else f"{metrics[name]:.3f}")
                 for name in METRICS
                 if name in metrics
             ),
@@ -115,12 +160,8 @@ def _next_rows(urls: Mapping[str, str], *, champion: bool) -> list[tuple[str, st
     return rows
 
 
-def _dollars(amount: float) -> str:
-    return f"${amount:,.0f}"
-
-
-def _fraction(value: float) -> str:
-    return f"{value:.3f}"
+def _money(amount: float, currency: str) -> str:
+    return f"${amount:,.0f}" if currency == "USD" else f"{amount:,.0f} {currency}"
 
 
 def _duration(seconds: float) -> str:

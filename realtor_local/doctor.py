@@ -60,6 +60,7 @@ def diagnose(settings: PlatformSettings, console: Console) -> Iterator[Finding]:
     yield _disk(settings)
     yield _memory()
     yield _home(settings.home)
+    yield _market(settings)
     yield from _postgres(settings)
     yield from _ports(stack, running=running)
     yield from _programs(stack)
@@ -166,6 +167,18 @@ def _home(home: Path) -> Finding:
         return Finding(Level.OK, "Home", str(home))
     fix = "set REALTOR_HOME to a folder that you own"
     return Finding(Level.FAIL, "Home", f"{folder} cannot be written by this user", fix)
+
+
+def _market(settings: PlatformSettings) -> Finding:
+    if settings.market is None:
+        return Finding(Level.OK, "Market", "the built-in market of US homes")
+    try:
+        contract = settings.contract()
+    except RealtorError as error:
+        fix = "correct the file; `realtor market FILE` checks it again"
+        return Finding(Level.FAIL, "Market", str(error), fix)
+    text = f"{contract.name}, {len(contract.columns)} columns, from {settings.market}"
+    return Finding(Level.OK, "Market", text)
 
 
 def _postgres(settings: PlatformSettings) -> Iterator[Finding]:

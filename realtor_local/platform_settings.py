@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from realtor_local.errors import RealtorError
 from realtor_model.installation import default_home
+
+if TYPE_CHECKING:
+    from realtor_model.listing import ListingContract
 
 PROGRAMS = (
     "postgres",
@@ -113,8 +116,14 @@ class PlatformSettings(BaseSettings):
     csv: Path | None = Field(
         None,
         validation_alias="REALTOR_CSV",
-        description="A CSV in the Kaggle format that the stand-in upstream serves; unset: a "
-        "synthetic market.",
+        description="A CSV of listings that the stand-in upstream serves: in the Kaggle format, "
+        "or with the columns of REALTOR_MARKET; unset: a synthetic market.",
+    )
+    market: Path | None = Field(
+        None,
+        validation_alias="REALTOR_MARKET",
+        description="Market file (TOML) that declares the columns of your listings; unset: the "
+        "twelve columns of the built-in market of US homes.",
     )
     market_rows: int = Field(
         400_000,
@@ -160,7 +169,7 @@ class PlatformSettings(BaseSettings):
         description="`realtor doctor` fails if less disk space than this is free.",
     )
 
-    @field_validator("home", "csv", "pg_bin", "champion_cache", "bentoml_home")
+    @field_validator("home", "csv", "market", "pg_bin", "champion_cache", "bentoml_home")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().resolve()
@@ -185,6 +194,20 @@ class PlatformSettings(BaseSettings):
                 f"{', '.join(missing)} not set: an external PostgreSQL needs all four database URLs"
             )
         return self
+
+    def contract(self) -> ListingContract:
+        """The listing contract of the market file, or of the built-in market.
+
+        Raises:
+            SettingsError: the market file is broken; the text says where and how to mend it.
+        """
+        # Imported here: most commands need no market, and pandas takes its time.
+        from realtor_model.listing import US_LISTINGS, InvalidMarketFile, read_market
+
+        try:
+            return US_LISTINGS if self.market is None else read_market(self.market)
+        except InvalidMarketFile as problem:
+            raise SettingsError(str(problem)) from problem
 
     @property
     def database_urls(self) -> dict[str, str | None]:

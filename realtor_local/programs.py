@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from realtor_local.errors import INSTALL, RealtorError
 from realtor_local.platform_home import PlatformHome
@@ -20,6 +21,9 @@ from realtor_local.private_files import write_private
 from realtor_local.processes import PROGRAM_MARK, STACK_MARK
 from realtor_model.installation import ROOT
 from realtor_model.registry_names import HISTORY_KEY
+
+if TYPE_CHECKING:
+    from realtor_model.listing import ListingContract
 
 # The user's variables that the platform's processes keep when another shell restarts them.
 KEPT_PREFIXES = ("REALTOR_", "MLFLOW_", "BENTOML_", "DAGSTER_", "AWS_")
@@ -202,6 +206,8 @@ def _environment(
         PYTHONUNBUFFERED="1",
         **databases,
     )
+    if settings.market is not None:
+        environment["REALTOR_MARKET"] = str(settings.market)
     for name, port in ports.items():
         environment[PORT_VARIABLES[name]] = str(port)
     for name, variable, external in (
@@ -285,7 +291,20 @@ def _arguments(
 
 def _upstream_data(settings: PlatformSettings) -> tuple[str, ...]:
     if settings.csv is None:
+        if settings.market is not None and not has_built_in_columns(settings.contract()):
+            raise ProgramError(
+                f"REALTOR_MARKET={settings.market}: the stand-in upstream has no listings of this"
+                " market. Set REALTOR_CSV to a file of them, or REALTOR_API_URL."
+            )
         return ("--rows", str(settings.market_rows), "--seed", str(settings.market_seed))
     if not settings.csv.is_file():
         raise ProgramError(f"REALTOR_CSV={settings.csv}: there is no such file")
-    return ("--csv", str(settings.csv))
+    market = () if settings.market is None else ("--market", str(settings.market))
+    return ("--csv", str(settings.csv), *market)
+
+
+def has_built_in_columns(contract: ListingContract) -> bool:
+    """Whether a market has all columns of the built-in one, as the synthetic listings have."""
+    from realtor_model.listing import US_LISTINGS
+
+    return US_LISTINGS.by_role.keys() <= contract.by_role.keys()

@@ -10,21 +10,15 @@ import httpx
 from realtor_local.errors import RealtorError
 from realtor_local.program_health import http_client
 
-# The home that `realtor up` values: an ordinary house in the state with which the market starts.
-EXAMPLE: Mapping[str, object] = {
-    "status": "for_sale",
-    "bed": 3,
-    "bath": 2,
-    "acre_lot": 0.2,
-    "city": "Hartford",
-    "state": "Connecticut",
-    "zip_code": "06114",
-    "house_size": 1600,
-}
-
 
 class ServiceError(RealtorError):
     """The service does not answer, or refuses; the text is the reason."""
+
+
+def example_home(info: Mapping[str, Any]) -> dict[str, object]:
+    """The example home of the market that /model-info describes."""
+    inputs: Mapping[str, Mapping[str, Any]] = info["inputs"]
+    return {name: about["example"] for name, about in inputs.items() if "example" in about}
 
 
 class ServiceClient:
@@ -33,8 +27,8 @@ class ServiceClient:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
-    def model_info(self) -> dict[str, Any]:
-        return self._ask("GET", "/model-info")
+    def model_info(self, timeout: float = 30.0) -> dict[str, Any]:
+        return self._ask("GET", "/model-info", timeout=timeout)
 
     def reload(self) -> dict[str, Any]:
         """POST /reload-model: load the Production model now. Returns before, after and changed."""

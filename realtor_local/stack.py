@@ -67,6 +67,9 @@ class Stack:
         Returns False when the platform ran already. When this call began it and fails or is
         interrupted, everything is stopped again. Raises RealtorError.
         """
+        if self.settings.market is not None:
+            # A broken market file ends here, before anything is changed or started.
+            self.settings.contract()
         self.home.create()
         with self.home.lock():
             fresh = not self.supervisor.alive()
@@ -117,8 +120,14 @@ class Stack:
         if raw is None:
             return
         from realtor_assets.schema import migrate
+        from realtor_assets.schema.market_columns import MarketContradictsTables
+        from realtor_model.listing import US_LISTINGS, InvalidMarketFile, read_market
 
-        migrate(raw, "raw")
+        market = environment.get("REALTOR_MARKET")
+        try:
+            migrate(raw, "raw", read_market(Path(market)) if market else US_LISTINGS)
+        except (InvalidMarketFile, MarketContradictsTables) as problem:
+            raise StackError(str(problem)) from problem
         migrate(environment["REALTOR_CLEAN_DATABASE_URL"], "clean")
 
     def _plan(self, *, running: bool = False) -> Plan:

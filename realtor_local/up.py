@@ -10,7 +10,7 @@ from realtor_local.console_output import platform_table, print_table
 from realtor_local.dagster_client import DagsterClient
 from realtor_local.pipeline_jobs import Ingestion, has_champion, run_jobs
 from realtor_local.platform_settings import PlatformSettings
-from realtor_local.service_client import EXAMPLE, ServiceClient
+from realtor_local.service_client import ServiceClient, example_home
 from realtor_local.signals import ends_interrupt
 from realtor_local.stack import Stack
 
@@ -75,11 +75,14 @@ def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
                 run_jobs(urls["Dagster"], ("clean", "train"), console)
         champion = True
     model = valuation = None
+    home: dict[str, object] = {}
     if champion and "service" in running:
         service = ServiceClient(environment["REALTOR_SERVICE_URL"])
         service.reload()
-        model, valuation = service.model_info(), service.predict(EXAMPLE)
-    print_table(console, platform_table(urls, model, EXAMPLE, valuation))
+        model = service.model_info()
+        home = example_home(model)
+        valuation = service.predict(home)
+    print_table(console, platform_table(urls, model, home, valuation))
 
 
 def _cancel_lost_runs(stack: Stack, console: Console) -> None:

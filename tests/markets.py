@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from realtor_model.listing import ListingContract, read_market
 
 PORTO = """
@@ -112,3 +115,29 @@ def porto(folder: Path) -> ListingContract:
     path = folder / "porto.toml"
     path.write_text(PORTO)
     return read_market(path)
+
+
+def porto_listings(rows: int, seed: int) -> pd.DataFrame:
+    """Sales as a file of the market has them: size times a rate that falls with the age."""
+    rng = np.random.default_rng(seed)
+    area, year = rng.integers(30, 300, rows), rng.integers(1900, 2025, rows)
+    lift, lat = rng.random(rows) < 0.5, rng.uniform(41.1, 41.2, rows).round(4)
+    rate = 2_000 + 8 * (year - 1900) + 300 * lift + 10_000 * (lat - 41.1)
+    return pd.DataFrame({
+        "cadastre": [f"U-{seed}-{row}" for row in range(rows)],
+        "status": rng.choice(["on offer", "deed signed"], rows, p=[0.2, 0.8]),
+        "valor": np.round(area * rate * np.exp(rng.normal(0, 0.05, rows))),
+        "parish": rng.choice(["Ribeira", "Bonfim"], rows),
+        "lat": lat,
+        "lon": rng.uniform(-8.65, -8.55, rows).round(4),
+        "rooms": np.clip(area // 30, 0, 8),
+        "bath": np.clip(area // 60, 1, 4) + 0.5 * (year > 2000),
+        "floor_area": area,
+        "plot": rng.uniform(50, 500, rows).round(1),
+        "deed_date": "2025-03-01",
+        "ano": year,
+        "energy": rng.choice(["A", "B", "C", "D"], rows),
+        "architect": rng.choice(["Siza", "Souto", "Tavora"], rows),
+        "lift": lift,
+        "renovated": np.where(year < 1990, "2010-06-01", None),
+    })  # fmt: skip

@@ -14,7 +14,7 @@ import realtor_model
 from docs.generator import dictionary, gates, glossary, notebooks, reference
 from realtor_model.duel.gates import GATES
 from realtor_model.features import FEATURE_NAMES
-from realtor_model.listing import COLUMNS
+from realtor_model.listing import US_LISTINGS
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +37,7 @@ def test_every_gate_and_its_limits_are_listed_in_order() -> None:
 def test_data_dictionary_names_every_column_and_feature(data_dictionary: str) -> None:
     listing, _, rest = data_dictionary.partition("## Features")
     features, _, tables = rest.partition("## RAW database")
-    for column in COLUMNS:
+    for column in US_LISTINGS.table_keys:
         assert f"| `{column}` |" in listing
     for feature in FEATURE_NAMES:
         assert f"| `{feature}` |" in features

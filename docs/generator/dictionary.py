@@ -26,15 +26,13 @@ from realtor_local.postgres import temporary_postgres
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FEATURE_GROUPS, FEATURE_VERSION, features_of
 from realtor_model.listing import (
-    COLUMNS,
     FIRST_DATE,
     LAST_DATE,
-    RANGES,
-    RAW_SCHEMA,
-    STATUSES,
-    TARGET,
-    Property,
+    US_LISTINGS,
+    Column,
+    Kind,
     check,
+    raw_schema,
 )
 
 # Enough listings for an encoder to be fitted; the tables' columns do not depend on them.
@@ -73,15 +71,16 @@ def page() -> str:
 
 
 def _contract() -> str:
+    schema = raw_schema(US_LISTINGS).columns
     rows = [
         (
-            f"`{name}`",
-            _meaning(name),
-            f"`{str(RAW_SCHEMA.columns[name].dtype).removesuffix('[pyarrow]')}`",
-            _values(name),
-            "" if RAW_SCHEMA.columns[name].nullable else "yes",
+            f"`{column.name}`",
+            column.help["en"],
+            f"`{str(schema[column.key].dtype).removesuffix('[pyarrow]')}`",
+            _values(column),
+            "" if schema[column.key].nullable else "yes",
         )
-        for name in COLUMNS
+        for column in US_LISTINGS.columns
     ]
     header = ("column", "meaning", "type", "values", "required")
     return "## Listing\n\nA listing has these columns, as the upstream sends them.\n\n" + _table(
@@ -89,24 +88,22 @@ def _contract() -> str:
     )
 
 
-def _meaning(name: str) -> str:
-    if name == TARGET:
-        return "Price of the listing; what the models estimate"
-    return str(Property.model_fields[name].description)
-
-
-def _values(name: str) -> str:
-    if name in RANGES:
-        return str(RANGES[name])
-    if name == "status":
-        return ", ".join(f"`{status}`" for status in STATUSES)
-    if name == "prev_sold_date":
+def _values(column: Column) -> str:
+    if column.range is not None:
+        return str(column.range)
+    if column.choices:
+        return ", ".join(f"`{choice}`" for choice in column.choices)
+    if column.kind is Kind.DATE:
         return f"from {FIRST_DATE} to {LAST_DATE}"
-    rules = [str(rule.error) for rule in RAW_SCHEMA.columns[name].checks]
+    rules = [str(rule.error) for rule in raw_schema(US_LISTINGS).columns[column.key].checks]
     return "; ".join(rules) or "text"
 
 
+_SIGNS = {1: "rising", -1: "falling"}
+
+
 def _features() -> str:
+    features = features_of(US_LISTINGS)
     parts = [
         "## Features",
         f"What the models see, by group; feature version {FEATURE_VERSION}. A group can be left "
@@ -117,8 +114,10 @@ def _features() -> str:
         rows = [
             (
                 f"`{name}`",
-                ", ".join(f"`{column}`" for column in features_of(US_LISTINGS).inputs_of[name]),
-                {1: "rising", -1: "falling"}.get(features_of(US_LISTINGS).monotone.get(name, 0), ""),
+                ", ".join(f"`{column}`" for column in features.inputs_of[name]),
+                {1: "rising", -1: "falling"}.get(
+                    features_of(US_LISTINGS).monotone.get(name, 0), ""
+                ),
             )
             for name in names
         ]
@@ -154,8 +153,8 @@ def _database(title: str, tables: pd.DataFrame) -> Iterator[str]:
 
 
 def _column_meaning(table: str, column: str) -> str:
-    if table.startswith("raw_") and column in COLUMNS:
-        return _meaning(column)
+    if table.startswith("raw_") and column in US_LISTINGS.table_keys:
+        return US_LISTINGS.by_key[column].help["en"]
     group = next((group for group, names in FEATURE_GROUPS.items() if column in names), None)
     return f"feature of the group [{group}](#group-{group})" if group else ""
 

@@ -11,7 +11,7 @@ from itertools import takewhile
 import dagster as dg
 import psycopg
 
-from realtor_assets.clean.clean_build import current_build
+from realtor_assets.clean.clean_build import current_build, outdated
 from realtor_assets.clean.load_decisions import (
     UNREADABLE_RULE,
     Load,
@@ -61,14 +61,14 @@ class Cycle:
             the clean tables, because the run that should put them there failed.
         to_train: decisions to train that were not carried out.
         newest_built: the newest load in the clean tables; None before the first build.
-        built_features: the feature version of these tables.
+        outdated: why these tables must be built again, in words; None if they need not.
     """
 
     to_load: list[str]
     to_clean: list[Load]
     to_train: list[PendingTraining]
     newest_built: int | None
-    built_features: str | None = None
+    outdated: str | None = None
 
     @classmethod
     def now(cls, raw_database: Database, clean_database: Database) -> "Cycle":
@@ -82,7 +82,7 @@ class Cycle:
                 _to_clean(raw, clean, set() if build is None else set(build.loads)),
                 _to_train(clean),
                 None if build is None else build.loads[-1],
-                None if build is None else build.feature_version,
+                None if build is None else outdated(build),
             )
 
     @property

@@ -27,7 +27,7 @@ from realtor_assets.metadata.run_tags import (
     RETRAIN_REASON_TAG,
     WORK_TAG,
 )
-from realtor_assets.pipeline_settings import settings
+from realtor_assets.pipeline_settings import market_version, settings
 from realtor_assets.publish.running_service import (
     ServiceDown,
     is_fresh,
@@ -135,8 +135,9 @@ def load_landed_batches(
     default_status=RUNNING,
     description="Launches the job clean for loaded batches without a retrain decision, and for "
     "clean tables that have not passed their blocking checks; not while a blocking check of RAW "
-    "fails. After an upgrade also for clean tables of another feature version, and for a champion "
-    "that this release can't read.",
+    "fails. After an upgrade also for clean tables of another feature version, after a change of "
+    "the market file for those of another market version, and for a champion that this release "
+    "can't read.",
 )
 def decide_on_batches(
     context: dg.SensorEvaluationContext,
@@ -161,24 +162,22 @@ def decide_on_batches(
     newest = cycle.to_clean[-1].load_id if cycle.to_clean else cycle.newest_built
     work = f"load {newest}"
     why = f"{names}: waiting for a retrain decision" if names else str(not_ready)
-    if unreadable is not None or (not names and cycle.built_features != FEATURE_VERSION):
+    if unreadable is not None or (not names and cycle.outdated):
         # Failures before the upgrade don't count.
-        work, why = f"{work}, features {FEATURE_VERSION}", unreadable or why
+        version = " ".join([FEATURE_VERSION, market_version()]).strip()
+        work, why = f"{work}, features {version}", unreadable or why
     return _launched_once(context.instance, "clean", work, why)
 
 
 def _not_ready(instance: dg.DagsterInstance, cycle: Cycle) -> str | None:
     """Why nothing may be trained on the clean tables, in words; None if it may.
 
-    They have another feature version than this code, or have not passed their blocking checks.
+    They have another feature or market version, or have not passed their blocking checks.
     """
     if cycle.newest_built is None:
         return None
-    if cycle.built_features != FEATURE_VERSION:
-        return (
-            f"the clean tables have feature version {cycle.built_features}, this release has "
-            f"{FEATURE_VERSION} (job clean)"
-        )
+    if cycle.outdated:
+        return f"{cycle.outdated} (job clean)"
     missing = [
         check for check, passed in latest_outcomes(instance, CLEAN_TABLES).items() if not passed
     ]

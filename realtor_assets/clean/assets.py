@@ -6,40 +6,50 @@ from dataclasses import replace
 import dagster as dg
 import psycopg
 
-from realtor_assets.clean.clean_build import MAPS, SNAPSHOTS, current_build, source_of, write_build
+from realtor_assets.clean.clean_build import (
+    current_build,
+    map_tables,
+    source_of,
+    write_build,
+)
 from realtor_assets.clean.column_lineage import column_lineage
 from realtor_assets.clean.load_decisions import decided_loads
 from realtor_assets.metadata import OWNERS
 from realtor_assets.metadata.table_schema import describe
+from realtor_assets.pipeline_settings import listing_contract
 from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore
-from realtor_assets.schema import require_current
+from realtor_assets.schema import require_current, require_market
 from realtor_model.features import FEATURE_VERSION
 
-CLEAN_TABLES = {
+_MAPS = {
     "encoding_mappings": (
-        ["raw_train", "retrain_decision"],
         "The encoder's categories, fitted on the train split: code, number of listings, and "
-        "shrunken mean log price (per square foot) of each state, zip, city and broker.",
+        "shrunken mean log price (per square foot) of each state, zip, city and broker, and of the "
+        "categories that the market adds."
     ),
     "preprocessing_statistics": (
-        ["raw_train", "retrain_decision"],
         "The encoder's statistics: imputed values, ranges, means, standard deviations, reference "
-        "date.",
+        "date."
     ),
     "zip_context": (
-        ["raw_train", "retrain_decision"],
         "Coordinates, census figures (American Community Survey 2018-2022) and neighbours' log "
-        "price per square foot of each zip, zip3, city and state.",
+        "price per square foot of each zip, zip3, city and state."
     ),
+    "point_prices": (
+        "The price level of train listings in cells of 250 m, where homes have coordinates."
+    ),
+}
+CLEAN_TABLES = {
+    **{name: (["raw_train", "retrain_decision"], _MAPS[name]) for name in map_tables()},
     "clean_train": (
-        ["raw_train", *MAPS],
+        ["raw_train", *map_tables()],
         "Features of the train split. Target statistics are out-of-fold: no row contains its own "
         "price.",
     ),
-    "clean_validation": (["raw_validation", *MAPS], "Features of the validation split."),
-    "clean_test": (["raw_test", *MAPS], "Features of the test split."),
+    "clean_validation": (["raw_validation", *map_tables()], "Features of the validation split."),
+    "clean_test": (["raw_test", *map_tables()], "Features of the test split."),
 }
 
 
@@ -70,12 +80,14 @@ def build_clean_tables(
         last = current_build(connection)
         decided = decided_loads(connection)
     with raw_database.transaction() as connection:
+        require_market(connection, listing_contract())
         source = source_of(connection, decided)
     is_current = last is not None and (last.data_version, last.loads) == (
         source.data_version,
         source.loads,
     )
-    if is_current and all(store.exists(source.snapshot_key(table)) for table in SNAPSHOTS):
+    snapshots = (*map_tables(), *SPLITS)
+    if is_current and all(store.exists(source.snapshot_key(table)) for table in snapshots):
         context.log.info("nothing new in RAW since build %s: keeping it", source.data_version)
     else:
         splits = {split: read_listings(raw_database, split, loads=source.loads) for split in SPLITS}
@@ -111,5 +123,6 @@ def _table_metadata(connection: psycopg.Connection, table: str) -> dict[str, dg.
     metadata = describe(connection, table)
     schema = metadata["dagster/column_schema"].value
     assert isinstance(schema, dg.TableSchema)
-    lineage = column_lineage(table, [column.name for column in schema.columns])
+    names = [column.name for column in schema.columns]
+    lineage = column_lineage(table, names, listing_contract())
     return metadata | {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}

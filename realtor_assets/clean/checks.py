@@ -4,16 +4,19 @@ import dagster as dg
 import numpy as np
 import pandera.pandas as pa
 
-from realtor_assets.clean.clean_build import MAPS, fit_encoder, required_build, stored_encoder
+from realtor_assets.clean.clean_build import (
+    fit_encoder,
+    map_tables,
+    required_build,
+    stored_encoder,
+)
+from realtor_assets.pipeline_settings import listing_contract
 from realtor_assets.raw.checks import contract_check
 from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database
 from realtor_model.evaluation import leak_canary
-from realtor_model.listing import (
-    STATUSES,
-    VALUATION_PRICE_RANGE,
-)
+from realtor_model.listing import STATUSES, TARGET
 from realtor_model.training import Rows
 
 
@@ -28,9 +31,9 @@ def _clean_contract(split: str) -> dg.AssetChecksDefinition:
     def feature_contract(clean_database: Database) -> dg.AssetCheckResult:
         build = required_build(clean_database)
         table = clean_database.read(f"SELECT * FROM clean_{split}")
-        result = contract_check(
-            table.to_pandas(), clean_schema(stored_encoder(clean_database).feature_names)
-        )
+        names = stored_encoder(clean_database).feature_names
+        schema = clean_schema(names, listing_contract().price_range)
+        result = contract_check(table.to_pandas(), schema)
         expected = getattr(build, f"rows_{split}")
         if table.num_rows != expected:
             return dg.AssetCheckResult(
@@ -41,14 +44,16 @@ def _clean_contract(split: str) -> dg.AssetChecksDefinition:
     return feature_contract
 
 
-def clean_schema(feature_names: tuple[str, ...]) -> pa.DataFrameSchema:
-    """The Pandera schema of a clean table with these features."""
+def clean_schema(
+    feature_names: tuple[str, ...], price_range: tuple[float, float]
+) -> pa.DataFrameSchema:
+    """The Pandera schema of a clean table with these features and prices in this range."""
     finite = pa.Check(lambda values: np.isfinite(values), name="finite")
     return pa.DataFrameSchema(
         {
             "batch_number": pa.Column("int32", pa.Check.ge(0)),
             "status": pa.Column(checks=pa.Check.isin(STATUSES)),
-            "price": pa.Column("float64", pa.Check.in_range(*VALUATION_PRICE_RANGE)),
+            TARGET: pa.Column("float64", pa.Check.in_range(*price_range)),
             "price_per_sqft": pa.Column("float64", pa.Check.gt(0), nullable=True),
             **{name: pa.Column("float32", finite) for name in feature_names},
         },
@@ -76,7 +81,11 @@ def encoder_rebuilds_exactly(
     differing = int((matrix.view(np.uint32) != rebuilt.view(np.uint32)).sum())
     return dg.AssetCheckResult(
         passed=differing == 0,
-        metadata={"values": int(matrix.size), "differing": differing, "maps": ", ".join(MAPS)},
+        metadata={
+            "values": int(matrix.size),
+            "differing": differing,
+            "maps": ", ".join(map_tables()),
+        },
     )
 
 
@@ -117,7 +126,7 @@ def leak_check(
         r2_of_shuffled_prices: R2 of a model whose features were made from shuffled prices.
     """
     strongest, r2 = leak_canary.strongest_feature(train.x, train.price, names)
-    not_computable = leak_canary.not_computable(names)
+    not_computable = leak_canary.not_computable(names, listing_contract())
     return dg.AssetCheckResult(
         passed=r2 <= leak_canary.MAX_FEATURE_R2
         and not not_computable

@@ -11,24 +11,22 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 from psycopg import sql
 
-from realtor_assets.pipeline_settings import settings
-from realtor_assets.raw.raw_listings import IN_DOMAIN, Listings
+from realtor_assets.pipeline_settings import listing_contract, market_version, settings
+from realtor_assets.raw.raw_listings import Listings, in_domain
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore, copy_arrow
 from realtor_assets.schema import require_current
 from realtor_model.features import FEATURE_VERSION, Columns, EncoderTables, FeatureEncoder
 
-MAPS = EncoderTables._fields
-
-
-SNAPSHOTS = (*MAPS, *SPLITS)
-
+# Every snapshot that a build may have.
+SNAPSHOTS = (*EncoderTables._fields, *SPLITS)
 
 _COMMENTS = {
     "row_hash": "of the RAW row",
@@ -48,7 +46,8 @@ class CleanBuild:
         data_version: hash of what the build was made from; see `source_of`.
         as_of: reference date of the data.
         rows_train, rows_validation, rows_test: row counts of the splits.
-        outside_domain: rows left out because their price is not in `VALUATION_PRICE_RANGE`.
+        outside_domain: rows left out because their price is not in the market's `price_range`.
+        market_version: of the market's columns; empty: the built-in market.
     """
 
     data_version: str
@@ -60,6 +59,7 @@ class CleanBuild:
     rows_validation: int
     rows_test: int
     outside_domain: int
+    market_version: str = ""
 
     def snapshot_key(self, table: str) -> str:
         """Key of the Parquet snapshot of a split or a map table in the object store."""
@@ -71,40 +71,60 @@ class CleanBuild:
         return f"snapshots/{data_version}/{table}.parquet"
 
 
+def map_tables() -> tuple[str, ...]:
+    """The encoder's tables in this market: one without coordinates has no `point_prices`."""
+    optional = () if listing_contract().has_coordinates else EncoderTables._field_defaults
+    return tuple(name for name in EncoderTables._fields if name not in optional)
+
+
 def current_build(connection: psycopg.Connection) -> CleanBuild | None:
     """The newest build, or None before the first."""
     row = connection.execute(
         "SELECT data_version, feature_version, loads, batches, as_of, rows_train, rows_validation,"
-        " rows_test, outside_domain FROM clean_builds ORDER BY built_at DESC LIMIT 1"
+        " rows_test, outside_domain, market_version FROM clean_builds"
+        " ORDER BY built_at DESC LIMIT 1"
     ).fetchone()
     return CleanBuild(*row) if row else None
+
+
+def outdated(build: CleanBuild) -> str | None:
+    """Why the clean tables of `build` must be built again, in words; None if they need not."""
+    if build.feature_version != FEATURE_VERSION:
+        return (
+            f"the clean tables have feature version {build.feature_version}, this release has "
+            f"{FEATURE_VERSION}"
+        )
+    if build.market_version != market_version():
+        return (
+            f"the clean tables have market version {build.market_version or 'built-in'}, the "
+            f"market {listing_contract().name} has {market_version() or 'built-in'}"
+        )
+    return None
 
 
 def required_build(database: Database) -> CleanBuild:
     """The newest build.
 
     Raises:
-        dagster.Failure: there is none yet, or it has another feature version than this code.
+        dagster.Failure: there is none yet, or it has another feature version than this code, or
+            another market version than the market of REALTOR_MARKET.
     """
     with database.transaction() as connection:
         require_current(connection, "clean")
         build = current_build(connection)
     if build is None:
         raise dg.Failure("there is no clean build yet: run the clean job", allow_retries=False)
-    if build.feature_version != FEATURE_VERSION:
-        raise dg.Failure(
-            f"the clean tables have feature version {build.feature_version}, this release has "
-            f"{FEATURE_VERSION}: run the clean job",
-            allow_retries=False,
-        )
+    if problem := outdated(build):
+        raise dg.Failure(f"{problem}: run the clean job", allow_retries=False)
     return build
 
 
 def source_of(connection: psycopg.Connection, decided: Collection[int]) -> CleanBuild:
     """The build that the loads `decided` make, with row counts of 0.
 
-    The data version is a hash of the loads that inserted rows, the feature version, and the feature
-    groups that are left out. The reference date is the 99th percentile of the sale dates.
+    The data version is a hash of the loads that inserted rows, the feature version, the feature
+    groups that are left out, and the market, if it is not the built-in one. The reference date is
+    the 99th percentile of the sale dates.
 
     Raises:
         dagster.Failure: none of the loads inserted rows.
@@ -123,9 +143,11 @@ def source_of(connection: psycopg.Connection, decided: Collection[int]) -> Clean
         )
     loads = [load_id for load_id, _, _ in rows]
     left_out = (f"without {name}" for name in sorted(settings().features_left_out))
-    text = "\n".join([FEATURE_VERSION, *left_out, *sorted(key for _, _, key in rows)])
+    market = market_version()
+    lines = [FEATURE_VERSION, *left_out, *sorted(key for _, _, key in rows)]
+    text = "\n".join([*lines, f"market {market}"] if market else lines)
     outside = " + ".join(
-        f"(SELECT count(*) FROM raw_{split} WHERE load_id = ANY(%(loads)s) AND NOT ({IN_DOMAIN}))"
+        f"(SELECT count(*) FROM raw_{split} WHERE load_id = ANY(%(loads)s) AND NOT ({in_domain()}))"
         for split in SPLITS
     )
     row = connection.execute(
@@ -145,6 +167,7 @@ def source_of(connection: psycopg.Connection, decided: Collection[int]) -> Clean
         rows_validation=0,
         rows_test=0,
         outside_domain=int(row[1]),
+        market_version=market,
     )
 
 
@@ -156,7 +179,7 @@ def write_build(
     encoder, train_matrix = fit_encoder(train.columns, train.price, build)
     maps = {
         name: pa.Table.from_pandas(frame, preserve_index=False)
-        for name, frame in zip(MAPS, encoder.to_tables(), strict=True)
+        for name, frame in encoder.to_tables().named().items()
     }
     splits_clean = {
         split: clean_table(
@@ -189,13 +212,17 @@ def write_build(
 def fit_encoder(
     columns: Columns, price: NDArray[np.float64], build: CleanBuild
 ) -> tuple[FeatureEncoder, NDArray[np.float32]]:
-    """Fit the encoder on train rows, without the groups in REALTOR_FEATURES_LEFT_OUT.
+    """Fit the market's encoder on train rows, without the groups in REALTOR_FEATURES_LEFT_OUT.
 
     Returns:
         The encoder, and the out-of-fold features of the rows, float32 (n, n_features).
     """
     return FeatureEncoder.fit(
-        columns, price, as_of=build.as_of, without=settings().features_left_out
+        columns,
+        price,
+        as_of=build.as_of,
+        contract=listing_contract(),
+        without=settings().features_left_out,
     )
 
 
@@ -255,17 +282,17 @@ def _replace(connection: psycopg.Connection, name: str, rows: pa.Table) -> None:
 
 def stored_encoder(database: Database) -> FeatureEncoder:
     """The encoder of the current build, rebuilt from its tables."""
-    tables = (database.read(f"SELECT * FROM {name}").to_pandas() for name in MAPS)
-    return FeatureEncoder.from_tables(*tables)
+    tables = {name: database.read(f"SELECT * FROM {name}").to_pandas() for name in map_tables()}
+    return FeatureEncoder.from_tables(**tables, contract=listing_contract())
 
 
 def read_encoder(store: ObjectStore, build: CleanBuild) -> FeatureEncoder:
     """The encoder of `build`, from its snapshot."""
-    tables = []
-    for name in MAPS:
+    tables: dict[str, pd.DataFrame] = {}
+    for name in map_tables():
         with store.open(build.snapshot_key(name)) as file:
-            tables.append(pyarrow.parquet.read_table(file).to_pandas())
-    return FeatureEncoder.from_tables(*tables)
+            tables[name] = pyarrow.parquet.read_table(file).to_pandas()
+    return FeatureEncoder.from_tables(**tables, contract=listing_contract())
 
 
 def read_snapshot(

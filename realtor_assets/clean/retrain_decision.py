@@ -25,14 +25,14 @@ from realtor_assets.clean.load_decisions import (
     undecided,
 )
 from realtor_assets.metadata import OWNERS
+from realtor_assets.pipeline_settings import listing_contract
 from realtor_assets.raw.raw_listings import Listings, read_listings
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Champion, Tracking
-from realtor_assets.schema import require_current
+from realtor_assets.schema import require_current, require_market
 from realtor_model.features import FEATURE_VERSION
 from realtor_model.json_values import json_records
-from realtor_model.listing import VALUATION_PRICE_RANGE
 from realtor_model.messages import message
 from realtor_model.retraining import drift
 from realtor_model.retraining.retrain_policy import (
@@ -83,6 +83,7 @@ def drift_report(
 ) -> dg.MaterializeResult[None]:
     with raw_database.transaction() as raw, clean_database.transaction() as clean:
         require_current(clean, "clean")
+        require_market(raw, listing_contract())
         waiting = [load for load in undecided(raw, clean) if load.inserted]
     if tracking.production_version() is None:
         return dg.MaterializeResult(metadata={"summary": "There is no champion to compare with."})
@@ -180,7 +181,7 @@ def decide(
         return decision_of("skip", "known to the champion", learned_already)
     evidence = evidence_of(load, model, known, database)
     if not evidence.n:
-        low, high = VALUATION_PRICE_RANGE
+        low, high = listing_contract().price_range
         outside = message(
             "outside_price_domain", batch=batch, rows=load.inserted, low=low, high=high
         )

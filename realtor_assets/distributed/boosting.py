@@ -311,7 +311,7 @@ class _Stream(xgboost.DataIter):
             table = source.partition.table(self._store)
             x = np.column_stack([table[name] for name in self._encoder.feature_names])
             return Rows(x, table[_PRICE].to_numpy())
-        listings = source.partition.listings(self._store)
+        listings = source.partition.listings(self._store, self._encoder.contract)
         columns, price = listings.columns, listings.price
         if source.left_out:
             others: NDArray[np.bool_] = ~is_sampled(columns, source.left_out)

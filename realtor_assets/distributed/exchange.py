@@ -1,9 +1,11 @@
 """Encoder and model for all workers, through the object store, where new workers find them too.
 
-Nothing is pickled: an encoder is its three tables, a model its bundle. A killed run leaves files
+Nothing is pickled: an encoder is its tables and its market's declaration, a model its bundle. A
+killed run leaves files
 under `exchange/`, where a lifecycle rule of the bucket may remove them after a day.
 """
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ import pyarrow.parquet
 
 from realtor_assets.resources import ObjectStore
 from realtor_model.features import EncoderTables, FeatureEncoder
+from realtor_model.listing import contract_of
 from realtor_model.valuation.bundle import load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 
@@ -36,20 +39,29 @@ def exchange(store: ObjectStore) -> Iterator[str]:
 
 def put_encoder(store: ObjectStore, folder: str, encoder: FeatureEncoder) -> None:
     """Write `encoder` under the key `folder`."""
-    for name, frame in zip(EncoderTables._fields, encoder.to_tables(), strict=True):
+    for name, frame in encoder.to_tables().named().items():
         with store.create(f"{folder}/{name}.parquet") as file:
             pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
+    with store.create(_market(folder)) as file:
+        file.write(json.dumps(encoder.contract.declaration).encode())
 
 
 @lru_cache(maxsize=1)
 def encoder_at(store_url: str, folder: str) -> FeatureEncoder:
     """The encoder that `put_encoder` wrote; read once by a process."""
     store = ObjectStore(url=store_url)
-    tables: list[pd.DataFrame] = []
+    tables: dict[str, pd.DataFrame] = {}
     for name in EncoderTables._fields:
-        with store.open(f"{folder}/{name}.parquet") as file:
-            tables.append(pa.parquet.read_table(file).to_pandas())
-    return FeatureEncoder.from_tables(*tables)
+        if store.exists(key := f"{folder}/{name}.parquet"):
+            with store.open(key) as file:
+                tables[name] = pa.parquet.read_table(file).to_pandas()
+    with store.open(_market(folder)) as file:
+        contract = contract_of(json.load(file), _market(folder))
+    return FeatureEncoder.from_tables(**tables, contract=contract)
+
+
+def _market(folder: str) -> str:
+    return f"{folder}/listing_contract.json"
 
 
 def put_model(store: ObjectStore, folder: str, model: ValuationModel) -> None:

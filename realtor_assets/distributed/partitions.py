@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet
 
+from realtor_assets.pipeline_settings import market_version
 from realtor_assets.raw.raw_listings import Listings, listings_query
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore
+from realtor_model.listing import ListingContract
 
 # What a worker holds at a time: as listings and as features about 150 MB.
 PARTITION_ROWS = 131_072
@@ -43,9 +45,9 @@ class Partition:
         with store.open(self.key) as file:
             return pa.parquet.read_table(file).slice(self.start, self.rows)
 
-    def listings(self, store: ObjectStore) -> Listings:
-        """The rows as listings."""
-        return Listings(self.table(store).to_pandas(date_as_object=False))
+    def listings(self, store: ObjectStore, contract: ListingContract) -> Listings:
+        """The rows as listings of the market `contract`."""
+        return Listings(self.table(store).to_pandas(date_as_object=False), contract)
 
 
 def export(
@@ -89,7 +91,9 @@ def partitions(
 
 
 def _folder(load: int) -> str:
-    return f"listings/load={load}"
+    # Another version of the market has other columns, or another range of prices.
+    version = market_version()
+    return f"listings/load={load}" + (f"/market={version}" if version else "")
 
 
 def _manifest(load: int) -> str:

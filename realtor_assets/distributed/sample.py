@@ -17,7 +17,7 @@ from realtor_assets.distributed.cluster import on_workers
 from realtor_assets.distributed.partitions import Partition
 from realtor_assets.raw.raw_listings import Listings
 from realtor_assets.resources import ObjectStore
-from realtor_model.features import Columns, property_fold
+from realtor_model.features import Columns, columns_from_frame, property_fold
 
 SAMPLE_ROWS = 1_000_000
 
@@ -50,5 +50,7 @@ def sampled(
 
 
 def _sampled(partition: Partition, store_url: str, share: float) -> pd.DataFrame:
-    listings = partition.listings(ObjectStore(url=store_url))
-    return listings.frame[is_sampled(listings.columns, share)]
+    table = partition.table(ObjectStore(url=store_url))
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+    # Only the columns that every market has decide.
+    return frame[is_sampled(columns_from_frame(frame), share)]

@@ -31,7 +31,7 @@ def value(
 ) -> list[Valued]:
     """Estimate sale prices for all listings of `partitions`, into files under `folder`.
 
-    The files have the columns row_hash, the 12 of a listing, and `ESTIMATES`. One task values one
+    The files are those of `write_valuations`. One task values one
     partition and replaces its file, so a task that runs again after a worker died writes the same
     bytes.
     """
@@ -47,5 +47,6 @@ def value(
 def _value_partition(task: tuple[Partition, str], store_url: str, shared: str) -> Valued:
     partition, key = task
     store = ObjectStore(url=store_url)
-    prices = write_valuations(model_at(store_url, shared), partition.listings(store), store, key)
+    model = model_at(store_url, shared)
+    prices = write_valuations(model, partition.listings(store, model.contract), store, key)
     return Valued(key, len(prices), prices.null_count)

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
 from realtor_assets.raw.raw_listings import Listings
 from realtor_assets.resources import ObjectStore
-from realtor_model.listing import COLUMNS, NUMBERS, TARGET
+from realtor_model.listing import Kind, ListingContract, Role, own_statuses
 from realtor_model.valuation.home_tables import CHUNK_ROWS, ESTIMATES, estimate
 from realtor_model.valuation.valuation_model import ValuationModel
 
 _PRICE = "estimated_price"
-# Fixed types: pandas would write whole numbers as integers only where none is missing.
-_TYPES = dict.fromkeys((*NUMBERS, TARGET), pa.float64()) | {"prev_sold_date": pa.date32()}
-_LISTED = pa.schema([(name, _TYPES.get(name, pa.string())) for name in ("row_hash", *COLUMNS)])
 
 
 def write_valuations(
@@ -22,13 +20,14 @@ def write_valuations(
 ) -> pa.ChunkedArray:
     """Estimate sale prices for `listings` (n rows) and write them into the file `key`.
 
-    The file has the columns row_hash, the 12 of a listing, and `ESTIMATES`.
+    The file has the columns row_hash, those of a listing in the model's market, by their names, and
+    `ESTIMATES`.
 
     Returns:
         The estimated prices (n,), dollars, float64; null where there is no estimate.
     """
-    listed = pa.Table.from_pandas(listings.frame, _LISTED, preserve_index=False)
-    schema = pa.schema([*_LISTED, *ESTIMATES])
+    listed = _listed(listings.frame, model.contract)
+    schema = pa.schema([*listed.schema, *ESTIMATES])
     estimated: list[pa.Array] = []
     with (
         store.create(key) as file,
@@ -41,6 +40,29 @@ def write_valuations(
             )
             estimated.append(estimates.column(_PRICE))
     return pa.chunked_array(estimated, pa.float64())
+
+
+def _listed(frame: pd.DataFrame, contract: ListingContract) -> pa.Table:
+    """RAW listings under the names and with the statuses that the market gives them."""
+    # Fixed types: pandas would write whole numbers as integers only where none is missing.
+    types: dict[str, pa.DataType] = {"row_hash": pa.string()}
+    names: dict[str, str] = {}
+    for column in contract.columns:
+        if column.key not in frame:
+            continue
+        names[column.key] = column.name
+        if column.kind is Kind.BOOLEAN:
+            types[column.name] = pa.bool_()
+        elif contract.is_number(column.key):
+            types[column.name] = pa.float64()
+        else:
+            types[column.name] = pa.date32() if contract.is_date(column.key) else pa.string()
+    renamed = frame[["row_hash", *names]].rename(columns=names)
+    if statuses := own_statuses(contract):
+        meant = {status: choice for choice, status in reversed([*statuses.items()])}
+        name = contract.by_role[Role.STATUS].name
+        renamed[name] = renamed[name].map(meant)
+    return pa.Table.from_pandas(renamed, pa.schema(types), preserve_index=False)
 
 
 def read_prices(store: ObjectStore, keys: Iterable[str]) -> pa.ChunkedArray:

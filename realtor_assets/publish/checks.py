@@ -18,9 +18,6 @@ from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_model.duel import DuelPolicy
 from realtor_model.features import as_sold, columns_from_properties
-from realtor_model.listing import (
-    Property,
-)
 
 PARITY_ROWS = 50
 
@@ -31,10 +28,10 @@ PARITY_ROWS = 50
 )
 def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.AssetCheckResult:
     _, model = tracking.production_model()
-    records = requested_homes(read_listings(raw_database, "test"), PARITY_ROWS)
+    homes = requested_homes(read_listings(raw_database, "test"), model.contract, PARITY_ROWS)
     answer = httpx.post(
         f"{settings().service_url.rstrip('/')}/predict-batch",
-        json={"properties": records},
+        json={"properties": [home.model_dump(mode="json") for home in homes]},
         headers=settings().service_headers,
         timeout=60,
     ).raise_for_status()
@@ -42,12 +39,12 @@ def offline_equals_online(raw_database: Database, tracking: Tracking) -> dg.Asse
     served = np.array(
         [item["valuation"]["price"] if item["valuation"] else np.nan for item in results]
     )
-    columns = columns_from_properties([Property.model_validate(record) for record in records])
+    columns = columns_from_properties(homes, model.contract)
     offline = model.value(as_sold(columns)).price
     worst = float(np.max(np.abs(served - offline)))
     return dg.AssetCheckResult(
         passed=bool(worst <= DuelPolicy().max_difference_dollars),
-        metadata={"rows": len(records), "largest_difference_dollars": worst},
+        metadata={"rows": len(homes), "largest_difference_dollars": worst},
     )
 
 

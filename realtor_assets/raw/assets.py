@@ -7,12 +7,14 @@ import zstandard
 
 from realtor_assets.metadata import OWNERS
 from realtor_assets.metadata.table_schema import describe
-from realtor_assets.pipeline_settings import settings
+from realtor_assets.pipeline_settings import listing_contract, settings
 from realtor_assets.raw.loading import LoadReport, load_payload
 from realtor_assets.resources import Database, ObjectStore
-from realtor_assets.schema import require_current
+from realtor_assets.schema import require_current, require_market
 from realtor_assets.source.assets import BATCHES, tagged_progress
 from realtor_assets.source.landing import LandedPayload, describe_payload, find, measure, pending
+
+_UNUSED_SHOWN = 20
 
 
 @dg.asset(
@@ -51,6 +53,7 @@ def _damaged(payload: LandedPayload, problem: str) -> dg.Failure:
 def _required_payload(context: dg.AssetExecutionContext, database: Database) -> LandedPayload:
     with database.transaction() as connection:
         require_current(connection, "raw")
+        require_market(connection, listing_contract())
         payload = find(connection, context.partition_key)
     if payload is None:
         raise dg.Failure(
@@ -94,6 +97,7 @@ def load_batch(
             store,
             connection,
             payload,
+            contract=listing_contract(),
             max_broken_share=settings().max_broken_share,
             progress=tagged_progress(context),
         )
@@ -102,6 +106,12 @@ def load_batch(
         payload.partition_key, report.state, f"{report.received:,}", f"{report.inserted:,}",
         f"{report.duplicate:,}", f"{report.quarantined:,}",
     )  # fmt: skip
+    if report.unused_columns:
+        context.log.warning(
+            "%s has columns that the market does not declare: %s. Declare them in a market file "
+            "(REALTOR_MARKET) to use them.",
+            payload.partition_key, unused_in_words(report),
+        )  # fmt: skip
     if report.error is not None:
         raise dg.Failure(
             f"{payload.partition_key} is refused: {report.error}. Its payload stays in the object "
@@ -122,6 +132,7 @@ def load_batch(
             metadata["dagster/partition_row_count"] = dg.MetadataValue.int(added[name])
             if name == "ingestion_summary":
                 metadata["loaded_now"] = dg.MetadataValue.md(load_report_markdown(report))
+                metadata["unused_columns"] = dg.MetadataValue.text(unused_in_words(report) or "-")
             yield dg.MaterializeResult(
                 asset_key=name, metadata=metadata, data_version=dg.DataVersion(payload.sha256)
             )
@@ -136,6 +147,14 @@ def load_report_markdown(report: LoadReport) -> str:
         f"| {report.inserted_validation:,} | {report.inserted_test:,} | {report.duplicate:,} "
         f"| {report.quarantined:,} | {report.seconds:.1f} |"
     )
+
+
+def unused_in_words(report: LoadReport) -> str:
+    """The columns that the market does not declare, those with the most values first."""
+    most = sorted(report.unused_columns.items(), key=lambda item: (-item[1], item[0]))
+    names = [f"{name} ({rows:,} rows)" for name, rows in most[:_UNUSED_SHOWN]]
+    more = [f"{len(most) - _UNUSED_SHOWN} more"] if len(most) > _UNUSED_SHOWN else []
+    return ", ".join(names + more)
 
 
 def pending_partitions(database: Database) -> list[str]:

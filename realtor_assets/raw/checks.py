@@ -5,12 +5,11 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
+from realtor_assets.pipeline_settings import listing_contract
+from realtor_assets.raw.raw_listings import quoted
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database
-from realtor_model.listing import (
-    COLUMNS,
-    RAW_SCHEMA,
-)
+from realtor_model.listing import ListingContract, raw_schema
 
 BROKEN_SHOWN = 10
 
@@ -39,20 +38,22 @@ def _raw_contract(split: str) -> dg.AssetChecksDefinition:
         blocking=True,
         description="Every row of the newest batch meets the listing contract (Pandera).",
     )
-    def listing_contract(raw_database: Database) -> dg.AssetCheckResult:
+    def newest_batch_meets_contract(raw_database: Database) -> dg.AssetCheckResult:
+        contract = listing_contract()
         newest = raw_database.read(
-            f"SELECT {', '.join(COLUMNS)} FROM raw_{split} WHERE load_id ="
+            f"SELECT {quoted(contract.table_keys)} FROM raw_{split} WHERE load_id ="
             " (SELECT max(load_id) FROM ingestion_summary WHERE state = 'loaded')"
         )
         frame = newest.to_pandas(date_as_object=False)
-        return contract_check(coerced(frame), RAW_SCHEMA)
+        return contract_check(coerced(frame, contract), raw_schema(contract))
 
-    return listing_contract
+    return newest_batch_meets_contract
 
 
-def coerced(frame: pd.DataFrame) -> pd.DataFrame:
+def coerced(frame: pd.DataFrame, contract: ListingContract) -> pd.DataFrame:
     """`frame`, as read from PostgreSQL, in the dtypes of the listing contract."""
-    return frame.astype({name: column.dtype.type for name, column in RAW_SCHEMA.columns.items()})
+    columns = raw_schema(contract).columns
+    return frame.astype({name: column.dtype.type for name, column in columns.items()})
 
 
 @dg.asset_check(

@@ -5,6 +5,7 @@ stored again.
 """
 
 import time
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
@@ -15,12 +16,14 @@ import psycopg.rows
 import pyarrow as pa
 from numpy.typing import NDArray
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from realtor_assets.raw.row_identity import SPLITS, row_hashes, splits
 from realtor_assets.resources import ObjectStore, copy_arrow, lock_key
 from realtor_assets.source.landing import LandedPayload, Progress
-from realtor_assets.source.payload_reader import PayloadUnreadable, read_pieces
-from realtor_model.listing import COLUMNS, SchemaChanged, check
+from realtor_assets.source.payload_reader import PayloadUnreadable, Piece, read_pieces
+from realtor_model.listing import ListingContract, SchemaChanged, check
+from realtor_model.listing.parsing import shown
 
 _RULES_SHOWN = 3
 # A load holds this lock until its transaction ends, so that no other load adds the same rows.
@@ -49,7 +52,10 @@ class TooManyBroken(Exception):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What happened to the rows of one payload; `received` is the sum of the other counts."""
+    """What happened to the rows of one payload; `received` is the sum of the other row counts.
+
+    unused_columns: header that no column of the market takes -> number of rows with a value there.
+    """
 
     load_id: int
     partition_key: str
@@ -64,6 +70,7 @@ class LoadReport:
     quarantined: int
     error: str | None
     seconds: float
+    unused_columns: dict[str, int]
 
     @property
     def inserted(self) -> int:
@@ -76,16 +83,18 @@ def load_payload(
     connection: psycopg.Connection,
     payload: LandedPayload,
     *,
+    contract: ListingContract,
     max_broken_share: float,
     progress: Progress,
 ) -> LoadReport:
     """Load one payload into RAW inside the caller's transaction.
 
-    A payload that is cut off, has other columns, or has more than `max_broken_share` of its rows
-    broken is recorded as refused, with the reason as `error`, and stays in the object store.
+    A payload that is cut off, lacks columns, or has more than `max_broken_share` of its rows broken
+    is recorded as refused, with the reason as `error`, and stays in the object store.
 
     Args:
         connection: with an open transaction.
+        contract: of the market; RAW has its columns (`realtor_assets.schema.migrate`).
         max_broken_share: 0 to 1.
         progress: called after each piece.
     """
@@ -96,10 +105,10 @@ def load_payload(
     try:
         if payload.batch_number is None:
             raise PayloadUnreadable(f"{payload.payload_key} has no batch_number")
-        with connection.transaction(), _Loader(connection, payload, load_id) as loader:
-            for piece in read_pieces(store, payload.payload_key):
-                valid, broken = check(piece.rows)
-                counts.add(len(piece.rows), broken)
+        with connection.transaction(), _Loader(connection, payload, load_id, contract) as loader:
+            for piece in read_pieces(store, payload.payload_key, contract):
+                valid, broken = check(piece.rows, contract)
+                counts.add(piece, broken)
                 loader.load(valid, broken.assign(row=broken["row"] + piece.first))
                 progress(f"{piece.share:.0%}, {counts.received:,} rows read")
             counts.refuse_beyond(max_broken_share)
@@ -121,8 +130,9 @@ def load_payload(
         quarantined=quarantined,
         error=error,
         seconds=time.monotonic() - started,
+        unused_columns=dict(counts.unused),
     )
-    values = asdict(report)
+    values = asdict(report) | {"unused_columns": Jsonb(report.unused_columns)}
     connection.execute(
         sql.SQL("INSERT INTO ingestion_summary ({}) VALUES ({})").format(
             sql.SQL(", ").join(map(sql.Identifier, values)),
@@ -134,16 +144,19 @@ def load_payload(
 
 
 class _Counts:
-    """Counts of the received rows, and of those that break each rule."""
+    """Counts of the received rows, of those that break each rule, and of unused values."""
 
     def __init__(self) -> None:
         self.received = self.broken = 0
+        self.unused: Counter[str] = Counter()
         self._rules: dict[str, int] = {}
         self._examples: dict[str, str] = {}
 
-    def add(self, received: int, broken: pd.DataFrame) -> None:
-        self.received += received
+    def add(self, piece: Piece, broken: pd.DataFrame) -> None:
+        self.received += len(piece.rows)
         self.broken += len(broken)
+        for header, rows in piece.unused.items():
+            self.unused[shown(header)] += rows
         by_rule = broken.groupby("rule", sort=False)["value"].agg(["size", "first"])
         for rule, number, example in zip(
             by_rule.index, by_rule["size"], by_rule["first"], strict=True
@@ -174,9 +187,14 @@ class _Loader:
     """
 
     def __init__(
-        self, connection: psycopg.Connection, payload: LandedPayload, load_id: int
+        self,
+        connection: psycopg.Connection,
+        payload: LandedPayload,
+        load_id: int,
+        contract: ListingContract,
     ) -> None:
         self._connection = connection
+        self._contract = contract
         self._values = {
             "load_id": load_id,
             "batch": payload.batch_number,
@@ -201,7 +219,7 @@ class _Loader:
 
     def load(self, valid: pd.DataFrame, broken: pd.DataFrame) -> None:
         """Start writing one piece after the one before is written; raises what that one raised."""
-        rows = _listings(valid)
+        rows = _listings(valid, self._contract)
         hashes, sides = row_hashes(rows), splits(rows)
         quarantined = pa.Table.from_pandas(
             broken.rename(columns={"row": "position"}), preserve_index=False
@@ -253,10 +271,12 @@ class _Loader:
         return unknown
 
 
-def _listings(valid: pd.DataFrame) -> pa.Table:
-    rows = pa.Table.from_pandas(valid[list(COLUMNS)], preserve_index=False)
-    index = rows.schema.get_field_index("prev_sold_date")
-    return rows.set_column(index, "prev_sold_date", rows.column(index).cast(pa.date32()))
+def _listings(valid: pd.DataFrame, contract: ListingContract) -> pa.Table:
+    rows = pa.Table.from_pandas(valid[list(contract.table_keys)], preserve_index=False)
+    for index, key in enumerate(contract.table_keys):
+        if contract.is_date(key):
+            rows = rows.set_column(index, key, rows.column(index).cast(pa.date32()))
+    return rows
 
 
 def _next_load_id(connection: psycopg.Connection) -> int:

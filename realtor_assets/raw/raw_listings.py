@@ -1,20 +1,27 @@
-"""Reads RAW listings whose price is in `VALUATION_PRICE_RANGE`."""
+"""Reads RAW listings whose price is in the market's `price_range`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from realtor_assets.pipeline_settings import listing_contract
 from realtor_assets.resources import Database
-from realtor_model.features import Columns, columns_from_frame
-from realtor_model.json_values import json_records
-from realtor_model.listing import COLUMNS, INPUTS, TARGET, VALUATION_PRICE_RANGE
+from realtor_model.features import Columns, columns_from_frame, take
+from realtor_model.listing import (
+    TARGET,
+    Home,
+    ListingContract,
+    home_model,
+    properties_from_columns,
+)
 
-_LOW, _HIGH = VALUATION_PRICE_RANGE
-IN_DOMAIN = f"price BETWEEN {_LOW} AND {_HIGH}"
+# Listings that are made homes of at a time.
+_HOMES_READ = 1_000
 
 
 @dataclass(frozen=True)
@@ -22,15 +29,17 @@ class Listings:
     """n listings.
 
     Attributes:
-        frame: n rows with the 12 columns, row_hash, load_id and batch_number.
+        frame: n rows with the market's columns, row_hash, load_id and batch_number.
+        contract: of the market.
     """
 
     frame: pd.DataFrame
+    contract: ListingContract = field(default_factory=listing_contract)
 
     @property
     def columns(self) -> Columns:
-        """The 11 inputs as arrays (n,), as the encoder takes them."""
-        return columns_from_frame(self.frame)
+        """The market's `keys` as arrays (n,), as the encoder takes them."""
+        return columns_from_frame(self.frame, self.contract)
 
     @property
     def price(self) -> NDArray[np.float64]:
@@ -69,17 +78,40 @@ def listings_query(split: str, loads: Sequence[int] | None = None) -> str:
     """SQL for the listings of `split`, all or those of `loads`, ordered by `row_hash`."""
     of_loads = "" if loads is None else f"AND load_id = ANY('{{{','.join(map(str, loads))}}}')"
     return (
-        f"SELECT row_hash::text AS row_hash, load_id, batch_number, {', '.join(COLUMNS)}"
-        f" FROM raw_{split} WHERE {IN_DOMAIN} {of_loads} ORDER BY raw_{split}.row_hash"
+        "SELECT row_hash::text AS row_hash, load_id, batch_number,"
+        f" {quoted(listing_contract().table_keys)}"
+        f" FROM raw_{split} WHERE {in_domain()} {of_loads} ORDER BY raw_{split}.row_hash"
     )
 
 
-def requested_homes(listings: Listings, most: int) -> list[dict[str, Any]]:
-    """The first `most` listings as homes of a request: the inputs of `Property`, as JSON has them.
+def in_domain() -> str:
+    """SQL that is true for prices in the market's `price_range`."""
+    low, high = listing_contract().price_range
+    return f"{TARGET} BETWEEN {low} AND {high}"
 
-    The service requires a size; RAW also holds listings without one, which are left out.
+
+def quoted(keys: Iterable[str]) -> str:
+    """The keys as SQL: a market may call a column like a word of SQL, such as `order`."""
+    return ", ".join(f'"{key}"' for key in keys)
+
+
+def requested_homes(listings: Listings, contract: ListingContract, most: int) -> list[Home]:
+    """The first `most` listings that a model can be asked about, as it takes them.
+
+    A service requires a place and a size; RAW also holds listings without, which are left out.
+
+    Args:
+        contract: of the model; the listings may be of another version of the market.
     """
-    frame = listings.frame[list(INPUTS)]
-    sized = frame[["house_size", "acre_lot", "bed"]].notna().any(axis=1)
-    chosen = frame[sized].head(most)
-    return json_records(chosen.assign(prev_sold_date=chosen["prev_sold_date"].dt.date))
+    return list(islice(_valid_homes(listings, contract), most))
+
+
+def _valid_homes(listings: Listings, contract: ListingContract) -> Iterator[Home]:
+    model, columns = home_model(contract), contract.completed(listings.columns)
+    for start in range(0, len(listings), _HOMES_READ):
+        rows = take(columns, slice(start, start + _HOMES_READ))
+        for home in properties_from_columns(rows, contract):
+            try:
+                yield model.model_validate(home.model_dump())
+            except ValidationError:
+                continue

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from realtor_model.listing import COLUMNS
+from realtor_model.listing import CORE_KEYS
 
 SPLITS = ("train", "validation", "test")
 # Where the second and the third split begin, in hundredths of the properties.
@@ -23,11 +23,20 @@ _QUOTED = re.compile(r'[\s"\\(),]|^$', re.ASCII)
 def row_hashes(rows: pa.Table) -> NDArray[np.bytes_]:
     """The MD5 (n,) of each typed record's text: 32 hexadecimal digits, dtype S32.
 
-    The text is PostgreSQL's for the 12 columns in their order, so SQL computes the same hash:
-    `md5(ROW(brokered_by, status, …)::text)`.
+    The text is PostgreSQL's for the core columns in their order, so SQL computes the same hash:
+    `md5(ROW(brokered_by, status, …)::text)`. Of the other columns it has those that the row has a
+    value of, by their names: `(6016,for_sale,…),grade=7,waterfront=true`. So a column that a market
+    adds later changes no hash of the rows without it.
+
+    Args:
+        rows: n typed listings, with the core columns and any others.
     """
-    fields = _joined([_as_record_text(rows.column(name)) for name in COLUMNS], ",")
-    records = pc.binary_join_element_wise("(", fields, ")", "")
+    fields = _joined([_as_record_text(rows.column(key)) for key in CORE_KEYS], ",")
+    added = [
+        pc.binary_join_element_wise(f",{key}=", _as_record_text(rows.column(key)), "")
+        for key in sorted(set(rows.column_names).difference(CORE_KEYS))
+    ]
+    records = _joined(["(", fields, ")", *added], "")
     digits = "".join([_md5(record).hexdigest() for record in _bytes(records)])
     return np.frombuffer(digits.encode(), "S32")
 
@@ -51,7 +60,7 @@ def _md5(text: bytes) -> "hashlib._Hash":
     return hashlib.md5(text, usedforsecurity=False)
 
 
-def _joined(columns: list[pa.ChunkedArray], separator: str) -> pa.ChunkedArray:
+def _joined(columns: list[pa.ChunkedArray | str], separator: str) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(
         *columns, separator, null_handling="replace", null_replacement=""
     )

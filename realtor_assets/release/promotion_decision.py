@@ -24,7 +24,6 @@ from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT, Tracking
 from realtor_model.duel import DuelPolicy, ServiceTrial, duel, gates, verdict
 from realtor_model.features import as_sold, columns_from_properties
-from realtor_model.listing import Property
 from realtor_model.messages import message
 from realtor_model.valuation.bundle import BrokenBundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -119,11 +118,11 @@ def try_in_service(model: ValuationModel, test: Listings, policy: DuelPolicy) ->
 
     A process of its own, since assets don't import the serving package.
     """
-    rows = requested_homes(test, policy.trial_homes)
+    requested = requested_homes(test, model.contract, policy.trial_homes)
     with tempfile.TemporaryDirectory() as folder:
         bundle, homes = Path(folder) / BUNDLE_ARTIFACT, Path(folder) / "properties.json"
         save_bundle(model, bundle)
-        homes.write_text(json.dumps(rows))
+        homes.write_text(json.dumps([home.model_dump(mode="json") for home in requested]))
         size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()) / 1e6
         process = subprocess.run(  # noqa: S603
             [
@@ -141,12 +140,12 @@ def try_in_service(model: ValuationModel, test: Listings, policy: DuelPolicy) ->
     if process.returncode != 0:
         return ServiceTrial(size, problem=process.stderr.strip()[-500:] or "it ended with an error")
     answer = json.loads(process.stdout.splitlines()[-1])
-    columns = as_sold(columns_from_properties([Property.model_validate(row) for row in rows]))
+    columns = as_sold(columns_from_properties(requested, model.contract))
     offline, online = model.value(columns).price, np.array(answer["prices"])
     return ServiceTrial(
         size,
         load_seconds=answer["load_seconds"],
-        homes=len(rows),
+        homes=len(requested),
         largest_difference=float(np.max(np.abs(online - offline))),
         median_milliseconds=float(answer["median_milliseconds"]),
     )

@@ -1,14 +1,17 @@
 """Reads landed payloads: the header, and the rows in pieces.
 
-A payload is the upstream's JSON document or a CSV file in the Kaggle format, zstd-compressed; its
-key ends in `.json.zst` or `.csv.zst`. Reading streams: memory holds one piece at a time.
+A payload is the upstream's JSON document or a CSV file with a header, zstd-compressed; its key ends
+in `.json.zst` or `.csv.zst`. Its columns have the names of the market's columns, or one of their
+other headers. Reading streams: memory holds one piece at a time.
 """
 
+import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import IO, Any
 
 import orjson
@@ -19,7 +22,14 @@ import pyarrow.json
 import zstandard
 
 from realtor_assets.resources import ObjectStore
-from realtor_model.listing import COLUMNS, RANGES, SchemaChanged
+from realtor_model.listing import (
+    Column,
+    Kind,
+    ListingContract,
+    Role,
+    required_columns,
+    unused_headers,
+)
 
 PIECE_BYTES = 4 * 2**20
 # A larger number is not a batch number: missing batches below it are looked for one by one.
@@ -33,15 +43,6 @@ _PIECES_WITHOUT_END = 3
 _ROWS = re.compile(rb'"data"\s*:\s*\[')
 _END_OF_ROW = re.compile(rb"\}\s*,")
 _OPEN, _COMMA, _CLOSE = b"[,]"
-_DOCUMENTED = pyarrow.json.ParseOptions(
-    explicit_schema=pa.schema(
-        {
-            name: pa.float64() if name in RANGES or name == "zip_code" else pa.string()
-            for name in COLUMNS
-        }
-    ),
-    unexpected_field_behavior="error",
-)
 
 
 class PayloadUnreadable(Exception):
@@ -56,11 +57,14 @@ class Piece:
         first: position of the first row in the payload, from 0.
         rows: n rows with the payload's own columns and values.
         share: how much of the payload has been read, 0 to 1.
+        unused: header that no column of the market takes -> in how many of these rows it has a
+            value.
     """
 
     first: int
     rows: pd.DataFrame
     share: float
+    unused: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_batch_number(store: ObjectStore, key: str) -> int:
@@ -84,8 +88,11 @@ def read_batch_number(store: ObjectStore, key: str) -> int:
     return number
 
 
-def read_pieces(store: ObjectStore, key: str) -> Iterator[Piece]:
+def read_pieces(store: ObjectStore, key: str, contract: ListingContract) -> Iterator[Piece]:
     """The rows of a payload, in order.
+
+    Args:
+        contract: of the market that the rows belong to.
 
     Raises:
         PayloadUnreadable: it is cut off, is not JSON, or has no array `data`.
@@ -95,8 +102,8 @@ def read_pieces(store: ObjectStore, key: str) -> Iterator[Piece]:
     with _opened(store, key) as (document, file):
         size = max(store.size(key), 1)
         frames = _csv_frames if key.endswith(".csv.zst") else _json_frames
-        for rows in frames(key, document):
-            yield Piece(first, rows, min(file.tell() / size, 1.0))
+        for rows, unused in frames(key, document, contract):
+            yield Piece(first, rows, min(file.tell() / size, 1.0), unused)
             first += len(rows)
 
 
@@ -112,8 +119,13 @@ def _opened(store: ObjectStore, key: str) -> Iterator[tuple[IO[bytes], IO[bytes]
 # ---- JSON -----------------------------------------------------------------------------------
 
 
-def _json_frames(key: str, document: IO[bytes]) -> Iterator[pd.DataFrame]:
-    return _Document(key, document).pieces()
+_Frames = Iterator[tuple[pd.DataFrame, Mapping[str, int]]]
+
+
+def _json_frames(key: str, document: IO[bytes], contract: ListingContract) -> _Frames:
+    for rows in _Document(key, document, contract).pieces():
+        unused = unused_headers(rows.columns, contract)
+        yield rows, {header: int(rows[header].notna().sum()) for header in unused}
 
 
 class _Document:
@@ -121,11 +133,16 @@ class _Document:
 
     A piece is valid JSON by itself only when it ends between two rows, so no tokenizer of our own
     is needed to find that place: a cut inside a text or an object does not parse.
+
+    contract: of the market that the rows belong to; None where they are read for their end only.
     """
 
-    def __init__(self, key: str, document: IO[bytes]) -> None:
+    def __init__(
+        self, key: str, document: IO[bytes], contract: ListingContract | None = None
+    ) -> None:
         self._key = key
         self._document = document
+        self._contract = contract
         head = document.read(_HEAD_BYTES)
         start = _ROWS.search(head)
         if start is None:
@@ -180,9 +197,10 @@ class _Document:
             orjson.JSONDecodeError: no array ends there.
             PayloadUnreadable: an element of the array is not an object.
         """
-        rows = _documented_rows(self._buffer[1 : end - 1])
-        if rows is not None:
-            return rows
+        if self._contract is not None:
+            rows = _documented_rows(self._buffer[1 : end - 1], self._contract)
+            if rows is not None:
+                return rows
         records: list[Any] = orjson.loads(memoryview(self._buffer)[:end])
         if not all(type(record) is dict for record in records):
             raise PayloadUnreadable(f"{self._key}: a row of `data` is not an object")
@@ -227,8 +245,8 @@ class _Document:
             ) from problem
 
 
-def _documented_rows(rows: bytearray) -> pd.DataFrame | None:
-    """The rows as the upstream writes them: compact, the 12 columns, each of its one type.
+def _documented_rows(rows: bytearray, contract: ListingContract) -> pd.DataFrame | None:
+    """The rows as upstreams write them: compact, the market's columns, each of its one type.
 
     None for any other rows, which the general parser reads. This parser takes half its time and
     releases the interpreter's lock. Where a text contains the end of a row, the line break put
@@ -236,34 +254,62 @@ def _documented_rows(rows: bytearray) -> pd.DataFrame | None:
     """
     lines = io.BytesIO(rows.replace(b"},{", b"}\n{"))
     try:
-        table = pyarrow.json.read_json(lines, parse_options=_DOCUMENTED)
+        table = pyarrow.json.read_json(lines, parse_options=_documented(contract))
         table.validate(full=True)
     except pa.ArrowInvalid:
         return None
-    if any(column.null_count == len(table) for column in table.columns):
+    required = [column.name for column in contract.columns if column.in_every_batch]
+    if any(table.column(name).null_count == len(table) for name in required):
         # A column that is missing looks the same as an empty one.
         return None
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
     return frame
 
 
+@cache
+def _documented(contract: ListingContract) -> pyarrow.json.ParseOptions:
+    return pyarrow.json.ParseOptions(
+        explicit_schema=pa.schema({column.name: _json_type(column) for column in contract.columns}),
+        unexpected_field_behavior="error",
+    )
+
+
+def _json_type(column: Column) -> pa.DataType:
+    """The type that upstreams send. A zip code is a number there, without its leading zeros."""
+    if column.range is not None or column.role is Role.ZIP_CODE:
+        return pa.float64()
+    return pa.bool_() if column.kind is Kind.BOOLEAN else pa.string()
+
+
 # ---- CSV ------------------------------------------------------------------------------------
 
 
-def _csv_frames(key: str, document: IO[bytes]) -> Iterator[pd.DataFrame]:
+def _csv_frames(key: str, document: IO[bytes], contract: ListingContract) -> _Frames:
+    buffered = io.BufferedReader(document, PIECE_BYTES)  # type: ignore[type-var]
     try:
+        # As text: the contract reads the values, and a guess from the first rows may fail later.
+        types = dict.fromkeys(_csv_headers(buffered.peek(1)), pa.string())
         reader = pyarrow.csv.open_csv(
-            document,
+            buffered,
             read_options=pyarrow.csv.ReadOptions(block_size=PIECE_BYTES, use_threads=False),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=True
+                column_types=types, strings_can_be_null=True
             ),
         )
-        missing = [name for name in COLUMNS if name not in reader.schema.names]
-        if missing:
-            raise SchemaChanged(missing, [n for n in reader.schema.names if n not in COLUMNS])
+        headers = reader.schema.names
+        used = [headers.index(header) for header in required_columns(headers, contract)]
+        unused = [index for index in range(len(headers)) if index not in used]
         for batch in reader:
             if batch.num_rows:
-                yield batch.select(list(COLUMNS)).to_pandas()
-    except pa.ArrowInvalid as problem:
-        raise PayloadUnreadable(f"{key} is not a CSV in the Kaggle format: {problem}") from problem
+                yield (
+                    batch.select(used).to_pandas(),
+                    {headers[at]: batch.num_rows - batch.column(at).null_count for at in unused},
+                )
+    except (pa.ArrowInvalid, csv.Error) as problem:
+        raise PayloadUnreadable(f"{key} is not a CSV with a header: {problem}") from problem
+
+
+def _csv_headers(head: bytes) -> list[str]:
+    """The headers of a CSV that begins with `head`."""
+    lines = io.StringIO(head.decode("utf-8-sig", "replace"), newline="")
+    return next(filter(None, csv.reader(lines)), [])

@@ -11,7 +11,7 @@ from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
 from realtor_assets.train.model_report import Report
 from realtor_model.candidates import candidate_named
 from realtor_model.libraries import pinned_requirements
-from realtor_model.listing import EXAMPLE_HOME, INPUTS
+from realtor_model.listing import Column, Kind, ListingContract, Role
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 
@@ -47,18 +47,18 @@ def log_to_mlflow(model: ValuationModel, report: Report) -> str:
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={BUNDLE_ARTIFACT: str(bundle)},
             code_paths=[str(Path(realtor_model.__file__).parent)],
-            signature=signature(),
-            input_example=example(),
+            signature=signature(model.contract),
+            input_example=example(model.contract),
             pip_requirements=requirements(model.candidate),
         )
     return str(info.model_uri)
 
 
-def example() -> pd.DataFrame:
+def example(contract: ListingContract) -> pd.DataFrame:
     """The example home in MLflow's types, one row; MLflow shows it as the model's input example."""
     home = {
-        name: value if isinstance(value, str) else float(value)
-        for name, value in EXAMPLE_HOME.items()
+        name: value if isinstance(value, str | bool) else float(value)
+        for name, value in contract.example_home.items()
     }
     return pd.DataFrame([home])
 
@@ -69,16 +69,22 @@ def requirements(candidate: str) -> list[str]:
     return pinned_requirements(names)
 
 
-def signature() -> "ModelSignature":
-    """The 11 inputs, each optional, and the three answers, in MLflow's types."""
+def signature(contract: ListingContract) -> "ModelSignature":
+    """The market's inputs, each optional, and the three answers, in MLflow's types."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    text = {"status", "city", "state", "zip_code", "prev_sold_date"}
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec("string" if name in text else "double", name, required=False) for name in INPUTS
+        ColSpec(_mlflow_type(column), column.name, required=False) for column in contract.inputs
     ]
     return ModelSignature(
         inputs=Schema(inputs),
         outputs=Schema([ColSpec("double", name) for name in ("price", "low", "high")]),
     )
+
+
+def _mlflow_type(column: Column) -> str:
+    # A request has the number of a text id, as RAW does.
+    if column.range is not None or column.role in (Role.ID, Role.BROKER):
+        return "double"
+    return "boolean" if column.kind is Kind.BOOLEAN else "string"

@@ -40,6 +40,7 @@ for command in (
     platform_commands.restore,
     platform_commands.status,
     platform_commands.doctor,
+    platform_commands.market,
     pipeline_commands.restart_upstream,
     pipeline_commands.ingest,
     pipeline_commands.train,
@@ -52,7 +53,8 @@ for command in (
     valuation_commands.predict,
     valuation_commands.score,
 ):
-    app.command()(command)
+    own_class = valuation_commands.PredictCommand if command is valuation_commands.predict else None
+    app.command(cls=own_class)(command)
 
 
 def _print_version(*, wanted: bool) -> None:

@@ -49,7 +49,10 @@ def ingest(
     csv: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", exists=True, dir_okay=False, help="A CSV in the Kaggle format."
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="A CSV of listings with the market's columns.",
         ),
     ] = None,
 ) -> None:

@@ -120,6 +120,31 @@ def status(
         raise typer.Exit(context.FAILED)
 
 
+def market(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A market file (TOML).")],
+) -> None:
+    """Check a market file and show its columns.
+
+    Exit codes: 0 it can be used, 1 it is broken (one line says where and what to write instead).
+    """
+    from realtor_local.console_output import market_table, print_table
+    from realtor_local.errors import RealtorError
+    from realtor_model.listing import InvalidMarketFile, read_market
+
+    console = context.console()
+    try:
+        contract = read_market(file)
+    except InvalidMarketFile as problem:
+        raise RealtorError(str(problem)) from problem
+    low, high = contract.price_range
+    title = contract.title.get("en", contract.name)
+    console.print(
+        f"{title}: {len(contract.columns)} columns; models learn from prices from {low:,.0f} to"
+        f" {high:,.0f} {contract.currency}. Version {contract.version}."
+    )
+    print_table(console, market_table(contract))
+
+
 def doctor() -> None:
     """Check this machine and the platform, and print a fix for each problem.
 

@@ -5,11 +5,34 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from realtor_local.cli import context
+from realtor_local.errors import RealtorError
+
+if TYPE_CHECKING:
+    import click
+
+HELP_SECONDS = 2.0
+
+
+class PredictCommand(TyperCommand):
+    """`realtor predict`; its help ends with the inputs of the model that a service here serves."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the help."""
+        from realtor_local.console_output import inputs_table, print_table
+        from realtor_local.service_client import ServiceClient
+
+        super().format_help(ctx, formatter)
+        try:
+            info = ServiceClient(_service_url()).model_info(timeout=HELP_SECONDS)
+        except RealtorError:
+            return
+        print_table(context.console(), inputs_table(info["inputs"]))
 
 
 def predict(
@@ -26,12 +49,22 @@ def predict(
     prev_sold_date: Annotated[
         str | None, typer.Option(help="Date of the last sale, as YYYY-MM-DD.")
     ] = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any input of the market, by its name; can be repeated.",
+        ),
+    ] = None,
     listing: Annotated[
         str | None,
         typer.Option("--json", help="The home as a JSON object, instead of options."),
     ] = None,
 ) -> None:
     """Value one home with the running service.
+
+    The options are the inputs of the built-in market; --set gives those of any other.
 
     Exit codes: 0 valued, 1 the service refuses (the reason names the field) or does not answer.
     """
@@ -52,6 +85,7 @@ def predict(
         "prev_sold_date": prev_sold_date,
     }
     given = {name: value for name, value in given.items() if value is not None}
+    given |= dict(map(_name_and_value, others or ()))
     if listing is not None:
         if given:
             raise typer.BadParameter("give --json or options, not both")
@@ -100,6 +134,14 @@ def score(
 
 def _service_url() -> str:
     return os.environ.get("REALTOR_SERVICE_URL") or context.platform()["REALTOR_SERVICE_URL"]
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    """The name and the value of --set. The service reads texts as numbers, dates and booleans."""
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+    return name.strip(), value
 
 
 def _json_object(text: str) -> dict[str, Any]:

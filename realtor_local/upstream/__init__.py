@@ -2,10 +2,12 @@
 
     python -m realtor_local.upstream --port 8000 --rows 400000
     python -m realtor_local.upstream --port 8000 --csv realtor-data.csv
+    python -m realtor_local.upstream --port 8000 --csv sales.csv --market market.toml
 
 GET /health · GET /data?group_number=N[&day=Tuesday|Wednesday] · GET /restart_data_generation?…
 
-Like the real one it serves the complete rows only, in file order, cut into six batches; keeps a
+Like the real one it serves the complete rows only, in file order, cut into six batches (all rows of
+the file of another market, in one batch or a few); keeps a
 cursor per group (and per day, where a day is given); and moves the cursor at the call, before the
 first byte leaves: an answer that is lost on the way is lost until the group is restarted. An answer
 of 4xx or 5xx moves nothing.

@@ -16,16 +16,26 @@ from realtor_local.synthetic_market import generate
 from realtor_local.upstream.api import build_app
 from realtor_local.upstream.faults import FAULTS, Fault
 from realtor_local.upstream.say import say
-from realtor_local.upstream.served_listings import check_csv, read_csv
+from realtor_local.upstream.served_listings import (
+    check_csv,
+    check_market_csv,
+    cut,
+    cut_market,
+    read_csv,
+    read_market_csv,
+)
+from realtor_model.listing import InvalidMarketFile, ListingContract, read_market
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the server. Exit codes: 0 stopped, 1 the data or the state file is unusable, 2 usage."""
     options = _parser().parse_args(arguments)
     try:
-        name, source = _source(options)
+        market = _market(options)
+        name, source = _source(options, market)
         app = build_app(
             source,
+            batches_of=cut if market is None else cut_market,
             name=name,
             groups=options.groups,
             require_day=options.require_day,
@@ -38,7 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     uvicorn.run(app, host=options.host, port=options.port, timeout_graceful_shutdown=5)
 
 
-def _source(options: argparse.Namespace) -> tuple[str, Callable[[], pd.DataFrame]]:
+def _market(options: argparse.Namespace) -> ListingContract | None:
+    """The market whose file is served; None for listings in the format of the real API."""
+    if options.market is None or options.csv is None:
+        return None
+    try:
+        return read_market(options.market)
+    except InvalidMarketFile as error:
+        raise RealtorError(str(error)) from error
+
+
+def _source(
+    options: argparse.Namespace, market: ListingContract | None
+) -> tuple[str, Callable[[], pd.DataFrame]]:
     """What the data is called in the state file, and what makes it. Raises UpstreamDataError."""
     if options.csv is None:
         return (
@@ -46,9 +68,15 @@ def _source(options: argparse.Namespace) -> tuple[str, Callable[[], pd.DataFrame
             lambda: generate(options.rows, options.seed).listings,
         )
     csv: Path = options.csv.resolve()
-    check_csv(csv)
+    if market is None:
+        check_csv(csv)
+    else:
+        check_market_csv(csv, market)
     stat = csv.stat()
-    return f"{csv} ({stat.st_size:,} bytes, changed {stat.st_mtime_ns})", partial(read_csv, csv)
+    name = f"{csv} ({stat.st_size:,} bytes, changed {stat.st_mtime_ns})"
+    if market is None:
+        return name, partial(read_csv, csv)
+    return f"{name} of {market.name} {market.version}", partial(read_market_csv, csv, market)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,12 +88,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="interface (default %(default)s)")
     parser.add_argument("--port", type=int, required=True, help="port")
     data = parser.add_mutually_exclusive_group()
-    data.add_argument("--csv", type=Path, metavar="FILE", help="listings in the Kaggle format")
+    data.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="listings in the Kaggle format, or of the market of --market",
+    )
     data.add_argument(
         "--rows",
         type=_positive,
         default=400_000,
         help="size of the synthetic market (default %(default)s)",
+    )
+    parser.add_argument(
+        "--market",
+        type=Path,
+        metavar="FILE",
+        help="market file that declares the columns of the CSV; all its rows are served",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the market (default 0)")
     parser.add_argument(

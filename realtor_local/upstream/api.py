@@ -27,12 +27,15 @@ from realtor_local.upstream.group_cursors import Cursors
 from realtor_local.upstream.say import say
 from realtor_local.upstream.served_listings import UpstreamDataError, cut, json_rows
 
+Batches = tuple[pd.DataFrame, ...]
+
 END_OF_DATA = "Ya se recolectó toda la información mínima necesaria"
 
 
 def build_app(
     source: Callable[[], pd.DataFrame],
     *,
+    batches_of: Callable[[pd.DataFrame], Batches] = cut,
     name: str = "",
     groups: int = 10,
     require_day: bool = False,
@@ -42,9 +45,15 @@ def build_app(
     """The API over the listings that `source` makes, in a thread that starts with the server.
 
     /health answers at once; /data waits for the listings, and answers 500 with the reason when
-    they cannot be had. `name` identifies the listings in the state file. Raises StateError.
+    they cannot be had. `batches_of` cuts them, by default as the real API does. `name` identifies
+    the listings in the state file. Raises StateError.
     """
-    api = _Api(source, Cursors(name, state), _query(groups, require_day), list(faults))
+    api = _Api(
+        lambda: batches_of(source()),
+        Cursors(name, state),
+        _query(groups, require_day),
+        list(faults),
+    )
     return Starlette(
         routes=[
             _get("/health", api.health),
@@ -80,13 +89,13 @@ def _query(groups: int, require_day: bool) -> type[_Query]:
 class _Api:
     def __init__(
         self,
-        source: Callable[[], pd.DataFrame],
+        source: Callable[[], Batches],
         cursors: Cursors,
         query: type[_Query],
         faults: list[Fault],
     ) -> None:
         self._source, self._cursors, self._query, self._faults = source, cursors, query, faults
-        self._batches: Future[tuple[pd.DataFrame, ...]] = Future()
+        self._batches: Future[Batches] = Future()
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -97,7 +106,7 @@ class _Api:
     def _load(self) -> None:
         started = time.monotonic()
         try:
-            batches = cut(self._source())
+            batches = self._source()
         except Exception as error:  # whatever it is, /data must answer with it
             problem = UpstreamDataError(f"The listings cannot be had: {error}")
             say(str(problem))
@@ -105,7 +114,7 @@ class _Api:
             return
         sizes = [len(batch) for batch in batches]
         say(
-            f"ready after {time.monotonic() - started:.1f} s: {sum(sizes):,} complete listings in "
+            f"ready after {time.monotonic() - started:.1f} s: {sum(sizes):,} listings in "
             f"{len(sizes)} batches ({' · '.join(f'{size:,}' for size in sizes)})"
         )
         self._batches.set_result(batches)

@@ -1,18 +1,29 @@
-"""The listings that are served: read from a CSV, cut into batches, written as JSON."""
+"""The listings that are served: read from a CSV, cut into batches, written as JSON.
+
+A CSV in the Kaggle format is served as the real API serves its data. The file of another market is
+served whole: all rows, with those of its columns that the market declares, under its own headers.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from realtor_local.errors import RealtorError
 from realtor_local.synthetic_market import COLUMNS
+from realtor_model.listing import Column, ListingContract, matched_columns
 
 CHUNK_ROWS = 5_000
+# Rows of a market's file in one batch: all but the largest files are one batch.
+MARKET_BATCH_ROWS = 250_000
+NULLS = ("", "NaN", "nan", "NA", "null")
 TEXT_COLUMNS = ("status", "city", "state", "prev_sold_date")
 
 
@@ -32,7 +43,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     options = pyarrow.csv.ConvertOptions(
         include_columns=list(COLUMNS),
         column_types=numbers | texts,
-        null_values=["", "NaN", "nan", "NA", "null"],
+        null_values=list(NULLS),
         strings_can_be_null=True,
     )
     try:
@@ -45,10 +56,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 def check_csv(path: Path) -> None:
     """Reads the header only. Raises UpstreamDataError when it is not the Kaggle file's."""
-    try:
-        header = pd.read_csv(path, nrows=0).columns
-    except (OSError, ValueError) as error:
-        raise UpstreamDataError(f"{path} cannot be read as a CSV: {error}") from error
+    header = _header(path)
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise UpstreamDataError(
@@ -56,6 +64,89 @@ def check_csv(path: Path) -> None:
             f"its header has {', '.join(header) or 'nothing'}. It must hold the 12 columns "
             f"{','.join(COLUMNS)}"
         )
+
+
+def read_market_csv(path: Path, contract: ListingContract) -> pd.DataFrame:
+    """All rows of a market's CSV, in file order, with the columns that the market declares.
+
+    They keep the file's own headers. A numeric column is float64 if all its values are numbers;
+    all others are categorical texts, and whoever loads them judges their values.
+
+    Raises UpstreamDataError for a file that cannot be read, or lacks a column of every batch.
+    """
+    columns = check_market_csv(path, contract)
+    options = pyarrow.csv.ConvertOptions(
+        include_columns=list(columns),
+        column_types=dict.fromkeys(columns, pa.string()),
+        null_values=list(NULLS),
+        strings_can_be_null=True,
+    )
+    try:
+        table = pyarrow.csv.read_csv(
+            path,
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=options,
+        )
+    except pa.ArrowInvalid as error:
+        raise UpstreamDataError(f"{path}: {error}") from error
+    typed = pa.table({header: _typed(table[header], column) for header, column in columns.items()})
+    frame: pd.DataFrame = typed.unify_dictionaries().to_pandas()
+    return frame
+
+
+def check_market_csv(path: Path, contract: ListingContract) -> dict[str, Column]:
+    """Header -> column of the market, from the header of a CSV.
+
+    Raises UpstreamDataError when columns of every batch, or the price, are missing.
+    """
+    header = _header(path)
+    matched: dict[str, Column] = matched_columns(header, contract)
+    columns = {name: matched[name] for name in header if name in matched}
+    known = {column.name for column in columns.values()}
+    missing = [
+        column.name
+        for column in contract.columns
+        if (column.in_every_batch or column.required) and column.name not in known
+    ]
+    if missing:
+        raise UpstreamDataError(
+            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)} of the market "
+            f"{contract.name}; its header has {', '.join(header) or 'nothing'}. Leave them out of "
+            "the market file, or name the file's header there"
+        )
+    return columns
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        return [str(name) for name in pd.read_csv(path, nrows=0).columns]
+    except (OSError, ValueError) as error:
+        raise UpstreamDataError(f"{path} cannot be read as a CSV: {error}") from error
+
+
+def _typed(texts: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
+    if column.range is not None:
+        try:
+            return pc.cast(texts, pa.float64())
+        except pa.ArrowInvalid:
+            pass
+    return texts.dictionary_encode()
+
+
+def cut_market(listings: pd.DataFrame, rows: int = MARKET_BATCH_ROWS) -> tuple[pd.DataFrame, ...]:
+    """A market's listings in batches of about equal size, of at most `rows` rows.
+
+    Files are often sorted by place or day, and the first model learns from the first batch alone:
+    so that it sees the whole market, each row is in a random batch, the same in each run. Within a
+    batch, rows keep their order.
+    """
+    number = math.ceil(len(listings) / rows)
+    if number <= 1:
+        return (listings,)
+    shuffled = np.random.default_rng(0).permutation(len(listings))
+    return tuple(
+        listings.iloc[np.sort(positions)] for positions in np.array_split(shuffled, number)
+    )
 
 
 def cut(listings: pd.DataFrame) -> tuple[pd.DataFrame, ...]:

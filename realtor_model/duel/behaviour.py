@@ -1,7 +1,6 @@
 """How a model behaves where no price can show it: larger homes, unknown places, missing inputs."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

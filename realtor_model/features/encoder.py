@@ -146,10 +146,11 @@ class FeatureEncoder:
         context = place_context()
         levels = Places.fit(columns, contract)
         targets = targets_of(columns, price)
-        points = price_level = None
+        points = nearest_zip = point_prices = None
         if contract.has_coordinates:
-            points, price_level = own_points(columns), price_levels(targets[:, 0], columns[_SIZE])
-        nearest_zip = NearestZip(context) if contract.has_coordinates else None
+            points, nearest_zip = own_points(columns), NearestZip(context)
+            price_level = price_levels(targets[:, 0], columns[_SIZE])
+            point_prices = PointPrices.fit(points, price_level)
         at = _located(columns, Places.of(levels, context.index), points, nearest_zip)
         fitting = Fitting(levels, context)
         everywhere = np.arange(len(context))
@@ -161,7 +162,7 @@ class FeatureEncoder:
                 fitting.means(at, targets, everywhere),
                 Numbers.fit(columns, as_of, contract),
                 contract,
-                None if points is None else PointPrices.fit(points, price_level),
+                point_prices,
             )
         )
         matrix = np.empty((len(price), len(encoder.feature_names)), np.float32)
@@ -170,10 +171,9 @@ class FeatureEncoder:
             inside, others = np.flatnonzero(fold == index), np.flatnonzero(fold != index)
             where = at.rows(inside)
             means = fitting.means(at.rows(others), targets[others], np.unique(where.place))
-            prices = None
-            if points is not None and price_level is not None:
-                prices = PointPrices.fit(points[others], price_level[others])
-            matrix[inside] = encoder._in_chunks(take(columns, inside), where, means, prices)
+            if points is not None:
+                point_prices = PointPrices.fit(points[others], price_level[others])
+            matrix[inside] = encoder._in_chunks(take(columns, inside), where, means, point_prices)
         return encoder, matrix
 
     def locate(self, columns: Columns) -> Located:
@@ -191,9 +191,7 @@ class FeatureEncoder:
         """
         columns = self.contract.completed(columns)
         state = self._state
-        return self._in_chunks(
-            columns, at or self.locate(columns), state.means, state.point_prices
-        )
+        return self._in_chunks(columns, at or self.locate(columns), state.means, state.point_prices)
 
     def coordinates(self, columns: Columns) -> Floats:
         """Latitude and longitude of each row, float64 (n, 2), degrees.
@@ -290,9 +288,7 @@ class FeatureEncoder:
         matrix = np.empty((n, len(self.feature_names)), np.float32)
         for start in range(0, n, _CHUNK):
             rows = slice(start, start + _CHUNK)
-            matrix[rows] = self._matrix(
-                take(columns, rows), at.rows(rows), means, point_prices
-            )
+            matrix[rows] = self._matrix(take(columns, rows), at.rows(rows), means, point_prices)
         return matrix
 
     def _matrix(
@@ -362,8 +358,8 @@ class FeatureEncoder:
         if points is not None:
             for key, own in zip(COORDINATES, points.T, strict=True):
                 if key in self.feature_names:
-                    column = self.feature_names.index(key)
-                    matrix[:, column] = np.where(np.isnan(own), matrix[:, column], own)
+                    at_key = self.feature_names.index(key)
+                    matrix[:, at_key] = np.where(np.isnan(own), matrix[:, at_key], own)
         return matrix
 
 

@@ -101,9 +101,7 @@ class EncoderState:
         )
 
     @classmethod
-    def from_tables(
-        cls, tables: EncoderTables, contract: ListingContract
-    ) -> Self:
+    def from_tables(cls, tables: EncoderTables, contract: ListingContract) -> Self:
         """The state in `tables`, rows in any order; bit for bit the one that was stored.
 
         Raises:

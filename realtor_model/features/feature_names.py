@@ -204,7 +204,7 @@ def imputed_features(feature_names: Collection[str]) -> list[tuple[str, str]]:
 
     Models that handle missing values see a gap there instead of the imputed value.
 
-    >>> imputed_features(["bed", "bed_missing", "log_house_size", "house_size_missing", "land_only"])
+    >>> imputed_features(["bed", "bed_missing", "log_house_size", "house_size_missing"])
     [('bed', 'bed_missing'), ('log_house_size', 'house_size_missing')]
     """
     names = set(feature_names)

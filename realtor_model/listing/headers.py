@@ -17,9 +17,7 @@ def _by_header(contract: ListingContract) -> Mapping[str, Column]:
     return others | names
 
 
-def matched_columns(
-    headers: Iterable[Hashable], contract: ListingContract
-) -> dict[Any, Column]:
+def matched_columns(headers: Iterable[Hashable], contract: ListingContract) -> dict[Any, Column]:
     """Header -> the column it is, for each header that is one.
 
     A column's own name comes before its other headers; of several other headers the first counts.

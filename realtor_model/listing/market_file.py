@@ -254,7 +254,7 @@ class _Declaration:
             self._refuse("market", "price_range", f"{low:g} is not a price: write more than 0")
         contract = ListingContract(
             name=market.name,
-            title=dict(market.title),
+            title={**market.title},
             currency=market.currency,
             price_range=(low, high),
             columns=columns,
@@ -330,8 +330,8 @@ class _Declaration:
             in_every_batch=table.in_every_batch,
             monotone=_MONOTONE[table.monotone],
             headers=self._headers(where, name, public, table),
-            labels=dict(table.label),
-            help=dict(table.help),
+            labels={**table.label},
+            help={**table.help},
             example=table.example,
         )
         self._check_example(where, column)

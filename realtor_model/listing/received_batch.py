@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -245,18 +245,11 @@ def _json_value(value: object) -> object:
     return printable(str(value))
 
 
-def _read(
-    frame: pd.DataFrame, contract: ListingContract
-) -> tuple[pd.DataFrame, _Unreadable]:
+def _read(frame: pd.DataFrame, contract: ListingContract) -> tuple[pd.DataFrame, _Unreadable]:
     """The typed frame, and (key, rule, mask of rows) of the unreadable values."""
-    headers = {column.key: name for name, column in matched_columns(frame.columns, contract).items()}
-    missing = [
-        column.name
-        for column in contract.columns
-        if column.in_every_batch and column.key not in headers
-    ]
-    if missing:
-        raise SchemaChanged(missing, unused_headers(frame.columns, contract))
+    headers = {
+        column.key: name for name, column in required_columns(frame.columns, contract).items()
+    }
     schema = raw_schema(contract).columns
     typed: dict[str, Any] = {}
     unreadable: _Unreadable = []
@@ -283,10 +276,30 @@ def _read(
     return read, unreadable
 
 
-def unused_headers(headers: "pd.Index[Any]", contract: ListingContract) -> list[str]:
+def required_columns(headers: Iterable[Hashable], contract: ListingContract) -> dict[Any, Column]:
+    """`matched_columns` of a batch, with every column that all batches of the market have.
+
+    Raises:
+        SchemaChanged: columns are missing or renamed.
+    """
+    listed = list(headers)
+    matched = matched_columns(listed, contract)
+    keys = {column.key for column in matched.values()}
+    missing = [
+        column.name
+        for column in contract.columns
+        if column.in_every_batch and column.key not in keys
+    ]
+    if missing:
+        raise SchemaChanged(missing, unused_headers(listed, contract))
+    return matched
+
+
+def unused_headers(headers: Iterable[Hashable], contract: ListingContract) -> list[str]:
     """The headers of a batch that no column of the contract takes."""
-    used = matched_columns(headers, contract)
-    return [str(header) for header in headers if header not in used]
+    listed = list(headers)
+    used = matched_columns(listed, contract)
+    return [str(header) for header in listed if header not in used]
 
 
 def _identities(rows: pd.DataFrame, contract: ListingContract) -> Any:

@@ -104,8 +104,8 @@ def compare(
         psi: population stability index, sum of (p - q) * ln(p / q) over deciles of the reference,
             or over its 200 most frequent categories and all others; by convention 0.10 is worth a
             look and 0.25 worth acting.
-        wasserstein: mean distance of the percentiles of sign(value) log(1 + |value|), in standard deviations of
-            the reference; NaN for categories.
+        wasserstein: mean distance of the percentiles of sign(value) log(1 + |value|), in standard
+            deviations of the reference; NaN for categories.
         null_rate_change: new less old share of missing values.
         unseen_share: share of the known values that the reference never had; NaN for numbers.
         usual_unseen_share: what it would be in other rows of the same market; NaN for numbers, 0

@@ -35,7 +35,6 @@ from realtor_model.listing import (
     parse,
     without_frames,
 )
-from realtor_model.messages import CodedMessage, message
 from realtor_model.valuation.valuation_model import ValuationModel
 
 ESTIMATES = pa.schema(
@@ -221,7 +220,7 @@ def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.Reco
         return pa.array(whole, kind, mask=missing)
 
     warnings, warning_codes = np.full((2, len(rows)), None, object)
-    for row, coded in public_warnings(values.warnings, model.contract).items():
+    for row, coded in values.warnings.items():
         warnings[row] = SEPARATOR.join(warning.text for warning in coded)
         warning_codes[row] = SEPARATOR.join(warning.code for warning in coded)
     dollars = [np.round(prices, 2) for prices in (values.price, values.low, values.high)]
@@ -236,34 +235,6 @@ def estimate(model: ValuationModel, table: pa.Table | pa.RecordBatch) -> pa.Reco
         ],
         schema=ESTIMATES,
     )
-
-
-def public_warnings(
-    warnings: Mapping[int, Sequence[CodedMessage]], contract: ListingContract
-) -> Mapping[int, Sequence[CodedMessage]]:
-    """A model's warnings with the market's names of inputs, which the model knows by their keys.
-
-    Args:
-        warnings: row -> its warnings.
-        contract: of the market.
-    """
-    names = _renamed(contract)
-    if not names:
-        return warnings
-    return {row: [_public(each, names) for each in coded] for row, coded in warnings.items()}
-
-
-@cache
-def _renamed(contract: ListingContract) -> Mapping[str, str]:
-    """Key -> name of the inputs that the market calls otherwise."""
-    return {column.key: column.name for column in contract.inputs if column.key != column.name}
-
-
-def _public(warning: CodedMessage, names: Mapping[str, str]) -> CodedMessage:
-    key = warning.params.get("input")
-    if not isinstance(key, str) or key not in names:
-        return warning
-    return message(warning.code, **{**warning.params, "input": names[key]})
 
 
 def reasons(error: ValidationError) -> str:

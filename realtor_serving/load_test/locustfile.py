@@ -9,22 +9,17 @@ import argparse
 import logging
 import os
 import random
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
 
-PLACES = (
-    ("Connecticut", "Hartford", "06114"),
-    ("Texas", "Houston", "77002"),
-    ("California", "Los Angeles", "90011"),
-    ("Florida", "Miami", "33125"),
-    ("New York", "Brooklyn", "11201"),
-    ("Ohio", "Columbus", "43215"),
-    ("Illinois", "Chicago", "60614"),
-    ("Washington", "Seattle", "98101"),
-)
 BATCH_ROWS = 50
+MISSING_SHARE = 0.1
+# Roles of the inputs that people rarely know and that hardly move an estimate.
+UNUSED = ("status", "sale_date", "broker", "id")
 ADDITIVITY_TOLERANCE = 1e-4
 # Tolerance for answers, whose prices are rounded to cents.
 CENT = 0.011
@@ -65,22 +60,57 @@ def _judge(environment: Environment, **_: object) -> None:
     environment.process_exit_code = 1 if problems else 0
 
 
-def home(source: random.Random) -> dict[str, Any]:
-    """A random home with a state and a size; each other input is missing in 10 % of homes."""
-    state, city, zip_code = source.choice(PLACES)
-    described: dict[str, Any] = {
-        "state": state,
-        "house_size": source.randint(500, 5_000),
-        "city": city,
-        "zip_code": zip_code,
-        "bed": source.randint(1, 6),
-        "bath": source.randint(1, 4),
-        "acre_lot": round(source.uniform(0.05, 2.0), 2),
-    }
-    for optional in ("city", "zip_code", "bed", "bath", "acre_lot"):
-        if source.random() < 0.1:
-            del described[optional]
-    return described
+@dataclass(frozen=True)
+class Homes:
+    """Random homes of the market that the service values.
+
+    Attributes:
+        inputs: of the market, as /model-info describes them.
+        needed: names of the inputs that no home lacks: a place and a size.
+        places: known places, as /places lists them; each has the values of several inputs.
+    """
+
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    needed: frozenset[str] = frozenset()
+    places: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any], places: Mapping[str, Any]) -> Self:
+        """The homes of a market, from the answers to /model-info and /places."""
+        market = info["market"]
+        known = places.get("zip_codes") or places.get("cities") or places.get("states") or ()
+        return cls(info["inputs"], frozenset([*market["places"][0], market["sizes"][0]]), known)
+
+    def draw(self, source: random.Random) -> dict[str, Any]:
+        """A random home; each input that is not needed is missing in 10 % of homes."""
+        place = source.choice(self.places) if self.places else {}
+        drawn: dict[str, Any] = {}
+        for name, described in self.inputs.items():
+            if described["role"] in UNUSED or (
+                name not in self.needed and source.random() < MISSING_SHARE
+            ):
+                continue
+            value = place.get(described["key"])
+            value = random_value(source, described) if value is None else value
+            if value is not None:
+                drawn[name] = value
+        return drawn
+
+
+def random_value(source: random.Random, described: Mapping[str, Any]) -> Any:
+    """A usual value of an input; None where nothing is known about its values."""
+    example = described.get("example")
+    if described["type"] in ("number", "integer"):
+        low, high = described["low"], described["high"]
+        if "usual" in described:
+            low, high = described["usual"]
+        elif example is not None:
+            low, high = sorted(max(low, min(high, share * example)) for share in (0.8, 1.2))
+        number = source.uniform(low, high)
+        return round(number) if described["type"] == "integer" else round(number, 2)
+    if described["type"] == "boolean":
+        return source.random() < 0.5
+    return source.choice(described["choices"]) if "choices" in described else example
 
 
 class Visitor(FastHttpUser):
@@ -90,24 +120,29 @@ class Visitor(FastHttpUser):
     default_headers = {"Authorization": f"Bearer {KEY}"} if KEY else None
 
     def on_start(self) -> None:
-        """Give each client its own random homes."""
+        """Give each client its own random homes of the market that is served."""
         self.source = random.Random()  # noqa: S311  # no secret
+        self.homes = Homes()
+        info = self._ask("GET", "/model-info", None, lambda answer: "")
+        places = self._ask("GET", "/places", None, lambda answer: "")
+        if info is not None:
+            self.homes = Homes.of(info, places or {})
 
     @task(80)
     def predict(self) -> None:
         """Value one home."""
-        self._ask("POST", "/predict", home(self.source), valuation_problem)
+        self._ask("POST", "/predict", self.homes.draw(self.source), valuation_problem)
 
     @task(10)
     def predict_batch(self) -> None:
         """Value a batch of 50 homes."""
-        rows = [home(self.source) for _ in range(BATCH_ROWS)]
+        rows = [self.homes.draw(self.source) for _ in range(BATCH_ROWS)]
         self._ask("POST", "/predict-batch", {"properties": rows}, batch_problem)
 
     @task(5)
     def explain(self) -> None:
         """Explain the valuation of one home."""
-        self._ask("POST", "/explain", home(self.source), explanation_problem)
+        self._ask("POST", "/explain", self.homes.draw(self.source), explanation_problem)
 
     @task(3)
     def health(self) -> None:
@@ -123,12 +158,16 @@ class Visitor(FastHttpUser):
             "GET", "/model-info", None, lambda answer: "" if answer["version"] else str(answer)
         )
 
-    def _ask(self, method: str, path: str, body: Any, problem: Any) -> None:
+    def _ask(self, method: str, path: str, body: Any, problem: Any) -> dict[str, Any] | None:
+        """The answer; None, and a failure of the load test, if it is wrong."""
         with self.client.request(method, path, json=body, catch_response=True) as answer:
             if answer.status_code != 200:
                 answer.failure(f"status {answer.status_code}: {(answer.text or '')[:200]}")
-            elif wrong := problem(answer.json()):
+            elif wrong := problem(content := dict(answer.json())):
                 answer.failure(wrong)
+            else:
+                return content
+        return None
 
 
 def valuation_problem(answer: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import TypeAdapter
 
 from realtor_model.features import take
@@ -27,7 +28,7 @@ from realtor_model.listing import (
 )
 from realtor_model.messages import CodedMessage
 from realtor_model.registry_names import REGISTERED_MODEL
-from realtor_model.valuation.home_tables import public_warnings, read_rows
+from realtor_model.valuation.home_tables import read_rows
 from realtor_model.valuation.intervals import RANGE
 from realtor_model.valuation.market_statistics import By
 from realtor_model.valuation.valuation_model import CONFIDENCE_LIMITS
@@ -57,6 +58,7 @@ from realtor_serving.valuation.market_description import described_inputs, marke
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 _ZIP_CODE, _CITY, _STATE = KEYS[Role.ZIP_CODE], KEYS[Role.CITY], KEYS[Role.STATE]
+_LATITUDE = KEYS[Role.LATITUDE]
 
 
 def model_ref(champion: Champion) -> ModelRef:
@@ -102,14 +104,12 @@ class ValuedHomes:
         """
         model = model_ref(self.champion).model_dump()
         as_of = _day(self.champion.model.metadata["as_of"])
-        contract = self.champion.model.contract
-        currency = contract.currency
-        warnings = public_warnings(self.warnings, contract)
+        currency = self.champion.model.contract.currency
         rows = []
         values = zip(self.price, self.low, self.high, self.confidence, strict=True)
         for row, (price, low, high, confidence) in enumerate(values):
             texts, details = [], []
-            for warning in warnings.get(row, ()):
+            for warning in self.warnings.get(row, ()):
                 texts.append(warning.text)
                 details.append(
                     {"code": warning.code, "params": warning.params, "message": warning.text}
@@ -234,15 +234,16 @@ def explain(champion: Champion, listing: Home) -> tuple[ExplainedValuation, Valu
     place = _place(columns, contract)
     log = dict(zip(explanation.inputs, explanation.by_input_log[0].tolist(), strict=True))
     dollars = dict(zip(explanation.inputs, explanation.by_input_dollars[0].tolist(), strict=True))
-    if place != _ZIP_CODE:
-        # Without a zip code, the place that is known gets the contribution.
-        for amounts in (log, dollars):
-            amounts[place] = amounts.get(place, 0.0) + amounts.get(_ZIP_CODE, 0.0)
-            amounts[_ZIP_CODE] = 0.0
-    log, dollars = (_by_name(amounts, place, contract) for amounts in (log, dollars))
+    # The input that places the home gets the contributions of a missing zip code or coordinates.
+    for key in (_ZIP_CODE, _LATITUDE):
+        if key != place and key in log and pd.isna(columns[key][0]):
+            for amounts in (log, dollars):
+                amounts[place] += amounts[key]
+                amounts[key] = 0.0
+    names = {key: contract.by_key[key].name for key in log}
     contributions = [
-        InputContribution(input=name, value=entered[name], log=log[name], dollars=dollars[name])
-        for name in log
+        InputContribution(input=name, value=entered[name], log=log[key], dollars=dollars[key])
+        for key, name in names.items()
     ]
     features = [
         FeatureContribution(feature=name, value=float(entry), log=float(log))
@@ -280,7 +281,7 @@ def compare(champion: Champion, request: ComparablesRequest) -> tuple[Comparable
     assert sold is not None
     contract = model.contract
     entered = _as_valued(request.property)
-    place = _place(columns, contract)
+    names = [contract.by_key[key].name for key in comparison.inputs]
     comparables = []
     for position, row in enumerate(comparison.found.rows.tolist()):
         home = {
@@ -288,10 +289,9 @@ def compare(champion: Champion, request: ComparablesRequest) -> tuple[Comparable
             for key, values in sold.columns.items()
             if key in contract.by_key
         }
-        of_keys = zip(comparison.inputs, comparison.adjustments[position].tolist(), strict=True)
         adjustments = [
             Adjustment(input=name, home=entered[name], comparable=home[name], dollars=dollars)
-            for name, dollars in _by_name(dict(of_keys), place, contract).items()
+            for name, dollars in zip(names, comparison.adjustments[position].tolist(), strict=True)
         ]
         comparables.append(
             Comparable(
@@ -372,28 +372,8 @@ def _place(columns: Columns, contract: ListingContract) -> str:
     if columns[_ZIP_CODE][0] is not None:
         return _ZIP_CODE
     if contract.has_coordinates and not any(np.isnan(columns[key][0]) for key in COORDINATES):
-        return COORDINATES[0]
+        return _LATITUDE
     return _STATE if columns[_CITY][0] is None else _CITY
-
-
-def _by_name(
-    amounts: Mapping[str, float], place: str, contract: ListingContract
-) -> dict[str, float]:
-    """The amounts of each input by its name.
-
-    Args:
-        amounts: key -> amount. The place gets the amounts of keys that the market has not: a city's
-            level of prices, for example, where only zips are known.
-        place: key of the input that places the home.
-        contract: of the market.
-    """
-    names = {key: contract.by_key[key].name for key in amounts if key in contract.by_key}
-    named = {name: amounts[key] for key, name in names.items()}
-    if len(named) < len(amounts):
-        place_name = contract.by_key[place].name
-        rest = sum(amount for key, amount in amounts.items() if key not in names)
-        named[place_name] = named.get(place_name, 0.0) + rest
-    return named
 
 
 def _plain(entry: Any, column: Column) -> str | bool | int | float | None:

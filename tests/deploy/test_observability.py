@@ -48,6 +48,7 @@ from realtor_assets.release.release_records import PromotionRecord, begin_move, 
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import migrate
 from realtor_local.ports import free_port
+from realtor_model.listing import US_LISTINGS
 from realtor_model.registry_names import HISTORY_KEY
 from realtor_serving.http import service_metrics
 from realtor_serving.http.admission import RouteRule
@@ -383,7 +384,12 @@ def _fill(store: ObjectStore, raw: Database, clean: Database) -> None:
         payload = land(store, raw, rows, batch=batch)
         with raw.transaction() as connection:
             load_payload(
-                store, connection, payload, max_broken_share=0.2, progress=lambda text: None
+                store,
+                connection,
+                payload,
+                contract=US_LISTINGS,
+                max_broken_share=0.2,
+                progress=lambda text: None,
             )
     land(store, raw, [listing(street=999.0)], batch=2)
     with raw.transaction() as connection:

@@ -25,7 +25,9 @@ from realtor_local.cli import app
 from realtor_local.pipeline_jobs import RegistryError, UpstreamError, has_champion, rewind_upstream
 from realtor_local.platform_home import HomeError, PlatformHome
 from realtor_local.platform_settings import PROGRAMS, SettingsError, load_settings
+from realtor_local.service_client import example_home
 from tests.local.conftest import REALTOR, Platform
+from tests.markets import PORTO
 
 COMMANDS = {
     "up",
@@ -40,6 +42,7 @@ COMMANDS = {
     "admit",
     "history",
     "prune",
+    "market",
     "predict",
     "score",
     "restart-upstream",
@@ -52,6 +55,7 @@ VALUATION = {
     "high": 480_000.0,
     "coverage": 0.8,
     "confidence": "medium",
+    "currency": "USD",
     "warnings": ["zip_code 99999 is unknown"],
     "model": {"name": "realtor-price", "version": "3", "candidate": "xgboost"},
 }
@@ -208,6 +212,60 @@ def test_predict_takes_json(platform: Platform) -> None:
             assert platform.run("predict", "--json", wrong).returncode == 2
         assert platform.run("predict", "--json", "{}", "--bed", "3").returncode == 2
     assert [body for _, body in requests] == [{"bed": 4}]
+
+
+def test_predict_sends_inputs_of_any_market(platform: Platform) -> None:
+    options = ["--bed", "3", "--set", "year_built=1975", "--set", "note=a=b", "--set", "lift="]
+    with server(200, VALUATION | {"currency": "EUR"}) as (url, requests):
+        result = platform.run("predict", *options, REALTOR_SERVICE_URL=url)
+        assert platform.run("predict", "--set", "year_built").returncode == 2
+        assert platform.run("predict", "--json", "{}", "--set", "a=b").returncode == 2
+    assert result.returncode == 0, result.stderr
+    assert [body for _, body in requests] == [
+        {"bed": 3, "year_built": "1975", "note": "a=b", "lift": ""}
+    ]
+    assert "412,000 EUR (350,000 EUR to 480,000 EUR" in result.stdout
+
+
+def test_help_of_predict_lists_the_inputs_of_the_model_that_is_served(platform: Platform) -> None:
+    inputs = {
+        "year_built": {
+            "type": "integer", "low": 1500, "high": 2100, "unit": "(year)",
+            "description": "Year of the license",
+        },
+        "energy": {"type": "category", "choices": ["A", "B"], "description": "Energy class"},
+    }  # fmt: skip
+    with server(200, {"inputs": inputs}) as (url, _):
+        result = platform.run("predict", "--help", REALTOR_SERVICE_URL=url)
+    assert result.returncode == 0
+    for words in ("--set", "year_built", "1,500 to 2,100 (year)", "A, B", "Year of the license"):
+        assert words in result.stdout
+    without = platform.run("predict", "--help", REALTOR_SERVICE_URL="http://127.0.0.1:1")
+    assert without.returncode == 0
+    assert "Inputs of the model" not in without.stdout
+
+
+def test_a_market_file_is_checked_and_shown(platform: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "porto.toml"
+    file.write_text(PORTO)
+    shown = platform.run("market", str(file))
+    assert shown.returncode == 0, shown.stderr
+    for words in ("Porto: 16 columns", "EUR", "year_built", "house_size", "1,500 to 2,100",
+                  "square meters", "floor_area_sqft (square feet)", "A, B, C, D"):  # fmt: skip
+        assert words in shown.stdout
+
+    file.write_text('[columns.floors]\ntype = "numbre"\n')
+    for command in (["market", str(file)], ["up"]):
+        broken = platform.run(*command, REALTOR_MARKET=str(file))
+        assert broken.returncode == 1
+        assert f"{file}: [columns.floors] type" in broken.stderr
+        assert len(broken.stderr.strip().splitlines()) == 1
+    assert not platform.home.root.exists()
+
+
+def test_example_home_is_that_of_the_market() -> None:
+    info = {"inputs": {"bed": {"example": 3}, "city": {}, "lift": {"example": False}}}
+    assert example_home(info) == {"bed": 3, "lift": False}
 
 
 def test_predict_shows_why_the_service_refuses(platform: Platform) -> None:

@@ -12,6 +12,7 @@ from realtor_local.console_output import make_console
 from realtor_local.doctor import Finding, Level, diagnose
 from realtor_local.platform_settings import PlatformSettings, load_settings
 from tests.local.conftest import Platform
+from tests.markets import porto
 
 
 @pytest.fixture
@@ -92,6 +93,21 @@ def test_too_little_disk_names_what_is_free_and_needed(settings: PlatformSetting
     assert found.level is Level.FAIL
     assert "GB free" in found.text
     assert "1e+09 GB needed" in found.text
+
+
+def test_a_broken_market_file_is_named_with_its_place(
+    settings: PlatformSettings, tmp_path: Path
+) -> None:
+    assert finding(settings, "Market").level is Level.OK
+    porto(tmp_path)
+    found = finding(changed(settings, market=tmp_path / "porto.toml"), "Market")
+    assert (found.level, found.text.startswith("porto, 16 columns")) == (Level.OK, True)
+
+    (tmp_path / "broken.toml").write_text("[columns.bed]\nrange = [9, 1]\n")
+    found = finding(changed(settings, market=tmp_path / "broken.toml"), "Market")
+    assert found.level is Level.FAIL
+    assert "[columns.bed] range: 9 is not below 1" in found.text
+    assert "realtor market" in found.fix
 
 
 def test_a_home_that_is_a_file_is_named(settings: PlatformSettings, tmp_path: Path) -> None:

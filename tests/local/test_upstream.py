@@ -29,9 +29,13 @@ from realtor_local.upstream.served_listings import (
     CHUNK_ROWS,
     UpstreamDataError,
     cut,
+    cut_market,
     json_rows,
     read_csv,
+    read_market_csv,
 )
+from realtor_model.listing import check
+from tests.markets import PORTO, porto
 from tests.servers import listening
 
 pytestmark = pytest.mark.integration
@@ -304,6 +308,58 @@ def test_a_csv_that_cannot_be_served(tmp_path: Path, text: str, message: str) ->
         read_csv(path)
 
 
+SALES = (
+    "Cadastre,status,valor,parish,lat,lon,rooms,baths,area_util,plot,deed_date,Ano,energy,architect,"
+    "lift,renovated,note\n"
+    "U-1,deed signed,250000,Ribeira,41.15,-8.61,2,1.5,80,100.25,2024-05-01,1975,C,7,1,,x\n"
+    "U-2,on offer,cheap,,41.16,-8.62,,,75,,,unknown,,Siza,no,2001-01-01,y\n"
+)
+
+
+def test_the_file_of_a_market_is_served_whole_under_its_own_headers(tmp_path: Path) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_text(SALES)
+    (tmp_path / "porto.toml").write_text(PORTO)
+    market = ("--market", str(tmp_path / "porto.toml"))
+    with run("--csv", str(path), *market) as (_, client):
+        first, second = next_batch(client).json()["data"]
+        assert next_batch(client).json() == END
+
+    assert list(first) == SALES.partition(",note")[0].split(",")
+    assert (first["Cadastre"], first["lat"], first["area_util"]) == ("U-1", 41.15, 80.0)
+    assert (first["renovated"], first["lift"], first["Ano"]) == (None, "1", "1975")
+    assert (second["valor"], second["parish"], second["rooms"]) == ("cheap", None, None)
+    valid, broken = check(pd.DataFrame([first, second]), porto(tmp_path))
+    assert valid["price"].tolist() == [250_000.0]
+    assert valid["house_size"].tolist() == [80]
+    assert broken["column_name"].tolist() == ["preco"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("valor,lat,lon\n1,2,3\n", "lacks the columns status, rooms.* of the market porto"),
+        ("", "cannot be read as a CSV"),
+    ],
+)
+def test_a_csv_that_is_not_of_the_market(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_text(text)
+    with pytest.raises(UpstreamDataError, match=message):
+        read_market_csv(path, porto(tmp_path))
+
+
+@given(st.integers(0, 40), st.integers(1, 15))
+def test_a_market_is_cut_into_even_batches_without_loss(rows: int, most: int) -> None:
+    listings = pd.DataFrame({"id": range(rows)})
+    batches = cut_market(listings, most)
+    sizes = [len(batch) for batch in batches]
+    assert sorted(pd.concat(batches)["id"]) == list(range(rows))
+    assert max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1
+    assert all(batch["id"].is_monotonic_increasing for batch in batches)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"next_batch": {"1": 2}}'])
 def test_a_state_file_that_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
@@ -317,6 +373,10 @@ def test_the_command_says_what_is_wrong_before_it_serves(tmp_path: Path) -> None
         main(["--port", "1", "--csv", str(tmp_path / "nowhere.csv")])
     with pytest.raises(SystemExit, match="folder of the state file"):
         main(["--port", "1", "--rows", "10", "--state", str(tmp_path / "no" / "state.json")])
+    (tmp_path / "market.toml").write_text("[columns.bed]\nrange = [9, 1]\n")
+    files = ["--csv", str(tmp_path / "nowhere.csv"), "--market", str(tmp_path / "market.toml")]
+    with pytest.raises(SystemExit, match=r"\[columns\.bed\] range"):
+        main(["--port", "1", *files])
 
 
 @contextmanager

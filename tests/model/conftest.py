@@ -16,7 +16,7 @@ from realtor_local.upstream.served_listings import cut
 from realtor_model.candidates import CANDIDATES
 from realtor_model.evaluation.metrics import regression_metrics
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
-from realtor_model.listing import COLUMNS, VALUATION_PRICE_RANGE, check
+from realtor_model.listing import US_LISTINGS, check
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.comparables import SoldHomes
@@ -78,7 +78,7 @@ def received(rows: int, seed: int = 0) -> pd.DataFrame:
             "house_size": np.where(land, None, size.astype(object)),
             "prev_sold_date": np.where(unknown_date, None, dates),
         }
-    )[list(COLUMNS)]
+    )[list(US_LISTINGS.table_keys)]
     listed_too = np.flatnonzero(rng.random(rows) < 0.05)
     frame.loc[(listed_too + 1) % rows, ["street", "city", "zip_code"]] = frame.loc[
         listed_too, ["street", "city", "zip_code"]
@@ -107,7 +107,7 @@ def batches(rows: int, seed: int = 0) -> list[Listed]:
     cuts = cut(generate(rows, seed).listings)
     valid = [check(batch.astype(object).reset_index(drop=True))[0] for batch in cuts]
     return [
-        Listed(frame[frame["price"].between(*VALUATION_PRICE_RANGE)].reset_index(drop=True))
+        Listed(frame[frame["price"].between(*US_LISTINGS.price_range)].reset_index(drop=True))
         for frame in valid
     ]
 

@@ -20,7 +20,7 @@ import pandas as pd
 from realtor_local.ports import LOOPBACK, free_port
 from realtor_model.evaluation.metrics import ratio_study
 from realtor_model.features import FeatureEncoder, columns_from_frame
-from realtor_model.listing import US_LISTINGS, normalise
+from realtor_model.listing import US_LISTINGS, ListingContract, normalise
 from realtor_model.retraining.drift import profile
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.comparables import SoldHomes
@@ -73,10 +73,22 @@ def listings(rows: int, seed: int) -> pd.DataFrame:
 
 def make_model(seed: int = 0, candidate: str = "xgboost") -> ValuationModel:
     """A model of 1,500 made-up sales: trained in a second, right within some 10 %."""
-    fitted, held_out = listings(1_500, seed), listings(400, seed + 1)
-    columns, price = columns_from_frame(fitted), fitted["price"].to_numpy(np.float64)
-    other, actual = columns_from_frame(held_out), held_out["price"].to_numpy(np.float64)
-    encoder, matrix = FeatureEncoder.fit(columns, price, as_of=np.datetime64("2026-01-31"))
+    return train_on(listings(1_500, seed), listings(400, seed + 1), US_LISTINGS, seed, candidate)
+
+
+def train_on(
+    fitted: pd.DataFrame,
+    held_out: pd.DataFrame,
+    contract: ListingContract,
+    seed: int = 0,
+    candidate: str = "xgboost",
+) -> ValuationModel:
+    """A small model of typed listings of a market, with sold homes and statistics."""
+    columns, price = columns_from_frame(fitted, contract), fitted["price"].to_numpy(np.float64)
+    other, actual = columns_from_frame(held_out, contract), held_out["price"].to_numpy(np.float64)
+    encoder, matrix = FeatureEncoder.fit(
+        columns, price, as_of=np.datetime64("2026-01-31"), contract=contract
+    )
     judged = encoder.transform(other)
     model = train_model(
         candidate,
@@ -84,7 +96,7 @@ def make_model(seed: int = 0, candidate: str = "xgboost") -> ValuationModel:
         Rows(matrix, price),
         Rows(judged, actual),
         hyperparameters={"n_estimators": 60} if candidate == "xgboost" else None,
-        profile=profile(columns, price),
+        profile=profile(columns, price, contract=contract),
         metadata={
             "data_version": f"made-{seed}",
             "batches": [0],

@@ -1,13 +1,15 @@
 """Column lineage names only columns that exist, and the inputs that features are computed from."""
 
+from pathlib import Path
+
 import pytest
 
 from realtor_assets.clean.column_lineage import column_lineage
-from realtor_model.features import FEATURE_NAMES, features_of
-from realtor_model.listing import US_LISTINGS
+from realtor_model.features import features_of
 from realtor_model.features.encoder_state import EncoderTables
 from realtor_model.features.place_context import CONTEXT
-from realtor_model.listing import COLUMNS
+from realtor_model.listing import US_LISTINGS, ListingContract
+from tests.assets.markets import harbor_contract
 
 KEYS = ("row_hash", "load_id", "batch_number", "status", "price", "price_per_sqft")
 MAPS = {
@@ -15,14 +17,17 @@ MAPS = {
         "column_name", "category", "parent", "code", "listings", "log_price", "log_price_per_sqft",
     },
     "preprocessing_statistics": {"feature", "statistic", "value"},
+    "point_prices": {"latitude", "longitude", "level", "listings"},
     "zip_context": {
         "place", *CONTEXT, "near_log_price_per_sqft", "around_log_price_per_sqft",
     },
 }  # fmt: skip
 
 
-def sources(table: str, column: str) -> set[tuple[str, str]]:
-    lineage = column_lineage(table, [column]).deps_by_column
+def sources(
+    table: str, column: str, contract: ListingContract = US_LISTINGS
+) -> set[tuple[str, str]]:
+    lineage = column_lineage(table, [column], contract).deps_by_column
     return {(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage.get(column, [])}
 
 
@@ -30,18 +35,33 @@ def test_the_maps_are_the_encoders_tables() -> None:
     assert set(MAPS) == set(EncoderTables._fields)
 
 
+@pytest.fixture(params=["built-in", "harbor"])
+def contract(request: pytest.FixtureRequest, tmp_path: Path) -> ListingContract:
+    return US_LISTINGS if request.param == "built-in" else harbor_contract(tmp_path)
+
+
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_every_source_of_a_clean_table_exists(split: str) -> None:
-    raw = {*COLUMNS, "row_hash", "load_id", "batch_number"}
-    for column in (*KEYS, *FEATURE_NAMES):
-        for table, source in sources(f"clean_{split}", column):
+def test_every_source_of_a_clean_table_exists(split: str, contract: ListingContract) -> None:
+    raw = {*contract.table_keys, "row_hash", "load_id", "batch_number"}
+    for column in (*KEYS, *features_of(contract).names):
+        for table, source in sources(f"clean_{split}", column, contract):
             assert source in (raw if table == f"raw_{split}" else MAPS[table]), (column, source)
 
 
-@pytest.mark.parametrize("feature", FEATURE_NAMES)
-def test_a_feature_comes_from_its_inputs(feature: str) -> None:
-    inputs = {source for table, source in sources("clean_test", feature) if table == "raw_test"}
-    assert inputs == set(features_of(US_LISTINGS).inputs_of[feature])
+def test_a_feature_comes_from_its_inputs(contract: ListingContract) -> None:
+    for feature, expected in features_of(contract).inputs_of.items():
+        found = sources("clean_test", feature, contract)
+        assert {source for table, source in found if table == "raw_test"} == set(expected)
+
+
+def test_added_columns_use_what_was_fitted(tmp_path: Path) -> None:
+    market = harbor_contract(tmp_path)
+
+    assert ("encoding_mappings", "code") in sources("clean_test", "order_code", market)
+    effect = "order_log_price_per_sqft_effect"
+    assert ("encoding_mappings", "log_price_per_sqft") in sources("clean_test", effect, market)
+    assert ("preprocessing_statistics", "value") in sources("clean_test", "year_built", market)
+    assert ("raw_train", "order") in sources("encoding_mappings", "category", market)
 
 
 def test_fitted_values_come_from_the_train_split() -> None:

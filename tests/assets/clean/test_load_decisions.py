@@ -10,6 +10,7 @@ from realtor_assets.clean.retrain_decision import decide
 from realtor_assets.raw.loading import load_payload
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.registered_models import Champion
+from realtor_model.listing import US_LISTINGS
 from realtor_model.messages import message
 from tests.assets.conftest import land, listing
 from tests.serving.running import make_model
@@ -94,7 +95,14 @@ def test_a_batch_with_prices_outside_the_range_is_skipped(
     rents = [listing(street=float(i), price=1_200.0 + i) for i in range(40)]
     payload = land(store, raw_database, rents, batch=4)
     with raw_database.transaction() as connection:
-        load_payload(store, connection, payload, max_broken_share=0.2, progress=lambda _: None)
+        load_payload(
+            store,
+            connection,
+            payload,
+            contract=US_LISTINGS,
+            max_broken_share=0.2,
+            progress=lambda _: None,
+        )
         (load,) = all_loads(connection)
     model = make_model()
     origin = {"loads": [], "trained_at": "2026-11-24T00:00:00+00:00"}

@@ -38,6 +38,7 @@ from realtor_assets.schema import migrate
 from realtor_assets.train.candidate_assets import train_on
 from realtor_assets.train.cluster_training import refit_on_cluster, train_on_cluster
 from realtor_local.postgres import EmbeddedPostgres
+from realtor_model.listing import US_LISTINGS
 from realtor_model.retraining import drift
 from realtor_model.training import (
     Rows,
@@ -167,13 +168,13 @@ def test_partitions_hold_the_rows_of_raw(
 ) -> None:
     for split in SPLITS:
         chosen = of(parts, split)
-        frames = [part.listings(store).frame for part in chosen]
+        frames = [part.listings(store, US_LISTINGS).frame for part in chosen]
         whole = pd.concat(frames).sort_values("row_hash", ignore_index=True)
 
         pd.testing.assert_frame_equal(whole, read_listings(raw, split).frame)
         assert max(part.rows for part in chosen) <= PARTITION_ROWS
         pieces = [piece for part in chosen for piece in part.cut(3)]
-        cut = pd.concat([piece.listings(store).frame for piece in pieces])
+        cut = pd.concat([piece.listings(store, US_LISTINGS).frame for piece in pieces])
         assert list(cut["row_hash"]) == list(pd.concat(frames)["row_hash"])
 
 
@@ -310,7 +311,9 @@ def test_valuations_are_bit_equal_to_one_machines(
 
     if killer is not None:
         killer.join()
-    whole = Listings(pd.concat([part.listings(store).frame for part in parts], ignore_index=True))
+    whole = Listings(
+        pd.concat([part.listings(store, US_LISTINGS).frame for part in parts], ignore_index=True)
+    )
     prices = write_valuations(one_machine.model, whole, store, f"{folder}-one-machine.parquet")
     ours = pa.concat_tables([read(store, part.key) for part in valued])
     assert ours.equals(read(store, f"{folder}-one-machine.parquet"))

@@ -4,11 +4,13 @@ import psycopg
 import pytest
 
 from realtor_assets.raw import loading
+from realtor_assets.raw.assets import unused_in_words
 from realtor_assets.raw.loading import load_payload
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.source.landing import LandedPayload, pending
 from realtor_local.postgres import EmbeddedPostgres
+from realtor_model.listing import US_LISTINGS, ListingContract
 from tests.assets.conftest import Listing, land, land_bytes, listing
 
 pytestmark = pytest.mark.integration
@@ -19,11 +21,20 @@ def houses(n: int) -> list[Listing]:
 
 
 def load(
-    store: ObjectStore, database: Database, payload: LandedPayload, share: float = 1.0
+    store: ObjectStore,
+    database: Database,
+    payload: LandedPayload,
+    share: float = 1.0,
+    contract: ListingContract = US_LISTINGS,
 ) -> loading.LoadReport:
     with database.transaction() as connection:
         return load_payload(
-            store, connection, payload, max_broken_share=share, progress=lambda text: None
+            store,
+            connection,
+            payload,
+            contract=contract,
+            max_broken_share=share,
+            progress=lambda text: None,
         )
 
 
@@ -172,14 +183,46 @@ def test_a_row_without_a_required_value_is_quarantined(
 
 def test_a_renamed_column_refuses_the_batch(store: ObjectStore, raw_database: Database) -> None:
     renamed = [
-        {("baths" if column == "bath" else column): value for column, value in row.items()}
+        {("showers" if column == "bath" else column): value for column, value in row.items()}
         for row in houses(5)
     ]
 
     report = load(store, raw_database, land(store, raw_database, renamed))
 
     assert report.state == "refused"
-    assert report.error == "columns are missing: bath; not in the contract: baths"
+    assert report.error == "columns are missing: bath; not in the contract: showers"
+
+
+def test_a_column_is_read_under_its_other_headers(
+    store: ObjectStore, raw_database: Database
+) -> None:
+    rows = houses(5)
+    load(store, raw_database, land(store, raw_database, rows, batch=0))
+    renamed = [{("beds" if key == "bed" else key): row[key] for key in row} for row in rows]
+
+    report = load(store, raw_database, land(store, raw_database, renamed, batch=1))
+
+    assert (report.received, report.duplicate, report.unused_columns) == (5, 5, {})
+
+
+def test_unused_columns_are_counted_once_per_load(
+    store: ObjectStore, raw_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtor_assets.source.payload_reader.PIECE_BYTES", 4_000)
+    monkeypatch.setattr("realtor_assets.source.payload_reader._HEAD_BYTES", 100)
+    rows = [
+        row | {"roof": "slate", "pool": None if number % 3 else [1], "nul\x00": 1}
+        for number, row in enumerate(houses(90))
+    ]
+
+    report = load(store, raw_database, land(store, raw_database, rows))
+
+    assert report.inserted == 90
+    assert report.unused_columns == {"roof": 90, "pool": 30, "nul\ufffd": 90}
+    with raw_database.transaction() as connection:
+        stored = connection.execute("SELECT unused_columns FROM ingestion_summary").fetchone()
+    assert stored == (report.unused_columns,)
+    assert unused_in_words(report) == "nul\ufffd (90 rows), roof (90 rows), pool (30 rows)"
 
 
 def test_numbers_that_became_text_refuse_the_batch(
@@ -202,7 +245,14 @@ def test_a_crashed_load_leaves_no_rows_and_the_next_loads_all(
 ) -> None:
     payload = land(store, raw_database, houses(50))
     with pytest.raises(KeyboardInterrupt), raw_database.transaction() as connection:
-        load_payload(store, connection, payload, max_broken_share=1.0, progress=lambda text: None)
+        load_payload(
+            store,
+            connection,
+            payload,
+            contract=US_LISTINGS,
+            max_broken_share=1.0,
+            progress=lambda text: None,
+        )
         raise KeyboardInterrupt
 
     assert count(raw_database, "raw_train") == 0

@@ -3,9 +3,11 @@
 import io
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import zstandard
 from hypothesis import HealthCheck, example, given, settings
@@ -14,9 +16,11 @@ from hypothesis import strategies as st
 from realtor_assets.resources import ObjectStore
 from realtor_assets.source import payload_reader
 from realtor_assets.source.payload_reader import PayloadUnreadable, read_batch_number, read_pieces
-from realtor_model.listing import COLUMNS, SchemaChanged, check
+from realtor_model.listing import US_LISTINGS, ListingContract, SchemaChanged, check
 from tests.assets.conftest import listing
+from tests.assets.markets import harbor_contract, sales
 
+COLUMNS = tuple(column.name for column in US_LISTINGS.columns)
 TEXT = st.text(max_size=12) | st.sampled_from(
     ['},{"', '"}]}', "\\", ']},"data":[', "é\x00", "\ud800"]
 )
@@ -41,7 +45,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def records(store: ObjectStore, key: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for piece in read_pieces(store, key):
+    for piece in read_pieces(store, key, US_LISTINGS):
         assert piece.first == len(rows)
         rows += piece.rows.to_dict("records")
     return rows
@@ -118,8 +122,6 @@ def test_a_truncated_document_is_refused(
 @settings(max_examples=200, deadline=None)
 @given(rows=st.lists(ROW, min_size=1, max_size=20))
 def test_every_row_is_valid_or_quarantined_with_a_reason(rows: list[dict[str, Any]]) -> None:
-    import pandas as pd
-
     valid, broken = check(pd.DataFrame(rows, dtype=object))
 
     assert len(valid) + len(broken) == len(rows)
@@ -150,16 +152,17 @@ def test_a_batch_number_is_found_before_or_behind_the_rows(
 def test_both_parsers_read_the_same(changed: dict[str, Any]) -> None:
     """What the fast one takes, it reads as the other does; what it does not, is the other's."""
     usual = [listing(), listing(bath=None, city="Cañón")]
-    fast = payload_reader._documented_rows(bytearray(compact(usual)[1:-1]))
+    fast = documented(usual)
 
     assert fast is not None
     for found, row in zip(fast.to_dict("records"), usual, strict=True):
         assert all(same(found[name], row[name]) for name in COLUMNS)
-    assert payload_reader._documented_rows(bytearray(compact([changed])[1:-1])) is None
+    assert documented([changed]) is None
 
 
-def compact(rows: list[dict[str, Any]]) -> bytes:
-    return json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
+def documented(rows: list[dict[str, Any]]) -> pd.DataFrame | None:
+    compact = json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
+    return payload_reader._documented_rows(bytearray(compact[1:-1]), US_LISTINGS)
 
 
 @pytest.mark.parametrize("number", ["true", "-1", "1.5", "null", '"2"', "99999999999"])
@@ -192,6 +195,55 @@ def test_a_csv_with_other_columns_is_refused(
 ) -> None:
     with pytest.raises(error, match=says):
         records(store, write(store, body, "csv"))
+
+
+def test_a_csv_is_matched_by_its_headers(
+    store: ObjectStore, small_pieces: None, tmp_path: Path
+) -> None:
+    contract = harbor_contract(tmp_path)
+    header = '\ufeff"Note","PARCEL",sale price,lot_sqft,Zip,Sqft,waterfront,bedrooms,acres'
+    missing = required(contract) - {"parcel", "sale_price", "lot_sqft", "zip_code", "bedrooms"}
+    header += "," + ",".join(sorted(missing - {"house_size"}))
+    cells = len(header.split(",")) - 9
+    # The first block has only digits in the note: a guess would call it a number.
+    lines = [f"{n},{n},1,2,06016,900,yes,3,4{',' * cells}" for n in range(60)]
+    lines.append(f"text,60,1,2,06016,900,no,3,4{',' * cells}")
+
+    pieces = list(read_pieces(store, write(store, "\n".join([header, *lines]).encode(), "csv"),
+                              contract))  # fmt: skip
+
+    rows = pd.concat([piece.rows for piece in pieces], ignore_index=True)
+    assert len(pieces) > 1
+    assert set(rows.columns) >= {"PARCEL", "sale price", "Zip", "Sqft"}
+    assert "Note" not in rows
+    assert rows["Zip"].tolist() == ["06016"] * 61
+    counted = Counter[str]()
+    for piece in pieces:
+        counted.update(piece.unused)
+    # `acres` is another header of the column that has its own name here.
+    assert counted == {"Note": 61, "acres": 61}
+
+
+def required(contract: ListingContract) -> set[str]:
+    return {column.name for column in contract.columns if column.in_every_batch}
+
+
+def test_the_fast_parser_reads_any_market(tmp_path: Path) -> None:
+    contract = harbor_contract(tmp_path)
+    rows = sales(5)
+    compact = json.dumps(rows, separators=(",", ":")).encode()
+
+    fast = payload_reader._documented_rows(bytearray(compact[1:-1]), contract)
+
+    assert fast is not None
+    for found, row in zip(fast.to_dict("records"), rows, strict=True):
+        assert all(same(found[name], value) for name, value in row.items())
+    # Optional columns may be missing.
+    compact = json.dumps(
+        [{name: value for name, value in row.items() if name != "year_built"} for row in rows],
+        separators=(",", ":"),
+    ).encode()
+    assert payload_reader._documented_rows(bytearray(compact[1:-1]), contract) is not None
 
 
 def test_damaged_zstd_is_refused(store: ObjectStore, tmp_path: Path) -> None:

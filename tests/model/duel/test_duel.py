@@ -32,7 +32,7 @@ from realtor_model.duel.gate import Answer
 from realtor_model.duel.model_comparison import ModelComparison
 from realtor_model.evaluation.scored_listings import ScoredListings
 from realtor_model.features import FeatureEncoder, property_fold, take
-from realtor_model.listing import VALUATION_PRICE_RANGE
+from realtor_model.listing import US_LISTINGS
 from realtor_model.messages import message
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -297,7 +297,7 @@ def met(
     change: Callable[[Floats, dict[str, NDArray[Any]], Floats], Floats],
     *,
     before: float = 0.2,
-    champion_range: tuple[float, float] = VALUATION_PRICE_RANGE,
+    champion_range: tuple[float, float] = US_LISTINGS.price_range,
     width: float = 1.0,
 ) -> DuelContext:
     """A champion with errors of `before`, and a challenger that makes `change` of them.
@@ -344,7 +344,10 @@ def test_a_gain_that_may_be_chance_is_none() -> None:
     comparison = context.beside_champion
     few = np.arange(len(comparison.price)) < 60
     thin = ModelComparison(
-        comparison.after.rows(few), comparison.before.rows(few), VALUATION_PRICE_RANGE, DuelPolicy()
+        comparison.after.rows(few),
+        comparison.before.rows(few),
+        US_LISTINGS.price_range,
+        DuelPolicy(),
     )
 
     assert not relative_criteria.accuracy(context_of(thin)).passed
@@ -435,7 +438,7 @@ def test_wider_ranges_are_no_fault_where_the_champion_s_are_too_narrow() -> None
     value = price * np.exp(error)
     right = ScoredListings(columns, price, value, value * np.exp(-0.2563), value * np.exp(0.2563))
     narrow = ScoredListings(columns, price, value, value * np.exp(-0.15), value * np.exp(0.15))
-    comparison = ModelComparison(right, narrow, VALUATION_PRICE_RANGE, DuelPolicy())
+    comparison = ModelComparison(right, narrow, US_LISTINGS.price_range, DuelPolicy())
     answer = absolute_criteria.coverage(context_of(comparison))
 
     assert answer.passed

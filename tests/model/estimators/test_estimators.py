@@ -202,7 +202,9 @@ def test_monotone_signs_are_those_of_the_features(market: Market) -> None:
         column = moved[:, FEATURE_NAMES.index(name)]
         assert np.all(column * sign >= 0)
         assert np.any(column != 0)
-    others = [i for i, name in enumerate(FEATURE_NAMES) if name not in features_of(US_LISTINGS).monotone]
+    others = [
+        i for i, name in enumerate(FEATURE_NAMES) if name not in features_of(US_LISTINGS).monotone
+    ]
     assert not moved[:, others].any()
 
 

@@ -10,7 +10,7 @@ from realtor_assets.clean.checks import leak_check
 from realtor_local.synthetic_market import generate
 from realtor_model.evaluation import leak_canary
 from realtor_model.features import FEATURE_NAMES, Columns, FeatureEncoder
-from realtor_model.listing import TARGET, VALUATION_PRICE_RANGE, normalise
+from realtor_model.listing import TARGET, US_LISTINGS, normalise
 from realtor_model.training import Rows
 from tests.model.conftest import AS_OF, Listed, Market
 
@@ -27,7 +27,7 @@ def train(market: Market) -> Rows:
 def thin() -> Listed:
     """A whole country in few listings: a place's mean is mostly the price of the row itself."""
     listings = generate(8_000, seed=5).listings
-    valid = listings[TARGET].between(*VALUATION_PRICE_RANGE) & listings["state"].notna()
+    valid = listings[TARGET].between(*US_LISTINGS.price_range) & listings["state"].notna()
     return Listed(normalise(listings[valid].reset_index(drop=True)))
 
 

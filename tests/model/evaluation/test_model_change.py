@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from realtor_model.evaluation.model_change import Change, what_changed
 from realtor_model.features import as_sold, take
-from realtor_model.listing import INPUTS
+from realtor_model.listing import US_LISTINGS
 from realtor_model.valuation.valuation_model import ValuationModel
 from tests.model.conftest import Market
 
@@ -36,7 +36,7 @@ def test_importance_is_of_what_a_person_enters(
     told = model_of("xgboost").explain(as_sold(take(market.test.columns, drawn)))
 
     assert list(table) == ["input", "before", "after"]
-    assert set(table["input"]) <= set(INPUTS)
+    assert set(table["input"]) <= set(US_LISTINGS.keys)
     assert table["after"].is_monotonic_decreasing
     assert {"house_size", "zip_code"} <= set(table["input"].head(4))
     row = table.set_index("input").loc["house_size"]
@@ -64,7 +64,7 @@ def test_ten_homes_show_the_range_of_changes(
     moved = model_of("xgboost").predict(homes) / model_of("linear_regression").predict(homes)
     moved = moved[np.isfinite(homes["house_size"])]
 
-    assert list(table) == [*INPUTS, "price", "before", "after", "change"]
+    assert list(table) == [*US_LISTINGS.keys, "price", "before", "after", "change"]
     assert len(table) == 10
     assert table["change"].is_monotonic_increasing
     np.testing.assert_allclose(table["change"], 100 * (table["after"] / table["before"] - 1))

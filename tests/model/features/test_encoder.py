@@ -73,7 +73,11 @@ def test_a_row_is_transformed_alike_alone_and_among_others(
 
 def test_listings_and_properties_are_transformed_alike(market: Market) -> None:
     frame = market.test.frame[market.test.frame["bed"].notna()]
-    rows = frame[list(US_LISTINGS.keys)].astype(object).where(frame[list(US_LISTINGS.keys)].notna(), None)
+    rows = (
+        frame[list(US_LISTINGS.keys)]
+        .astype(object)
+        .where(frame[list(US_LISTINGS.keys)].notna(), None)
+    )
     properties = [Property.model_validate(row) for row in rows.to_dict("records")]
 
     from_frame = market.encoder.transform(columns_from_frame(frame))
@@ -141,7 +145,8 @@ def test_a_feature_changes_only_with_its_declared_inputs(market: Market) -> None
 
     # Where every zip is known, a city and a state say nothing more of where a home lies.
     assert {name: inputs - {"city", "state"} for name, inputs in moved.items()} == {
-        name: set(inputs) - {"city", "state"} for name, inputs in features_of(US_LISTINGS).inputs_of.items()
+        name: set(inputs) - {"city", "state"}
+        for name, inputs in features_of(US_LISTINGS).inputs_of.items()
     }
     for name, inputs in moved.items():
         assert inputs <= set(features_of(US_LISTINGS).inputs_of[name])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from realtor_model.listing import COLUMNS, INPUTS, RAW_SCHEMA, Property, SchemaChanged, check
+from realtor_model.listing import US_LISTINGS, Property, SchemaChanged, check, raw_schema
 from realtor_model.listing import normalise as to_typed
 from tests.model.conftest import received
 
@@ -24,7 +24,9 @@ GOOD = {
 
 def batch(*changes: dict[str, Any]) -> pd.DataFrame:
     # As JSON has them: pandas' strings hold no lone surrogate.
-    return pd.DataFrame([GOOD | change for change in changes], columns=list(COLUMNS), dtype=object)
+    return pd.DataFrame(
+        [GOOD | change for change in changes], columns=list(US_LISTINGS.table_keys), dtype=object
+    )
 
 
 def test_a_batch_is_typed() -> None:
@@ -32,8 +34,8 @@ def test_a_batch_is_typed() -> None:
 
     assert len(valid) == 500
     assert broken.empty
-    assert list(valid.columns) == list(COLUMNS)
-    RAW_SCHEMA.validate(valid)
+    assert list(valid.columns) == list(US_LISTINGS.table_keys)
+    raw_schema(US_LISTINGS).validate(valid)
     assert {name: str(dtype) for name, dtype in valid.dtypes.items()} == {
         "brokered_by": "Int64", "status": "string", "price": "float64", "bed": "Int64",
         "bath": "Int64", "acre_lot": "float64", "street": "Int64", "city": "string",
@@ -43,7 +45,7 @@ def test_a_batch_is_typed() -> None:
 
 
 def test_everything_but_price_status_and_state_may_be_missing() -> None:
-    nothing = dict.fromkeys(set(COLUMNS) - {"price", "status", "state"})
+    nothing = dict.fromkeys(set(US_LISTINGS.table_keys) - {"price", "status", "state"})
     valid, broken = check(batch(nothing, {}, dict.fromkeys(nothing, "")))
 
     assert broken.empty
@@ -179,7 +181,7 @@ def test_a_renamed_column_is_named() -> None:
 
 
 def test_a_column_more_does_no_harm() -> None:
-    assert list(check(batch({}).assign(agent="x"))[0].columns) == list(COLUMNS)
+    assert list(check(batch({}).assign(agent="x"))[0].columns) == list(US_LISTINGS.table_keys)
 
 
 JSON_SCALARS = st.one_of(
@@ -190,7 +192,9 @@ JSON_SCALARS = st.one_of(
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.dictionaries(st.sampled_from(COLUMNS), JSON_SCALARS, max_size=5), min_size=1, max_size=5
+        st.dictionaries(st.sampled_from(US_LISTINGS.table_keys), JSON_SCALARS, max_size=5),
+        min_size=1,
+        max_size=5,
     )
 )
 def test_every_row_is_valid_or_broken_whatever_is_sent(changes: list[dict[str, Any]]) -> None:
@@ -199,7 +203,7 @@ def test_every_row_is_valid_or_broken_whatever_is_sent(changes: list[dict[str, A
 
     assert len(valid) + len(broken) == len(frame)
     assert broken["row"].is_unique
-    RAW_SCHEMA.validate(valid)
+    raw_schema(US_LISTINGS).validate(valid)
     for record in broken["record"]:
         json.loads(record.encode())
 
@@ -246,7 +250,11 @@ def test_dates_are_dates() -> None:
 
 def test_a_listing_that_keeps_the_contract_is_a_property() -> None:
     valid, _ = check(received(300))
-    rows = valid[list(INPUTS)].astype(object).where(valid[list(INPUTS)].notna(), None)
+    rows = (
+        valid[list(US_LISTINGS.keys)]
+        .astype(object)
+        .where(valid[list(US_LISTINGS.keys)].notna(), None)
+    )
     for row in rows.to_dict("records"):
         if any(row[name] is not None for name in ("house_size", "acre_lot", "bed")):
             home = Property.model_validate(row)

@@ -14,11 +14,9 @@ from pydantic import ValidationError
 
 from realtor_model.features import as_sold, columns_from_properties, take
 from realtor_model.listing import US_LISTINGS, Home, ListingContract, Property, home_model
-from realtor_model.messages import message
 from realtor_model.valuation.home_tables import (
     ESTIMATES,
     estimate,
-    public_warnings,
     read_homes,
     read_rows,
     reasons,
@@ -318,13 +316,3 @@ def test_columns_that_a_market_lacks_are_missing(market: ListingContract) -> Non
     assert homes.columns["state"].tolist() == [None]
     assert np.isnan(homes.columns["brokered_by"][0])
     assert homes.columns["status"].tolist() == ["for_sale"]
-
-
-def test_warnings_name_inputs_as_the_market_does(market: ListingContract) -> None:
-    of_rows = {3: [message("input_missing", input="bed"), message("valued_as_land")]}
-
-    assert public_warnings(of_rows, US_LISTINGS) is of_rows
-    named, land = public_warnings(of_rows, market)[3]
-    assert named.params == {"input": "rooms"}
-    assert named.text == "Without rooms the home is valued like listings that leave it out."
-    assert land.code == "valued_as_land"

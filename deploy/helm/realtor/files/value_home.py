@@ -1,4 +1,4 @@
-"""What `helm test` runs: values a home with the service, and fails when no price comes back.
+"""What `helm test` runs: values the market's example home, and fails when no price comes back.
 
 It needs Python alone, because the image serving has little else. REALTOR_SERVICE_URL is the
 service; REALTOR_APP_API_KEY is the key that it sends.
@@ -10,31 +10,28 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
-HOME = {
-    "status": "for_sale",
-    "bed": 3,
-    "bath": 2,
-    "acre_lot": 0.2,
-    "city": "Hartford",
-    "state": "Connecticut",
-    "zip_code": "06114",
-    "house_size": 1600,
-}
 # A NetworkPolicy takes a while to know a new pod. Until then its connections are refused.
 WAIT_SECONDS = float(os.environ.get("REALTOR_TEST_WAIT_SECONDS", "60"))
 
 
-def value_home(url: str, key: str) -> dict[str, object]:
-    """The service's answer to POST /predict. Raises OSError, for an HTTP error too."""
+def ask(url: str, key: str, body: object = None) -> Any:
+    """The answer to GET, or to POST with a body. Raises OSError, for an HTTP error too."""
     request = urllib.request.Request(
-        f"{url}/predict",
-        data=json.dumps(HOME).encode(),
+        url,
+        data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
     )
     with urllib.request.urlopen(request, timeout=30) as response:
-        answer: dict[str, object] = json.load(response)
-    return answer
+        return json.load(response)
+
+
+def value_home(url: str, key: str) -> Any:
+    """The valuation of the example home of the service's market. Raises OSError."""
+    inputs = ask(f"{url}/model-info", key)["inputs"]
+    home = {name: each["example"] for name, each in inputs.items() if "example" in each}
+    return ask(f"{url}/predict", key, home)
 
 
 def main() -> str:
@@ -60,7 +57,7 @@ def main() -> str:
     price = answer.get("price") if isinstance(answer, dict) else None
     if not isinstance(price, int | float) or isinstance(price, bool) or price <= 0:
         raise SystemExit(f"{url} answers without a price: {json.dumps(answer)[:500]}")
-    return f"{url} values a home in Hartford at {price:,.0f} dollars."
+    return f"{url} values its example home at {price:,.0f} {answer.get('currency')}."
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 {{- define "realtor.dagsterHome" -}}/opt/dagster/home{{- end }}
 
+{{- define "realtor.marketFile" -}}/opt/dagster/market.toml{{- end }}
+
 {{/* dagster.yaml: the repository's file, plus the settings for a cluster. */}}
 {{- define "realtor.dagsterInstance" -}}
 {{ .Files.Get "files/dagster.yaml" | trim }}
@@ -58,6 +60,9 @@ run_launcher:
 {{/* Variables of every Dagster process: its storage and its logs. */}}
 {{- define "realtor.dagsterEnv" -}}
 - {name: DAGSTER_HOME, value: {{ include "realtor.dagsterHome" $ }}}
+{{- if .Values.dagster.market }}
+- {name: REALTOR_MARKET, value: {{ include "realtor.marketFile" $ }}}
+{{- end }}
 {{ include "realtor.storageEnv" (list $ "pipeline") }}
 {{- include "realtor.secretEnv" (list $ "databases" "DAGSTER_POSTGRES_URL") }}
 {{- end }}
@@ -80,6 +85,9 @@ run_launcher:
 - {name: home, mountPath: {{ include "realtor.dagsterHome" $ }}}
 - {name: instance, mountPath: {{ include "realtor.dagsterHome" $ }}/dagster.yaml, subPath: dagster.yaml, readOnly: true}
 - {name: tmp, mountPath: /tmp}
+{{- if .Values.dagster.market }}
+- {name: instance, mountPath: {{ include "realtor.marketFile" $ }}, subPath: market.toml, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{/* (root, limits of the container): the size of /tmp is the container's limit of ephemeral storage. */}}
@@ -106,5 +114,5 @@ spec:
       labels:
         {{- include "realtor.labels" . | nindent 8 }}
       annotations:
-        checksum/instance: {{ include "realtor.dagsterInstance" (index . 0) | sha256sum }}
+        checksum/instance: {{ printf "%s%s" (include "realtor.dagsterInstance" (index . 0)) (index . 0).Values.dagster.market | sha256sum }}
 {{- end }}
