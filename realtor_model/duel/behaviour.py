@@ -101,13 +101,13 @@ def unfit_valuations(model: ValuationModel, columns: Columns) -> dict[str, int]:
     homes = as_sold(take(contract.completed(columns), slice(_VARIED)))
     n = len(homes["status"])
     nowhere = {
-        "zip_code": np.full(n, _NOT_A_ZIP, object),
-        "city": np.full(n, _NOT_A_CITY, object),
+        key: np.full(n, name, object)
+        for key, name in (("zip_code", _NOT_A_ZIP), ("city", _NOT_A_CITY))
+        if key in contract.by_key
     }
     variants: dict[str, Columns] = {
-        "unknown zip_code": homes | {"zip_code": nowhere["zip_code"]},
-        "unknown city": homes | {"city": nowhere["city"]},
-        "unknown zip_code and city": homes | nowhere,
+        **{f"unknown {key}": homes | {key: names} for key, names in nowhere.items()},
+        f"unknown {' and '.join(nowhere)}": homes | nowhere,
         **{f"missing {column.name}": homes | {column.key: contract.missing(column.key, n)}
            for column in contract.inputs if column.key != "status"},
     }  # fmt: skip

@@ -146,15 +146,11 @@ def _merged(path: Path) -> dict[str, Any]:
     claimed = {
         header_key(header) for name in changed for header in _own_headers(name, changed[name])
     }
-    columns = {
-        name: {
-            **table,
-            "headers": [each for each in table["headers"] if header_key(each) not in claimed],
-        }
-        if "headers" in table
-        else table
-        for name, table in base["columns"].items()
-    }
+    columns: dict[str, dict[str, Any]] = {}
+    for name, table in base["columns"].items():
+        free = [each for each in _as_list(table.get("headers"))
+                if header_key(_header_text(each)) not in claimed]  # fmt: skip
+        columns[name] = {**table, "headers": free}
     for name, table in changed.items():
         built_in = _still_true(columns.get(name, {}), table)
         headers = [*built_in.get("headers", []), *_as_list(table.get("headers"))]
@@ -218,9 +214,13 @@ def _own_headers(name: str, table: Mapping[str, Any]) -> Iterator[str]:
     """The names and headers that a column table of a file claims."""
     yield name
     for header in (table.get("name"), *_as_list(table.get("headers"))):
-        header = header.get("header") if isinstance(header, dict) else header
-        if isinstance(header, str):
-            yield header
+        if isinstance(text := _header_text(header), str):
+            yield text
+
+
+def _header_text(header: Any) -> Any:
+    """The header itself, of one that has a unit, too."""
+    return header.get("header") if isinstance(header, dict) else header
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -325,7 +325,7 @@ class _Declaration:
             usual=usual,
             choices=tuple(table.choices),
             sold=tuple(table.sold),
-            default=table.default,
+            default=self._default(where, table, kind, role),
             required=table.required,
             in_every_batch=table.in_every_batch,
             monotone=_MONOTONE[table.monotone],
@@ -444,6 +444,14 @@ class _Declaration:
             self._refuse(where, "sold", f"{unknown[0]!r} is none of the choices: add it to them")
         if not table.sold:
             self._refuse(where, "sold", "is missing: write the choices that mean a sale")
+
+    def _default(self, where: str, table: ColumnTable, kind: Kind, role: Role) -> str | None:
+        if table.default is not None and kind is not Kind.CATEGORY:
+            self._refuse(where, "default", f"a {kind} has none: remove it")
+        if table.default is None and role is Role.STATUS:
+            # Homes to value are rarely sold already, and any status is valued as sold.
+            return next((each for each in table.choices if each not in table.sold), table.sold[0])
+        return table.default
 
     def _headers(
         self, where: str, key: str, name: str, table: ColumnTable

@@ -83,9 +83,7 @@ def explain(
     inputs = tuple(key for key in contract.keys if key in set(entered.values()))
     member = np.zeros((len(feature_names), len(inputs)))
     for row, name in enumerate(feature_names):
-        # The features of inputs that the market lacks are constant, and explain nothing.
-        if entered[name] in inputs:
-            member[row, inputs.index(entered[name])] = 1.0
+        member[row, inputs.index(entered[name])] = 1.0
     by_input = contributions_log @ member
     moved = contributions_log.sum(axis=1)
     # The limit of expm1(m) / m at m = 0 is 1.
@@ -102,10 +100,13 @@ def explain(
 
 
 @cache
-def _input_of(contract: ListingContract) -> Mapping[str, str | None]:
-    """Feature -> the input that it counts for: the first one that the market has, or None."""
+def _input_of(contract: ListingContract) -> Mapping[str, str]:
+    """Feature -> the input that it counts for: the first of its inputs that the market has.
+
+    Features of inputs that it lacks are nearly constant; they count for what places a home.
+    """
     declared = {column.key for column in contract.inputs}
     return {
-        name: next((key for key in keys if key in declared), None)
+        name: next((key for key in keys if key in declared), contract.places[0].key)
         for name, keys in features_of(contract).inputs_of.items()
     }

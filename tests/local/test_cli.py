@@ -251,7 +251,7 @@ def test_a_market_file_is_checked_and_shown(platform: Platform, tmp_path: Path) 
     shown = platform.run("market", str(file))
     assert shown.returncode == 0, shown.stderr
     for words in ("Porto: 16 columns", "EUR", "year_built", "house_size", "1,500 to 2,100",
-                  "square meters", "floor_area_sqft (square feet)", "A, B, C, D"):  # fmt: skip
+                  "square meters", "floor_area_sqft", "A, B, C, D"):  # fmt: skip
         assert words in shown.stdout
 
     file.write_text('[columns.floors]\ntype = "numbre"\n')
