@@ -42,6 +42,13 @@ _LARGEST_EXACT_INTEGER = 2.0**53
 _REQUIRED = message("required")
 _STATUS = KEYS[Role.STATUS]
 _ID = KEYS[Role.ID]
+_PLACE_AND_SIZE = [
+    KEYS[role]
+    for role in (
+        Role.STATE, Role.CITY, Role.ZIP_CODE, Role.LIVING_AREA, Role.LOT_SIZE, Role.BEDROOMS,
+        Role.BATHROOMS,
+    )
+]  # fmt: skip
 
 _Mask = NDArray[np.bool_]
 _Problems = dict[CodedMessage, _Mask]
@@ -305,9 +312,10 @@ def unused_headers(headers: Iterable[Hashable], contract: ListingContract) -> li
 def _identities(rows: pd.DataFrame, contract: ListingContract) -> Any:
     """Ids of properties (n,) for a market without an id: a hash of their place and size.
 
-    Listings of one property share the id, if its coordinates or else all its facts are the same.
+    Listings of one property share the id, if its coordinates, or else its place and all its sizes,
+    are the same.
     """
-    by = COORDINATES if contract.has_coordinates else [k for k in contract.keys if k != _ID]
+    by = COORDINATES if contract.has_coordinates else _PLACE_AND_SIZE
     hashed = pd.util.hash_pandas_object(rows[list(by)].astype("string"), index=False)
     return pd.array((hashed.to_numpy(np.uint64) >> np.uint64(16)).astype(np.int64), "Int64")
 
