@@ -51,9 +51,14 @@ class MarketTexts(Texts):
         return column is not None and f"per.{column.unit}" in self.entries
 
     def named(self, kind: str, name: str | None) -> str:
-        """The text of `name`; an input and a feature of an added input have the market's label."""
+        """The text of `name`; an input and a feature of an added input have the market's label.
+
+        As a reason for a price, the latitude stands for both coordinates.
+        """
         if kind == "input":
-            return self.label(str(name))
+            column = self.inputs.get(str(name))
+            is_point = column is not None and column.role == "latitude"
+            return self("why.exact_location") if is_point else self.label(str(name))
         if kind == "feature" and f"feature.{name}" not in self.entries:
             return self._feature(str(name))
         return super().named(kind, name)

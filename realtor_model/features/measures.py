@@ -95,6 +95,12 @@ class Numbers:
         def of_measures(statistic: str) -> Floats:
             return np.array([[statistics[name, statistic]] for name in self.names])
 
+        # Where no train row lacked an added column, a model has not learned what a gap means: the
+        # imputed value then stands for it, without a flag.
+        core = np.ones(len(MEASURES), bool)
+        self._flagged = np.append(
+            core, [statistics[name, "missing"] > 0 for name in self.names[len(MEASURES) :]]
+        ).astype(bool)[:, None]
         self._low, self._high = of_measures("low"), of_measures("high")
         self._imputed = of_measures("imputed")
         self._mean, self._deviation = of_measures("mean"), of_measures("deviation")
@@ -143,12 +149,12 @@ class Numbers:
         ]
 
     def filled(self, columns: Columns) -> tuple[NDArray[np.bool_], Floats]:
-        """Mask (m, n) of the missing measures, and their values (m, n), clipped and imputed."""
+        """Mask (m, n) of the flagged gaps, and the values (m, n), clipped and imputed."""
         values = self._values(columns)
         missing = np.isnan(values)
         # For the single row of a request np.clip takes 5 times as long.
         clipped = np.minimum(np.maximum(values, self._low), self._high)
-        return missing, np.where(missing, self._imputed, clipped)
+        return missing & self._flagged, np.where(missing, self._imputed, clipped)
 
     def scaled(self, filled: Floats) -> Floats:
         """Z-scores (m, n) of the values that `filled` returns."""
@@ -213,6 +219,8 @@ def _statistics(
             (name, "mean"): float(filled.mean()),
             (name, "deviation"): float(filled.std()) or 1.0,
         }
+    for name in map(value_feature, added):
+        statistics[name, "missing"] = float(np.isnan(measures[name]).mean())
     sale = sale_of(columns, reference)
     for name, values in zip(_PREVIOUS_SALE, (sale.days, sale.month), strict=True):
         statistics[name, "imputed"] = float(np.median(_known(values[sale.previous])))

@@ -70,6 +70,11 @@ example = 1970
 [columns.pool]
 type = "boolean"
 
+# Never missing in the sales that the model learns from.
+[columns.stories]
+type = "integer"
+range = [1, 4]
+
 [columns.style]
 type = "category"
 
@@ -119,6 +124,7 @@ def sales(rows: int, seed: int = 0) -> pd.DataFrame:
             "longitude": longitude,
             "year_built": year,
             "pool": np.where(pool, "yes", "no"),
+            "stories": rng.integers(1, 4, rows),
             "style": style,
             "condition": condition,
             "roofed": roofed.astype(str),
@@ -252,6 +258,19 @@ def test_a_model_values_homes_that_lack_its_columns(town: Town) -> None:
     """Champion and challenger with other columns are compared on the same homes."""
     of_core = {key: values for key, values in town.homes.items() if key in US_LISTINGS.keys}
     assert np.isfinite(town.model.value(of_core).price).all()
+
+
+def test_a_gap_that_was_never_learned_is_valued_like_the_usual_value(town: Town) -> None:
+    home = {"zip_code": "87104", "sqft": 1_800, "bed": 3}
+    model = home_model(town.contract)
+    usual = town.model.encoder.to_tables().preprocessing_statistics.set_index(
+        ["feature", "statistic"]
+    )["value"]["stories", "imputed"]
+    known, unknown = (
+        town.model.encoder.transform(columns_from_properties([model.model_validate(each)]))
+        for each in (home | {"stories": usual}, home)
+    )
+    assert np.array_equal(known, unknown)
 
 
 @pytest.mark.parametrize("column", ["year_built", "pool", "style", "condition", "roofed"])
