@@ -223,6 +223,10 @@ def _header_text(header: Any) -> Any:
     return header.get("header") if isinstance(header, dict) else header
 
 
+def _by_language(words: _Words) -> dict[str, str]:
+    return {str(language): text for language, text in words.items()}
+
+
 def _toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -254,7 +258,7 @@ class _Declaration:
             self._refuse("market", "price_range", f"{low:g} is not a price: write more than 0")
         contract = ListingContract(
             name=market.name,
-            title={**market.title},
+            title=_by_language(market.title),
             currency=market.currency,
             price_range=(low, high),
             columns=columns,
@@ -330,8 +334,8 @@ class _Declaration:
             in_every_batch=table.in_every_batch,
             monotone=_MONOTONE[table.monotone],
             headers=self._headers(where, name, public, table),
-            labels={**table.label},
-            help={**table.help},
+            labels=_by_language(table.label),
+            help=_by_language(table.help),
             example=table.example,
         )
         self._check_example(where, column)
