@@ -33,7 +33,7 @@ class EncoderTables(NamedTuple):
     point_prices: pd.DataFrame | None = None
 
     def named(self) -> dict[str, pd.DataFrame]:
-        """The tables by their names, without the one that there is not."""
+        """Name -> table; `point_prices` only for a market with coordinates."""
         return {name: table for name, table in self._asdict().items() if table is not None}
 
 

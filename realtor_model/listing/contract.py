@@ -116,13 +116,13 @@ class ListingContract:
 
     @cached_property
     def places(self) -> tuple[Column, ...]:
-        """The columns of which one places a home: state and zip, or the coordinates together."""
+        """The columns that can place a home: state, zip, or both coordinates together."""
         roles = (Role.STATE, Role.ZIP_CODE, Role.LATITUDE, Role.LONGITUDE)
         return tuple(self.by_role[role] for role in roles if role in self.by_role)
 
     @cached_property
     def sizes(self) -> tuple[Column, ...]:
-        """The columns of which a home needs one: living area, lot size or bedrooms."""
+        """The columns that say how large a home is; a home needs one of them."""
         return tuple(self.by_role[role] for role in _SIZE_ROLES if role in self.by_role)
 
     @cached_property

@@ -23,21 +23,21 @@ def matched_columns(headers: Iterable[Hashable], contract: ListingContract) -> d
     A column's own name comes before its other headers; of several other headers the first counts.
 
     >>> from realtor_model.listing import US_LISTINGS
-    >>> found = matched_columns(["Beds", "bed", "roof"], US_LISTINGS)
-    >>> {header: column.name for header, column in found.items()}
+    >>> matched = matched_columns(["Beds", "bed", "roof"], US_LISTINGS)
+    >>> {header: column.name for header, column in matched.items()}
     {'bed': 'bed'}
     """
     listed = list(headers)
     named = {column.name: column for column in contract.columns}
-    found: dict[Any, Column] = {
+    matched: dict[Any, Column] = {
         header: named[header] for header in listed if isinstance(header, str) and header in named
     }
-    taken = {column.key for column in found.values()}
-    if len(found) < len(listed):
+    taken = {column.key for column in matched.values()}
+    if len(matched) < len(listed):
         known = _by_header(contract)
         for header in listed:
             column = known.get(header_key(str(header)))
-            if column is not None and header not in found and column.key not in taken:
-                found[header] = column
+            if column is not None and header not in matched and column.key not in taken:
+                matched[header] = column
                 taken.add(column.key)
-    return found
+    return matched
