@@ -139,7 +139,7 @@ def train_on(
     train, validation, test = (
         read_listings(raw_database, split, loads=build.loads) for split in SPLITS
     )
-    profile = drift.profile(train.columns, train.price)
+    profile = drift.profile(train.columns, train.price, contract=encoder.contract)
     trained = train_and_score(
         settings,
         encoder,

@@ -84,7 +84,7 @@ def train_on_cluster(
         rows.sample,
         held_out,
         seed=settings.seed,
-        profile=drift.profile(sample.columns, sample.price),
+        profile=drift.profile(sample.columns, sample.price, contract=rows.encoder.contract),
         metadata=model_metadata(build),
     )
     trained = score_candidate(model, rows.sample, held_out, validation_listings, test_listings)

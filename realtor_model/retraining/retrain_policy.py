@@ -44,7 +44,8 @@ class Evidence:
         never had; of the column that exceeds its usual share most.
     usual_unseen_share: what it is in other rows of the training's market (`drift.compare`): thin
         training has seen few of the country's zips, which is not a reason to train on this batch.
-    null_rate_change, null_rate_feature: largest change of a share of missing values, either way.
+    null_rate_change, null_rate_feature: largest change of a share of missing values, either way. A
+        column that the champion's market lacks was missing in all of its train rows.
     above_range, below_range: share of prices above and below those of the training.
     worst_segments: the states and price bands that drifted farthest (`drift.compare_segments`).
     suspicions: signs of broken data rather than of a changed market.
@@ -278,7 +279,7 @@ def gather(
         report.loc[list(_PLACES), name] for name in ("unseen_share", "usual_unseen_share")
     )
     newest = str((unseen - usual).idxmax())
-    nulls = report["null_rate_change"]
+    nulls = pd.concat([report["null_rate_change"], _declared_since(model, columns)])
     changed = str(nulls.abs().idxmax())
     low, high = model.price_range
     segments = drift.compare_segments(model.profile, columns, price)
@@ -312,6 +313,12 @@ def gather(
         age_days=age_days,
         usual_unseen_share=float(usual[newest]),
     )
+
+
+def _declared_since(model: ValuationModel, columns: Columns) -> "pd.Series[float]":
+    """Change of the share of missing values of each column that the champion's market lacks."""
+    keys = [key for key in columns if key not in model.contract.keys]
+    return pd.Series({key: pd.isna(columns[key]).mean() - 1.0 for key in keys}, dtype=np.float64)
 
 
 def _implausible(state: NDArray[Any], ratio: Floats) -> list[CodedMessage]:

@@ -1,7 +1,7 @@
 """The code location's jobs and sensors in one process, on servers of a test's own."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from realtor_assets.pipeline_settings import settings
+from realtor_assets.pipeline_settings import listing_contract, settings
 from realtor_assets.raw.assets import pending_partitions
+from realtor_assets.resources import Database
 from realtor_assets.schema import migrate
 from realtor_local.postgres import EmbeddedPostgres, temporary_postgres
 from realtor_model.candidates import CANDIDATES
@@ -23,6 +24,15 @@ TRAIN = (
     "ratio_study", "batch_valuations", "published_history",
 )  # fmt: skip
 """The job train up to the bento and the running service, which belong to `tests/e2e`."""
+
+# What asks, what carries on, and what has to look after each run; the service is not here.
+SENSORS = ("ask_upstream", "load_landed_batches", "decide_on_batches", "train_as_decided",
+           "close_mlflow_runs")  # fmt: skip
+
+
+def asked(database: Database, query: str) -> list[tuple[Any, ...]]:
+    with database.transaction() as connection:
+        return connection.execute(query).fetchall()
 
 
 class Lineage:
@@ -71,6 +81,47 @@ class Lineage:
         assert isinstance(result, dg.RunRequest | dg.SkipReason | dg.SensorResult)
         return result
 
+    def carry_on(
+        self, *sensors: str, train: Sequence[str] = TRAIN, **config: Any
+    ) -> dict[str, str]:
+        """Tick `sensors` one after another, and run what they ask for, until all of them skip.
+
+        Returns why each skips. Of the job train, only the assets `train` are run, with `config`.
+        """
+        for _ in range(60):
+            skipped = {}
+            for name in sensors:
+                said = self.tick(name)
+                requests: list[dg.RunRequest] = []
+                if isinstance(said, dg.SkipReason):
+                    skipped[name] = str(said.skip_message)
+                elif isinstance(said, dg.RunRequest):
+                    requests = [said]
+                else:
+                    requests = list(said.run_requests or [])
+                    self.instance.add_dynamic_partitions(
+                        "batches", [
+                            key for each in said.dynamic_partitions_requests or []
+                            for key in each.partition_keys
+                        ],
+                    )  # fmt: skip
+                for request in requests:
+                    job = self.defs.resolve_sensor_def(name).job_name
+                    assert job is not None
+                    assets, values = (train, config) if job == "train" else ((), {})
+                    result = self.run(
+                        job,
+                        *assets,
+                        tags=dict(request.tags),
+                        partition=request.partition_key,
+                        **values,
+                    )
+                    failures = [event.message for event in result.get_step_failure_events()]
+                    assert result.success, failures
+            if len(skipped) == len(sensors):
+                return skipped
+        raise AssertionError(f"it never ends: {skipped}")
+
     def metadata(self, asset: str) -> dict[str, object]:
         event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
         assert event is not None
@@ -85,8 +136,6 @@ def lineage_on(
     """A lineage on servers of its own, with its store and its instance in `folder`."""
     with ExitStack() as stack:
         postgres = stack.enter_context(temporary_postgres())
-        migrate(postgres.url("realtor_raw_owner"), "raw")
-        migrate(postgres.url("realtor_clean"), "clean")
         mlflow_url = NOWHERE
         if with_mlflow:
             backend = postgres.urls["MLFLOW_BACKEND_STORE_URI"]
@@ -102,7 +151,10 @@ def lineage_on(
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in environment.items():
             patch.setenv(name, value)
-        settings.cache_clear()
-        stack.callback(settings.cache_clear)
+        for read_once in (settings, listing_contract):
+            read_once.cache_clear()
+            stack.callback(read_once.cache_clear)
+        migrate(postgres.url("realtor_raw_owner"), "raw", listing_contract())
+        migrate(postgres.url("realtor_clean"), "clean")
         instance = stack.enter_context(dg.DagsterInstance.local_temp(str(folder)))
         yield Lineage(instance, postgres)

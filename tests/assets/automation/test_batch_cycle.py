@@ -6,7 +6,6 @@ Then what must train nothing, and what must not reach Production.
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -23,15 +22,12 @@ from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_local import synthetic_market
 from realtor_model.evaluation.metrics import regression_metrics
-from tests.assets.lineage import TRAIN, Lineage, lineage_on
+from tests.assets.lineage import SENSORS, Lineage, asked, lineage_on
 from tests.servers import upstream
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 ROWS, SEED = 16_000, 7
-# What asks, what carries on, and what has to look after each run; the service is not here.
-SENSORS = ("ask_upstream", "load_landed_batches", "decide_on_batches", "train_as_decided",
-           "close_mlflow_runs")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,47 +38,6 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lineage]:
         lineage_on(folder, server.url, REALTOR_INGEST_EVERY_HOURS="0") as lineage,
     ):
         yield lineage
-
-
-def carry_on(lineage: Lineage, *sensors: str) -> dict[str, str]:
-    """Tick `sensors` one after another, and run what they ask for, until all of them skip.
-
-    Returns why each skips.
-    """
-    for _ in range(60):
-        skipped = {}
-        for name in sensors:
-            said = lineage.tick(name)
-            requests: list[dg.RunRequest] = []
-            if isinstance(said, dg.SkipReason):
-                skipped[name] = str(said.skip_message)
-            elif isinstance(said, dg.RunRequest):
-                requests = [said]
-            else:
-                requests = list(said.run_requests or [])
-                lineage.instance.add_dynamic_partitions(
-                    "batches", [
-                        key for each in said.dynamic_partitions_requests or []
-                        for key in each.partition_keys
-                    ],
-                )  # fmt: skip
-            for request in requests:
-                job = lineage.defs.resolve_sensor_def(name).job_name
-                assert job is not None
-                result = lineage.run(
-                    job, *(TRAIN if job == "train" else ()), tags=dict(request.tags),
-                    partition=request.partition_key,
-                )  # fmt: skip
-                failures = [event.message for event in result.get_step_failure_events()]
-                assert result.success, failures
-        if len(skipped) == len(sensors):
-            return skipped
-    raise AssertionError(f"it never ends: {skipped}")
-
-
-def asked(database: Database, query: str) -> list[tuple[Any, ...]]:
-    with database.transaction() as connection:
-        return connection.execute(query).fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +55,7 @@ def tracking(lineage: Lineage) -> Tracking:
 def test_sensors_carry_six_batches_through_the_whole_cycle(
     lineage: Lineage, clean_database: Database
 ) -> None:
-    skipped = carry_on(lineage, *SENSORS)
+    skipped = lineage.carry_on(*SENSORS)
 
     assert "the upstream had no more data" in skipped["ask_upstream"]
     decided = asked(
@@ -217,7 +172,7 @@ def arrives(lineage: Lineage, frame: pd.DataFrame, folder: Path) -> tuple[str, s
     path = folder / "batch.csv"
     frame.to_csv(path, index=False)
     assert lineage.run("ingest_csv", land_csv={"path": str(path)}).success
-    carry_on(lineage, *SENSORS[1:])
+    lineage.carry_on(*SENSORS[1:])
     (found,) = asked(
         lineage.resources["clean_database"],
         "SELECT decision, rule, reason FROM retrain_decisions ORDER BY decision_id DESC LIMIT 1",
@@ -240,7 +195,7 @@ def test_a_batch_delivered_again_is_skipped_with_the_reason(
     )[0]  # fmt: skip
 
     assert lineage.run("load", partition=partition).success
-    carry_on(lineage, *SENSORS[1:])
+    lineage.carry_on(*SENSORS[1:])
 
     rows = asked(
         clean_database,
@@ -324,7 +279,7 @@ def test_an_admitted_batch_is_decided_on_again(lineage: Lineage, clean_database:
     said = {"approver": "a tester", "rationale": "looks right to me", "partition": partition}
     assert lineage.run("admit_batch", admit_held_batch=said).success
     assert not lineage.run("admit_batch", admit_held_batch=said).success, "it is admitted already"
-    carry_on(lineage, "decide_on_batches")
+    lineage.carry_on("decide_on_batches")
 
     assert asked(
         clean_database,

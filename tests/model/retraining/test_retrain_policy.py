@@ -180,6 +180,20 @@ def test_the_rows_of_the_training_lie_in_its_range(market: Market, model_of: Mod
     assert evidence.worst_psi < 1e-6
 
 
+def test_a_column_that_the_champion_lacks_is_a_reason_to_train(
+    market: Market, model_of: ModelOf
+) -> None:
+    year = np.full(len(market.test.price), 1990.0)
+    year[::4] = np.nan
+    columns = {**market.test.columns, "year_built": year}
+    evidence = gather(model_of("xgboost"), columns, market.test.price, new_rows=0, age_days=1.0)
+    (detail,) = RetrainPolicy().decide(evidence, "7").details
+
+    assert detail["code"] == "missing_values"
+    assert detail["params"]["input"] == "year_built"
+    assert detail["params"]["points"] == pytest.approx(-75.0, abs=0.2)
+
+
 def test_an_empty_batch_is_evidence_too(market: Market, model_of: ModelOf) -> None:
     columns, price = take(market.test.columns, slice(0)), market.test.price[:0]
     evidence = gather(model_of("xgboost"), columns, price, new_rows=0, age_days=1.0)
