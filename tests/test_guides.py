@@ -20,7 +20,7 @@ from realtor_model.duel.gate import Gate
 from realtor_model.features import FEATURE_NAMES
 from realtor_model.listing import Kind, Role, read_market
 from realtor_model.listing.column import AREA, KEYS, kinds_of
-from realtor_model.listing.market_file import ColumnTable, MarketTable
+from realtor_model.listing.declaration import ColumnTable, MarketTable
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,13 +14,9 @@ from realtor_model.listing.contract import (
     Columns,
     ListingContract,
 )
+from realtor_model.listing.declaration import InvalidMarketFile, contract_of
 from realtor_model.listing.headers import matched_columns
-from realtor_model.listing.market_file import (
-    US_LISTINGS,
-    InvalidMarketFile,
-    contract_of,
-    read_market,
-)
+from realtor_model.listing.market_file import US_LISTINGS, read_market
 from realtor_model.listing.parsing import (
     InvalidValue,
     not_a_choice,
