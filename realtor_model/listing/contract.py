@@ -47,6 +47,9 @@ _NUMBER_KEYS = frozenset(
     )
 )  # fmt: skip
 _DATE_KEYS = frozenset({KEYS[Role.SALE_DATE]})
+# What a column's declaration says about data.
+_FACTS = ("name", "kind", "role", "range", "choices", "sold", "default", "required",
+          "in_every_batch", "monotone", "headers")  # fmt: skip
 _SIZE_ROLES = (Role.LIVING_AREA, Role.LOT_SIZE, Role.BEDROOMS)
 
 
@@ -138,7 +141,11 @@ class ListingContract:
 
         Part of the data version and the bundle: another version is another market for the model.
         """
-        facts = json.dumps(_without_words(self.declaration), sort_keys=True)
+        columns = [
+            {name: getattr(column, name) for name in _FACTS}
+            for column in sorted(self.columns, key=lambda column: column.key)
+        ]
+        facts = json.dumps([self.currency, self.price_range, columns], sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
     def is_number(self, key: str) -> bool:
@@ -176,10 +183,3 @@ class ListingContract:
             return columns
         n = len(columns[KEYS[Role.STATUS]])
         return {**columns, **{key: self.missing(key, n) for key in lacking}}
-
-
-def _without_words(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        words = ("title", "label", "help", "example")
-        return {name: _without_words(part) for name, part in value.items() if name not in words}
-    return value

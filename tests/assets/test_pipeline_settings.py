@@ -57,7 +57,10 @@ def test_other_words_are_the_same_market(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('[columns.bed]\ntype = "numbr"\n', "[columns.bed] type: 'numbr': Input should be"),
+        (
+            '[columns.bed]\ntype = "numbr"\n',
+            "[columns.bed] type: 'numbr' is not valid: write one of",
+        ),
         ("[columns.bed]\nrange = [9, 1]\n", "[columns.bed] range: 9 is not below 1"),
     ],
 )

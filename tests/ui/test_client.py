@@ -23,6 +23,7 @@ from realtor_ui.client import (
     ServiceError,
     ServiceSlow,
 )
+from realtor_ui.market_texts import MarketTexts
 from realtor_ui.sections import comparable_sales
 from realtor_ui.texts import catalogue
 from tests.serving.running import ASKING_ALL, HOUSE, KEY, Server, run_service
@@ -186,7 +187,8 @@ def test_places_market_and_comparables_are_typed(service: Server) -> None:
 def test_a_comparable_adds_up_before_the_eye(service: Server) -> None:
     with ServiceClient(service.url) as client:
         answer, sales = client.explain(HOUSE), client.comparables(HOUSE, count=5)
-    shown = comparable_sales.table(catalogue("en"), answer, sales)
+        t = MarketTexts(catalogue("en"), client.model_info())
+    shown = comparable_sales.table(t, answer, sales)
 
     for number, sale in enumerate(sales.comparables, 1):
         column = " ".join(shown[f"Sale {number}"])
