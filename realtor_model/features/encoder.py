@@ -297,8 +297,8 @@ class FeatureEncoder:
         prices = means.at(at)
         numbers = self._numbers
         missing, filled = numbers.filled(columns)
-        bed, bath, acre_lot, house_size = filled[: len(MEASURES)]
-        no_bed, no_bath, no_acres, no_size = missing[: len(MEASURES)]
+        bed, bath, acre_lot, house_size, *added = filled
+        no_bed, no_bath, no_acres, no_size, *no_added = missing
         log_acre = np.log(acre_lot + _ACRES_FLOOR)
         log_size = np.log(np.maximum(house_size, 1.0))
         sale = numbers.sale(columns)
@@ -337,8 +337,8 @@ class FeatureEncoder:
             NEIGHBOURS[0]: prices.neighbours[:, 0],
             NEIGHBOURS[1]: prices.neighbours[:, 1],
         }
-        for row, name in enumerate(numbers.names[len(MEASURES) :], len(MEASURES)):
-            features[name], features[f"{name}{MISSING}"] = filled[row], missing[row]
+        for name, values, flags in zip(numbers.added, added, no_added, strict=True):
+            features[name], features[f"{name}{MISSING}"] = values, flags
         for column in self._categories:
             effects = zip(effect_features(column), prices.effects[column.key].T, strict=True)
             features.update(effects)

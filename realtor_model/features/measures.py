@@ -80,7 +80,8 @@ class Numbers:
     Attributes:
         statistics: (feature, statistic) -> value.
         typical: imputed values of days_since_prev_sale and prev_sale_month.
-        names: of the m measures: `MEASURES`, and the value features of what the market adds.
+        added: value features of the measures that the market adds.
+        names: of the m measures: `MEASURES`, and `added`.
     """
 
     def __init__(
@@ -88,7 +89,8 @@ class Numbers:
     ) -> None:
         self.statistics = dict(statistics)
         self._added = added_measures(contract)
-        self.names = (*MEASURES, *map(value_feature, self._added))
+        self.added = tuple(map(value_feature, self._added))
+        self.names = (*MEASURES, *self.added)
         self.typical = {name: statistics[name, "imputed"] for name in _PREVIOUS_SALE}
         self._as_of = np.datetime64(int(statistics["as_of", "days since 1970"]), "D")
 
@@ -99,7 +101,7 @@ class Numbers:
         # imputed value then stands for it, without a flag.
         core = np.ones(len(MEASURES), bool)
         self._flagged = np.append(
-            core, [statistics[name, "missing"] > 0 for name in self.names[len(MEASURES) :]]
+            core, [statistics[name, "missing"] > 0 for name in self.added]
         ).astype(bool)[:, None]
         self._low, self._high = of_measures("low"), of_measures("high")
         self._imputed = of_measures("imputed")
@@ -154,7 +156,8 @@ class Numbers:
         missing = np.isnan(values)
         # For the single row of a request np.clip takes 5 times as long.
         clipped = np.minimum(np.maximum(values, self._low), self._high)
-        return missing & self._flagged, np.where(missing, self._imputed, clipped)
+        filled = np.where(missing, self._imputed, clipped)
+        return missing & self._flagged if self._added else missing, filled
 
     def scaled(self, filled: Floats) -> Floats:
         """Z-scores (m, n) of the values that `filled` returns."""

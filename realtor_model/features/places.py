@@ -89,6 +89,11 @@ class Places:
         return levels
 
     @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The levels that a market adds."""
+        return tuple(name for name in self.levels if name not in LEVELS)
+
+    @cached_property
     def find(self) -> Callable[[str | None, str | None, str | None], tuple[int, ...]]:
         """Function of (state, city, zip_code): codes of state, zip3, zip_code and city, and the row
         of the context table. It caches, because listings and requests repeat places.
@@ -124,9 +129,8 @@ def locate(columns: Columns, places: Places) -> Located:
     brokers = _locate_brokers(columns["brokered_by"], places.levels["brokered_by"])
     codes = {name: table[:, i] for i, name in enumerate(("state", "zip3", "zip_code", "city"))}
     codes["brokered_by"] = brokers
-    for name, level in places.levels.items():
-        if name not in codes:
-            codes[name] = _category_codes(columns[name], level)
+    for name in places.categories:
+        codes[name] = _category_codes(columns[name], places.levels[name])
     return Located(codes, table[:, 4])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -79,12 +80,15 @@ class Means:
             own[name] = rows[:, 1:]
         return Prices(
             *_locations(own, self.country),
-            {name: _first_known(means, _NO_EFFECT) for name, means in own.items()
-             if name not in SMOOTHING},
+            {name: _first_known(own[name], _NO_EFFECT) for name in self._with_effects},
             self.neighbours[located.place],
             rows_of["city"][:, 0],
             rows_of["zip_code"][:, 0],
-        )  # fmt: skip
+        )
+
+    @cached_property
+    def _with_effects(self) -> tuple[str, ...]:
+        return tuple(name for name in self.levels if name not in SMOOTHING)
 
 
 def targets_of(columns: Columns, price: Floats) -> Floats:

@@ -90,6 +90,10 @@ class ListingContract:
         return tuple(key for key in self.table_keys if key != TARGET)
 
     @cached_property
+    def _key_set(self) -> frozenset[str]:
+        return frozenset(self.keys)
+
+    @cached_property
     def table_keys(self) -> tuple[str, ...]:
         """The columns of a listing in RAW: `keys` and the target."""
         coordinates = COORDINATES if self.has_coordinates else ()
@@ -178,8 +182,8 @@ class ListingContract:
 
         Champion and challenger may have different columns and are still compared on the same homes.
         """
-        lacking = [key for key in self.keys if key not in columns]
-        if not lacking:
+        if columns.keys() >= self._key_set:
             return columns
+        lacking = [key for key in self.keys if key not in columns]
         n = len(columns[KEYS[Role.STATUS]])
         return {**columns, **{key: self.missing(key, n) for key in lacking}}
