@@ -207,9 +207,7 @@ class FeatureEncoder:
         return np.where(np.isnan(own), points, own)
 
     def has_own_point(self, columns: Columns) -> NDArray[np.bool_]:
-        """Mask (n,) of the rows with coordinates of their own."""
-        if not self.contract.has_coordinates:
-            return np.zeros(len(columns["status"]), bool)
+        """Mask (n,) of the rows with coordinates of their own, in a market that has them."""
         return ~np.isnan(own_points(columns)[:, 0])
 
     def unknown(self, columns: Columns, at: Located) -> dict[str, NDArray[np.bool_]]:

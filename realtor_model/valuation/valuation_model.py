@@ -133,7 +133,9 @@ class ValuationModel:
         deviation = (np.exp(more - log_price) - np.exp(less - log_price)) / 2.0
         grade = len(_NARROWEST_FIRST) - _NARROWEST_FIRST.searchsorted(deviation)
         outside = self.encoder.outside(columns)
-        no_zip = (at.codes["zip_code"] < 0) & ~self.encoder.has_own_point(columns)
+        no_zip = at.codes["zip_code"] < 0
+        if self.contract.has_coordinates:
+            no_zip &= ~self.encoder.has_own_point(columns)
         doubtful = no_zip | unknown["state"] | unknown["city"]
         if outside:
             doubtful[[row for _, row in outside]] = True
