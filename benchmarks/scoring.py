@@ -163,7 +163,7 @@ def measure(rows: int, train_rows: int, seed: int) -> list[Figure]:
             str(folder / "pyfunc"),
             python_model=str(Path(mlflow_model.__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(folder / "bundle")},
-            signature=mlflow_model.signature(),
+            signature=mlflow_model.signature(US_LISTINGS),
             pip_requirements=["xgboost"],
         )
         pyfunc = mlflow.pyfunc.load_model(str(folder / "pyfunc"))
