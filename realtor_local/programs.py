@@ -290,16 +290,17 @@ def _arguments(
 
 
 def _upstream_data(settings: PlatformSettings) -> tuple[str, ...]:
+    market = () if settings.market is None else ("--market", str(settings.market))
     if settings.csv is None:
         if settings.market is not None and not has_built_in_columns(settings.contract()):
             raise ProgramError(
                 f"REALTOR_MARKET={settings.market}: the stand-in upstream has no listings of this"
                 " market. Set REALTOR_CSV to a file of them, or REALTOR_API_URL."
             )
-        return ("--rows", str(settings.market_rows), "--seed", str(settings.market_seed))
+        size = ("--rows", str(settings.market_rows), "--seed", str(settings.market_seed))
+        return (*size, *market)
     if not settings.csv.is_file():
         raise ProgramError(f"REALTOR_CSV={settings.csv}: there is no such file")
-    market = () if settings.market is None else ("--market", str(settings.market))
     return ("--csv", str(settings.csv), *market)
 
 

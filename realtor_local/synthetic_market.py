@@ -31,9 +31,12 @@ from realtor_local.synthetic_geography import (
     calibration,
     synthetic_geography,
 )
+from realtor_model.listing import Column, Kind, ListingContract
 
 Mask = NDArray[np.bool_]
 
+# By how much an added column changes the log price, from its lowest to its highest value.
+PRICE_EFFECT = 0.2
 COLUMNS = (
     "brokered_by",
     "status",
@@ -133,6 +136,44 @@ def valid_rows(market: Market) -> Mask:
     """(n,) bool: complete rows with a price in `VALID_PRICE`, which is what can be scored."""
     complete = market.listings.notna().all(axis=1)
     return (complete & market.listings["price"].between(*VALID_PRICE)).to_numpy()
+
+
+def add_columns(listings: pd.DataFrame, contract: ListingContract, seed: int) -> pd.DataFrame:
+    """The listings with the columns that a market adds to the built-in one, and prices that follow.
+
+    A property has one value in all its listings. Numbers and dates are even over their usual
+    interval, a fifth of the booleans are true. From its lowest to its highest value each column
+    changes the price by a fifth: upwards, unless the market says that it falls.
+
+    Args:
+        listings: n listings with the columns street and price.
+        contract: of the market.
+        seed: of the values.
+    """
+    rng = np.random.default_rng(seed)
+    property_code = pd.factorize(listings["street"])[0]
+    added: dict[str, Any] = {}
+    log_effect = np.zeros(len(listings))
+    for column in contract.extras:
+        share = rng.random(len(listings) + 1)[property_code]
+        added[column.name] = _values(column, share)
+        log_effect += PRICE_EFFECT * (share - 0.5) * (column.monotone or 1)
+    return listings.assign(price=np.round(listings["price"] * np.exp(log_effect)), **added)
+
+
+def _values(column: Column, share: Floats) -> NDArray[Any]:
+    """The value (n,) of a column at each share (n,) of the way from its lowest to its highest."""
+    if column.range is not None:
+        low, high = column.usual or column.range[:2]
+        numbers = low + share * (high - low)
+        return np.rint(numbers) if column.is_whole else np.round(numbers, 2)
+    if column.kind is Kind.BOOLEAN:
+        return share > 0.8
+    if column.kind is Kind.DATE:
+        days = np.datetime64("2000-01-01") + (share * 8_000).astype(np.int64)
+        return days.astype(str).astype(object)
+    choices = np.array(column.choices or tuple("abcde"), object)
+    return choices[(share * len(choices)).astype(np.int64)]
 
 
 def best_reachable(market: Market) -> dict[str, float]:

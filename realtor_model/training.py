@@ -18,6 +18,7 @@ from realtor_model.estimators import Estimator
 from realtor_model.evaluation.metrics import SELECTION_METRIC, ratio_study, regression_metrics
 from realtor_model.evaluation.scored_listings import ScoredListings, summary
 from realtor_model.features import FEATURE_VERSION, Columns, FeatureEncoder
+from realtor_model.listing import ListingContract
 from realtor_model.sampling import draw_rows
 from realtor_model.valuation.comparables import SoldHomes
 from realtor_model.valuation.intervals import Ranges
@@ -146,8 +147,12 @@ def attach_reference_data(model: ValuationModel, train: PricedListings) -> Valua
     return replace(
         model,
         sold_homes=SoldHomes.of(train.columns, train.price),
-        market=MarketStatistics.of(train.columns, train.price),
+        market=MarketStatistics.of(train.columns, train.price, _added_numbers(model.contract)),
     )
+
+
+def _added_numbers(contract: ListingContract) -> list[str]:
+    return [column.key for column in contract.extras if column.range is not None]
 
 
 def train_and_score(

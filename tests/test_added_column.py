@@ -17,6 +17,7 @@ from realtor_assets.schema.market_columns import missing_columns
 from realtor_assets.train.mlflow_model import signature
 from realtor_local.console_output import inputs_table, market_table
 from realtor_local.postgres import temporary_postgres
+from realtor_local.synthetic_market import add_columns, generate
 from realtor_model.features import columns_from_frame, features_of
 from realtor_model.listing import (
     US_LISTINGS,
@@ -145,6 +146,12 @@ SURFACES: dict[str, Callable[[Market], Iterable[str]]] = {
     "the drift profile": lambda market: market.model.profile["features"],
     "an explanation": explained,
     "comparables": compared,
+    "the synthetic market": lambda market: (
+        add_columns(generate(2_000, 0).listings, market.contract, 0).columns
+    ),
+    "market statistics": lambda market: market.service.get("/market").json()["places"][0][
+        "medians"
+    ],
     "the MLflow signature": lambda market: signature(market.contract).inputs.input_names(),
     "GET /model-info": lambda market: market.service.get("/model-info").json()["inputs"],
     "the OpenAPI document": documented,

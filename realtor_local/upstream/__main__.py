@@ -12,7 +12,7 @@ import pandas as pd
 import uvicorn
 
 from realtor_local.errors import RealtorError
-from realtor_local.synthetic_market import generate
+from realtor_local.synthetic_market import add_columns, generate
 from realtor_local.upstream.api import build_app
 from realtor_local.upstream.faults import FAULTS, Fault
 from realtor_local.upstream.say import say
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name, source = _source(options, market)
         app = build_app(
             source,
-            batches_of=cut if market is None else cut_market,
+            batches_of=cut if market is None or options.csv is None else cut_market,
             name=name,
             groups=options.groups,
             require_day=options.require_day,
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _market(options: argparse.Namespace) -> ListingContract | None:
-    """The market whose file is served; None for listings in the format of the real API."""
-    if options.market is None or options.csv is None:
+    """The market of the listings; None for those in the format of the real API."""
+    if options.market is None:
         return None
     try:
         return read_market(options.market)
@@ -63,9 +63,11 @@ def _source(
 ) -> tuple[str, Callable[[], pd.DataFrame]]:
     """What the data is called in the state file, and what makes it. Raises UpstreamDataError."""
     if options.csv is None:
-        return (
-            f"a synthetic market of {options.rows:,} listings, seed {options.seed}",
-            lambda: generate(options.rows, options.seed).listings,
+        name = f"a synthetic market of {options.rows:,} listings, seed {options.seed}"
+        if market is None:
+            return name, lambda: generate(options.rows, options.seed).listings
+        return f"{name}, of {market.name} {market.version}", lambda: add_columns(
+            generate(options.rows, options.seed).listings, market, options.seed
         )
     csv: Path = options.csv.resolve()
     if market is None:
@@ -104,7 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         "--market",
         type=Path,
         metavar="FILE",
-        help="market file that declares the columns of the CSV; all its rows are served",
+        help="market file that declares the columns of the CSV, whose rows are all served, or of "
+        "the synthetic market",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the market (default 0)")
     parser.add_argument(

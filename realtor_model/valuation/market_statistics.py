@@ -1,5 +1,6 @@
 """Prices and sizes of the train rows in each state, city and zip."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -23,6 +24,8 @@ LOT_QUANTILES = {"acre_lot_p25": 0.25, "median_acre_lot": 0.5, "acre_lot_p75": 0
 QUANTILES = {"price": PRICE_QUANTILES, "price_per_sqft": SQFT_QUANTILES,
              "house_size": SIZE_QUANTILES, "acre_lot": LOT_QUANTILES}  # fmt: skip
 FIGURES = ("listings", "sold", *(name for names in QUANTILES.values() for name in names))
+# Before the name of a number that the market adds: the column of its median.
+MEDIAN_OF = "median_of_"
 # Statistics that older bundles lack.
 LATER = (*SIZE_QUANTILES, *LOT_QUANTILES)
 _NAME = {"state": "state", "city": "city", "zip": "zip_code"}
@@ -38,18 +41,19 @@ class MarketStatistics:
             city, zip_code (text or None; a zip has the state and city that most of its listings
             name); listings, sold (int64 counts); quantiles (float32) of price and price per square
             foot (dollars), house size (square feet) and lot (acres), NaN where no listing has a
-            value.
+            value; for each number that the market adds, its median.
     """
 
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, columns: Columns, price: NDArray[np.float64]) -> Self:
+    def of(cls, columns: Columns, price: NDArray[np.float64], added: Sequence[str] = ()) -> Self:
         """Compute the statistics of n listings, whether for sale or sold.
 
         Args:
             columns: the inputs (n,) status, state, city, zip_code, house_size and acre_lot.
             price: (n,) float64, asking or sale prices, dollars.
+            added: keys of the numbers that the market adds; the table has their medians.
         """
         listings = pd.DataFrame(
             {
@@ -61,21 +65,23 @@ class MarketStatistics:
                 "price_per_sqft": price / columns["house_size"],
                 "house_size": columns["house_size"],
                 "acre_lot": columns["acre_lot"],
+                **{key: columns[key] for key in added},
             }
         )
-        zips = _statistics(listings, ["zip_code"])
+        quantiles = QUANTILES | {key: {f"{MEDIAN_OF}{key}": 0.5} for key in added}
+        zips = _statistics(listings, ["zip_code"], quantiles)
         named = listings.groupby(["zip_code", "state", "city"], observed=True).size()
         most = named.sort_values(ascending=False, kind="stable").reset_index()
         names = most.drop_duplicates("zip_code").set_index("zip_code")[["state", "city"]]
         zips = zips.join(names.astype(object), on="zip_code")
         tables = {
-            "state": _statistics(listings, ["state"]),
-            "city": _statistics(listings, ["state", "city"]),
+            "state": _statistics(listings, ["state"], quantiles),
+            "city": _statistics(listings, ["state", "city"], quantiles),
             "zip": zips,
         }
         table = pd.concat(
             [frame.assign(by=by) for by, frame in tables.items()], ignore_index=True
-        ).reindex(columns=list(COLUMNS))
+        ).reindex(columns=[*COLUMNS, *(f"{MEDIAN_OF}{key}" for key in added)])
         return cls.from_frame(table.sort_values("listings", ascending=False, kind="stable"))
 
     @classmethod
@@ -87,10 +93,14 @@ class MarketStatistics:
         """
         lacking = [name for name in LATER if name not in frame]
         frame = frame.assign(**dict.fromkeys(lacking, np.nan))
-        table = frame[list(COLUMNS)].reset_index(drop=True)
+        added = [name for name in frame if str(name).startswith(MEDIAN_OF)]
+        table = frame[[*COLUMNS, *added]].reset_index(drop=True)
         texts = table[["by", "state", "city", "zip_code"]].astype(object)
         table[texts.columns] = texts.where(texts.notna(), None)
-        figures = dict.fromkeys(FIGURES, np.float32) | {"listings": np.int64, "sold": np.int64}
+        figures = dict.fromkeys([*FIGURES, *added], np.float32) | {
+            "listings": np.int64,
+            "sold": np.int64,
+        }
         return cls(table.astype(figures))
 
     def rows(
@@ -137,7 +147,9 @@ class MarketStatistics:
         return kinds
 
 
-def _statistics(listings: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def _statistics(
+    listings: pd.DataFrame, keys: list[str], quantiles: Mapping[str, Mapping[str, float]]
+) -> pd.DataFrame:
     """Counts and quantiles of the listings by `keys`, one row for each group."""
     # A market without states, for example, has no groups, and pandas no quantiles of none.
     if not listings[keys].notna().all(axis=1).any():
@@ -145,9 +157,9 @@ def _statistics(listings: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     grouped = listings.groupby(keys, observed=True)
     sold = grouped["sold"].agg(["size", "sum"]).set_axis(["listings", "sold"], axis=1)
     parts = [sold]
-    for column, quantiles in QUANTILES.items():
-        values = grouped[column].quantile(np.array(list(quantiles.values()))).unstack()
-        parts.append(values.set_axis(list(quantiles), axis=1))
+    for column, levels in quantiles.items():
+        values = grouped[column].quantile(np.array(list(levels.values()))).unstack()
+        parts.append(values.set_axis(list(levels), axis=1))
     frame = pd.concat(parts, axis=1).reset_index()
     return frame.astype(dict.fromkeys(keys, object))
 

@@ -266,6 +266,9 @@ class MarketRow(BaseModel):
     acre_lot_p25: float | None
     median_acre_lot: float | None = Field(description="Acres; null as for the house size.")
     acre_lot_p75: float | None
+    medians: dict[str, float | None] = Field(
+        description="Median of each number that the market adds, by its name."
+    )
 
 
 class Market(BaseModel):

@@ -30,7 +30,7 @@ from realtor_model.messages import CodedMessage
 from realtor_model.registry_names import REGISTERED_MODEL
 from realtor_model.valuation.home_tables import read_rows
 from realtor_model.valuation.intervals import RANGE
-from realtor_model.valuation.market_statistics import By
+from realtor_model.valuation.market_statistics import MEDIAN_OF, By
 from realtor_model.valuation.valuation_model import CONFIDENCE_LIMITS
 from realtor_serving.champion.served_champion import Champion
 from realtor_serving.contract.problems import problems
@@ -327,10 +327,19 @@ def market(champion: Champion, query: MarketQuery) -> Market | None:
     rows = statistics.rows(query.by, state=query.state, city=query.city, most=query.limit)
     return Market(
         by=query.by,
-        places=[MarketRow.model_validate(row) for row in rows],
+        places=[_market_row(row) for row in rows],
         as_of=_day(champion.model.metadata["as_of"]),
         model=model_ref(champion),
     )
+
+
+def _market_row(row: dict[str, Any]) -> MarketRow:
+    medians = {
+        name.removeprefix(MEDIAN_OF): figure
+        for name, figure in row.items()
+        if name.startswith(MEDIAN_OF)
+    }
+    return MarketRow.model_validate(row | {"medians": medians})
 
 
 def places(champion: Champion, query: PlacesQuery) -> Places | None:

@@ -1,6 +1,7 @@
 """The synthetic market against the aggregates it is calibrated on, and its invariants."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from realtor_local.synthetic_market import (
     STATUSES,
     Market,
     _description_value,
+    add_columns,
     best_reachable,
     generate,
     valid_rows,
 )
+from realtor_model.listing import check, read_market
 
 ROWS = 100_000
 
@@ -232,3 +235,22 @@ def test_file_order_is_for_sale_first_and_geographic(market: Market) -> None:
 def test_no_market_without_listings() -> None:
     with pytest.raises(ValueError, match="rows is 0"):
         generate(0)
+
+
+def test_added_columns_are_the_same_in_all_listings_of_a_property(tmp_path: Path) -> None:
+    file = tmp_path / "market.toml"
+    file.write_text(
+        '[columns.year_built]\ntype = "integer"\nrange = [1900, 2020]\nmonotone = "up"\n'
+        '[columns.pool]\ntype = "boolean"\n[columns.style]\ntype = "category"\n'
+        '[columns.roofed]\ntype = "date"\n'
+    )
+    contract = read_market(file)
+    plain = generate(5_000, 1).listings
+    listings = add_columns(plain, contract, 1)
+
+    added = ["year_built", "pool", "style", "roofed"]
+    assert listings.groupby("street")[added].nunique().max().max() == 1
+    known = plain["price"] > 1_000
+    change = np.log(listings["price"] / plain["price"])[known]
+    assert np.corrcoef(change, listings["year_built"][known])[0, 1] > 0.3
+    assert not len(check(listings.assign(price=1e5), contract)[1].query("column_name in @added"))

@@ -111,7 +111,7 @@ def train_on(
         model,
         metadata=model.metadata | told,
         sold_homes=SoldHomes.of(columns, price),
-        market=MarketStatistics.of(columns, price),
+        market=MarketStatistics.of(columns, price, [c.key for c in contract.extras if c.range]),
     )
 
 
