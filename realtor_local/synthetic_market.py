@@ -31,29 +31,15 @@ from realtor_local.synthetic_geography import (
     calibration,
     synthetic_geography,
 )
-from realtor_model.listing import Column, Kind, ListingContract
+from realtor_model.listing import STATUSES, US_LISTINGS, Column, Kind, ListingContract
 
 Mask = NDArray[np.bool_]
 
 # By how much an added column changes the log price, from its lowest to its highest value.
 PRICE_EFFECT = 0.2
-COLUMNS = (
-    "brokered_by",
-    "status",
-    "price",
-    "bed",
-    "bath",
-    "acre_lot",
-    "street",
-    "city",
-    "state",
-    "zip_code",
-    "house_size",
-    "prev_sold_date",
-)
-STATUSES = ("for_sale", "sold", "ready_to_build")
+COLUMNS = US_LISTINGS.table_keys
 FOR_SALE, SOLD, READY_TO_BUILD = range(3)
-VALID_PRICE = (10_000.0, 10_000_000.0)
+VALID_PRICE = US_LISTINGS.price_range
 
 SAME_PRICE = 0.992
 """Share of the for-sale and sold listings of one house that name the same price."""
