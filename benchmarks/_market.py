@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from realtor_local.synthetic_market import generate
 from realtor_model.features import columns_from_frame, property_fold, take
-from realtor_model.listing import TARGET, US_LISTINGS, normalise
+from realtor_model.listing import TARGET, US_LISTINGS
+from realtor_model.reading.received_batch import normalise
 
 AS_OF = np.datetime64("2022-05-06")
 

@@ -35,7 +35,8 @@ from realtor_model.features import (
     property_fold,
     take,
 )
-from realtor_model.listing import TARGET, US_LISTINGS, check
+from realtor_model.listing import TARGET, US_LISTINGS
+from realtor_model.reading.received_batch import check
 from realtor_model.training import Rows, refit, train_model
 from realtor_model.valuation.valuation_model import ValuationModel
 

@@ -31,7 +31,8 @@ from benchmarks._checkouts import Checkout, end_cleanly
 from benchmarks._turns import Speed, by_turns, print_speeds
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, take
-from realtor_model.listing import TARGET, US_LISTINGS, normalise
+from realtor_model.listing import TARGET, US_LISTINGS
+from realtor_model.reading.received_batch import normalise
 
 FULL = 2_226_382
 

@@ -37,7 +37,8 @@ from realtor_local.postgres import temporary_postgres
 from realtor_local.synthetic_market import COLUMNS, generate
 from realtor_local.upstream.api import END_OF_DATA
 from realtor_local.upstream.served_listings import json_rows
-from realtor_model.listing import US_LISTINGS, check
+from realtor_model.listing import US_LISTINGS
+from realtor_model.reading.received_batch import check
 
 BATCH_ROWS = 400_000
 FASTER_THAN_EXECUTEMANY = 8.0

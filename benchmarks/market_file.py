@@ -50,12 +50,12 @@ from realtor_model.listing import (
     Kind,
     ListingContract,
     Role,
-    check,
     columns_from_properties,
     home_model,
     properties_from_columns,
     read_market,
 )
+from realtor_model.reading.received_batch import check
 from realtor_model.training import Rows, calibrate_and_package, refit, train_model
 from realtor_model.valuation.valuation_model import ValuationModel
 

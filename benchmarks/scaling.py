@@ -43,7 +43,8 @@ from realtor_assets.resources import ObjectStore
 from realtor_assets.train import cluster_training
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, columns_from_frame, property_fold
-from realtor_model.listing import TARGET, US_LISTINGS, normalise
+from realtor_model.listing import TARGET, US_LISTINGS
+from realtor_model.reading.received_batch import normalise
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, TrainingSettings, train_model
 from realtor_model.valuation.bundle import load_bundle, save_bundle

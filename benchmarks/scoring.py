@@ -33,7 +33,8 @@ from benchmarks._market import AS_OF, splits_of
 from realtor_assets.train import mlflow_model
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
-from realtor_model.listing import US_LISTINGS, normalise
+from realtor_model.listing import US_LISTINGS
+from realtor_model.reading.received_batch import normalise
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.bundle import load_bundle, save_bundle

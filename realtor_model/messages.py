@@ -24,6 +24,15 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "input_missing": "Without {input} the home is valued like listings that leave it out.",
         "outside_learned_range": "{input} {value:,.10g} is outside the range the model learned "
         "from: {low:,.6g} to {high:,.6g} {unit}.",
+        # How a home or a table of homes was read.
+        "left_out": "{input} is left out: {value} cannot be read.",
+        "zero_is_unknown": "{input} 0 is read as unknown.",
+        "unused_fields": "Not used: {fields}.",
+        "unused_columns": "{count} columns are not used: {columns}.",
+        "resembling_header": "The column {header} is not used; it resembles {input}.",
+        "read_in_unit": "The column {header} is read in {unit}.",
+        "read_with_decimal_comma": "The column {header} is read with a decimal comma.",
+        "read_in_day_order": "Dates in the column {header} are read with the {order}.",
         # What a value has to be; the name of the field, and "is …; it", come before.
         "required": "is required",
         "not_a_number": "must be a number",
@@ -40,6 +49,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "place_required": "{places} is required: without a place there is no value",
         "size_required": "one of {sizes} is required",
         "unknown_field": "there is no such field; GET /docs.json describes those there are",
+        "total_row": "this is a row of totals ({label}), not a home",
         "not_an_object": "Input should be an object",
         "invalid_json": "Invalid JSON: {error}",
         # Why the service refuses a request.

@@ -37,6 +37,7 @@ from realtor_serving.http import service_metrics as metrics
 from realtor_serving.http.admission import Limits, RouteRule
 from realtor_serving.http.batch_requests import BatchBody
 from realtor_serving.http.edge import EdgeService
+from realtor_serving.http.home_bodies import read_comparables_body, read_home_body
 from realtor_serving.http.pages import PAGES
 from realtor_serving.http.requests import (
     InvalidBody,
@@ -45,7 +46,6 @@ from realtor_serving.http.requests import (
     json_response,
     lacks_market_data,
     no_model,
-    read_body,
     refuse,
     unavailable,
 )
@@ -178,12 +178,12 @@ class ValuationService:
         champion = self._runtime.watcher.champion
         if champion is None:
             return [no_model() for _ in bodies]
-        kind = home_model(champion.model.contract)
-        read = [read_body(body, kind) for body in bodies]
-        homes = [home for home in read if not isinstance(home, InvalidBody)]
+        read = [read_home_body(body, champion.model.contract) for body in bodies]
+        homes = [each for each in read if not isinstance(each, InvalidBody)]
         if not homes:
             return [invalid.response for invalid in read if isinstance(invalid, InvalidBody)]
-        valued = answers.value_homes(champion, homes)
+        notes = {row: each.notes for row, each in enumerate(homes) if each.notes}
+        valued = answers.value_homes(champion, [each.home for each in homes], notes)
         # Two event-loop turns later, after the answers are sent.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._remember, "/predict", valued)
@@ -235,11 +235,11 @@ class ValuationService:
         champion = self._runtime.champion
         if champion is None:
             return no_model()
-        home = read_body(body.content, home_model(champion.model.contract))
-        if isinstance(home, InvalidBody):
-            return home.response
+        read = read_home_body(body.content, champion.model.contract)
+        if isinstance(read, InvalidBody):
+            return read.response
         answer, valued = await in_thread(
-            self._runtime.explanations, answers.explain, champion, home
+            self._runtime.explanations, answers.explain, champion, read.home, read.notes
         )
         self._remember("/explain", valued)
         return json_response(answer)
@@ -250,12 +250,12 @@ class ValuationService:
         champion = self._runtime.champion
         if champion is None:
             return no_model()
-        wanted = read_body(body.content, comparables_request(champion.model.contract))
+        wanted = read_comparables_body(body.content, champion.model.contract)
         if isinstance(wanted, InvalidBody):
             return wanted.response
         try:
             answer, valued = await in_thread(
-                self._runtime.explanations, answers.compare, champion, wanted
+                self._runtime.explanations, answers.compare, champion, *wanted
             )
         except NoSoldHomes:
             return lacks_market_data(champion)

@@ -22,12 +22,11 @@ from realtor_model.features import columns_from_frame, features_of
 from realtor_model.listing import (
     US_LISTINGS,
     ListingContract,
-    check,
     home_model,
     matched_columns,
-    raw_schema,
     read_market,
 )
+from realtor_model.reading.received_batch import check, raw_schema
 from realtor_model.valuation.bundle import load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.offline.score_table import score_file

@@ -25,15 +25,8 @@ from realtor_assets.schema import migrate
 from realtor_local.postgres import temporary_postgres
 from realtor_local.synthetic_market import generate
 from realtor_model.features import FEATURE_GROUPS, FEATURE_VERSION, features_of
-from realtor_model.listing import (
-    FIRST_DATE,
-    LAST_DATE,
-    US_LISTINGS,
-    Column,
-    Kind,
-    check,
-    raw_schema,
-)
+from realtor_model.listing import FIRST_DATE, LAST_DATE, US_LISTINGS, Column, Kind
+from realtor_model.reading.received_batch import check, raw_schema
 
 # Enough listings for an encoder to be fitted; the tables' columns do not depend on them.
 _LISTINGS = 600

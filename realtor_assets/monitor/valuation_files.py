@@ -9,7 +9,7 @@ import pyarrow.parquet
 from realtor_assets.raw.raw_listings import Listings
 from realtor_assets.resources import ObjectStore
 from realtor_model.listing import Kind, ListingContract, Role, own_statuses
-from realtor_model.valuation.home_tables import CHUNK_ROWS, ESTIMATES, estimate
+from realtor_model.valuation.table_estimates import CHUNK_ROWS, ESTIMATES, estimate
 from realtor_model.valuation.valuation_model import ValuationModel
 
 _PRICE = "estimated_price"

@@ -9,7 +9,8 @@ from realtor_assets.pipeline_settings import listing_contract
 from realtor_assets.raw.raw_listings import quoted
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database
-from realtor_model.listing import ListingContract, raw_schema
+from realtor_model.listing import ListingContract
+from realtor_model.reading.received_batch import raw_schema
 
 BROKEN_SHOWN = 10
 

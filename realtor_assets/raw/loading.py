@@ -22,8 +22,9 @@ from realtor_assets.raw.row_identity import SPLITS, row_hashes, splits
 from realtor_assets.resources import ObjectStore, copy_arrow, lock_key
 from realtor_assets.source.landing import LandedPayload, Progress
 from realtor_assets.source.payload_reader import PayloadUnreadable, Piece, read_pieces
-from realtor_model.listing import ListingContract, SchemaChanged, check
+from realtor_model.listing import ListingContract
 from realtor_model.listing.parsing import shown
+from realtor_model.reading.received_batch import SchemaChanged, check
 
 _RULES_SHOWN = 3
 # A load holds this lock until its transaction ends, so that no other load adds the same rows.

@@ -22,14 +22,8 @@ import pyarrow.json
 import zstandard
 
 from realtor_assets.resources import ObjectStore
-from realtor_model.listing import (
-    Column,
-    Kind,
-    ListingContract,
-    Role,
-    required_columns,
-    unused_headers,
-)
+from realtor_model.listing import Column, Kind, ListingContract, Role
+from realtor_model.reading.received_batch import required_columns, unused_headers
 
 PIECE_BYTES = 4 * 2**20
 # A larger number is not a batch number: missing batches below it are looked for one by one.

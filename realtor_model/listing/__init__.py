@@ -1,7 +1,7 @@
 """The listing contract of a market: its columns, their valid values, and the readers of values.
 
-Two readers share the declaration and the parsers: `check` reads a batch from the upstream, `Home`
-reads one home to value.
+All readers share the declaration and the parsers: `read_home` reads one home, and
+`realtor_model.reading` reads files, tables of homes, and batches of listings.
 """
 
 from realtor_model.listing.column import COORDINATES, CORE_KEYS, KEYS, Column, Kind, Range, Role
@@ -14,11 +14,14 @@ from realtor_model.listing.contract import (
     Columns,
     ListingContract,
 )
+from realtor_model.listing.convention import Convention
 from realtor_model.listing.declaration import InvalidMarketFile, contract_of
-from realtor_model.listing.headers import matched_columns
+from realtor_model.listing.headers import Matching, Source, match_headers, matched_columns
+from realtor_model.listing.home_reader import InvalidHome, ReadHome, parsed_value, read_home
 from realtor_model.listing.market_file import US_LISTINGS, read_market
 from realtor_model.listing.parsing import (
     InvalidValue,
+    is_missing,
     not_a_choice,
     out_of_range,
     parse,
@@ -38,14 +41,7 @@ from realtor_model.listing.property import (
     properties_from_columns,
     without_frames,
 )
-from realtor_model.listing.received_batch import (
-    SchemaChanged,
-    check,
-    normalise,
-    raw_schema,
-    required_columns,
-    unused_headers,
-)
+from realtor_model.listing.table_reading import TableReading, read_conventions
 
 __all__ = [
     "COORDINATES",
@@ -59,36 +55,41 @@ __all__ = [
     "WHOLE_TOLERANCE",
     "Column",
     "Columns",
+    "Convention",
     "FieldProblem",
     "Home",
+    "InvalidHome",
     "InvalidMarketFile",
     "InvalidValue",
     "Kind",
     "ListingContract",
+    "Matching",
     "Property",
     "Range",
+    "ReadHome",
     "Role",
-    "SchemaChanged",
+    "Source",
+    "TableReading",
     "as_asked",
     "as_sold",
-    "check",
     "columns_from_properties",
     "contract_of",
     "field_problems",
     "home_model",
+    "is_missing",
+    "match_headers",
     "matched_columns",
-    "normalise",
     "not_a_choice",
     "out_of_range",
     "own_statuses",
     "parse",
     "parse_number",
+    "parsed_value",
     "parser",
     "properties_from_columns",
-    "raw_schema",
+    "read_conventions",
+    "read_home",
     "read_market",
-    "required_columns",
     "status_of",
-    "unused_headers",
     "without_frames",
 ]

@@ -1,12 +1,12 @@
 """A column of a listing: its type, its role, its valid values, and the words for it."""
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
+
+from realtor_model.listing.units import AREA
 
 Words = Mapping[str, str]
 NO_WORDS: Words = MappingProxyType({})
@@ -66,6 +66,8 @@ KEYS: Mapping[Role, str] = MappingProxyType(
     }
 )
 COORDINATES = (KEYS[Role.LATITUDE], KEYS[Role.LONGITUDE])
+# The id only keeps a home from being its own comparable.
+_WITHOUT_EFFECT = frozenset({Role.STATUS, Role.SALE_DATE, Role.ID})
 # The columns of every listing, in the order in which rows are hashed. A market without one of them
 # has it with missing values only.
 CORE_KEYS = tuple(key for key in KEYS.values() if key not in COORDINATES)
@@ -78,16 +80,6 @@ _KINDS_OF: Mapping[Role, frozenset[Kind]] = MappingProxyType(
         ),
         Role.SALE_DATE: frozenset({Kind.DATE}),
         Role.INPUT: frozenset(Kind),
-    }
-)
-
-# Unit -> what one of it is in the base unit of its kind: square feet of area.
-AREA: Mapping[str, float] = MappingProxyType(
-    {
-        "square feet": 1.0,
-        "square meters": 10.763910416709722,
-        "acres": 43_560.0,
-        "hectares": 107_639.10416709722,
     }
 )
 
@@ -107,16 +99,6 @@ class Range(NamedTuple):
         return f"from {self.low:,g} to {self.high:,.12g} {self.unit}"
 
 
-def header_key(header: str) -> str:
-    """A header for comparison: small letters and digits, joined by underscores.
-
-    >>> header_key(" Sqft. Living"), header_key("Baños")
-    ('sqft_living', 'banos')
-    """
-    plain = unicodedata.normalize("NFKD", header.casefold()).encode("ascii", "ignore").decode()
-    return "_".join(re.findall(r"[a-z0-9]+", plain))
-
-
 @dataclass(frozen=True, eq=False)
 class Column:
     """The declaration of a column.
@@ -134,8 +116,11 @@ class Column:
         required: whether a listing without a value is invalid.
         in_every_batch: whether a batch without the column is refused.
         monotone: 1: the price never falls as the value rises, -1: it never rises, 0: any.
-        headers: other headers of the column in files -> the unit that their values have; None: the
-            column's own.
+        headers: other headers of the column in files, the best one first -> the unit that their
+            values have; None: the header states none.
+        parts: headers of columns whose weighted sum is the value -> their weights, such as
+            full_baths -> 1 and half_baths -> 0.5. Headers of the same weight mean the same.
+        synonyms: choice -> other words for it in files.
         labels: language -> what people call it.
         help: language -> a sentence about it.
         example: a usual value.
@@ -154,6 +139,8 @@ class Column:
     in_every_batch: bool = False
     monotone: int = 0
     headers: Mapping[str, str | None] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict)
+    synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Words = NO_WORDS
     help: Words = NO_WORDS
     example: str | float | bool | None = None
@@ -173,19 +160,18 @@ class Column:
         """Whether its values are whole numbers."""
         return self.kind is Kind.INTEGER
 
-    def factor(self, header: str) -> float:
-        """What values under `header` are multiplied by, to have the column's unit.
+    @property
+    def moves_estimate(self) -> bool:
+        """Whether an estimate depends on the value: homes are valued as if sold today.
 
-        >>> lot = Column("lot", Kind.NUMBER, range=Range(0, 10, "acres"),
-        ...              headers={"lot_sqft": "square feet"})
-        >>> round(1 / lot.factor("lot_sqft")), lot.factor("lot")
-        (43560, 1.0)
+        A home with an unreadable value of another column is still valued, without that value.
         """
-        units = {header_key(each): unit for each, unit in self.headers.items()}
-        unit = None if header == self.name else units.get(header_key(header))
-        if unit is None or self.range is None:
-            return 1.0
-        return AREA[unit] / AREA[self.range.unit]
+        return self.role not in _WITHOUT_EFFECT
+
+    @property
+    def is_area(self) -> bool:
+        """Whether its values are areas, which files have in several units."""
+        return self.range is not None and self.range.unit in AREA
 
 
 def kinds_of(role: Role) -> frozenset[Kind]:

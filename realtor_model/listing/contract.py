@@ -49,7 +49,7 @@ _NUMBER_KEYS = frozenset(
 _DATE_KEYS = frozenset({KEYS[Role.SALE_DATE]})
 # What a column's declaration says about data.
 _FACTS = ("name", "kind", "role", "range", "choices", "sold", "default", "required",
-          "in_every_batch", "monotone", "headers")  # fmt: skip
+          "in_every_batch", "monotone", "headers", "parts", "synonyms")  # fmt: skip
 _SIZE_ROLES = (Role.LIVING_AREA, Role.LOT_SIZE, Role.BEDROOMS)
 
 

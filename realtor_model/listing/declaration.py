@@ -10,17 +10,16 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from realtor_model.listing.column import (
-    AREA,
     KEYS,
     Column,
     Kind,
     Range,
     Role,
-    header_key,
     kinds_of,
 )
 from realtor_model.listing.contract import ListingContract
 from realtor_model.listing.parsing import InvalidValue, parse, parse_number
+from realtor_model.listing.units import AREA, compact
 
 _LONGEST_SHOWN = 80
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -68,6 +67,8 @@ class ColumnTable(BaseModel):
     in_every_batch: bool = False
     monotone: Literal["up", "down", "any"] = "any"
     headers: list[str | _Header] = []
+    parts: dict[str, Annotated[_Number, Field(gt=0, allow_inf_nan=False)]] = {}
+    synonyms: dict[str, list[str]] = {}
     label: _Words = {}
     help: _Words = {}
     example: str | bool | int | float | None = None
@@ -195,6 +196,8 @@ class _Declaration:
             in_every_batch=table.in_every_batch,
             monotone=_MONOTONE[table.monotone],
             headers=self._headers(where, name, public, table),
+            parts=self._parts(where, table, limits),
+            synonyms=self._synonyms(where, table),
             labels=_by_language(table.label),
             help=_by_language(table.help),
             example=table.example,
@@ -249,6 +252,11 @@ class _Declaration:
         for key, value in (("example", column.example), ("default", column.default)):
             if value is None:
                 continue
+            if column.choices and value not in column.choices:
+                self._refuse(
+                    where, key, f"{value!r} is none of the choices: write one of "
+                    f"{', '.join(column.choices)}",
+                )  # fmt: skip
             try:
                 is_number = column.range is not None
                 read = (parse_number if is_number else parse)(column, value)
@@ -256,11 +264,6 @@ class _Declaration:
                 self._refuse(where, key, f"{value!r} {invalid.rule.text}: write such a value")
             if read is None:
                 self._refuse(where, key, "is empty: write a value, or remove it")
-            if column.choices and read not in column.choices:
-                self._refuse(
-                    where, key, f"{value!r} is none of the choices: write one of "
-                    f"{', '.join(column.choices)}",
-                )  # fmt: skip
 
     def _check_example_home(self, contract: ListingContract) -> None:
         """The examples together are a home that can be valued: a new model is tried with it."""
@@ -324,7 +327,7 @@ class _Declaration:
         headers: dict[str, str | None] = {} if key == name else {key: None}
         for entry in table.headers:
             header = entry if isinstance(entry, str) else entry.header
-            if not header_key(header):
+            if not compact(header):
                 self._refuse(
                     where, "headers", f"{header!r} has no letter a to z and no digit, by which "
                     "headers are compared: remove it",
@@ -344,6 +347,31 @@ class _Declaration:
                 )  # fmt: skip
             headers[entry.header] = entry.unit
         return headers
+
+    def _parts(self, where: str, table: ColumnTable, limits: Range | None) -> dict[str, float]:
+        if table.parts and limits is None:
+            self._refuse(
+                where, "parts", 'only a number has it: remove it, or write type = "number"'
+            )
+        for header in table.parts:
+            if not compact(header):
+                self._refuse(where, "parts", f"{header!r} has no letter a to z: remove it")
+        return dict(table.parts)
+
+    def _synonyms(self, where: str, table: ColumnTable) -> dict[str, tuple[str, ...]]:
+        if unknown := sorted(table.synonyms.keys() - set(table.choices)):
+            self._refuse(
+                where, "synonyms", f"{unknown[0]!r} is none of the choices: add it to them"
+            )
+        meanings: dict[str, str] = {}
+        for choice in table.choices:
+            for word in (choice, *table.synonyms.get(choice, ())):
+                known = meanings.setdefault(compact(word) or word, choice)
+                if known != choice and table.synonyms:
+                    self._refuse(
+                        where, "synonyms", f"{word!r} means {known} and {choice}: remove one"
+                    )
+        return {choice: tuple(words) for choice, words in table.synonyms.items()}
 
     def _check_roles(self, contract: ListingContract) -> None:
         roles = Counter(column.role for column in contract.columns)
@@ -379,7 +407,7 @@ class _Declaration:
             )
         claims: dict[str, str] = {}
         for column, header in _claims(contract):
-            known = claims.setdefault(header_key(header), column.name)
+            known = claims.setdefault(compact(header), column.name)
             if known != column.name:
                 self._refuse(
                     f"columns.{column.name}", "headers", f"{header!r} is a header of {known} "
@@ -424,6 +452,8 @@ _USAGE: Mapping[str, str] = {
     "monotone": 'one of up, down, any: monotone = "up"',
     "headers": 'texts, or texts with a unit: headers = ["sqft", { header = "m2", unit = '
     '"square meters" }]',
+    "parts": "headers and what one of each counts: parts = { full_baths = 1, half_baths = 0.5 }",
+    "synonyms": 'other words for choices: synonyms = { sold = ["closed"] }',
     "label": 'words in en and es: label = { en = "Floors", es = "Pisos" }',
     "help": 'a sentence in en and es: help = { en = "…", es = "…" }',
     "example": 'a number, true, false, or a text in quotes: example = "2021-05-28"',
@@ -445,5 +475,5 @@ def _claims(contract: ListingContract) -> Iterator[tuple[Column, str]]:
     for column in contract.columns:
         yield column, column.name
     for column in contract.columns:
-        for header in column.headers:
+        for header in (*column.headers, *column.parts):
             yield column, header

@@ -1,43 +1,219 @@
 """Which column of a market each header of a file or a request is."""
 
-from collections.abc import Hashable, Iterable, Mapping
+import difflib
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-from realtor_model.listing.column import Column, header_key
+from realtor_model.listing.column import Column
 from realtor_model.listing.contract import ListingContract
+from realtor_model.listing.units import compact, unit_of, without_unit
+
+Certainty = Literal["name", "header", "chosen"]
+# Below this ratio of difflib a header does not resemble another one.
+_LEAST_SIMILARITY = 0.84
+_SHORTEST_RESEMBLING = 5
+_LAST = 10**6
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the values of a column come from: one header, or several whose values are added.
+
+    Attributes:
+        headers: the header; or those of the column's parts.
+        weights: what the values under each header are multiplied by before they are added.
+        unit: the unit that the header states; None: it states none.
+        certainty: "name": the header is the column's own name; "header": one of its other headers;
+            "chosen": a person said so.
+    """
+
+    headers: tuple[Any, ...]
+    weights: tuple[float, ...] = (1.0,)
+    unit: str | None = None
+    certainty: Certainty = "header"
+
+    @property
+    def may_infer_unit(self) -> bool:
+        """Whether the values have to show the unit, because the header does not."""
+        return self.unit is None and self.certainty != "name"
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The columns of a table that are columns of the market.
+
+    Attributes:
+        contract: of the market.
+        sources: name of a column -> its sources, the best one first. A value that is missing in one
+            is taken from the next: exports have a lot in acres or in square feet.
+        unused: the headers that are no column.
+    """
+
+    contract: ListingContract
+    sources: Mapping[str, tuple[Source, ...]]
+    unused: tuple[Any, ...]
+
+    @property
+    def columns(self) -> dict[Any, Column]:
+        """Header -> the column that it belongs to, without the unused headers."""
+        by_name = {column.name: column for column in self.contract.columns}
+        return {
+            header: by_name[name]
+            for name, sources in self.sources.items()
+            for source in sources
+            for header in source.headers
+        }
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A header that means a column; the lowest rank counts where several do."""
+
+    column: Column
+    rank: int
+    unit: str | None
 
 
 @cache
-def _by_header(contract: ListingContract) -> Mapping[str, Column]:
-    names = {header_key(column.name): column for column in contract.columns}
-    others = {
-        header_key(header): column for column in contract.columns for header in column.headers
+def _known_headers(contract: ListingContract) -> Mapping[str, _Known]:
+    known: dict[str, _Known] = {}
+    for column in contract.columns:
+        known[compact(column.name)] = _Known(column, -1, None)
+    for column in contract.columns:
+        for rank, (header, unit) in enumerate(column.headers.items()):
+            known.setdefault(compact(header), _Known(column, rank, unit))
+    return known
+
+
+@cache
+def _known_parts(contract: ListingContract) -> Mapping[str, tuple[Column, float]]:
+    return {
+        compact(header): (column, weight)
+        for column in contract.columns
+        for header, weight in column.parts.items()
     }
-    return others | names
+
+
+def _meaning(header: object, contract: ListingContract) -> _Known | None:
+    """The column that a header means, with the unit in it: `Lot Size (sq ft)`, `sqft_lot`."""
+    key = compact(str(header))
+    known = _known_headers(contract)
+    if exact := known.get(key):
+        # Some headers are a unit only: sqft, acres.
+        unit = unit_of(key) if exact.column.is_area and exact.rank >= 0 else None
+        return replace(exact, unit=exact.unit or unit)
+    for rest, unit in without_unit(key):
+        column = known.get(rest)
+        if column is not None and column.column.is_area:
+            return _Known(column.column, max(column.rank, 0), unit)
+    return None
+
+
+def match_headers(
+    headers: Iterable[Hashable],
+    contract: ListingContract,
+    chosen: Mapping[str, Hashable | None] | None = None,
+) -> Matching:
+    """Match the headers of a table with the columns of a market; the price is one of them.
+
+    The column's own name comes first; then the headers of at least two of its parts (full and half
+    baths); then its other headers, in the order of their declaration.
+
+    Args:
+        headers: of the table.
+        contract: of the market.
+        chosen: name of a column -> its header as a person chose it, or None for no header.
+
+    >>> from realtor_model.listing import US_LISTINGS
+    >>> matched = match_headers(["full_baths", "half_baths", "Lot (m²)", "roof"], US_LISTINGS)
+    >>> [source.headers for source in matched.sources["bath"]]
+    [('full_baths', 'half_baths')]
+    >>> matched.sources["acre_lot"][0].unit, matched.unused
+    ('square meters', ('roof',))
+    """
+    listed = list(headers)
+    chosen = chosen or {}
+    taken = {header for header in chosen.values() if header is not None}
+    ranked: dict[str, list[tuple[int, Source]]] = {}
+    for name, rank, source in _candidates(listed, contract):
+        if name not in chosen and not taken.intersection(source.headers):
+            ranked.setdefault(name, []).append((rank, source))
+    sources: dict[str, tuple[Source, ...]] = {}
+    for column in contract.columns:
+        header = chosen.get(column.name)
+        if header is not None:
+            sources[column.name] = (_chosen(column, header, contract),)
+        elif of_column := ranked.get(column.name):
+            of_column.sort(key=lambda candidate: candidate[0])
+            sources[column.name] = tuple(source for _, source in of_column)
+    matching = Matching(contract, sources, ())
+    used = matching.columns
+    return replace(matching, unused=tuple(each for each in listed if each not in used))
+
+
+def _candidates(
+    headers: list[Hashable], contract: ListingContract
+) -> Iterator[tuple[str, int, Source]]:
+    """Name of a column, rank, and source, for each that the headers offer."""
+    parts: dict[str, dict[float, Hashable]] = {}
+    for header in headers:
+        known = _meaning(header, contract)
+        if known is not None:
+            is_name = known.rank < 0
+            # Of two spellings of the name, the exact one comes first.
+            rank = -4 if header == known.column.name else -3 if is_name else known.rank
+            certainty: Certainty = "name" if is_name else "header"
+            yield known.column.name, rank, Source((header,), (1.0,), known.unit, certainty)
+        if part := _known_parts(contract).get(compact(str(header))):
+            column, weight = part
+            parts.setdefault(column.name, {}).setdefault(weight, header)
+    for name, by_weight in parts.items():
+        if 1.0 in by_weight:
+            rank = -1 if len(by_weight) > 1 else _LAST
+            yield name, rank, Source(tuple(by_weight.values()), tuple(by_weight))
+
+
+def _chosen(column: Column, header: Hashable, contract: ListingContract) -> Source:
+    known = _meaning(header, contract)
+    unit = known.unit if known is not None and known.column is column else None
+    if unit is None and column.is_area:
+        unit = next((unit for _, unit in without_unit(compact(str(header)))), None)
+    return Source((header,), (1.0,), unit, "name" if header == column.name else "chosen")
 
 
 def matched_columns(headers: Iterable[Hashable], contract: ListingContract) -> dict[Any, Column]:
-    """Header -> the column it is, for each header that is one.
-
-    A column's own name comes before its other headers; of several other headers the first counts.
+    """Header -> the column that it belongs to, for each header that belongs to one.
 
     >>> from realtor_model.listing import US_LISTINGS
-    >>> matched = matched_columns(["Beds", "bed", "roof"], US_LISTINGS)
-    >>> {header: column.name for header, column in matched.items()}
-    {'bed': 'bed'}
+    >>> [column.name for column in matched_columns(["Beds", "roof"], US_LISTINGS).values()]
+    ['bed']
     """
-    listed = list(headers)
-    named = {column.name: column for column in contract.columns}
-    matched: dict[Any, Column] = {
-        header: named[header] for header in listed if isinstance(header, str) and header in named
-    }
-    taken = {column.key for column in matched.values()}
-    if len(matched) < len(listed):
-        known = _by_header(contract)
-        for header in listed:
-            column = known.get(header_key(str(header)))
-            if column is not None and header not in matched and column.key not in taken:
-                matched[header] = column
-                taken.add(column.key)
-    return matched
+    return match_headers(headers, contract).columns
+
+
+def suggestions(matching: Matching, contract: ListingContract) -> dict[Any, str]:
+    """Unused header -> the unmatched column whose headers it resembles: a person has to confirm it.
+
+    >>> from realtor_model.listing import US_LISTINGS
+    >>> suggestions(match_headers(["bedroms", "altitude"], US_LISTINGS), US_LISTINGS)
+    {'bedroms': 'bed'}
+    """
+    open_columns = [each for each in contract.columns if each.name not in matching.sources]
+    resembling: dict[Any, str] = {}
+    for header in matching.unused:
+        key = compact(str(header))
+        scores = {
+            column.name: max(
+                difflib.SequenceMatcher(None, key, compact(known)).ratio()
+                for known in (column.name, *column.headers)
+            )
+            for column in open_columns
+            if column.name not in resembling.values()
+        }
+        best = max(scores, key=scores.__getitem__, default=None)
+        is_long = len(key) >= _SHORTEST_RESEMBLING
+        if best is not None and is_long and scores[best] >= _LEAST_SIMILARITY:
+            resembling[header] = best
+    return resembling

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from realtor_model.listing.column import header_key
 from realtor_model.listing.contract import ListingContract
 from realtor_model.listing.declaration import InvalidMarketFile, contract_of
+from realtor_model.listing.units import compact
 
 _BUILT_IN = Path(__file__).with_name("us_listings.toml")
 # A file larger than this is not a market file.
@@ -55,13 +55,11 @@ def _merged(path: Path) -> dict[str, Any]:
                 f"{path}: [columns] {name} is not a table: write [columns.{name}]"
             )
     # A header that the file claims is no longer one of a built-in column.
-    claimed = {
-        header_key(header) for name in changed for header in _own_headers(name, changed[name])
-    }
+    claimed = {compact(header) for name in changed for header in _own_headers(name, changed[name])}
     columns: dict[str, dict[str, Any]] = {}
     for name, table in base["columns"].items():
         free = [each for each in _as_list(table.get("headers"))
-                if header_key(_header_text(each)) not in claimed]  # fmt: skip
+                if compact(_header_text(each)) not in claimed]  # fmt: skip
         columns[name] = {**table, "headers": free}
     for name, table in changed.items():
         built_in = _still_true(columns.get(name, {}), table)
@@ -97,9 +95,21 @@ def _still_true(built_in: Mapping[str, Any], changed: Mapping[str, Any]) -> dict
     old, new = built_in.get("type"), changed.get("type", built_in.get("type"))
     gone: set[str] = set()
     if old != new and not {old, new} <= {"number", "integer"}:
-        gone |= {"range", "unit", "step", "usual", "choices", "monotone", "example"}
+        gone |= {
+            "range",
+            "unit",
+            "step",
+            "usual",
+            "choices",
+            "synonyms",
+            "parts",
+            "monotone",
+            "example",
+        }
     if "unit" in changed and changed["unit"] != built_in.get("unit"):
         gone |= {"step", "usual", "headers", "help", "example"}
+    if "choices" in changed:
+        gone |= {"synonyms"}
     if "range" in changed:
         gone |= {"usual", "example"} - {key for key in built_in if _fits(built_in[key], changed)}
     return {key: value for key, value in built_in.items() if key not in gone}

@@ -30,7 +30,6 @@ from realtor_model.listing.contract import (
 from realtor_model.listing.market_file import US_LISTINGS
 from realtor_model.listing.parsing import (
     InvalidValue,
-    not_a_choice,
     parse,
     parse_number,
     remembering_parser,
@@ -75,11 +74,17 @@ def missing_place_or_size(
         values: name -> value, None where missing.
     """
     if not _is_placed(contract, values):
-        return message("place_required", places=_places_in_words(contract))
+        return place_required(contract)
     if all(values[column.name] is None for column in contract.sizes):
         names = [column.name for column in contract.sizes]
         return message("size_required", sizes=_joined(names))
     return None
+
+
+@cache
+def place_required(contract: ListingContract) -> CodedMessage:
+    """The message that a home has no place, with the columns that can place it."""
+    return message("place_required", places=_places_in_words(contract))
 
 
 def _is_placed(contract: ListingContract, values: Mapping[str, object]) -> bool:
@@ -87,7 +92,6 @@ def _is_placed(contract: ListingContract, values: Mapping[str, object]) -> bool:
     return bool(placed & {Role.STATE, Role.ZIP_CODE}) or {Role.LATITUDE, Role.LONGITUDE} <= placed
 
 
-@cache
 def _places_in_words(contract: ListingContract) -> str:
     single = [c.name for c in contract.places if c.role in (Role.STATE, Role.ZIP_CODE)]
     point = [c.name for c in contract.places if c.role in (Role.LATITUDE, Role.LONGITUDE)]
@@ -138,7 +142,7 @@ def _reader(column: Column) -> Callable[[object], object]:
     """The function that reads a value of `column` in a request."""
     if column.range is not None:
         return partial(_read_number, column)
-    return partial(_read_text, column, remembering_parser(column), frozenset(column.choices))
+    return partial(_read_text, column, remembering_parser(column))
 
 
 def _read_number(column: Column, value: object) -> float | int | None:
@@ -151,7 +155,6 @@ def _read_number(column: Column, value: object) -> float | int | None:
 def _read_text(
     column: Column,
     remembered: Callable[[object], object],
-    choices: frozenset[str],
     value: object,
 ) -> object:
     try:
@@ -159,11 +162,7 @@ def _read_text(
         parsed = remembered(value) if type(value) is str else parse(column, value)
     except InvalidValue as invalid:
         raise _refused(column, value, invalid.rule) from None
-    if parsed is None:
-        return column.default
-    if choices and parsed not in choices:
-        raise _refused(column, value, not_a_choice(column))
-    return parsed
+    return column.default if parsed is None else parsed
 
 
 def _refused(column: Column, value: object, rule: CodedMessage) -> PydanticCustomError:

@@ -1,12 +1,14 @@
 """Converts validation errors of a request to the API's `Problem`s."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from realtor_model.listing import FieldProblem, field_problems
+from realtor_model.listing.problems import MAX_PROBLEMS
 from realtor_serving.contract.schemas import Problem
 
 MAX_SHOWN_VALUE = 200
@@ -14,7 +16,12 @@ MAX_SHOWN_VALUE = 200
 
 def problems(error: ValidationError) -> list[Problem]:
     """The first 20 problems of `error`, as the API shows them."""
-    return [as_problem(problem) for problem in field_problems(error)]
+    return listed_problems(field_problems(error))
+
+
+def listed_problems(of_home: Iterable[FieldProblem]) -> list[Problem]:
+    """The first 20 problems of a home, as the API shows them."""
+    return [as_problem(problem) for problem in islice(of_home, MAX_PROBLEMS)]
 
 
 def as_problem(problem: FieldProblem) -> Problem:

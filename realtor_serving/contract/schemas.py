@@ -105,6 +105,10 @@ class BatchValuation(BaseModel):
     results: list[BatchRow]
     valued: int
     failed: int
+    notes: list[CodedText] = Field(
+        description="How the rows were read, where it is not plain: units, decimal signs, the "
+        "order of days and months, columns that are not used."
+    )
     model: ModelRef
 
 
@@ -342,6 +346,9 @@ class MarketInfo(BaseModel):
         description="A home needs all inputs of one of these lists, or it has no place."
     )
     sizes: list[str] = Field(description="A home needs one of these inputs, or it has no size.")
+    declaration: dict[str, JsonValue] = Field(
+        description="The whole declaration of the market's columns, as in a market file."
+    )
 
 
 class ModelInfo(BaseModel):

@@ -17,9 +17,9 @@ from realtor_serving.http.table_bodies import (
     UnreadableTable,
     answer_table,
     answer_type,
+    homes_of,
     media_type,
     read_table,
-    rows_of,
     write_table,
 )
 from realtor_serving.valuation import answers
@@ -62,13 +62,13 @@ class BatchBody:
         try:
             contract = champion.model.contract
             table = None if self.sent == JSON else read_table(self.content, self.sent, contract)
-            rows = (
-                BatchRequest.model_validate_json(self.content).properties
+            batch = (
+                answers.value_rows(
+                    champion, BatchRequest.model_validate_json(self.content).properties
+                )
                 if table is None
-                # The check of each row also reads types that JSON lacks: dates and decimals.
-                else rows_of(table, contract)
+                else answers.value_read(champion, homes_of(table, contract))
             )
-            batch = answers.value_rows(champion, rows)
             if self.answer_type == JSON:
                 return Response(batch.json(), media_type=JSON), batch.valued
             content = write_table(answer_table(table, batch), self.answer_type)

@@ -59,8 +59,15 @@ class InvalidBody:
     @classmethod
     def of(cls, error: ValidationError, hint: str = "") -> "InvalidBody":
         """A body or a query that breaks its schema; `hint` is added if a body is not JSON."""
-        details = problems(without_frames(error))
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        return cls.with_problems(problems(without_frames(error)), error.error_count(), hint)
+
+    @classmethod
+    def with_problems(
+        cls, details: Sequence[Problem], count: int | None = None, hint: str = ""
+    ) -> "InvalidBody":
+        """A body with these problems, the first ones of `count`; see `of`."""
+        others = (count or len(details)) - 1
+        more = f" (and {others} more)" if others else ""
         unread = hint if details[0].code == "invalid_json" else ""
         return cls(
             message("invalid_request", reason=f"{in_words(details[0])}{more}{unread}"), details
@@ -89,14 +96,6 @@ class UnreadBody(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has no 
 
     BentoML's own error answers lack the value that was sent, and BentoML logs each of them.
     """
-
-
-def read_body[Body: BaseModel](content: bytes, kind: type[Body]) -> "Body | InvalidBody":
-    """The checked body of a POST request, from its JSON."""
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError as error:
-        return InvalidBody.of(error)
 
 
 def read_query[Query: BaseModel](request: Request, kind: type[Query]) -> "Query | InvalidBody":

@@ -8,15 +8,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from realtor_model.listing import ListingContract
-from realtor_model.valuation.home_tables import (
-    ESTIMATES,
-    SEPARATOR,
-    decoded,
-    in_unit,
-    input_headers,
-    listed,
-)
+from realtor_model.listing import TARGET, ListingContract, matched_columns
+from realtor_model.reading.home_tables import Homes, decoded, read_homes
+from realtor_model.valuation.table_estimates import ESTIMATES, SEPARATOR
 from realtor_serving.contract.problems import in_words
 from realtor_serving.contract.schemas import MAX_BATCH
 from realtor_serving.valuation.answers import ValuedBatch
@@ -37,17 +31,6 @@ ARROW_LIMIT = {
     "MIMALLOC_DISALLOW_OS_ALLOC": "1",
 }
 _ROWS_AT_A_TIME = 256
-# Types whose values need similar memory in Python and in Arrow; lists, for example, need more.
-_PLAIN = (
-    pa.types.is_primitive,
-    pa.types.is_decimal,
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_fixed_size_binary,
-    pa.types.is_null,
-)
 
 
 class UnreadableTable(Exception):
@@ -85,7 +68,7 @@ def read_table(body: bytes, kind: str, contract: ListingContract) -> pa.Table:
         raise UnreadableTable(f"the body is no {kind} that can be read: {problem}") from problem
     if not table.num_rows:
         raise UnreadableTable(f"the table has no rows; from 1 to {MAX_BATCH:,} can be valued")
-    if not input_headers(table.column_names, contract):
+    if not _inputs_in(table, contract):
         raise UnreadableTable(
             f"none of the table's columns is one of {', '.join(contract.by_name)}; it has "
             f"{', '.join(table.column_names)[:200]}"
@@ -93,26 +76,29 @@ def read_table(body: bytes, kind: str, contract: ListingContract) -> pa.Table:
     return table
 
 
-def rows_of(table: pa.Table, contract: ListingContract) -> list[dict[str, Any]]:
-    """The inputs of each row, by their names and in their units.
+def _inputs_in(table: pa.Table, contract: ListingContract) -> list[str]:
+    """The headers of the table that are inputs."""
+    matched = matched_columns(table.column_names, contract)
+    return [header for header, column in matched.items() if column.key != TARGET]
 
-    NaN becomes None, because some writers use it for missing values.
+
+def homes_of(table: pa.Table, contract: ListingContract) -> Homes:
+    """The homes in the rows of a table.
 
     Raises:
         UnreadableTable: a column cannot be decoded, or needs too much memory.
     """
-    inputs = input_headers(table.column_names, contract)
-    columns = []
-    for header, column in inputs.items():
-        values = _values(table.column(header))
-        if column.factor(header) != 1.0:
-            values = [in_unit(value, column, header) for value in values]
-        columns.append(values)
-    names = [column.name for column in inputs.values()]
-    return [
-        {name: None if value != value else value for name, value in zip(names, row, strict=True)}
-        for row in zip(*columns, strict=True)
-    ]
+    try:
+        for header in _inputs_in(table, contract):
+            plain = decoded(table.column(header))
+            _bounded(0, plain.nbytes)
+            position = table.column_names.index(header)
+            table = table.set_column(position, header, plain)
+        return read_homes(table, contract)
+    except pa.ArrowMemoryError as problem:
+        raise _too_large() from problem
+    except pa.ArrowException as problem:
+        raise UnreadableTable(f"a column cannot be read: {problem}") from problem
 
 
 def answer_table(sent: pa.Table | None, batch: ValuedBatch) -> pa.Table:
@@ -167,20 +153,6 @@ def write_table(table: pa.Table, kind: str) -> bytes:
     except pa.ArrowException as problem:
         raise UnreadableTable(f"the answer cannot be {kind}: {problem}") from problem
     return bytes(sink.getvalue())
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The values as Python objects. A value of a type that no input has becomes [its type]."""
-    try:
-        plain = decoded(column)
-    except pa.ArrowMemoryError as problem:
-        raise _too_large() from problem
-    except pa.ArrowException as problem:
-        raise UnreadableTable(f"a column of {column.type} cannot be read: {problem}") from problem
-    _bounded(0, plain.nbytes)
-    if any(is_kind(plain.type) for is_kind in _PLAIN):
-        return listed(plain)
-    return [[str(plain.type)] if valid else None for valid in plain.is_valid().to_pylist()]
 
 
 def _batches(body: bytes, kind: str) -> Iterator[pa.RecordBatch]:

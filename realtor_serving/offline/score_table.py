@@ -25,8 +25,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from realtor_model.listing import TARGET, matched_columns
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
-from realtor_model.valuation.home_tables import CHUNK_ROWS, ESTIMATES, estimate, input_headers
+from realtor_model.valuation.table_estimates import CHUNK_ROWS, ESTIMATES, estimate
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.champion.champion_cache import ChampionCache
 from realtor_serving.service_settings import settings
@@ -121,7 +122,8 @@ def score(
     """
     _format_of(output)
     started = time.monotonic()
-    if not input_headers(source.schema.names, model.contract):
+    matched = matched_columns(source.schema.names, model.contract)
+    if not any(column.key != TARGET for column in matched.values()):
         raise UnusableFile(
             f"{source.name}: none of its columns is one of {', '.join(model.contract.by_name)}; "
             f"it has {', '.join(source.schema.names)}"

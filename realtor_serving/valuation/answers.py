@@ -6,6 +6,7 @@ Homes are valued as sold, whatever status their listing has: the answer is a sal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,13 @@ from realtor_model.listing import (
     properties_from_columns,
 )
 from realtor_model.messages import CodedMessage
+from realtor_model.reading.home_tables import Homes, read_rows
 from realtor_model.registry_names import REGISTERED_MODEL
-from realtor_model.valuation.home_tables import read_rows
 from realtor_model.valuation.intervals import RANGE
 from realtor_model.valuation.market_statistics import MEDIAN_OF, By
 from realtor_model.valuation.valuation_model import CONFIDENCE_LIMITS
 from realtor_serving.champion.served_champion import Champion
-from realtor_serving.contract.problems import problems
+from realtor_serving.contract.problems import listed_problems
 from realtor_serving.contract.schemas import (
     Adjustment,
     Comparable,
@@ -152,13 +153,19 @@ class ValuedHomes:
         return Valuation(**fields)
 
 
-def value(champion: Champion, columns: Columns, homes: Sequence[Home] | None = None) -> ValuedHomes:
+def value(
+    champion: Champion,
+    columns: Columns,
+    homes: Sequence[Home] | None = None,
+    notes: Mapping[int, Sequence[CodedMessage]] = MappingProxyType({}),
+) -> ValuedHomes:
     """Value n homes as sold.
 
     Args:
         champion: the model to value them with.
         columns: the homes as they were entered; each column has the shape (n,).
         homes: the same homes as properties, if the caller has them.
+        notes: row -> what was left out or read as unknown; these warnings come first.
     """
     values = champion.model.value(as_sold(columns))
     price, low, high = np.round([values.price, values.low, values.high], 2).tolist()
@@ -167,14 +174,20 @@ def value(champion: Champion, columns: Columns, homes: Sequence[Home] | None = N
         {name: int(rows.sum()) for name, rows in values.unknown.items()} if values.warnings else {}
     )
     confidence = values.confidence.tolist()
-    return ValuedHomes(
-        champion, columns, price, low, high, confidence, values.warnings, unknown, homes
-    )
+    warnings = values.warnings
+    for row, of_row in notes.items():
+        warnings[row] = [*of_row, *warnings.get(row, ())]
+    return ValuedHomes(champion, columns, price, low, high, confidence, warnings, unknown, homes)
 
 
-def value_homes(champion: Champion, homes: Sequence[Home]) -> ValuedHomes:
-    """Value n homes as sold."""
-    return value(champion, columns_from_properties(homes, champion.model.contract), homes)
+def value_homes(
+    champion: Champion,
+    homes: Sequence[Home],
+    notes: Mapping[int, Sequence[CodedMessage]] = MappingProxyType({}),
+) -> ValuedHomes:
+    """Value n homes as sold; see `value`."""
+    columns = columns_from_properties(homes, champion.model.contract)
+    return value(champion, columns, homes, notes)
 
 
 @dataclass(frozen=True)
@@ -185,11 +198,13 @@ class ValuedBatch:
         valued: the valuations of the valid rows.
         positions: the positions of the valid rows among all rows, in the order of `valued`.
         errors: by position, the problems of each invalid row.
+        notes: how the rows were read: units, decimal signs, unused columns.
     """
 
     valued: ValuedHomes
     positions: list[int]
     errors: Mapping[int, list[Problem]]
+    notes: Sequence[CodedMessage] = ()
 
     def json(self) -> bytes:
         """The `BatchValuation` as JSON, serialized without making its models."""
@@ -206,20 +221,30 @@ class ValuedBatch:
                 ],
                 "valued": len(valued),
                 "failed": len(errors),
+                "notes": [note.to_dict() for note in self.notes],
                 "model": model_ref(self.valued.champion).model_dump(),
             }
         )
 
 
 def value_rows(champion: Champion, rows: Sequence[Any]) -> ValuedBatch:
-    """Check each of n rows on its own and value the valid ones as sold."""
-    columns, refused = read_rows(rows, champion.model.contract)
-    positions = [row for row in range(len(rows)) if row not in refused]
-    valued = value(champion, take(columns, np.array(positions, np.intp)))
-    return ValuedBatch(valued, positions, {row: problems(error) for row, error in refused.items()})
+    """Check each of n rows of JSON on its own and value the valid ones as sold."""
+    return value_read(champion, read_rows(rows, champion.model.contract))
 
 
-def explain(champion: Champion, listing: Home) -> tuple[ExplainedValuation, ValuedHomes]:
+def value_read(champion: Champion, homes: Homes) -> ValuedBatch:
+    """Value the valid ones of n homes as sold."""
+    positions = homes.valid
+    at = {row: position for position, row in enumerate(positions.tolist())}
+    notes = {at[row]: of_row for row, of_row in homes.notes.items() if row in at}
+    valued = value(champion, take(homes.columns, positions), notes=notes)
+    errors = {row: listed_problems(problems) for row, problems in homes.problems.items()}
+    return ValuedBatch(valued, positions.tolist(), errors, homes.reading.notes)
+
+
+def explain(
+    champion: Champion, listing: Home, notes: Sequence[CodedMessage] = ()
+) -> tuple[ExplainedValuation, ValuedHomes]:
     """Value one home and explain its price.
 
     The model's contributions are exact and additive in log price. In dollars, price - base_price is
@@ -228,7 +253,7 @@ def explain(champion: Champion, listing: Home) -> tuple[ExplainedValuation, Valu
     Returns:
         The answer, and the valuation for the metrics and the inference log.
     """
-    valued = value_homes(champion, [listing])
+    valued = value_homes(champion, [listing], {0: notes} if notes else {})
     columns = as_sold(valued.columns)
     explanation = champion.model.explain(columns)
     contract = champion.model.contract
@@ -266,7 +291,9 @@ def explain(champion: Champion, listing: Home) -> tuple[ExplainedValuation, Valu
     return answer, valued
 
 
-def compare(champion: Champion, request: ComparablesRequest) -> tuple[ComparableSales, ValuedHomes]:
+def compare(
+    champion: Champion, request: ComparablesRequest, notes: Sequence[CodedMessage] = ()
+) -> tuple[ComparableSales, ValuedHomes]:
     """Value one home and find the most similar sold homes.
 
     Returns:
@@ -276,7 +303,7 @@ def compare(champion: Champion, request: ComparablesRequest) -> tuple[Comparable
         NoSoldHomes: the model's bundle has no sold homes.
     """
     model = champion.model
-    valued = value_homes(champion, [request.property])
+    valued = value_homes(champion, [request.property], {0: notes} if notes else {})
     columns = as_sold(valued.columns)
     comparison = model.compare(columns, count=request.count, exclude=request.exclude)
     sold = model.sold_homes

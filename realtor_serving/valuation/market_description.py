@@ -11,6 +11,7 @@ from realtor_model.listing import (
     Role,
     home_model,
 )
+from realtor_model.listing.units import factor
 from realtor_serving.contract.schemas import ColumnWords, MarketInfo
 
 LANGUAGES = ("en", "es")
@@ -20,8 +21,6 @@ _FIRST = (
     Role.LOT_SIZE, Role.BEDROOMS, Role.BATHROOMS,
 )  # fmt: skip
 _LAST = (Role.STATUS, Role.SALE_DATE, Role.BROKER, Role.ID)
-# Homes are valued as sold today, and the id only keeps a home from being its own comparable.
-_WITHOUT_EFFECT = frozenset({Role.STATUS, Role.SALE_DATE, Role.ID})
 
 
 def title_of(contract: ListingContract) -> str:
@@ -48,6 +47,7 @@ def market_info(contract: ListingContract) -> MarketInfo:
         ),
         places=[*alone, point] if point else alone,
         sizes=[column.name for column in contract.sizes],
+        declaration=dict(contract.declaration),
     )
 
 
@@ -70,7 +70,7 @@ def described_inputs(contract: ListingContract) -> dict[str, dict[str, Any]]:
             "help": _words(column.help, column.label),
             "headers": _headers(column),
             "monotone": column.monotone,
-            "moves_estimate": column.role not in _WITHOUT_EFFECT,
+            "moves_estimate": column.moves_estimate,
             **dict(_limits(column)),
         }
         for column in _in_form_order(contract)
@@ -103,7 +103,8 @@ def _limits(column: Column) -> Iterator[tuple[str, Any]]:
 
 
 def _headers(column: Column) -> dict[str, float]:
-    return {header: column.factor(header) for header in column.headers}
+    unit = column.range.unit if column.range is not None else ""
+    return {header: factor(stated, unit) for header, stated in column.headers.items()}
 
 
 def _words(words: Any, otherwise: str) -> dict[str, str]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from benchmarks import market_file
 from benchmarks.market_file import OURS, Figure, raw_features, summarise, wider_market
-from realtor_model.listing import US_LISTINGS, check
+from realtor_model.listing import US_LISTINGS
+from realtor_model.reading.received_batch import check
 
 
 def listings(**values: object) -> pd.DataFrame:

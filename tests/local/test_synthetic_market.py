@@ -21,7 +21,8 @@ from realtor_local.synthetic_market import (
     generate,
     valid_rows,
 )
-from realtor_model.listing import check, read_market
+from realtor_model.listing import read_market
+from realtor_model.reading.received_batch import check
 
 ROWS = 100_000
 

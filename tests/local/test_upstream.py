@@ -34,7 +34,7 @@ from realtor_local.upstream.served_listings import (
     read_csv,
     read_market_csv,
 )
-from realtor_model.listing import check
+from realtor_model.reading.received_batch import check
 from tests.markets import PORTO, porto
 from tests.servers import listening
 

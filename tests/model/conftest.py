@@ -16,7 +16,8 @@ from realtor_local.upstream.served_listings import cut
 from realtor_model.candidates import CANDIDATES
 from realtor_model.evaluation.metrics import regression_metrics
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame
-from realtor_model.listing import US_LISTINGS, check
+from realtor_model.listing import US_LISTINGS
+from realtor_model.reading.received_batch import check
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.comparables import SoldHomes

@@ -16,14 +16,8 @@ from realtor_model.features import (
     features_of,
     take,
 )
-from realtor_model.listing import (
-    US_LISTINGS,
-    Columns,
-    ListingContract,
-    check,
-    home_model,
-    read_market,
-)
+from realtor_model.listing import US_LISTINGS, Columns, ListingContract, home_model, read_market
+from realtor_model.reading.received_batch import check
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.bundle import load_bundle, save_bundle

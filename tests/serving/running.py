@@ -20,7 +20,8 @@ import pandas as pd
 from realtor_local.ports import LOOPBACK, free_port
 from realtor_model.evaluation.metrics import ratio_study
 from realtor_model.features import FeatureEncoder, columns_from_frame
-from realtor_model.listing import US_LISTINGS, ListingContract, normalise
+from realtor_model.listing import US_LISTINGS, ListingContract
+from realtor_model.reading.received_batch import normalise
 from realtor_model.retraining.drift import profile
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.comparables import SoldHomes

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from realtor_model.features import as_sold, columns_from_properties
-from realtor_model.listing import ListingContract, check, home_model
+from realtor_model.listing import ListingContract, home_model
+from realtor_model.reading.received_batch import check
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.http.table_bodies import CSV, write_table

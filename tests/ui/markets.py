@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from realtor_model.features import FeatureEncoder, columns_from_frame
-from realtor_model.listing import US_LISTINGS, ListingContract, normalise, read_market
+from realtor_model.listing import US_LISTINGS, ListingContract, read_market
+from realtor_model.reading.received_batch import normalise
 from realtor_model.retraining.drift import profile
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.comparables import SoldHomes

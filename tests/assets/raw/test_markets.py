@@ -13,7 +13,8 @@ from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database, ObjectStore
 from realtor_assets.schema import SchemaOutdated, migrate, require_market
 from realtor_assets.source.landing import LandedPayload
-from realtor_model.listing import US_LISTINGS, ListingContract, raw_schema, read_market
+from realtor_model.listing import US_LISTINGS, ListingContract, read_market
+from realtor_model.reading.received_batch import raw_schema
 from tests.assets.conftest import land, listing
 from tests.assets.markets import harbor_contract, sales
 

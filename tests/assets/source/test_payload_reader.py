@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from realtor_assets.resources import ObjectStore
 from realtor_assets.source import payload_reader
 from realtor_assets.source.payload_reader import PayloadUnreadable, read_batch_number, read_pieces
-from realtor_model.listing import US_LISTINGS, ListingContract, SchemaChanged, check
+from realtor_model.listing import US_LISTINGS, ListingContract
+from realtor_model.reading.received_batch import SchemaChanged, check
 from tests.assets.conftest import listing
 from tests.assets.markets import harbor_contract, sales
 

@@ -15,7 +15,7 @@ from realtor_assets.train.mlflow_model import CODE_REQUIREMENTS, requirements
 from realtor_model.candidates import CANDIDATES
 from realtor_model.features import FEATURE_GROUPS
 from realtor_model.libraries import distribution_of
-from realtor_model.listing import check
+from realtor_model.reading.received_batch import check
 from tests.model.conftest import AS_OF, Listed, received
 
 REQUIRED = {

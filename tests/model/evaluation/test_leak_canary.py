@@ -10,7 +10,8 @@ from realtor_assets.clean.checks import leak_check
 from realtor_local.synthetic_market import generate
 from realtor_model.evaluation import leak_canary
 from realtor_model.features import FEATURE_NAMES, Columns, FeatureEncoder
-from realtor_model.listing import TARGET, US_LISTINGS, normalise
+from realtor_model.listing import TARGET, US_LISTINGS
+from realtor_model.reading.received_batch import normalise
 from realtor_model.training import Rows
 from tests.model.conftest import AS_OF, Listed, Market
 

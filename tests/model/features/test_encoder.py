@@ -20,7 +20,8 @@ from realtor_model.features import (
     columns_from_properties,
     features_of,
 )
-from realtor_model.listing import US_LISTINGS, Property, check
+from realtor_model.listing import US_LISTINGS, Property
+from realtor_model.reading.received_batch import check
 from tests.model.conftest import AS_OF, Listed, Market, received
 
 

@@ -18,9 +18,11 @@ from realtor_model.listing import (
     contract_of,
     home_model,
     matched_columns,
+    parse_number,
     read_market,
 )
 from realtor_model.listing.column import KEYS, kinds_of
+from realtor_model.listing.parsing import ZERO_IS_UNKNOWN
 
 ROOT = Path(__file__).parents[3]
 YEAR_BUILT = '[columns.year_built]\ntype = "integer"\nrange = [1800, 2100]\nunit = "(year)"\n'
@@ -261,7 +263,7 @@ def test_column_with_another_unit_forgets_what_holds_in_the_old_one(tmp_path: Pa
 
     assert (lot.usual, lot.step, lot.example) == (None, None, 600)
     assert set(lot.headers) == {"lot_m2", "acres"}
-    assert lot.factor("Acres") == pytest.approx(4_046.86, abs=0.01)
+    assert parse_number(lot, "1 acre") == pytest.approx(4_046.86, abs=0.01)
     assert lot.help.get("en") is None, "it speaks of acres"
 
 
@@ -309,6 +311,10 @@ def tables(draw: st.DrawFn, role: Role) -> dict[str, Any]:
         if role is Role.LATITUDE:
             low, high = min(low, 89), min(high, 90)
             low, high = (low, high) if -90 <= low < high else (-90, 90)
+        # A living area or a number of bathrooms of 0 is unknown, and so no example.
+        if role in ZERO_IS_UNKNOWN:
+            low, example, high = sorted(abs(number) + 1 for number in (low, example, high))
+            high += 1
         table |= {"range": [low, high], "example": min(max(example, low), high)}
         table["monotone"] = draw(st.sampled_from(["up", "down", "any"]))
     elif kind is Kind.BOOLEAN:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
 from realtor_local.synthetic_market import generate
-from realtor_model.listing import check
+from realtor_model.reading.received_batch import check
 from realtor_model.retraining import drift
 from realtor_model.retraining.column_relations import detect_broken_relations
 from tests.model.conftest import Listed, batches, received

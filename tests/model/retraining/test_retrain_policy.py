@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtor_model.features import take
-from realtor_model.listing import check
 from realtor_model.messages import message
+from realtor_model.reading.received_batch import check
 from realtor_model.retraining.retrain_policy import Evidence, RetrainPolicy, gather
 from realtor_model.valuation.valuation_model import ValuationModel
 from tests.model.conftest import Listed, Market, received

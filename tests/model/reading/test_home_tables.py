@@ -1,4 +1,4 @@
-"""A row of a table means what it means in a request: property-based, against the home model."""
+"""A row of a table means what it means alone: property-based, against `read_home`."""
 
 import datetime as dt
 import weakref
@@ -10,17 +10,19 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from realtor_model.features import as_sold, columns_from_properties, take
-from realtor_model.listing import US_LISTINGS, Home, ListingContract, Property, home_model
-from realtor_model.valuation.home_tables import (
-    ESTIMATES,
-    estimate,
-    read_homes,
-    read_rows,
-    reasons,
+from realtor_model.features import as_sold, columns_from_properties
+from realtor_model.listing import (
+    US_LISTINGS,
+    Home,
+    InvalidHome,
+    ListingContract,
+    Property,
+    TableReading,
+    read_home,
 )
+from realtor_model.reading.home_tables import Homes, read_homes, read_rows
+from realtor_model.valuation.table_estimates import ESTIMATES, estimate
 from realtor_model.valuation.valuation_model import ValuationModel
 from tests.markets import porto
 
@@ -42,41 +44,47 @@ TYPED: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def by_itself(row: dict[str, Any], contract: ListingContract) -> Home | str:
-    nothing = {name: None for name, value in row.items() if value != value}
+def lines(homes: Homes) -> list[str | None]:
+    """The problems of each row as text; None for a home."""
+    return [
+        "; ".join(problem.line for problem in homes.problems[row])
+        if row in homes.problems
+        else None
+        for row in range(len(homes))
+    ]
+
+
+def by_itself(row: Any, reading: TableReading) -> tuple[Home, list[str]] | str:
+    """The home in a row and the texts of its notes, or its problems."""
     try:
-        return home_model(contract).model_validate(row | nothing)
-    except ValidationError as error:
-        return reasons(error)
+        home, notes = read_home(row, reading.contract, reading)
+    except InvalidHome as invalid:
+        return str(invalid)
+    return home, [note.text for note in notes]
 
 
-def assert_read_alike(
-    rows: list[dict[str, Any]], table: pa.Table, contract: ListingContract = US_LISTINGS
-) -> None:
-    expected = [by_itself(row, contract) for row in rows]
-    homes = read_homes(table, contract)
-    assert [each if isinstance(each, str) else None for each in expected] == list(homes.errors)
-    passed = [each for each in expected if isinstance(each, Home)]
-    for name, values in columns_from_properties(passed, contract).items():
+def assert_alike(rows: list[Any], homes: Homes) -> None:
+    expected = [by_itself(row, homes.reading) for row in rows]
+    assert [each if isinstance(each, str) else None for each in expected] == lines(homes)
+    passed = [each for each in expected if not isinstance(each, str)]
+    for row, each in enumerate(expected):
+        if not isinstance(each, str):
+            assert sorted(note.text for note in homes.notes.get(row, ())) == sorted(each[1])
+    columns = columns_from_properties([home for home, _ in passed], homes.reading.contract)
+    for name, values in columns.items():
         read = homes.columns[name][homes.valid]
         assert read.dtype == values.dtype
         np.testing.assert_array_equal(read, values, err_msg=name)
 
 
+def assert_read_alike(
+    rows: list[dict[str, Any]], table: pa.Table, contract: ListingContract = US_LISTINGS
+) -> None:
+    assert_alike(rows, read_homes(table, contract))
+
+
 def assert_json_read_alike(rows: list[Any], contract: ListingContract = US_LISTINGS) -> None:
-    columns, errors = read_rows(rows, contract)
-    expected: dict[int, str] = {}
-    passed: dict[int, Home] = {}
-    for position, row in enumerate(rows):
-        try:
-            passed[position] = home_model(contract).model_validate(row)
-        except ValidationError as error:
-            expected[position] = reasons(error)
-    assert {position: reasons(error) for position, error in errors.items()} == expected
-    read = take(columns, np.array([*passed], np.intp))
-    for name, values in columns_from_properties([*passed.values()], contract).items():
-        assert read[name].dtype == values.dtype
-        np.testing.assert_array_equal(read[name], values, err_msg=name)
+    assert_alike(rows, read_rows(rows, contract))
 
 
 VALUES = (
@@ -120,14 +128,14 @@ def test_typed_columns_are_read_as_a_request_reads_them(rows: list[dict[str, Any
     ("column", "words"),
     [
         (pa.array([True, None]), "bed is True; it must be a number"),
-        (pa.array([[3], None]), "bed is [3]; it must be a number"),
+        (pa.array([[3], None]), "bed is ['list<item: int64>']; it must be a number"),
         (pa.array(["3", None]).dictionary_encode(), None),
         (pa.array(["3", None], pa.string_view()), None),
         (pa.array(["x", None], pa.string_view()), "bed is 'x'; it must be a number"),
         (pa.RunEndEncodedArray.from_arrays([1, 2], [3, None]), None),
         (
             pa.array([[(1, 2)], None], pa.map_(pa.int8(), pa.int8())),
-            "bed is [(1, 2)]; it must be a number",
+            "bed is ['map<int8, int8>']; it must be a number",
         ),
         (pa.array([3, None], pa.int8()), None),
         (pa.chunked_array([pa.array([3.0]), pa.array([None], pa.float64())]), None),
@@ -137,7 +145,7 @@ def test_odd_types(column: Any, words: str | None) -> None:
     table = pa.table({"state": ["Ohio", "Ohio"], "house_size": [900, 900], "bed": column})
     homes = read_homes(table)
 
-    assert list(homes.errors) == [words, None]
+    assert lines(homes) == [words, None]
     if words is None:
         assert homes.columns["bed"][0] == 3.0
     assert np.isnan(homes.columns["bed"][1])
@@ -155,10 +163,12 @@ def test_a_date_beyond_all_calendars_spoils_no_other(kind: str) -> None:
 
     homes = read_homes(table)
 
-    assert "must be a date YYYY-MM-DD" in homes.errors[0]
-    assert homes.errors[1] is None
-    assert np.isnat(homes.columns["prev_sold_date"][1])
-    assert homes.valid[2] == (kind != "duration[s]")
+    assert not homes.problems
+    assert homes.notes.keys() == ({0, 2} if kind == "duration[s]" else {0})
+    assert homes.notes[0][0].code == "left_out"
+    days = homes.columns["prev_sold_date"]
+    assert np.isnat(days[[0, 1]]).all()
+    assert np.isnat(days[2]) == (kind == "duration[s]")
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -167,7 +177,7 @@ def test_the_day_of_a_time(unit: str) -> None:
     column = pa.array(times, pa.timestamp(unit))
     homes = read_homes(pa.table({"state": ["Ohio"] * 3, "bed": [3] * 3, "prev_sold_date": column}))
 
-    assert homes.valid.all()
+    assert not homes.problems
     assert homes.columns["prev_sold_date"].tolist() == [
         dt.date(1969, 12, 31), dt.date(2020, 2, 3), None,
     ]  # fmt: skip
@@ -177,7 +187,7 @@ def test_estimates_are_those_of_a_request_row_by_row(model_of: ModelOf) -> None:
     model = model_of("xgboost")
     rows: list[dict[str, Any]] = [
         {"state": "Ohio", "zip_code": "44101", "house_size": 1500},
-        {"state": "Ohio", "bed": 0},
+        {"state": "Ohio", "bed": 101},
         {"zip_code": "99999", "city": "Atlantis", "acre_lot": 3.5},
         {"bed": 2},
     ]
@@ -199,7 +209,7 @@ def test_estimates_are_those_of_a_request_row_by_row(model_of: ModelOf) -> None:
         assert answers[row]["error_codes"] is None
         assert answers[row]["warnings"] == ("; ".join(each.text for each in coded) or None)
         assert answers[row]["warning_codes"] == ("; ".join(each.code for each in coded) or None)
-    assert "bed is 0; it must be from 1 to 100 bedrooms" in answers[1]["error"]
+    assert "bed is 101; it must be from 0 to 100 bedrooms" in answers[1]["error"]
     assert [answers[row]["error_codes"] for row in (1, 3)] == ["out_of_range", "place_required"]
     assert answers[3]["error"].startswith("state or zip_code is required")
     assert answers[1]["estimated_price"] is answers[3]["confidence"] is None
@@ -217,19 +227,20 @@ def test_a_row_that_is_no_home_holds_no_memory() -> None:
 
     homes = read_homes(table)
 
-    assert list(homes.valid) == [True, False]
+    assert list(homes.valid) == [0]
     columns = weakref.ref(homes.columns["bed"])
     del homes
     assert columns() is None
 
 
 def test_an_error_that_is_kept_holds_no_memory() -> None:
-    columns, errors = read_rows([{"state": "Ohio"}])
+    homes = read_rows([{"state": "Ohio"}])
+    problems = homes.problems
 
-    beds = weakref.ref(columns["bed"])
-    del columns
+    beds = weakref.ref(homes.columns["bed"])
+    del homes
     assert beds() is None
-    assert "one of house_size, acre_lot and bed is required" in str(errors[0])
+    assert "one of house_size, acre_lot and bed is required" in problems[0][0].text
 
 
 FREE = st.none() | st.sampled_from([*WORDS, "A", "deed signed", "true", "no", "Ribeira", "41.2"])
@@ -306,7 +317,7 @@ def test_headers_of_the_market_and_their_units_are_read(market: ListingContract)
     assert homes.columns["year_built"][0] == 1980.0
     assert homes.columns["house_size"][0] == 93.0
     assert homes.columns["bath"][0] == 1.5
-    assert list(homes.errors) == [None, "floor_area is 'large'; it must be a number"]
+    assert lines(homes) == [None, "floor_area is 'large'; it must be a number"]
 
 
 def test_columns_that_a_market_lacks_are_missing(market: ListingContract) -> None:
