@@ -293,7 +293,9 @@ def _date(value: object, convention: Convention = PLAIN) -> dt.date | None:
     elif isinstance(value, dt.date):
         day = value
     elif isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_):
-        day = day_of_number(value, calendar_1904=convention.calendar_1904)
+        # An integer that no float holds is still compared exactly.
+        number = float(value) if isinstance(value, np.number) else value
+        day = day_of_number(number, calendar_1904=convention.calendar_1904)
     if day is None or not FIRST_DATE <= day <= LAST_DATE:
         raise InvalidValue(NOT_A_DATE)
     return day
