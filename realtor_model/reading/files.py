@@ -10,7 +10,7 @@ from realtor_model.reading.encodings import opened
 from realtor_model.reading.table_file import TableFile, UnreadableFile
 from realtor_model.reading.text_files import open_text
 
-# Of a workbook, or of a file in memory.
+# Bytes of a workbook. A small file can unpack to much more.
 MAX_UNPACKED = 1024**3
 _HEAD_BYTES = 4096
 _COMPRESSED = {
@@ -85,15 +85,14 @@ def _check_workbook(source: Path | bytes, head: bytes) -> None:
         except zipfile.BadZipFile as problem:
             raise UnreadableFile("damaged_file", format="Excel", problem=str(problem)) from problem
         with archive:
+            if sum(each.file_size for each in archive.infolist()) > MAX_UNPACKED:
+                raise UnreadableFile("file_too_large", megabytes=MAX_UNPACKED // 1024**2)
             names = archive.namelist()
             mimetype = archive.read("mimetype") if "mimetype" in names else b""
-            unpacked = sum(each.file_size for each in archive.infolist())
     if any(name.startswith(("word/", "ppt/")) for name in names):
         raise UnreadableFile("not_a_table", format="Office")
     if not (any(name.startswith("xl/") for name in names) or mimetype.startswith(_ODS)):
         raise UnreadableFile("compressed_file", format="zip")
-    if unpacked > MAX_UNPACKED:
-        raise UnreadableFile("file_too_large", megabytes=MAX_UNPACKED // 1024**2)
 
 
 def _check_ole(source: Path | bytes) -> None:

@@ -137,7 +137,7 @@ def _table(
     used = {i for row in _rows(chosen) for i, cell in enumerate(row) if cell != ""}
     cleaned = [clean_header(_text(header)) for header in headers]
     kept = [i for i, header in enumerate(cleaned) if header or i in used]
-    names, about_names = unique_names([cleaned[i] for i in kept], contract)
+    names, about_names = unique_names([cleaned[i] for i in kept], contract, kept)
     schema = text_schema(names)
     counts: Counter[str] = Counter()
     return TableFile(

@@ -79,7 +79,7 @@ def open_text(source: Path | bytes, contract: ListingContract) -> TableFile:
     """
     scanned = scan(source)
     layout, headers, notes = _layout(source, scanned, contract)
-    names, about_names = unique_names(headers, contract)
+    names, about_names = unique_names(headers, contract, layout.kept)
     counts: Counter[str] = Counter()
     return TableFile(
         names,
