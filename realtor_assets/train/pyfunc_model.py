@@ -45,8 +45,8 @@ class ListingValuation(PythonModel):
             warnings, and the error of a row that cannot be valued, whose price is NaN.
         """
         estimates = estimate(self.model, table_of(model_input)).to_pandas()
-        answer = estimates[list(ANSWER.values())].set_axis(list(ANSWER), axis=1)
-        return answer.set_index(model_input.index)
+        answer: pd.DataFrame = estimates[list(ANSWER.values())].set_axis(list(ANSWER), axis=1)
+        return answer.set_axis(model_input.index)
 
 
 mlflow.models.set_model(ListingValuation())

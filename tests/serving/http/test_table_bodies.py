@@ -45,7 +45,7 @@ def table() -> pa.Table:
 def read(content: bytes, kind: str) -> pd.DataFrame:
     if kind == CSV:
         return pd.read_csv(io.BytesIO(content), dtype={"zip_code": str})
-    return read_table(content, kind, US_LISTINGS).to_pandas()
+    return read_table(content, kind, US_LISTINGS).table.to_pandas()
 
 
 def ask(service: Server, content: bytes, kind: str, **headers: str) -> httpx.Response:
@@ -185,7 +185,7 @@ LONG = pa.array(["x" * 2_000_000])
     ids=["dictionary", "runs", "views"],
 )
 def test_one_long_text_many_times_is_refused(column: pa.Array) -> None:
-    sent = read_table(write_table(pa.table({"state": column}), ARROW), ARROW, US_LISTINGS)
+    sent = read_table(write_table(pa.table({"state": column}), ARROW), ARROW, US_LISTINGS).table
 
     with pytest.raises(UnreadableTable, match="bytes of memory"):
         homes_of(sent, US_LISTINGS)
@@ -197,7 +197,7 @@ def test_long_list_of_nulls_is_not_expanded() -> None:
     body = write_table(pa.table({"state": lists}), ARROW)
     assert len(body) < 500
 
-    homes = homes_of(read_table(body, ARROW, US_LISTINGS), US_LISTINGS)
+    homes = homes_of(read_table(body, ARROW, US_LISTINGS).table, US_LISTINGS)
     assert homes.problems[0][0].value == [str(kind)]
 
 
@@ -227,7 +227,7 @@ def test_numbers_that_look_compressed_are_read() -> None:
     numbers = [10**15, 0xFD2FB528] * 5
     sent = pa.table({"state": ["Texas"] * 10, "id": numbers})
 
-    assert read_table(write_table(sent, ARROW), ARROW, US_LISTINGS).equals(sent)
+    assert read_table(write_table(sent, ARROW), ARROW, US_LISTINGS).table.equals(sent)
 
 
 def test_a_table_that_unpacks_to_gigabytes_is_refused() -> None:
