@@ -28,11 +28,12 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "left_out": "{input} is left out: {value} cannot be read.",
         "zero_is_unknown": "{input} 0 is read as unknown.",
         "unused_fields": "Not used: {fields}.",
-        "unused_columns": "{count} columns are not used: {columns}.",
+        "unused_columns": "Columns not used ({count}): {columns}.",
         "resembling_header": "The column {header} is not used; it resembles {input}.",
         "read_in_unit": "The column {header} is read in {unit}.",
-        "read_with_decimal_comma": "The column {header} is read with a decimal comma.",
-        "read_in_day_order": "Dates in the column {header} are read with the {order}.",
+        "read_with_decimal_comma": "Numbers are read with a decimal comma: {header}.",
+        "read_in_day_order": "Dates with {separator} in the column {header} are read with the "
+        "{order}.",
         # What a value has to be; the name of the field, and "is …; it", come before.
         "required": "is required",
         "not_a_number": "must be a number",

@@ -86,7 +86,10 @@ class Evidence:
         elif self._needs_sign:
             for text in texts:
                 readings = read_number(text)
-                if len(readings) == 2:
+                if len(readings) == 2 and self.column.role is Role.TARGET:
+                    # No price has three decimals: 350.000 has thousands.
+                    self._decimals["," if "." in text else "."] += 1
+                elif len(readings) == 2:
                     self._is_ambiguous = True
                 elif readings and readings[0].decimal is not None:
                     self._decimals[readings[0].decimal] += 1
@@ -138,7 +141,7 @@ class Evidence:
         is_own = self.column.range is not None and unit == self.column.range.unit
         return Convention(
             unit=None if is_own else unit,
-            decimal=self.decimal or file_decimal,
+            decimal=(self.decimal or file_decimal) if self._needs_sign else ".",
             day_order=tuple(orders.items()),
             calendar_1904=calendar_1904,
         )

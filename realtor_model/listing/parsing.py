@@ -148,7 +148,10 @@ def _parsed_number(column: Column, value: object, convention: Convention) -> flo
 def _number_of(text: str, convention: Convention) -> float:
     """A text of digits and at most a decimal dot; NaN for others, which `read_number` reads."""
     # Python reads 1_000, infinity and nan, too.
-    if convention.decimal == "." and not text.strip().lstrip("-").replace(".", "", 1).isdecimal():
+    if (
+        convention.decimal == "."
+        and not text.strip().removeprefix("-").replace(".", "", 1).isdecimal()
+    ):
         return math.nan
     return float(text) if convention.decimal == "." else math.nan
 
@@ -375,7 +378,7 @@ def parse(column: Column, value: object, convention: Convention = PLAIN) -> obje
     >>> parse(US_LISTINGS.by_name["status"], "FOR SALE")
     'for_sale'
     """
-    if value is None:
+    if value is None or value != value:  # NaN
         return None
     try:
         return remembering_parser(column, convention)(value)

@@ -21,7 +21,7 @@ from tests.serving.running import listings
 @pytest.fixture
 def homes() -> pd.DataFrame:
     frame = listings(500, seed=9).assign(note='a "quoted", text\nof two lines')
-    frame.loc[3, "bed"] = 0
+    frame.loc[3, "bed"] = 101
     frame.loc[5, ["state", "zip_code"]] = None
     return frame
 
