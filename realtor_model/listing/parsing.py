@@ -20,6 +20,7 @@ from realtor_model.listing.contract import (
     SOLD,
     WHOLE_TOLERANCE,
 )
+from realtor_model.listing.us_states import state_name
 from realtor_model.messages import CodedMessage, message
 
 _VALUE_SHOWN = 200
@@ -101,6 +102,22 @@ def _text(value: object) -> str | None:
     if len(value) > _LONGEST_TEXT:
         raise InvalidValue(message("text_too_long", limit=_LONGEST_TEXT))
     return value.strip() or None
+
+
+def _state_parser(column: Column) -> Callable[[object], object]:
+    """The parser of states: of the United States' one name, and among choices the one it means."""
+    if not column.in_us:
+        return _text
+    chosen = {state_name(choice): choice for choice in column.choices}
+
+    def parse_state(value: object) -> str | None:
+        text = _text(value)
+        if text is None or text in column.choices:
+            return text
+        name = state_name(text)
+        return text if name is None else chosen.get(name, name)
+
+    return parse_state
 
 
 def _category(value: object) -> str | None:
@@ -186,7 +203,7 @@ _BY_ROLE: Mapping[Role, Callable[[object], object]] = MappingProxyType(
         Role.ZIP_CODE: _zip_code,
         Role.ID: _id,
         Role.BROKER: _id,
-        **dict.fromkeys((Role.STATUS, Role.STATE, Role.CITY), _text),
+        **dict.fromkeys((Role.STATUS, Role.CITY), _text),
     }
 )
 
@@ -195,10 +212,13 @@ _BY_ROLE: Mapping[Role, Callable[[object], object]] = MappingProxyType(
 def parser(column: Column) -> Callable[[object], object]:
     """The function that parses one value of a column that is not a number.
 
-    It returns a text without surrounding blanks, a zip code of 5 digits with its leading zeros, a
+    It returns a text without surrounding blanks, a state of the United States by its name ("Texas"
+    for "TX", unless a choice says otherwise), a zip code of 5 digits with its leading zeros, a
     whole number for a text id, a `datetime.date` or a bool; None if the value is blank. It raises
     `InvalidValue`; the text says what a value must be. It does not check choices.
     """
+    if column.role is Role.STATE:
+        return _state_parser(column)
     return _BY_ROLE.get(column.role) or _BY_KIND[column.kind]
 
 

