@@ -226,6 +226,14 @@ def test_another_kind_of_bundle_is_refused(
         load_bundle(saved)
 
 
+def test_a_bundle_of_feature_version_2_is_served(saved: Path, homes: Columns) -> None:
+    expected = load_bundle(saved).value(homes)
+    manifest = json.loads((saved / "manifest.json").read_text()) | {"feature_version": "2"}
+    (saved / "manifest.json").write_text(json.dumps(manifest))
+
+    assert np.array_equal(load_bundle(saved).value(homes).price, expected.price)
+
+
 def test_bundle_of_another_format_or_feature_version_is_unreadable_but_intact(saved: Path) -> None:
     for change in ({"format": 99}, {"feature_version": "0"}):
         manifest = json.loads((saved / "manifest.json").read_text()) | change

@@ -208,3 +208,16 @@ def test_the_command_line(tmp_path: Path, bundle: Path) -> None:
     assert read(tmp_path / "out.csv")["estimated_price"].iloc[0] > 0
     assert bad.returncode == 1
     assert "manifest.json" in bad.stderr
+
+
+def test_spellings_and_contradictions_of_places(tmp_path: Path, model: ValuationModel) -> None:
+    places = [("Texas", "Houston"), ("TX", "HOUSTON"), (None, None), ("Ohio", "Columbus")]
+    frame = pd.DataFrame(places, columns=["state", "city"])
+    frame.assign(zip_code="77002", house_size=1500, bed=3).to_csv(tmp_path / "in.csv", index=False)
+
+    score_file(tmp_path / "in.csv", tmp_path / "out.csv", model)
+
+    out = read(tmp_path / "out.csv")
+    assert out["estimated_price"].nunique() == 1
+    assert out["warning_codes"].fillna("").tolist() == ["", "", "", "place_contradiction"]
+    assert list(out["state"].fillna("")) == ["Texas", "TX", "", "Ohio"]
