@@ -19,6 +19,8 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "price.",
         "unknown_place": "{input} {value} is not among the listings the model learned from: the "
         "home is valued by its surroundings.",
+        "place_contradiction": "{state} (as given) and zip {zip_code}, which is in {zip_city}, "
+        "{zip_state}: the home is valued by its zip code.",
         "no_zip_code": "Without a zip code the home is valued by what is usual in its {placed_by}.",
         "valued_as_land": "Without size, bedrooms or bathrooms this is valued as land.",
         "input_missing": "Without {input} the home is valued like listings that leave it out.",
