@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
 from realtor_assets.train import mlflow_model
 from realtor_assets.train.mlflow_model import signature
-from realtor_model.listing import US_LISTINGS, read_home
 from realtor_model.reading import write_table
 from realtor_model.valuation.bundle import load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -110,10 +109,11 @@ def text_file(
 ) -> bytes:
     """A text file of the rows; `end` comes behind each line."""
     lines = io.StringIO()
-    writer = csv.writer(lines, delimiter=delimiter, lineterminator=f"{end}\n")
+    writer = csv.writer(lines, delimiter=delimiter, lineterminator="\n")
     writer.writerow(rows[0])
     writer.writerows(row.values() for row in rows)
-    return (title + lines.getvalue()).encode(encoding)
+    text = lines.getvalue().replace("\n", f"{end}\n")
+    return (title + text).encode(encoding)
 
 
 def workbook(rows: Rows) -> bytes:
@@ -323,11 +323,6 @@ def test_home_in_any_spelling_has_the_plain_value_at_every_door(
     expected = [price] * len(rows)
     text = text_file(rows, delimiter, encoding)
 
-    for row in rows:
-        home = read_home(row, US_LISTINGS).home.model_dump(mode="json")
-        assert {name: home[name] for name in PLAIN if name != "prev_sold_date"} == {
-            name: value for name, value in PLAIN.items() if name != "prev_sold_date"
-        }
     assert doors.predict(rows) == expected
     assert doors.batch(rows) == expected
     assert doors.table(text, CSV) == expected
