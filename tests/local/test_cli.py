@@ -40,6 +40,7 @@ COMMANDS = {
     "rollback",
     "approve",
     "admit",
+    "refused",
     "history",
     "prune",
     "market",
@@ -109,7 +110,7 @@ def test_help_of_each_command_names_its_exit_codes(command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     ["ingest", "train", "history", "prune", "promote 1", "rollback", "approve 1 --reason x",
-     "admit batch --reason x"],
+     "admit batch --reason x", "refused", "refused --dismiss batch --reason x"],
 )  # fmt: skip
 def test_commands_that_need_the_platform_fail_when_it_is_down(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
