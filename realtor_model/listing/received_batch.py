@@ -66,7 +66,12 @@ class SchemaChanged(Exception):
     def __init__(self, missing: list[str], unexpected: list[str]) -> None:
         self.missing = missing
         self.unexpected = unexpected
-        others = f"; not in the contract: {', '.join(unexpected)}" if unexpected else ""
+        others = (
+            f"; not in the contract: {', '.join(map(shown, unexpected))}. If one of these is "
+            "meant, rename it, or name it in the market file (REALTOR_MARKET)"
+            if unexpected
+            else ""
+        )
         super().__init__(f"columns are missing: {', '.join(missing)}{others}")
 
 
@@ -263,7 +268,7 @@ def _read(frame: pd.DataFrame, contract: ListingContract) -> tuple[pd.DataFrame,
     for key in contract.table_keys:
         header, column = headers.get(key), contract.by_key.get(key)
         if header is None or column is None:
-            typed[key] = pd.Series(contract.missing(key, len(frame)))
+            typed[key] = pd.Series(_left_out(column, key, len(frame), contract))
             continue
         received = frame[header].reset_index(drop=True)
         if column.range is not None:
@@ -278,13 +283,23 @@ def _read(frame: pd.DataFrame, contract: ListingContract) -> tuple[pd.DataFrame,
         unreadable += [(key, rule, mask) for rule, mask in problems.items() if mask.any()]
     read = pd.DataFrame(typed, index=pd.RangeIndex(len(frame)))
     read = read.astype({key: str(schema[key].dtype) for key in contract.table_keys})
-    if Role.ID not in contract.by_role:
+    if _ID not in headers:
         read[_ID] = _identities(read, contract)
     return read, unreadable
 
 
+def _left_out(column: Column | None, key: str, n: int, contract: ListingContract) -> Any:
+    """n values of a column that a batch does not have: its default, or missing values."""
+    if column is not None and column.default is not None:
+        meanings = own_statuses(contract) or {}
+        return np.full(n, meanings.get(column.default, column.default), object)
+    return contract.missing(key, n)
+
+
 def required_columns(headers: Iterable[Hashable], contract: ListingContract) -> dict[Any, Column]:
-    """`matched_columns` of a batch, with every column that all batches of the market have.
+    """`matched_columns` of a batch that can be learned from.
+
+    It has every column that all batches of the market have, a place and a size.
 
     Raises:
         SchemaChanged: columns are missing or renamed.
@@ -297,6 +312,9 @@ def required_columns(headers: Iterable[Hashable], contract: ListingContract) -> 
         for column in contract.columns
         if column.in_every_batch and column.key not in keys
     ]
+    for alternatives in (contract.places, contract.sizes):
+        if keys.isdisjoint(column.key for column in alternatives):
+            missing.append(" or ".join(column.name for column in alternatives))
     if missing:
         raise SchemaChanged(missing, unused_headers(listed, contract))
     return matched
@@ -310,14 +328,15 @@ def unused_headers(headers: Iterable[Hashable], contract: ListingContract) -> li
 
 
 def _identities(rows: pd.DataFrame, contract: ListingContract) -> Any:
-    """Ids of properties (n,) for a market without an id: a hash of their place and size.
+    """Ids of properties (n,) for listings without an id: a hash of their place and size.
 
     Listings of one property share the id, if its coordinates, or else its place and all its sizes,
     are the same.
     """
     by = COORDINATES if contract.has_coordinates else _PLACE_AND_SIZE
     hashed = pd.util.hash_pandas_object(rows[list(by)].astype("string"), index=False)
-    return pd.array((hashed.to_numpy(np.uint64) >> np.uint64(16)).astype(np.int64), "Int64")
+    # 31 bits, because an id is checked like one of the built-in market.
+    return pd.array((hashed.to_numpy(np.uint64) >> np.uint64(33)).astype(np.int64), "Int64")
 
 
 def _read_numbers(
