@@ -122,7 +122,9 @@ def no_payload_is_refused(raw_database: Database) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "refused": len(refused),
-            "reasons": dg.MetadataValue.md("\n".join(["| payload | reason |", "|---|---|", *reasons])),
+            "reasons": dg.MetadataValue.md(
+                "\n".join(["| payload | reason |", "|---|---|", *reasons])
+            ),
         },
     )
 

@@ -21,13 +21,9 @@ from psycopg.types.json import Jsonb
 from realtor_assets.raw.row_identity import SPLITS, row_hashes, splits
 from realtor_assets.resources import ObjectStore, copy_arrow, lock_key
 from realtor_assets.source.landing import LandedPayload, Progress
-from realtor_assets.source.payload_reader import (
-    PayloadUnreadable,
-    Piece,
-    blamed_on_payload,
-    read_pieces,
-)
-from realtor_model.listing import ListingContract, SchemaChanged, check
+from realtor_assets.source.payload_errors import PayloadUnreadable, blamed_on_payload
+from realtor_assets.source.payload_reader import Piece, check_piece, read_pieces
+from realtor_model.listing import ListingContract, SchemaChanged
 from realtor_model.listing.parsing import printable, shown
 
 _RULES_SHOWN = 3
@@ -117,10 +113,11 @@ def load_payload(
         with connection.transaction(), _Loader(connection, payload, load_id, contract) as loader:
             for piece in read_pieces(store, payload.payload_key, contract):
                 with blamed_on_payload(payload.payload_key):
-                    valid, broken = check(piece.rows, contract)
+                    valid, broken = check_piece(piece, contract)
                     counts.add(piece, broken)
                 loader.load(valid, broken.assign(row=broken["row"] + piece.first))
-                progress(f"{piece.share:.0%}, {counts.received:,} rows read")
+                share = "" if piece.share is None else f"{piece.share:.0%}, "
+                progress(f"{share}{counts.received:,} rows read")
             counts.refuse_beyond(max_broken_share)
         inserted, quarantined = loader.inserted, loader.quarantined
     except (PayloadUnreadable, SchemaChanged, TooManyBroken) as problem:

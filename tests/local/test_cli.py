@@ -152,7 +152,7 @@ def test_the_shell_completes_commands() -> None:
     result = subprocess.run([REALTOR], env=os.environ | asked, capture_output=True, text=True)
 
     assert result.returncode == 0, result.stderr
-    assert set(result.stdout.split()) == {"restore", "restart-upstream"}
+    assert set(result.stdout.split()) == {"refused", "restore", "restart-upstream"}
 
 
 def test_help_imports_nothing_heavy() -> None:

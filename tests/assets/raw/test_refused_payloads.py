@@ -91,7 +91,10 @@ def test_the_pipelines_role_may_dismiss_and_change_nothing(
     with pipeline.transaction() as connection:
         dismiss(connection, payload.partition_key, approver="ana", rationale="why not")
 
-    for statement in ("DELETE FROM refusal_dismissals", "UPDATE refusal_dismissals SET load_id = 9"):
+    for statement in (
+        "DELETE FROM refusal_dismissals",
+        "UPDATE refusal_dismissals SET load_id = 9",
+    ):
         with (
             pytest.raises(psycopg.errors.InsufficientPrivilege),
             pipeline.transaction() as connection,

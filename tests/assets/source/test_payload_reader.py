@@ -14,14 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from realtor_assets.resources import ObjectStore
-from realtor_assets.source import payload_reader
-from realtor_assets.source.payload_reader import (
-    PayloadUnreadable,
-    blamed_on_payload,
-    documented_rows,
-    read_batch_number,
-    read_pieces,
-)
+from realtor_assets.source import file_rows, json_document
+from realtor_assets.source.json_document import documented_rows
+from realtor_assets.source.payload_errors import PayloadUnreadable, blamed_on_payload
+from realtor_assets.source.payload_reader import read_batch_number, read_pieces
 from realtor_model.listing import US_LISTINGS, ListingContract, SchemaChanged, check
 from tests.assets.conftest import listing
 from tests.assets.markets import harbor_contract, sales
@@ -45,8 +41,9 @@ def write(store: ObjectStore, body: bytes, suffix: str = "json") -> str:
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payload_reader, "PIECE_BYTES", 700)
-    monkeypatch.setattr(payload_reader, "_HEAD_BYTES", 64)
+    monkeypatch.setattr(json_document, "PIECE_BYTES", 700)
+    monkeypatch.setattr(json_document, "_HEAD_BYTES", 64)
+    monkeypatch.setattr(file_rows, "PIECE_ROWS", 20)
 
 
 def records(store: ObjectStore, key: str) -> list[dict[str, Any]]:
@@ -151,7 +148,6 @@ def test_a_batch_number_is_found_before_or_behind_the_rows(
     "changed",
     [
         listing(price="a lot"), listing(extra=1), listing(zip_code="06016"), listing(city=["a"]), {},
-        {name: value for name, value in listing().items() if name != "bed"},
     ],
 )  # fmt: skip
 def test_both_parsers_read_the_same(changed: dict[str, Any]) -> None:
@@ -199,6 +195,7 @@ def test_the_last_of_two_equal_keys_counts_in_both_parsers(store: ObjectStore) -
         (SchemaChanged(["price"], []), SchemaChanged),
         (ConnectionResetError("the store is away"), ConnectionResetError),
         (MemoryError(), MemoryError),
+        (NameError("a bug"), NameError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
@@ -238,18 +235,33 @@ def test_a_csv_is_read_in_pieces_as_text(store: ObjectStore, small_pieces: None)
     assert rows[29]["zip_code"] == "06016"
 
 
+def test_a_column_that_no_row_has_is_left_out_by_both_parsers() -> None:
+    """An empty column and a missing one are told apart: without ids, homes get one each."""
+    without = {name: value for name, value in listing().items() if name != "street"}
+
+    fast = documented([without, without])
+
+    assert fast is not None
+    assert "street" not in fast
+    assert documented([without, listing()]) is None
+
+
 @pytest.mark.parametrize(
-    ("body", "error", "says"),
+    ("body", "says"),
     [
-        (b"price,bed\n1,2\n", SchemaChanged, "columns are missing: brokered_by"),
-        (",".join(COLUMNS).encode() + b"\n1,2\n", PayloadUnreadable, "Expected 12 columns"),
-        (b"", PayloadUnreadable, "Empty CSV"),
+        (
+            b"price,bed,roof\n1,2,3\n",
+            "no column for state or zip_code. The headers are price, bed,",
+        ),
+        (b"zip,bed,roof\n1,2,3\n", "no column for price. The headers are zip, bed, roof. Rename"),
+        (b"zip,price\n1,2\n", "no column for house_size or acre_lot or bed"),
+        (b"", "the file is empty"),
     ],
 )
-def test_a_csv_with_other_columns_is_refused(
-    store: ObjectStore, body: bytes, error: type[Exception], says: str
+def test_a_file_without_price_place_or_size_is_refused(
+    store: ObjectStore, body: bytes, says: str
 ) -> None:
-    with pytest.raises(error, match=says):
+    with pytest.raises(PayloadUnreadable, match=says):
         records(store, write(store, body, "csv"))
 
 
