@@ -43,6 +43,23 @@ def rewind_upstream(url: str, *, group: str, day: str | None) -> None:
         raise UpstreamError(f"The upstream at {url} is not rewound: {error}") from error
 
 
+def served_listings(url: str) -> dict[str, Any]:
+    """What the stand-in upstream serves: rows of its batches, what is left out, notes.
+
+    Raises:
+        UpstreamError: it has no listings; the text says why.
+    """
+    try:
+        with http_client(600.0) as client:
+            answer = client.get(f"{url.rstrip('/')}/listings")
+    except httpx.HTTPError as error:
+        raise UpstreamError(f"The upstream at {url} does not answer: {error}") from error
+    if not answer.is_success:
+        raise UpstreamError(str(answer.json().get("detail", answer.text)))
+    served: dict[str, Any] = answer.json()
+    return served
+
+
 def has_champion(mlflow_url: str) -> bool:
     """Whether MLflow has a Production model.
 
@@ -236,8 +253,8 @@ _QUARANTINED = (
     " ORDER BY count(*) DESC, rule LIMIT 5"
 )
 _SUMMARY = (
-    "SELECT load_id, received, inserted_train + inserted_validation + inserted_test, duplicate, quarantined,"
-    " unused_columns FROM ingestion_summary WHERE partition_key = %s ORDER BY load_id DESC LIMIT 1"
+    "SELECT load_id, received, inserted_train + inserted_validation + inserted_test, duplicate,"
+    " quarantined, unused_columns FROM ingestion_summary WHERE partition_key = %s ORDER BY load_id DESC LIMIT 1"
 )
 
 

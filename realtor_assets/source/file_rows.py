@@ -1,4 +1,4 @@
-"""The rows of a user's file: a text file, a workbook or Parquet, opened as `realtor score` opens it."""
+"""The rows of a user's file, which is opened by the same reader as at every other door."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -70,14 +70,14 @@ def columns_to_learn_from(table: TableFile, contract: ListingContract) -> dict[s
 
 
 def _piece(batch: pa.RecordBatch, names: tuple[str, ...], used: list[str]) -> FileRows:
-    rows = pa.table({name: _plain(batch.column(name)) for name in used}).to_pandas()
+    rows = pa.table({name: plain(batch.column(name)) for name in used}).to_pandas()
     unused = {name: _filled(batch.column(name)) for name in names if name not in used}
     cells = batch.column(ROW_CELLS).to_pylist() if ROW_CELLS in batch.schema.names else []
     misfits = {at: number for at, number in enumerate(cells) if number is not None}
     return FileRows(rows, unused, misfits, len(names))
 
 
-def _plain(column: pa.Array) -> pa.Array:
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column as text, numbers or booleans, the values that the listing contract reads."""
     column = decoded(column)
     if pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type):

@@ -147,9 +147,10 @@ class JsonDocument:
 def documented_rows(array: memoryview, contract: ListingContract) -> pd.DataFrame | None:
     """The rows as upstreams write them: the market's columns, each of its one type.
 
-    None for anything else, which the general parser reads or refuses. This parser checks structure,
-    names and types while it decodes, in two thirds of the general parser's time. Malformed input can
-    end the process in the JSON reader of pyarrow 25, so that one gets nothing to read.
+    None for anything else, which the general parser reads or refuses. This parser checks
+    structure, names and types while it decodes, in two thirds of the general parser's time.
+    Malformed input can end the process in the JSON reader of pyarrow 25, so that one gets nothing
+    to read.
     """
     decoder, types = _documented(contract)
     columns: dict[str, pa.Array] = {}

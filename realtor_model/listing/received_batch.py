@@ -312,9 +312,11 @@ def required_columns(headers: Iterable[Hashable], contract: ListingContract) -> 
         for column in contract.columns
         if column.in_every_batch and column.key not in keys
     ]
-    for alternatives in (contract.places, contract.sizes):
-        if keys.isdisjoint(column.key for column in alternatives):
-            missing.append(" or ".join(column.name for column in alternatives))
+    missing += [
+        " or ".join(column.name for column in alternatives)
+        for alternatives in (contract.places, contract.sizes)
+        if keys.isdisjoint(column.key for column in alternatives)
+    ]
     if missing:
         raise SchemaChanged(missing, unused_headers(listed, contract))
     return matched

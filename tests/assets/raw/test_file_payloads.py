@@ -1,4 +1,4 @@
-"""Files as people have them: each ends as loaded, or as refused with the reason, and none blocks."""
+"""Files as people have them: each is loaded, or refused with the reason, and none blocks."""
 
 import gzip
 import io
