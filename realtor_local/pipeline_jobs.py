@@ -254,7 +254,8 @@ _QUARANTINED = (
 )
 _SUMMARY = (
     "SELECT load_id, received, inserted_train + inserted_validation + inserted_test, duplicate,"
-    " quarantined, unused_columns FROM ingestion_summary WHERE partition_key = %s ORDER BY load_id DESC LIMIT 1"
+    " quarantined, unused_columns FROM ingestion_summary WHERE partition_key = %s"
+    " ORDER BY load_id DESC LIMIT 1"
 )
 
 

@@ -29,7 +29,7 @@ class FileRows(NamedTuple):
     width: int
 
 
-def file_rows(key: str, document: IO[bytes], contract: ListingContract) -> Iterator[FileRows]:
+def file_rows(document: IO[bytes], contract: ListingContract) -> Iterator[FileRows]:
     """The rows of a file, in order, in pieces of at most `PIECE_ROWS`.
 
     The file is unpacked to a temporary one: its encoding and layout are known only after a first
@@ -49,7 +49,7 @@ def file_rows(key: str, document: IO[bytes], contract: ListingContract) -> Itera
                 for start in range(0, batch.num_rows, PIECE_ROWS):
                     yield _piece(batch.slice(start, PIECE_ROWS), table.names, used)
         except UnreadableFile as problem:
-            raise PayloadUnreadable(f"{key} is no table that can be read: {problem}") from problem
+            raise PayloadUnreadable(str(problem)) from problem
 
 
 def columns_to_learn_from(table: TableFile, contract: ListingContract) -> dict[str, Column]:
@@ -89,4 +89,4 @@ def _filled(column: pa.Array) -> int:
     """In how many rows a column has a value."""
     if pa.types.is_string(column.type):
         return int(pc.sum(pc.not_equal(pc.utf8_trim_whitespace(column), "")).as_py() or 0)
-    return len(column) - column.null_count
+    return int(len(column) - column.null_count)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from realtor_assets.resources import ObjectStore
 from realtor_assets.source.file_rows import file_rows
 from realtor_assets.source.json_document import JsonDocument
 from realtor_assets.source.payload_errors import PayloadUnreadable, blamed_on_payload
+from realtor_model.json_values import json_value
 from realtor_model.listing import (
     ListingContract,
     Role,
@@ -27,7 +28,6 @@ from realtor_model.listing import (
     matched_columns,
     unused_headers,
 )
-from realtor_model.json_values import json_value
 from realtor_model.messages import message
 from realtor_model.reading import ROW_CELLS
 
@@ -92,7 +92,7 @@ def read_pieces(store: ObjectStore, key: str, contract: ListingContract) -> Iter
     """
     with _opened(store, key) as (document, file):
         if key.endswith(".csv.zst"):
-            yield from _file_pieces(key, document, contract)
+            yield from _file_pieces(document, contract)
         else:
             size = max(store.size(key), 1)
             for piece in _json_pieces(key, document, contract):
@@ -138,15 +138,16 @@ def _opened(store: ObjectStore, key: str) -> Iterator[tuple[IO[bytes], IO[bytes]
             raise PayloadUnreadable(f"{key} is damaged: {problem}") from problem
 
 
-def _file_pieces(key: str, document: IO[bytes], contract: ListingContract) -> Iterator[Piece]:
+def _file_pieces(document: IO[bytes], contract: ListingContract) -> Iterator[Piece]:
     first = 0
-    for part in file_rows(key, document, contract):
+    for part in file_rows(document, contract):
         yield Piece(first, part.rows, None, part.unused, part.misfits, part.width)
         first += len(part.rows)
 
 
 def _json_pieces(key: str, document: IO[bytes], contract: ListingContract) -> Iterator[Piece]:
-    first, headers = 0, pd.Index([])
+    first = 0
+    headers: pd.Index[Any] = pd.Index([])
     for rows in JsonDocument(key, document, contract).pieces():
         headers = headers if rows.columns.empty else rows.columns
         unused = unused_headers(headers, contract)
@@ -157,7 +158,7 @@ def _json_pieces(key: str, document: IO[bytes], contract: ListingContract) -> It
         first += len(rows)
 
 
-def _refuse_renamed(headers: pd.Index, unused: list[str], contract: ListingContract) -> None:
+def _refuse_renamed(headers: "pd.Index[Any]", unused: list[str], contract: ListingContract) -> None:
     """Raise `SchemaChanged` if an upstream's batch may have a built-in column under another name.
 
     An upstream sends the same columns each time. A batch that lacks one and has an unknown one is

@@ -147,7 +147,8 @@ def test_a_batch_number_is_found_before_or_behind_the_rows(
 @pytest.mark.parametrize(
     "changed",
     [
-        listing(price="a lot"), listing(extra=1), listing(zip_code="06016"), listing(city=["a"]), {},
+        listing(price="a lot"), listing(extra=1), listing(zip_code="06016"), listing(city=["a"]),
+        {},
     ],
 )  # fmt: skip
 def test_both_parsers_read_the_same(changed: dict[str, Any]) -> None:
