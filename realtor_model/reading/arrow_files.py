@@ -63,8 +63,8 @@ def _table(
     kept = [i for i, name in enumerate(schema.names) if not _INDEX.fullmatch(name)]
     left_out = [message("index_left_out", header=name) for name in schema.names
                 if _INDEX.fullmatch(name)]  # fmt: skip
-    names, notes = unique_names([schema.names[i].strip() and schema.names[i] for i in kept],
-                                contract)  # fmt: skip
+    headers = [schema.names[i] if schema.names[i].strip() else "" for i in kept]
+    names, notes = unique_names(headers, contract, kept)
     own = pa.schema([schema.field(i).with_name(name) for i, name in zip(kept, names, strict=True)])
 
     def batches() -> Iterator[pa.RecordBatch]:

@@ -86,4 +86,9 @@ def converted(column: pa.Array, kind: pa.DataType) -> pa.Array:
 def _text(value: Any) -> str | None:
     if value is None:
         return None
-    return value.hex() if isinstance(value, bytes) else json.dumps(value, default=str)
+    if not isinstance(value, bytes):
+        return json.dumps(value, default=str)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.hex()

@@ -78,13 +78,14 @@ def clean_header(header: object) -> str:
 
 
 def unique_names(
-    headers: Sequence[str], contract: ListingContract
+    headers: Sequence[str], contract: ListingContract, places: Sequence[int] | None = None
 ) -> tuple[tuple[str, ...], tuple[CodedMessage, ...]]:
     """A unique name for each of n headers, and notes about blank and repeated ones.
 
     Args:
         headers: as given; "" is blank.
         contract: of the market. Its columns cannot be repeated.
+        places: of the headers in the file, from 0; by default they are all of its headers.
 
     Raises:
         UnreadableFile: a header of the market occurs twice in the same spelling.
@@ -99,8 +100,8 @@ def unique_names(
             raise UnreadableFile("repeated_header", header=header)
     taken = {*headers, ROW_CELLS}
     names: list[str] = []
-    for place, header in enumerate(headers, 1):
-        wanted = header or f"column {place}"
+    for place, header in zip(places or range(len(headers)), headers, strict=True):
+        wanted = header or f"column {place + 1}"
         first = header not in names and header not in ("", ROW_CELLS)
         names.append(header if first else _free(wanted, taken))
         taken.add(names[-1])

@@ -79,7 +79,7 @@ def open_text(source: Path | bytes, contract: ListingContract) -> TableFile:
     """
     scanned = scan(source)
     layout, headers, notes = _layout(source, scanned, contract)
-    names, about_names = unique_names(headers, contract)
+    names, about_names = unique_names(headers, contract, layout.kept)
     counts: Counter[str] = Counter()
     return TableFile(
         names,
@@ -245,7 +245,7 @@ def _checked(
 
 
 def _blank(column: pa.Array) -> pa.Array:
-    return pc.equal(pc.utf8_trim_whitespace(column), "")
+    return pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
 
 
 def _blank_rows(columns: Sequence[pa.Array], cells: pa.Array) -> pa.Array | None:
