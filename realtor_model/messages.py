@@ -62,6 +62,8 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "Export it again",
         "unknown_encoding": "the text is neither UTF-8, UTF-16 nor Windows-1252: save it as UTF-8",
         "unclosed_quote": 'the quotation mark (") that opens in or after line {line} is not closed',
+        "columns_missing": "there is no column for {columns}. The headers are {headers}. Rename "
+        "the one that is meant, or name it in the market file (REALTOR_MARKET)",
         "repeated_header": "two columns have the header {header}: remove one of them or rename it",
         "compressed_file": "this is a file compressed by {format}: unpack it and use the file "
         "inside",

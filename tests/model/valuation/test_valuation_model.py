@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtor_model.features import FeatureEncoder, as_sold, columns_from_frame, take
-from realtor_model.listing import Columns, Property, check, columns_from_properties
+from realtor_model.listing import Columns, Property, columns_from_properties
 from realtor_model.messages import message
+from realtor_model.reading.received_batch import check
 from realtor_model.retraining import drift
 from realtor_model.training import Rows, train_model
 from realtor_model.valuation.comparables import SoldHomes
