@@ -174,11 +174,30 @@ def test_positions_do_not_depend_on_the_index() -> None:
     assert list(valid.index) == [0, 1]
 
 
-def test_a_renamed_column_is_named() -> None:
-    with pytest.raises(SchemaChanged, match="house_size") as caught:
-        check(batch({}).rename(columns={"house_size": "floor_space"}))
-    assert caught.value.missing == ["house_size"]
-    assert caught.value.unexpected == ["floor_space"]
+@pytest.mark.parametrize(
+    ("lacks", "named"),
+    [
+        (["price"], "price"),
+        (["state", "zip_code"], "state or zip_code"),
+        (["house_size", "acre_lot", "bed"], "house_size or acre_lot or bed"),
+    ],
+)
+def test_a_batch_needs_a_price_a_place_and_a_size(lacks: list[str], named: str) -> None:
+    with pytest.raises(SchemaChanged, match=named) as caught:
+        check(batch({}).rename(columns={lacks[0]: "surprise"}).drop(columns=lacks[1:]))
+    assert caught.value.missing == [named]
+    assert caught.value.unexpected == ["surprise"]
+
+
+def test_a_column_that_a_batch_lacks_is_missing_or_its_default() -> None:
+    frame = batch({}, {"city": "Ames"}).drop(columns=["brokered_by", "status", "street", "bath"])
+
+    valid, broken = check(frame)
+
+    assert (len(valid), len(broken)) == (2, 0)
+    assert valid[["brokered_by", "bath"]].isna().all(axis=None)
+    assert valid["status"].tolist() == ["for_sale"] * 2
+    assert valid["street"].nunique() == 2
 
 
 def test_a_column_more_does_no_harm() -> None:
