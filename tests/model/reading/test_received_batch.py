@@ -82,8 +82,6 @@ def test_everything_but_price_status_and_state_may_be_missing() -> None:
         ("prev_sold_date", 2_022.0, "must be a date", "not_a_date"),
         ("prev_sold_date", "1850-01-01", "must be a date", "not_a_date"),
         ("status", "withdrawn", "must be one of for_sale, sold, ready_to_build", "not_a_choice"),
-        ("state", None, "is required", "required"),
-        ("state", "  ", "is required", "required"),
         ("city", "Gra\x00ham", "must be printable text", "not_printable"),
         ("city", "Gra\ud800ham", "must be printable text", "not_printable"),
         ("city", 7.0, "must be text", "not_text"),
@@ -102,6 +100,16 @@ def test_an_impossible_value_breaks_its_row(
     assert reason in broken["rule"][0]
     assert ";" not in broken["rule"][0]
     assert list(broken["code"]) == [code]
+
+
+def test_row_without_any_place_breaks_the_contract() -> None:
+    placed = {"state": None}, {"zip_code": "N/A"}, {"state": "", "zip_code": 27253}
+    valid, broken = check(batch(*placed, {"state": None, "zip_code": None}))
+
+    assert len(valid) == 3
+    assert broken[["row", "column_name", "code"]].to_dict("records") == [
+        {"row": 3, "column_name": "state", "code": "place_required"}
+    ]
 
 
 def test_a_broken_row_tells_all_its_reasons_once() -> None:
