@@ -33,7 +33,7 @@ telemetry: {enabled: false}
 run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}
 """
 HEADER = "price,bed,state,zip_code,note"
-GOOD = [f"{200_000 + n},3,Texas,78701,x" for n in range(5)]
+GOOD = [f"{200_000 + n},3,Texas,78701,x" for n in range(15)]
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_a_bad_payload_stops_no_other(
 
     with pytest.raises(PayloadRefused, match="the file is empty"):
         command.ingestion.raise_refused()
-    assert "7 rows received = 5 inserted + 0 duplicate + 2 quarantined" in command.printed
+    assert "17 rows received = 15 inserted + 0 duplicate + 2 quarantined" in command.printed
     assert "1 quarantined: price must be a number" in command.printed
     assert "1 quarantined: the row has 3 cells, but the header has 5" in command.printed
     assert "columns without a use: note" in command.printed

@@ -1,8 +1,13 @@
 """Refused payloads are listed until they are loaded or dismissed, on a real PostgreSQL."""
 
+from typing import Any
+
+import dagster as dg
 import psycopg
 import pytest
 
+from realtor_assets.automation.jobs import dismiss_refused
+from realtor_assets.raw.checks import no_payload_is_refused
 from realtor_assets.raw.refused_payloads import NotRefused, dismiss, refused_payloads
 from realtor_assets.resources import Database, ObjectStore
 from realtor_local.postgres import EmbeddedPostgres
@@ -100,3 +105,30 @@ def test_the_pipelines_role_may_dismiss_and_change_nothing(
             pipeline.transaction() as connection,
         ):
             connection.execute(statement)
+
+
+def test_dagster_shows_a_refused_payload_until_its_job_dismisses_it(
+    store: ObjectStore, raw_database: Database
+) -> None:
+    payload = land_bytes(store, raw_database, b"<html>busy</html>", batch=1)
+    load(store, raw_database, payload)
+
+    def outcome() -> dg.AssetCheckResult:
+        result = no_payload_is_refused(raw_database=raw_database)
+        assert isinstance(result, dg.AssetCheckResult)
+        return result
+
+    def dismissed(partition: str) -> bool:
+        note: dict[str, Any] = {"approver": "ana", "rationale": "?", "partition": partition}
+        return dismiss_refused.execute_in_process(
+            run_config={"ops": {"dismiss_refused_batch": {"config": note}}},
+            resources={"raw_database": raw_database},
+            raise_on_error=False,
+        ).success
+
+    shown = outcome()
+    assert (shown.passed, shown.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert payload.partition_key in str(shown.metadata["reasons"].value)
+    assert not dismissed("nothing")
+    assert dismissed(payload.partition_key)
+    assert outcome().passed
