@@ -12,6 +12,7 @@ import pyarrow as pa
 from psycopg import sql
 from rich.console import Console
 
+from realtor_local.console_output import make_console
 from realtor_local.errors import RealtorError
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
 from realtor_serving.champion.champion_cache import ChampionCache
@@ -24,6 +25,7 @@ _PLAIN_TYPES = (
     "smallint", "integer", "bigint", "real", "double precision", "text", "boolean", "date",
     "character varying",
 )  # fmt: skip
+_DATE_AS_TEXT = "date as text"
 _COLUMNS = """
 SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
 WHERE attrelid = %s::oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum
@@ -40,7 +42,8 @@ def score_with_champion(
 ) -> None:
     """Values the rows of `source` with the champion that the service keeps in `cache`.
 
-    source: a CSV or Parquet file, or the URL of a PostgreSQL database with the `table` in it.
+    source: a text, Excel, Parquet or Arrow file, or the URL of a PostgreSQL database with the
+        `table` in it.
 
     Raises RealtorError when there is no champion, or when the source or the target cannot be used.
     """
@@ -49,7 +52,12 @@ def score_with_champion(
         raise RealtorError(f"There is no champion in {cache} yet: `realtor up` makes one.")
     try:
         model = load_bundle(pointer.path)
-        rows = file_source(Path(source)) if table is None else table_source(source, table)
+        if table is None:
+            rows = file_source(Path(source), model.contract)
+        else:
+            rows = table_source(source, table)
+        for note in rows.notes:
+            make_console(error=True).print(note.text)
         with console.status("valuing") as status:
             report = score(
                 rows, target, model, progress=lambda done: status.update(f"{done:,} rows valued")
@@ -81,9 +89,7 @@ def table_source(url: str, name: str) -> Source:
                 raise UnusableFile(f"there is no table {name} in this database")
             columns = connection.execute(_COLUMNS, [oid]).fetchall()
             key = [column for (column,) in connection.execute(_KEY, [oid]).fetchall()]
-            (rows,) = connection.execute(
-                sql.SQL("SELECT count(*) FROM {}").format(table)
-            ).fetchone() or (0,)
+            rows, columns = _counted(connection, table, columns)
             query = _query(table, columns, key).as_string(connection)
             database = f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
         schema = next(_batches(url, f"{query} LIMIT 0")).schema
@@ -98,6 +104,28 @@ def table_source(url: str, name: str) -> Source:
 
     stable = str(rows) if key else uuid.uuid4().hex
     return Source(f"table {name}", f"{database}/{name}|{stable}", schema, batches)
+
+
+def _counted(
+    connection: psycopg.Connection, table: sql.Identifier, columns: list[tuple[str, str]]
+) -> tuple[int, list[tuple[str, str]]]:
+    """The number of rows; and the columns, dates as text where Arrow cannot hold one of them.
+
+    ADBC shifts the dates infinity and -infinity into other years, and CSV has no years before 1.
+    """
+    dates = [column for column, kind in columns if kind == "date"]
+    odd = [
+        sql.SQL("bool_or({} NOT BETWEEN '0001-01-01' AND '9999-12-31')").format(
+            sql.Identifier(column)
+        )
+        for column in dates
+    ]
+    selected = sql.SQL(", ").join([sql.SQL("count(*)"), *odd])
+    row = connection.execute(sql.SQL("SELECT {} FROM {}").format(selected, table)).fetchone()
+    rows, *flags = row or (0,)
+    as_text = {column for column, flag in zip(dates, flags, strict=False) if flag}
+    return rows, [(column, _DATE_AS_TEXT if column in as_text else kind)
+                  for column, kind in columns]  # fmt: skip
 
 
 def _query(table: sql.Identifier, columns: list[tuple[str, str]], key: list[str]) -> sql.Composed:

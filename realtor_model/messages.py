@@ -52,6 +52,50 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "total_row": "this is a row of totals ({label}), not a home",
         "not_an_object": "Input should be an object",
         "invalid_json": "Invalid JSON: {error}",
+        # Why a file cannot be read.
+        "empty_file": "the file is empty",
+        "header_without_rows": "below the header in line {line} there are no rows",
+        "nul_in_text": "line {line} holds a NUL character: the file is damaged, or is not text. "
+        "Export it again",
+        "unknown_encoding": "the text is neither UTF-8, UTF-16 nor Windows-1252: save it as UTF-8",
+        "unclosed_quote": 'the quotation mark (") that opens in or after line {line} is not closed',
+        "repeated_header": "two columns have the header {header}: remove one of them or rename it",
+        "compressed_file": "this is a file compressed by {format}: unpack it and use the file "
+        "inside",
+        "not_a_table": "this is a file of the type {format}, not a table: export the table as CSV, "
+        "Excel or Parquet",
+        "web_page": "this is a web page, perhaps that of a login: download the file itself, or "
+        "save the table as CSV or Excel",
+        "protected_workbook": "the workbook is protected by a password: save it without one",
+        "damaged_file": "the file is damaged or is no proper {format} file ({problem}): export it "
+        "again",
+        "file_too_large": "the file holds more than {megabytes:,} MB when unpacked: split it, or "
+        "save it as CSV or Parquet",
+        "no_such_sheet": "there is no sheet {sheet}; the sheets are {sheets}",
+        "no_table_in_workbook": "no sheet of the workbook holds a header with rows below it",
+        # What was detected in a file.
+        "text_encoding": "The text is encoded in {encoding}.",
+        "separated_by": "The cells are separated by {delimiter} characters.",
+        "separated_by_tabs": "The cells are separated by tabs.",
+        "blanks_after_delimiter": "Blanks after the delimiters are left out.",
+        "title_lines": "The header is in line {header_line}; title lines above it, which are left "
+        "out: {lines}.",
+        "empty_columns_left_out": "Empty columns without a header, left out: {count}.",
+        "empty_cells_beyond_header": "Rows end in empty cells beyond the header: these are left "
+        "out.",
+        "blank_headers_named": "Columns without a header are called {columns}.",
+        "repeated_headers_numbered": "Headers that occur several times are numbered: {columns}.",
+        "blank_rows": "Blank rows, which are left out: {rows:,}.",
+        "rows_of_other_width": "Rows with more or fewer cells than the header, not valued: "
+        "{rows:,}.",
+        "sheet_chosen": "The sheet {sheet} is read; the other sheets are {other_sheets}.",
+        "error_cells": "Cells with an error such as #N/A, which are missing values: {count:,}.",
+        "formulas_without_value": "Formulas without a stored value, which are missing values: "
+        "{count:,}. Open the file in the spreadsheet program and save it again.",
+        "index_left_out": "The column {header} is the row index of the program that wrote "
+        "the file: it is left out.",
+        # What is wrong with a row of a file.
+        "row_does_not_fit": "the row has {cells} cells, but the header has {columns}",
         # Why the service refuses a request.
         "no_model": "no model is loaded yet. The service takes the version of {model} with the "
         "alias `{alias}` from MLflow by itself: train one (`realtor train`), or see the service's "

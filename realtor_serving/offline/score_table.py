@@ -15,25 +15,25 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.compute as pc
 
-from realtor_model.listing import TARGET, matched_columns
+from realtor_model.listing import TARGET, ListingContract, matched_columns
+from realtor_model.messages import CodedMessage, message
+from realtor_model.reading import ROW_CELLS, FileKind, UnreadableFile, open_file, table_writer
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
 from realtor_model.valuation.table_estimates import CHUNK_ROWS, ESTIMATES, estimate
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.champion.champion_cache import ChampionCache
 from realtor_serving.service_settings import settings
 
-SUFFIXES = (".csv", ".parquet")
-CSV_BLOCK_BYTES = 8 * 1024 * 1024
+FILE_KINDS: Mapping[str, FileKind] = {".csv": "csv", ".parquet": "parquet"}
 # Chunks per saved part: a killed job loses at most these.
 CHUNKS_IN_PART = 4
 
@@ -51,12 +51,14 @@ class Source:
         identity: a text that changes when the rows change.
         schema: the columns.
         batches: `batches(skip)` yields the rows after the first `skip`, always in the same order.
+        notes: what was detected in a file.
     """
 
     name: str
     identity: str
     schema: pa.Schema
     batches: Callable[[int], Iterator[pa.RecordBatch]]
+    notes: tuple[CodedMessage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ def score_file(
     progress: Callable[[int], None] | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> ScoreReport:
-    """`score` the file `input`; its suffix says whether it is CSV or Parquet."""
-    return score(file_source(input), output, model, progress=progress, chunk_rows=chunk_rows)
+    """`score` the file `input`, of any kind that `open_file` reads."""
+    source = file_source(input, model.contract)
+    return score(source, output, model, progress=progress, chunk_rows=chunk_rows)
 
 
 def score(
@@ -120,7 +123,7 @@ def score(
         UnusableFile: the source cannot be read, has none of the inputs as columns or two columns
             of one name; or `output` cannot be written, or another run is writing it.
     """
-    _format_of(output)
+    _kind_of(output)
     started = time.monotonic()
     matched = matched_columns(source.schema.names, model.contract)
     if not any(column.key != TARGET for column in matched.values()):
@@ -128,17 +131,15 @@ def score(
             f"{source.name}: none of its columns is one of {', '.join(model.contract.by_name)}; "
             f"it has {', '.join(source.schema.names)}"
         )
-    if len(set(source.schema.names)) < len(source.schema.names):
-        raise UnusableFile(f"{source.name}: it has two columns of one name")
-    own_columns = pa.schema([field for field in source.schema if field.name not in ESTIMATES.names])
+    replaced = {*ESTIMATES.names, ROW_CELLS}
+    own_columns = pa.schema([field for field in source.schema if field.name not in replaced])
     schema = pa.schema([*own_columns, *ESTIMATES])
     rows = valued = resumed = 0
 
     def valued_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [batch.column(name) for name in own_columns.names]
-        return pa.RecordBatch.from_arrays(
-            [*columns, *estimate(model, batch).columns], schema=schema
-        )
+        estimates = _without_misfits(estimate(model, batch), batch)
+        return pa.RecordBatch.from_arrays([*columns, *estimates.columns], schema=schema)
 
     job = f"{source.identity}|{_identity_of(model)}|{','.join(ESTIMATES.names)}"
     try:
@@ -163,47 +164,56 @@ def score(
                 valued += batch.num_rows - batch.column("estimated_price").null_count
                 if progress is not None:
                     progress(rows)
-    except pa.ArrowInvalid as problem:
+    except (pa.ArrowInvalid, UnreadableFile) as problem:
         raise UnusableFile(f"{source.name}: {problem}") from problem
     except OSError as problem:
         raise UnusableFile(f"{source.name} into {output}: {problem}") from problem
     return ScoreReport(rows, valued, rows - valued, resumed, time.monotonic() - started)
 
 
-def file_source(path: Path) -> Source:
-    """The CSV or Parquet file `path`, read in blocks.
+def file_source(path: Path, contract: ListingContract) -> Source:
+    """The file `path`, read in blocks: text, Excel, Parquet or Arrow.
+
+    Args:
+        contract: of the model's market, whose headers show where the table begins.
 
     Raises:
-        UnusableFile: the suffix is another one, or the file cannot be opened.
+        UnusableFile: the file cannot be opened, or is not a table.
     """
     try:
-        if _format_of(path) == ".parquet":
-            schema = pa.parquet.read_schema(path)
-        else:
-            # Read all columns as text: the contract parses them, and the output repeats them.
-            with pa.csv.open_csv(path) as header:
-                schema = pa.schema([(name, pa.string()) for name in header.schema.names])
+        table = open_file(path, contract)
         file_status = path.stat()
-    # ValueError: column names that are not UTF-8; ArrowInvalid is one too.
-    except (ValueError, OSError) as problem:
+    except (UnreadableFile, OSError) as problem:
         raise UnusableFile(f"{path}: {problem}") from problem
-
-    def batches(skip: int) -> Iterator[pa.RecordBatch]:
-        if _format_of(path) == ".parquet":
-            read = pa.parquet.ParquetFile(path).iter_batches(batch_size=4 * CHUNK_ROWS)
-        else:
-            read = pa.csv.open_csv(
-                path,
-                pa.csv.ReadOptions(block_size=CSV_BLOCK_BYTES),
-                pa.csv.ParseOptions(newlines_in_values=True),
-                pa.csv.ConvertOptions(
-                    column_types=dict(zip(schema.names, schema.types, strict=True))
-                ),
-            )
-        return skipping(read, skip)
-
     identity = f"{path.resolve()}|{file_status.st_size}|{file_status.st_mtime_ns}"
-    return Source(str(path), identity, schema, batches)
+    return Source(
+        str(path), identity, table.schema, lambda rows: skipping(table.batches(), rows), table.notes
+    )
+
+
+def _without_misfits(estimates: pa.RecordBatch, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """`estimates`, with an error for each row of `batch` that does not fit the file's header."""
+    if ROW_CELLS not in batch.schema.names:
+        return estimates
+    cells = batch.column(ROW_CELLS)
+    if cells.null_count == len(cells):
+        return estimates
+    columns = len(batch.schema.names) - 1
+    problems = [
+        None if count is None else message("row_does_not_fit", cells=count, columns=columns)
+        for count in cells.to_pylist()
+    ]
+    instead = {
+        "error": pa.array([problem and problem.text for problem in problems], pa.string()),
+        "error_codes": pa.array([problem and problem.code for problem in problems], pa.string()),
+    }
+    return pa.RecordBatch.from_arrays(
+        [
+            pc.if_else(pc.is_null(cells), values, instead.get(name, pa.scalar(None, values.type)))
+            for name, values in zip(ESTIMATES.names, estimates.columns, strict=True)
+        ],
+        schema=ESTIMATES,
+    )
 
 
 def skipping(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
@@ -215,11 +225,11 @@ def skipping(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Record
             yield left
 
 
-def _format_of(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UnusableFile(f"{path}: the name must end in {' or '.join(SUFFIXES)}")
-    return suffix
+def _kind_of(path: Path) -> FileKind:
+    kind = FILE_KINDS.get(path.suffix.lower())
+    if kind is None:
+        raise UnusableFile(f"{path}: the name must end in {' or '.join(FILE_KINDS)}")
+    return kind
 
 
 def _identity_of(model: ValuationModel) -> str:
@@ -317,24 +327,13 @@ def _writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch]
     """Write to a temporary file that replaces `path` at the end; an error removes it."""
     temporary = path.parent / f".{path.name}.parts" / "output"
     try:
-        if _format_of(path) == ".parquet":
-            # Numbers rarely repeat, so dictionary encoding makes their columns slower and larger.
-            named = [field.name for field in schema if not _is_number(field.type)]
-            with pa.parquet.ParquetWriter(temporary, schema, use_dictionary=named) as parquet:
-                yield parquet.write_batch
-        else:
-            options = pa.csv.WriteOptions(quoting_style="needed")
-            with pa.csv.CSVWriter(temporary, schema, write_options=options) as csv:
-                yield csv.write_batch
+        with table_writer(temporary, schema, _kind_of(path)) as write:
+            yield write
         temporary.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -343,7 +342,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m realtor_serving.offline.score_table",
         description=(__doc__ or "").partition("\n")[0],
     )
-    parser.add_argument("input", type=Path, help="CSV or Parquet with any of the inputs")
+    parser.add_argument(
+        "input",
+        type=Path,
+        help="CSV or other text, Excel, Parquet or Arrow file with any of the inputs",
+    )
     parser.add_argument("output", type=Path, help="CSV or Parquet to write")
     parser.add_argument(
         "--bundle",
@@ -363,10 +366,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         bundle = current.path
     try:
-        report = score_file(
-            chosen.input,
+        model = load_bundle(bundle)
+        source = file_source(chosen.input, model.contract)
+        for note in source.notes:
+            print(note.text, file=sys.stderr)
+        report = score(
+            source,
             chosen.output,
-            load_bundle(bundle),
+            model,
             progress=lambda rows: print(f"\r{rows:,} rows", end="", file=sys.stderr, flush=True),
         )
     except (UnusableFile, BrokenBundle) as problem:

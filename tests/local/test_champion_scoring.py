@@ -108,6 +108,34 @@ def test_a_table_goes_on_from_where_it_was_unless_it_grew(
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_dates_come_out_as_in_the_table(
+    database: Database, champion: ValuationModel, tmp_path: Path, suffix: str
+) -> None:
+    with psycopg.connect(database.url) as connection:
+        connection.execute(
+            """CREATE TABLE dated (id int PRIMARY KEY, state text, house_size int,
+                listed date, "Sold on" date, seen timestamp, at timestamptz);
+            INSERT INTO dated VALUES
+                (1, 'Texas', 1500, 'infinity', '2020-02-03', 'infinity', '-infinity'),
+                (2, 'Texas', 1500, '-infinity', NULL, '2020-02-03 04:05', NULL),
+                (3, 'Texas', 1500, '2020-02-03', '2021-02-03', NULL, NULL),
+                (4, 'Texas', 1500, NULL, '2021-02-03', NULL, NULL)"""
+        )
+    target = tmp_path / f"out.{suffix}"
+
+    score(table_source(database.url, "dated"), target, champion)
+
+    out = pd.read_csv(target, dtype={"at": str}) if suffix == "csv" else pd.read_parquet(target)
+    assert list(out["listed"].fillna("")) == ["infinity", "-infinity", "2020-02-03", ""]
+    assert out["seen"][0] == "infinity"
+    assert out["at"][0] == "-infinity"
+    # Without an infinite date the column keeps its type.
+    assert [str(day) for day in out["Sold on"].dropna()] == ["2020-02-03", *["2021-02-03"] * 2]
+    assert out["estimated_price"].notna().all()
+
+
+@pytest.mark.integration
 def test_a_missing_table_is_named(database: Database) -> None:
     for name in ("nowhere", "a.b.c.d", 'x"; DROP TABLE y; --'):
         with pytest.raises(UnusableFile):

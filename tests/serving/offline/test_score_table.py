@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from realtor_model.features import as_sold, columns_from_frame
@@ -81,12 +82,12 @@ def test_nan_is_missing_and_old_estimates_are_replaced(
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("homes.csv", "state,bed,a\xf1o\nTexas,3,1\n", r"homes\.csv: .*can't decode"),
-        ("homes.xlsx", "", "must end in .csv or .parquet"),
+        ("homes.csv", "", "homes.csv: the file is empty"),
         ("homes.csv", "a,b\n1,2\n", "none of its columns"),
-        ("homes.csv", "state,bed\nTexas,3\nTexas\n", "Expected 2 columns"),
-        ("homes.csv", "state,bed,bed\nTexas,3,3\n", "two columns of one name"),
-        ("homes.parquet", "no parquet", "homes.parquet"),
+        ("homes.csv", "state,bed,bed\nTexas,3,3\n", "two columns have the header bed"),
+        ("homes.csv", 'state,bed\nTexas,3\nOhio,"3\n', "quotation mark"),
+        ("homes.csv", "\x1f\x8b\x08", "compressed by gzip"),
+        ("homes.parquet", "PAR1 damaged", "homes.parquet: the file is damaged"),
     ],
 )
 def test_failed_scoring_leaves_no_file(
@@ -208,3 +209,42 @@ def test_the_command_line(tmp_path: Path, bundle: Path) -> None:
     assert read(tmp_path / "out.csv")["estimated_price"].iloc[0] > 0
     assert bad.returncode == 1
     assert "manifest.json" in bad.stderr
+
+
+def test_rows_that_do_not_fit_get_an_error_of_their_own(
+    tmp_path: Path, model: ValuationModel
+) -> None:
+    text = "state;house_size;note\nTexas;1500;a\nTexas;1500;b;9\nTexas;1500\nTexas;1500;\xf1\n"
+    (tmp_path / "in.csv").write_text(text, "cp1252")
+
+    report = score_file(tmp_path / "in.csv", tmp_path / "out.csv", model)
+
+    assert (report.valued, report.failed) == (2, 2)
+    out = read(tmp_path / "out.csv")
+    assert list(out.columns) == ["state", "house_size", "note", *ESTIMATES.names]
+    assert list(out["note"].fillna("")) == ["a", "b", "", "\xf1"]
+    assert list(out["error_codes"].fillna("")) == ["", *["row_does_not_fit"] * 2, ""]
+    assert out["error"][1] == "the row has 4 cells, but the header has 3"
+    assert list(out["estimated_price"].notna()) == [True, False, False, True]
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
+def test_columns_of_any_type_come_out(tmp_path: Path, model: ValuationModel, target: str) -> None:
+    states = pa.array(["Texas", None, "Ohio"], pa.string_view())
+    table = pa.table(
+        {
+            "state": pa.array(["Texas", "Texas", "Ohio"]),
+            "house_size": pa.array([1500, 1500, 1500]),
+            "view": states,
+            "coded": pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.uint32()), states),
+            "tags": pa.array([["a"], None, []]),
+        }
+    )
+    with pa.ipc.new_stream(tmp_path / "in.arrow", table.schema) as stream:
+        stream.write_table(table)
+
+    assert score_file(tmp_path / "in.arrow", tmp_path / target, model).valued == 3
+
+    out = read(tmp_path / target)
+    assert [text if isinstance(text, str) else None for text in out["coded"]] == states.to_pylist()
+    assert [text if isinstance(text, str) else None for text in out["view"]] == states.to_pylist()
