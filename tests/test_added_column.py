@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import psycopg
 import pytest
+from realtor_ui.upload import match_columns
 from rich.console import Console
 
 from realtor_assets.clean.column_lineage import column_lineage
@@ -32,7 +33,6 @@ from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.offline.score_table import score_file
 from realtor_ui.responses import ModelInfo
 from realtor_ui.sections import home_form
-from realtor_ui.upload import match_columns
 from tests.serving.running import Server, listings, run_service, train_on
 
 pytestmark = [pytest.mark.integration]
