@@ -16,7 +16,14 @@ from realtor_local.console_output import make_console
 from realtor_local.errors import RealtorError
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
 from realtor_serving.champion.champion_cache import ChampionCache
-from realtor_serving.offline.score_table import Source, UnusableFile, file_source, score, skipping
+from realtor_serving.offline.score_table import (
+    Source,
+    UnusableFile,
+    file_source,
+    score,
+    skipping,
+    understand_source,
+)
 
 URL_SCHEMES = ("postgresql://", "postgres://")
 
@@ -56,11 +63,16 @@ def score_with_champion(
             rows = file_source(Path(source), model.contract)
         else:
             rows = table_source(source, table)
-        for note in rows.notes:
+        reading = understand_source(rows, model.contract)
+        for note in (*rows.notes, *reading.notes):
             make_console(error=True).print(note.text)
         with console.status("valuing") as status:
             report = score(
-                rows, target, model, progress=lambda done: status.update(f"{done:,} rows valued")
+                rows,
+                target,
+                model,
+                reading=reading,
+                progress=lambda done: status.update(f"{done:,} rows valued"),
             )
     except (BrokenBundle, UnusableFile) as error:
         raise RealtorError(str(error)) from error

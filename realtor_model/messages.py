@@ -71,6 +71,8 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "again",
         "file_too_large": "the file holds more than {megabytes:,} MB when unpacked: split it, or "
         "save it as CSV or Parquet",
+        "sheet_too_large": "a sheet has more than {limit:,} cells up to its last used one: delete "
+        "stray cells, or save it as CSV",
         "no_such_sheet": "there is no sheet {sheet}; the sheets are {sheets}",
         "no_table_in_workbook": "no sheet of the workbook holds a header with rows below it",
         # What was detected in a file.

@@ -15,7 +15,7 @@ from rich.console import Console
 from realtor_assets.clean.column_lineage import column_lineage
 from realtor_assets.schema import migrate
 from realtor_assets.schema.market_columns import missing_columns
-from realtor_assets.train.mlflow_model import signature
+from realtor_assets.train.mlflow_model import described_inputs
 from realtor_local.console_output import inputs_table, market_table
 from realtor_local.postgres import temporary_postgres
 from realtor_local.synthetic_market import add_columns, generate
@@ -151,7 +151,7 @@ SURFACES: dict[str, Callable[[Market], Iterable[str]]] = {
     "market statistics": lambda market: market.service.get("/market").json()["places"][0][
         "medians"
     ],
-    "the MLflow signature": lambda market: signature(market.contract).inputs.input_names(),
+    "MLflow's list of the inputs": lambda market: described_inputs(market.contract),
     "GET /model-info": lambda market: market.service.get("/model-info").json()["inputs"],
     "the OpenAPI document": documented,
     "`realtor market`": lambda market: printed(market_table(market.contract)).split(),

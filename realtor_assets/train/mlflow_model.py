@@ -11,7 +11,7 @@ from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
 from realtor_assets.train.model_report import Report
 from realtor_model.candidates import candidate_named
 from realtor_model.libraries import pinned_requirements
-from realtor_model.listing import Column, Kind, ListingContract, Role
+from realtor_model.listing import ListingContract
 from realtor_model.valuation.bundle import save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 
@@ -47,8 +47,9 @@ def log_to_mlflow(model: ValuationModel, report: Report) -> str:
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={BUNDLE_ARTIFACT: str(bundle)},
             code_paths=[str(Path(realtor_model.__file__).parent)],
-            signature=signature(model.contract),
+            signature=signature(),
             input_example=example(model.contract),
+            metadata={"inputs": described_inputs(model.contract)},
             pip_requirements=requirements(model.candidate),
         )
     return str(info.model_uri)
@@ -69,22 +70,24 @@ def requirements(candidate: str) -> list[str]:
     return pinned_requirements(names)
 
 
-def signature(contract: ListingContract) -> "ModelSignature":
-    """The market's inputs, each optional, and the three answers, in MLflow's types."""
+def signature() -> "ModelSignature":
+    """The answers of the model, in MLflow's types.
+
+    The inputs are not in it: MLflow would refuse whole numbers, categories and dates of pandas, and
+    would drop columns under other headers. `described_inputs` is their list.
+    """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, Schema
 
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(_mlflow_type(column), column.name, required=False) for column in contract.inputs
-    ]
-    return ModelSignature(
-        inputs=Schema(inputs),
-        outputs=Schema([ColSpec("double", name) for name in ("price", "low", "high")]),
-    )
+    numbers = [ColSpec("double", name) for name in ("price", "low", "high")]
+    texts = [ColSpec("string", name, required=False) for name in ("warnings", "error")]
+    return ModelSignature(outputs=Schema([*numbers, *texts]))
 
 
-def _mlflow_type(column: Column) -> str:
-    # A request has the number of a text id, as RAW does.
-    if column.range is not None or column.role in (Role.ID, Role.BROKER):
-        return "double"
-    return "boolean" if column.kind is Kind.BOOLEAN else "string"
+def described_inputs(contract: ListingContract) -> dict[str, str]:
+    """Name -> type, unit and meaning of each input, which MLflow shows as the model's metadata."""
+    described = {}
+    for column in contract.inputs:
+        unit = "" if column.range is None else f", {column.range.unit}"
+        described[column.name] = f"{column.kind}{unit}: {column.help.get('en', column.label)}"
+    return described

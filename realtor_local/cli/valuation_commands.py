@@ -101,7 +101,8 @@ def score(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="IN", help="Homes: a CSV or Parquet file, or postgresql://… with --table."
+            metavar="IN",
+            help="Homes: a text, Excel, Parquet or Arrow file, or postgresql://… with --table.",
         ),
     ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, CSV or Parquet.")],
@@ -114,7 +115,8 @@ def score(
 
     OUT has every row of IN, with an estimate or the reason why there is none: the columns of
     IN, and estimated_price, estimated_low, estimated_high, confidence, warnings and error, which
-    replace columns of IN with the same names. After an interruption, run the same command again: it
+    replace columns of IN with the same names. What was detected in a file (delimiter, encoding,
+    sheet …) is printed before. After an interruption, run the same command again: it
     continues where it stopped.
 
     Exit codes: 0 written, 1 there is no champion, IN cannot be read, or OUT cannot be written, 2 a

@@ -163,4 +163,4 @@ def _lacking(
     )  # fmt: skip
     if label is not None:
         missing = message("total_row", label=shown(label))
-    yield FieldProblem((), missing.code, missing.params, missing.text, None)
+    yield FieldProblem((), missing.code, missing.params, missing.text, dict(entries))

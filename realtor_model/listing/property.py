@@ -55,7 +55,12 @@ class Home(BaseModel):
     """
 
     contract: ClassVar[ListingContract]
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Homes with other fields are read by `read_home`, which notes them.
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra=lambda schema: schema.pop("additionalProperties", None),
+    )
 
     @model_validator(mode="after")
     def _enough_to_value(self) -> "Home":

@@ -1,4 +1,4 @@
-"""Files and tables of homes, and batches of listings, as people and programs write them.
+"""Files of homes as people have them, opened as tables.
 
 A file's content decides what it is; its name is only shown. Text files may have any common
 encoding, delimiter and title lines. No row is ever shifted: a row that does not fit the header

@@ -7,11 +7,15 @@ from pathlib import Path
 from realtor_model.listing import ListingContract
 from realtor_model.reading.arrow_files import ARROW_FILE, ARROW_STREAM, open_arrow, open_parquet
 from realtor_model.reading.encodings import opened
+from realtor_model.reading.sheet_xml import damaged_is_unreadable, largest_area
 from realtor_model.reading.table_file import TableFile, UnreadableFile
 from realtor_model.reading.text_files import open_text
 
 # Bytes of a workbook. A small file can unpack to much more.
 MAX_UNPACKED = 1024**3
+# Of a sheet. The library reserves memory for all cells up to the last used one, and where it gets
+# none it ends the process: a sheet with a stray cell in its last row and column is never handed on.
+MAX_CELLS = 32_000_000
 _HEAD_BYTES = 4096
 _COMPRESSED = {
     b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz",
@@ -79,16 +83,13 @@ def _check_workbook(source: Path | bytes, head: bytes) -> None:
     if head.startswith(_OLE):
         _check_ole(source)
         return
-    with opened(source) as file:
-        try:
-            archive = zipfile.ZipFile(file)
-        except zipfile.BadZipFile as problem:
-            raise UnreadableFile("damaged_file", format="Excel", problem=str(problem)) from problem
-        with archive:
-            if sum(each.file_size for each in archive.infolist()) > MAX_UNPACKED:
-                raise UnreadableFile("file_too_large", megabytes=MAX_UNPACKED // 1024**2)
-            names = archive.namelist()
-            mimetype = archive.read("mimetype") if "mimetype" in names else b""
+    with opened(source) as file, damaged_is_unreadable(), zipfile.ZipFile(file) as archive:
+        if sum(each.file_size for each in archive.infolist()) > MAX_UNPACKED:
+            raise UnreadableFile("file_too_large", megabytes=MAX_UNPACKED // 1024**2)
+        if largest_area(archive) > MAX_CELLS:
+            raise UnreadableFile("sheet_too_large", limit=MAX_CELLS)
+        names = archive.namelist()
+        mimetype = archive.read("mimetype") if "mimetype" in names else b""
     if any(name.startswith(("word/", "ppt/")) for name in names):
         raise UnreadableFile("not_a_table", format="Office")
     if not (any(name.startswith("xl/") for name in names) or mimetype.startswith(_ODS)):

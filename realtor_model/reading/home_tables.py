@@ -45,6 +45,8 @@ from realtor_model.listing.parsing import ZERO_IS_UNKNOWN, shown
 from realtor_model.listing.table_reading import TableReading
 from realtor_model.listing.units import factor
 from realtor_model.messages import CodedMessage, message
+from realtor_model.reading.arrow_types import decoded
+from realtor_model.reading.table_file import ROW_CELLS
 
 _STATUS = KEYS[Role.STATUS]
 _PLACES = (KEYS[Role.STATE], KEYS[Role.ZIP_CODE])
@@ -298,7 +300,21 @@ def read_homes(
             ],
         )
     read.mark_incomplete()
-    return read.homes(_entries(table, received, np.flatnonzero(read.suspect)))
+    homes = read.homes(_entries(table, received, np.flatnonzero(read.suspect)))
+    homes.problems.update(_misfits(table))
+    return homes
+
+
+def _misfits(table: pa.Table | pa.RecordBatch) -> Iterator[tuple[int, tuple[FieldProblem, ...]]]:
+    """The rows of a file that do not fit its header, with their problem."""
+    if ROW_CELLS not in table.schema.names:
+        return
+    cells = decoded(table.column(ROW_CELLS))
+    for row in np.flatnonzero(_given(cells)).tolist():
+        coded = message(
+            "row_does_not_fit", cells=cells[row].as_py(), columns=len(table.schema.names) - 1
+        )
+        yield row, (FieldProblem((), coded.code, coded.params, coded.text, None),)
 
 
 def _entries(
@@ -324,28 +340,6 @@ def _entries(
 def _named(column: pa.Array, rows: NDArray[np.intp]) -> list[Any]:
     """[the type] instead of each value of a type that no input has: a list may be of any length."""
     return [[str(column.type)] if given else None for given in _given(column)[rows].tolist()]
-
-
-def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Decode a column into one array without dictionary, run-end or string-view encoding.
-
-    >>> decoded(pa.array(["Texas", "Texas"]).dictionary_encode()).type
-    DataType(string)
-    """
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        dictionary = column.dictionary
-        if pa.types.is_string_view(dictionary.type):
-            # Arrow takes no rows of such a dictionary.
-            dictionary = pc.cast(dictionary, pa.string())
-            column = pa.DictionaryArray.from_arrays(column.indices, dictionary)
-        column = column.dictionary_decode()
-    if pa.types.is_run_end_encoded(column.type):
-        column = pc.run_end_decode(column)
-    if pa.types.is_string_view(column.type):
-        column = pc.cast(column, pa.string())
-    return column
 
 
 def table_of(frame: pd.DataFrame) -> pa.Table:

@@ -21,7 +21,8 @@ from python_calamine import (
 from realtor_model.listing import ListingContract
 from realtor_model.messages import CodedMessage, message
 from realtor_model.reading.encodings import opened
-from realtor_model.reading.sheet_xml import SheetXml, read_sheet_xml
+from realtor_model.reading.old_workbooks import ReadSheet, read_sheets
+from realtor_model.reading.sheet_xml import SheetXml, is_xlsx, read_sheet_xml
 from realtor_model.reading.table_file import (
     TableFile,
     UnreadableFile,
@@ -39,6 +40,21 @@ BATCH_ROWS = 16_384
 _MAX_WHOLE = 1e15
 
 
+class _XlsxSheet(NamedTuple):
+    """A sheet in memory, whose cells become Python's objects one row at a time."""
+
+    name: str
+    visible: bool
+    cells: CalamineSheet
+
+    @property
+    def rows(self) -> Iterator[Sequence[object]]:
+        return self.cells.iter_rows()
+
+
+_Sheet = _XlsxSheet | ReadSheet
+
+
 class _Candidate(NamedTuple):
     """A sheet with rows below a header.
 
@@ -47,8 +63,7 @@ class _Candidate(NamedTuple):
         score: columns of the market that it names.
     """
 
-    name: str
-    sheet: CalamineSheet
+    sheet: _Sheet
     header: int
     score: int
 
@@ -71,34 +86,37 @@ def open_workbook(
             rows, `sheet` is not one of its sheets, or the header names a column of the market
             twice.
     """
+    found: Sequence[_Sheet] = _sheets(source) if is_xlsx(source) else read_sheets(source)
+    sheets = [each.name for each in sorted(found, key=lambda each: not each.visible)]
+    if sheet is not None and sheet not in sheets:
+        raise UnreadableFile("no_such_sheet", sheet=sheet, sheets=sheets)
+    asked = [each for each in found if sheet in (None, each.name)]
+    chosen = _chosen(sorted(asked, key=lambda each: not each.visible), contract)
+    return _table(chosen, sheets, read_sheet_xml(source, chosen.sheet.name), contract)
+
+
+def _sheets(source: Path | bytes) -> list[_XlsxSheet]:
     try:
         workbook = CalamineWorkbook.from_filelike(opened(source))
-        sheets = _sheets(workbook)
-        if sheet is not None and sheet not in sheets:
-            raise UnreadableFile("no_such_sheet", sheet=sheet, sheets=sheets)
-        chosen = _chosen(workbook, [sheet] if sheet is not None else sheets, contract)
+        return [
+            _XlsxSheet(
+                each.name,
+                each.visible is SheetVisibleEnum.Visible,
+                workbook.get_sheet_by_name(each.name),
+            )
+            for each in workbook.sheets_metadata
+            if each.typ is SheetTypeEnum.WorkSheet
+        ]
     except PasswordError:
         raise UnreadableFile("protected_workbook") from None
     except CalamineError as problem:
         raise UnreadableFile("damaged_file", format="Excel", problem=str(problem)) from problem
-    known = read_sheet_xml(source, chosen.name)
-    return _table(chosen, sheets, known, contract)
 
 
-def _sheets(workbook: CalamineWorkbook) -> list[str]:
-    """The sheets with cells; hidden ones come last."""
-    cells = [each for each in workbook.sheets_metadata if each.typ is SheetTypeEnum.WorkSheet]
-    hidden = [each.visible is not SheetVisibleEnum.Visible for each in cells]
-    return [each.name for _, each in sorted(zip(hidden, cells, strict=True), key=lambda e: e[0])]
-
-
-def _chosen(
-    workbook: CalamineWorkbook, names: Sequence[str], contract: ListingContract
-) -> _Candidate:
+def _chosen(sheets: Sequence[_Sheet], contract: ListingContract) -> _Candidate:
     """The first of the sheets whose header names most columns of the market."""
     best: _Candidate | None = None
-    for name in names:
-        sheet = workbook.get_sheet_by_name(name)
+    for sheet in sheets:
         head = [
             [clean_header(_text(cell)) for cell in row]
             for row in itertools.islice(_from_first_text(sheet), HEADER_ROWS)
@@ -106,24 +124,23 @@ def _chosen(
         if not head:
             continue
         place = header_row(head, contract)
-        candidate = _Candidate(
-            name, sheet, _leading(sheet) + place, header_score(head[place], contract)
-        )
-        below = itertools.islice(sheet.iter_rows(), candidate.header + 1, None)
-        if any(map(_has_cells, below)) and (best is None or candidate.score > best.score):
+        candidate = _Candidate(sheet, _leading(sheet) + place, header_score(head[place], contract))
+        if any(map(_has_cells, _rows(candidate))) and (
+            best is None or candidate.score > best.score
+        ):
             best = candidate
     if best is None:
         raise UnreadableFile("no_table_in_workbook")
     return best
 
 
-def _leading(sheet: CalamineSheet) -> int:
+def _leading(sheet: _Sheet) -> int:
     """The number of blank rows above the first one with a cell."""
-    return sum(1 for _ in itertools.takewhile(lambda row: not _has_cells(row), sheet.iter_rows()))
+    return sum(1 for _ in itertools.takewhile(lambda row: not _has_cells(row), sheet.rows))
 
 
-def _from_first_text(sheet: CalamineSheet) -> Iterator[Sequence[object]]:
-    return itertools.dropwhile(lambda row: not _has_cells(row), sheet.iter_rows())
+def _from_first_text(sheet: _Sheet) -> Iterator[Sequence[object]]:
+    return itertools.dropwhile(lambda row: not _has_cells(row), sheet.rows)
 
 
 def _has_cells(row: Sequence[object]) -> bool:
@@ -133,7 +150,7 @@ def _has_cells(row: Sequence[object]) -> bool:
 def _table(
     chosen: _Candidate, sheets: Sequence[str], known: SheetXml, contract: ListingContract
 ) -> TableFile:
-    headers = next(itertools.islice(chosen.sheet.iter_rows(), chosen.header, None))
+    headers = next(itertools.islice(chosen.sheet.rows, chosen.header, None))
     used = {i for row in _rows(chosen) for i, cell in enumerate(row) if cell != ""}
     cleaned = [clean_header(_text(header)) for header in headers]
     kept = [i for i, header in enumerate(cleaned) if header or i in used]
@@ -147,17 +164,17 @@ def _table(
         (*_notes(chosen, sheets, known), *about_names),
         first_line=chosen.header + 2,
         sheets=tuple(sheets),
-        sheet=chosen.name,
+        sheet=chosen.sheet.name,
         date_1904=known.date_1904,
         row_counts=counts,
     )
 
 
 def _notes(chosen: _Candidate, sheets: Sequence[str], known: SheetXml) -> Iterator[CodedMessage]:
-    others = [name for name in sheets if name != chosen.name]
+    others = [name for name in sheets if name != chosen.sheet.name]
     if others:
-        yield message("sheet_chosen", sheet=chosen.name, other_sheets=others)
-    above = itertools.islice(chosen.sheet.iter_rows(), chosen.header)
+        yield message("sheet_chosen", sheet=chosen.sheet.name, other_sheets=others)
+    above = itertools.islice(chosen.sheet.rows, chosen.header)
     if titles := sum(map(_has_cells, above)):
         yield message("title_lines", lines=titles, header_line=chosen.header + 1)
     if known.errors:
@@ -167,7 +184,7 @@ def _notes(chosen: _Candidate, sheets: Sequence[str], known: SheetXml) -> Iterat
 
 
 def _rows(chosen: _Candidate) -> Iterator[Sequence[object]]:
-    return itertools.islice(chosen.sheet.iter_rows(), chosen.header + 1, None)
+    return itertools.islice(chosen.sheet.rows, chosen.header + 1, None)
 
 
 def _batches(

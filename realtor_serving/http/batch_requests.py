@@ -1,5 +1,6 @@
 """Body and answer of the batch endpoint: JSON, CSV, Parquet or Arrow."""
 
+import json
 from dataclasses import dataclass
 from typing import Self
 
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from realtor_model.listing import ListingContract
 from realtor_model.messages import message
 from realtor_serving.champion.served_champion import Champion
 from realtor_serving.contract.schemas import BatchRequest
@@ -14,6 +16,7 @@ from realtor_serving.http.requests import InvalidBody, RawBody
 from realtor_serving.http.table_bodies import (
     JSON,
     TABLES,
+    ReceivedTable,
     UnreadableTable,
     answer_table,
     answer_type,
@@ -25,6 +28,8 @@ from realtor_serving.http.table_bodies import (
 from realtor_serving.valuation import answers
 from realtor_serving.valuation.answers import ValuedHomes
 
+# Bytes of the header with the notes about a table; common proxies refuse headers of 8 KB.
+_LONGEST = 4_000
 _TABLES_BY_TYPE = f"; a table is read when the Content-Type is one of {', '.join(TABLES)}"
 
 
@@ -61,13 +66,13 @@ class BatchBody:
         """
         try:
             contract = champion.model.contract
-            table = None if self.sent == JSON else read_table(self.content, self.sent, contract)
+            table, notes = self._table(contract)
             batch = (
                 answers.value_rows(
                     champion, BatchRequest.model_validate_json(self.content).properties
                 )
                 if table is None
-                else answers.value_read(champion, homes_of(table, contract))
+                else answers.value_read(champion, homes_of(table, contract), notes)
             )
             if self.answer_type == JSON:
                 return Response(batch.json(), media_type=JSON), batch.valued
@@ -78,4 +83,9 @@ class BatchBody:
             return InvalidBody.of(error, _TABLES_BY_TYPE).response, None
         response = Response(content, media_type=self.answer_type)
         response.headers["X-Model-Version"] = champion.registered.version
+        response.headers["X-Notes"] = json.dumps([note.text for note in batch.notes])[:_LONGEST]
         return response, batch.valued
+
+    def _table(self, contract: ListingContract) -> ReceivedTable | tuple[None, tuple[()]]:
+        """The table in the body; None if it is JSON."""
+        return (None, ()) if self.sent == JSON else read_table(self.content, self.sent, contract)

@@ -2,14 +2,17 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
 from realtor_model.listing import TARGET, ListingContract, matched_columns
-from realtor_model.reading.home_tables import Homes, decoded, read_homes
+from realtor_model.messages import CodedMessage
+from realtor_model.reading import ROW_CELLS, UnreadableFile, decoded
+from realtor_model.reading.home_tables import Homes, read_homes
+from realtor_model.reading.text_files import open_text
 from realtor_model.valuation.table_estimates import ESTIMATES, SEPARATOR
 from realtor_serving.contract.problems import in_words
 from realtor_serving.contract.schemas import MAX_BATCH
@@ -48,8 +51,15 @@ def answer_type(accept: str, sent: str) -> str:
     return next((kind for kind in accepted if kind in (JSON, *TABLES)), sent)
 
 
-def read_table(body: bytes, kind: str, contract: ListingContract) -> pa.Table:
-    """The table in `body`. All columns of a CSV are text.
+class ReceivedTable(NamedTuple):
+    """The table in a body, and notes on what was detected in it."""
+
+    table: pa.Table
+    notes: tuple[CodedMessage, ...]
+
+
+def read_table(body: bytes, kind: str, contract: ListingContract) -> ReceivedTable:
+    """The table in `body`. A CSV may be any text file: all its columns are text.
 
     Args:
         body: the request body.
@@ -60,10 +70,17 @@ def read_table(body: bytes, kind: str, contract: ListingContract) -> pa.Table:
         UnreadableTable: the body cannot be read, has no rows, more than `MAX_BATCH` rows, no input
             as a column, two columns of one name, or needs too much memory.
     """
+    notes: tuple[CodedMessage, ...] = ()
     try:
-        table = _gathered(_batches(body, kind))
+        if kind == CSV:
+            file = open_text(body, contract)
+            table, notes = _gathered(file.batches()), file.notes
+        else:
+            table = _gathered(_batches(body, kind))
     except pa.ArrowMemoryError as problem:
         raise _too_large() from problem
+    except UnreadableFile as problem:
+        raise UnreadableTable(str(problem)) from problem
     except (pa.ArrowException, OSError, ValueError) as problem:
         raise UnreadableTable(f"the body is no {kind} that can be read: {problem}") from problem
     if not table.num_rows:
@@ -73,7 +90,7 @@ def read_table(body: bytes, kind: str, contract: ListingContract) -> pa.Table:
             f"none of the table's columns is one of {', '.join(contract.by_name)}; it has "
             f"{', '.join(table.column_names)[:200]}"
         )
-    return table
+    return ReceivedTable(table, notes)
 
 
 def _inputs_in(table: pa.Table, contract: ListingContract) -> list[str]:
@@ -128,7 +145,8 @@ def answer_table(sent: pa.Table | None, batch: ValuedBatch) -> pa.Table:
     answers = pa.Table.from_pylist([estimates[row] for row in range(len(estimates))], ESTIMATES)
     if sent is None:
         return answers
-    own_columns = [name for name in sent.column_names if name not in ESTIMATES.names]
+    replaced = {*ESTIMATES.names, ROW_CELLS}
+    own_columns = [name for name in sent.column_names if name not in replaced]
     columns = [*(sent.column(name) for name in own_columns), *answers.columns]
     return pa.table(columns, names=[*own_columns, *ESTIMATES.names])
 
@@ -156,15 +174,7 @@ def write_table(table: pa.Table, kind: str) -> bytes:
 
 
 def _batches(body: bytes, kind: str) -> Iterator[pa.RecordBatch]:
-    if kind == CSV:
-        with pa.csv.open_csv(io.BytesIO(body)) as header:
-            names = header.schema.names
-        yield from pa.csv.open_csv(
-            io.BytesIO(body),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
-    elif kind == PARQUET:
+    if kind == PARQUET:
         file = pa.parquet.ParquetFile(io.BytesIO(body))
         groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
         _bounded(file.metadata.num_rows, sum(group.total_byte_size for group in groups))

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from realtor_model.listing import TARGET, ListingContract, matched_columns
-from realtor_model.messages import CodedMessage, message
+from realtor_model.listing import TARGET, ListingContract, TableReading
+from realtor_model.messages import CodedMessage
 from realtor_model.reading import ROW_CELLS, FileKind, UnreadableFile, open_file, table_writer
+from realtor_model.reading.home_tables import understand_batches
 from realtor_model.valuation.bundle import BrokenBundle, load_bundle
 from realtor_model.valuation.table_estimates import CHUNK_ROWS, ESTIMATES, estimate
 from realtor_model.valuation.valuation_model import ValuationModel
@@ -52,6 +52,7 @@ class Source:
         schema: the columns.
         batches: `batches(skip)` yields the rows after the first `skip`, always in the same order.
         notes: what was detected in a file.
+        date_1904: whether serial numbers of dates count from 1904.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Source:
     schema: pa.Schema
     batches: Callable[[int], Iterator[pa.RecordBatch]]
     notes: tuple[CodedMessage, ...] = ()
+    date_1904: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,16 @@ def score(
     output: Path,
     model: ValuationModel,
     *,
+    reading: TableReading | None = None,
     progress: Callable[[int], None] | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> ScoreReport:
     """Value every row of `source` as sold and write `output`.
 
-    The columns that are inputs of the model's market are read, under their names or one of their
-    headers. The output has all columns of the source and
-    those of `ESTIMATES`: prices, confidence, warnings, and `error`, which says why a row has no
-    estimate. If the source has columns of these names, the estimates replace them.
+    The columns that are inputs of the model's market are read, under any of their headers. The
+    output has all columns of the source and those of `ESTIMATES`: prices, confidence, warnings,
+    and `error`, which says why a row has no estimate. If the source has columns of these names, the
+    estimates replace them.
 
     Chunks are valued on all cores. Finished parts are saved in a folder beside `output`, and a
     later run with the same source and model resumes from them. `output` appears when all rows are
@@ -116,6 +119,7 @@ def score(
         source: the table to score.
         output: CSV or Parquet file to write, by suffix.
         model: the model that values the rows.
+        reading: how the rows are read; None: as `understand_source` decides.
         progress: called with the number of rows done so far.
         chunk_rows: rows valued at a time on one core; bounds the memory.
 
@@ -125,12 +129,7 @@ def score(
     """
     _kind_of(output)
     started = time.monotonic()
-    matched = matched_columns(source.schema.names, model.contract)
-    if not any(column.key != TARGET for column in matched.values()):
-        raise UnusableFile(
-            f"{source.name}: none of its columns is one of {', '.join(model.contract.by_name)}; "
-            f"it has {', '.join(source.schema.names)}"
-        )
+    how = reading or understand_source(source, model.contract)
     replaced = {*ESTIMATES.names, ROW_CELLS}
     own_columns = pa.schema([field for field in source.schema if field.name not in replaced])
     schema = pa.schema([*own_columns, *ESTIMATES])
@@ -138,12 +137,16 @@ def score(
 
     def valued_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [batch.column(name) for name in own_columns.names]
-        estimates = _without_misfits(estimate(model, batch), batch)
+        estimates = estimate(model, batch, how)
         return pa.RecordBatch.from_arrays([*columns, *estimates.columns], schema=schema)
 
     job = f"{source.identity}|{_identity_of(model)}|{','.join(ESTIMATES.names)}"
     try:
-        with _parts(output, job) as parts, _writer(output, schema) as write:
+        with (
+            _named_errors(source),
+            _parts(output, job) as parts,
+            _writer(output, schema) as write,
+        ):
             for part in parts.done():
                 for batch in part:
                     write(batch)
@@ -164,8 +167,6 @@ def score(
                 valued += batch.num_rows - batch.column("estimated_price").null_count
                 if progress is not None:
                     progress(rows)
-    except (pa.ArrowInvalid, UnreadableFile) as problem:
-        raise UnusableFile(f"{source.name}: {problem}") from problem
     except OSError as problem:
         raise UnusableFile(f"{source.name} into {output}: {problem}") from problem
     return ScoreReport(rows, valued, rows - valued, resumed, time.monotonic() - started)
@@ -187,33 +188,44 @@ def file_source(path: Path, contract: ListingContract) -> Source:
         raise UnusableFile(f"{path}: {problem}") from problem
     identity = f"{path.resolve()}|{file_status.st_size}|{file_status.st_mtime_ns}"
     return Source(
-        str(path), identity, table.schema, lambda rows: skipping(table.batches(), rows), table.notes
+        str(path),
+        identity,
+        table.schema,
+        lambda rows: skipping(table.batches(), rows),
+        table.notes,
+        table.date_1904,
     )
 
 
-def _without_misfits(estimates: pa.RecordBatch, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """`estimates`, with an error for each row of `batch` that does not fit the file's header."""
-    if ROW_CELLS not in batch.schema.names:
-        return estimates
-    cells = batch.column(ROW_CELLS)
-    if cells.null_count == len(cells):
-        return estimates
-    columns = len(batch.schema.names) - 1
-    problems = [
-        None if count is None else message("row_does_not_fit", cells=count, columns=columns)
-        for count in cells.to_pylist()
-    ]
-    instead = {
-        "error": pa.array([problem and problem.text for problem in problems], pa.string()),
-        "error_codes": pa.array([problem and problem.code for problem in problems], pa.string()),
-    }
-    return pa.RecordBatch.from_arrays(
-        [
-            pc.if_else(pc.is_null(cells), values, instead.get(name, pa.scalar(None, values.type)))
-            for name, values in zip(ESTIMATES.names, estimates.columns, strict=True)
-        ],
-        schema=ESTIMATES,
-    )
+def understand_source(source: Source, contract: ListingContract) -> TableReading:
+    """Decide how the rows of `source` are read, by its whole columns.
+
+    Raises:
+        UnusableFile: the source cannot be read, has none of the inputs as columns or two columns
+            of one name.
+    """
+    names = source.schema.names
+    if len(set(names)) < len(names):
+        raise UnusableFile(f"{source.name}: it has two columns of one name")
+    with _named_errors(source):
+        reading = understand_batches(
+            names, source.batches(0), contract, calendar_1904=source.date_1904
+        )
+    if not any(column.key != TARGET for column in reading.matching.columns.values()):
+        raise UnusableFile(
+            f"{source.name}: none of its columns is one of {', '.join(contract.by_name)}; "
+            f"it has {', '.join(names)}"
+        )
+    return reading
+
+
+@contextmanager
+def _named_errors(source: Source) -> Iterator[None]:
+    """Errors of reading name the source."""
+    try:
+        yield
+    except (pa.ArrowInvalid, UnreadableFile) as problem:
+        raise UnusableFile(f"{source.name}: {problem}") from problem
 
 
 def skipping(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
@@ -368,12 +380,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         model = load_bundle(bundle)
         source = file_source(chosen.input, model.contract)
-        for note in source.notes:
+        reading = understand_source(source, model.contract)
+        for note in (*source.notes, *reading.notes):
             print(note.text, file=sys.stderr)
         report = score(
             source,
             chosen.output,
             model,
+            reading=reading,
             progress=lambda rows: print(f"\r{rows:,} rows", end="", file=sys.stderr, flush=True),
         )
     except (UnusableFile, BrokenBundle) as problem:

@@ -232,14 +232,22 @@ def value_rows(champion: Champion, rows: Sequence[Any]) -> ValuedBatch:
     return value_read(champion, read_rows(rows, champion.model.contract))
 
 
-def value_read(champion: Champion, homes: Homes) -> ValuedBatch:
-    """Value the valid ones of n homes as sold."""
+def value_read(
+    champion: Champion, homes: Homes, detected: Sequence[CodedMessage] = ()
+) -> ValuedBatch:
+    """Value the valid ones of n homes as sold.
+
+    Args:
+        champion: the model to value them with.
+        homes: the rows of a table or of JSON, read.
+        detected: notes on the file of the table.
+    """
     positions = homes.valid
     at = {row: position for position, row in enumerate(positions.tolist())}
-    notes = {at[row]: of_row for row, of_row in homes.notes.items() if row in at}
-    valued = value(champion, take(homes.columns, positions), notes=notes)
+    of_rows = {at[row]: of_row for row, of_row in homes.notes.items() if row in at}
+    valued = value(champion, take(homes.columns, positions), notes=of_rows)
     errors = {row: listed_problems(problems) for row, problems in homes.problems.items()}
-    return ValuedBatch(valued, positions.tolist(), errors, homes.reading.notes)
+    return ValuedBatch(valued, positions.tolist(), errors, (*detected, *homes.reading.notes))
 
 
 def explain(

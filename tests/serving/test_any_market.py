@@ -68,7 +68,6 @@ def test_added_inputs_move_the_estimate(service: Server) -> None:
 @pytest.mark.parametrize(
     ("change", "loc", "code"),
     [
-        ({"bed": 3}, ["bed"], "unknown_field"),
         ({"year_built": 1200}, ["year_built"], "out_of_range"),
         ({"energy": "G"}, ["energy"], "not_a_choice"),
         ({"lift": "perhaps"}, ["lift"], "not_a_boolean"),
@@ -151,6 +150,7 @@ def test_a_table_is_read_by_the_market_s_headers(service: Server) -> None:
 def test_the_market_and_its_inputs_are_described(service: Server, market: ListingContract) -> None:
     info = service.get("/model-info").json()
     assert info["market"] == {
+        "declaration": market.declaration,
         "name": "porto",
         "title": {"en": "Porto", "es": "Oporto"},
         "currency": "EUR",

@@ -110,3 +110,14 @@ def test_workbook_that_unpacks_to_too_much(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(UnreadableFile) as refused:
         opened(content)
     assert refused.value.problem.code == "file_too_large"
+
+
+def test_sheet_with_a_stray_cell_is_not_handed_to_the_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files, "MAX_CELLS", 400)
+    assert cells(opened(xlsx({"h": HOMES}))) == READ
+    far: Rows = [*HOMES, *[[]] * 100, [None, None, None, "stray"]]
+    with pytest.raises(UnreadableFile) as refused:
+        opened(xlsx({"h": HOMES, "other": far}))
+    assert refused.value.problem.code == "sheet_too_large"
