@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from realtor_model.listing import ListingContract
@@ -32,8 +34,7 @@ class OpenedFile:
     """The n rows of a file.
 
     Attributes:
-        table: the rows, with the columns of the file.
-        misfits: row -> its number of cells, for rows that do not fit the header.
+        rows: as the reader of homes takes them, perhaps with the column `ROW_CELLS`.
         notes: what was detected in the file.
         sheets: of a workbook.
         sheet: the one that was read.
@@ -43,8 +44,7 @@ class OpenedFile:
         blank_rows: the number of blank rows, which are left out.
     """
 
-    table: pa.Table
-    misfits: dict[int, int]
+    rows: pa.Table
     notes: tuple[CodedMessage, ...]
     sheets: tuple[str, ...]
     sheet: str | None
@@ -54,16 +54,20 @@ class OpenedFile:
     blank_rows: int
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return int(self.rows.num_rows)
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The rows with the columns of the file."""
+        own = [name for name in self.rows.column_names if name != ROW_CELLS]
+        return self.rows.select(own)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows that fit the header."""
-        table = self.table
-        if self.misfits:
-            fits = np.ones(len(self), bool)
-            fits[list(self.misfits)] = False
-            table = table.filter(pa.array(fits))
-        yield from table.to_batches(max_chunksize=_ROWS_IN_BATCH)
+        rows = self.table
+        if ROW_CELLS in self.rows.column_names:
+            rows = rows.filter(pc.is_null(self.rows.column(ROW_CELLS)))
+        yield from rows.to_batches(max_chunksize=_ROWS_IN_BATCH)
 
 
 def open_upload(
@@ -84,22 +88,14 @@ def open_upload(
     if len(content) > MAX_BYTES:
         raise UnreadableFile("file_too_large", megabytes=MAX_BYTES // 1024**2)
     file = open_file(content, contract, sheet=sheet)
-    table = _gathered(file, most_rows)
-    misfits: dict[int, int] = {}
-    is_text = ROW_CELLS in table.column_names
-    if is_text:
-        cells = table.column(ROW_CELLS).to_numpy(zero_copy_only=False)
-        misfits = {int(row): int(cells[row]) for row in np.flatnonzero(~pd.isna(cells))}
-        table = table.drop_columns([ROW_CELLS])
     return OpenedFile(
-        table=table,
-        misfits=misfits,
+        rows=_gathered(file, most_rows),
         notes=file.notes,
         sheets=file.sheets,
         sheet=file.sheet,
         first_line=file.first_line,
         date_1904=file.date_1904,
-        has_lines=is_text and file.sheet is None,
+        has_lines=ROW_CELLS in file.schema.names and file.sheet is None,
         blank_rows=file.row_counts["blank_rows"],
     )
 

@@ -1,7 +1,8 @@
 """What a file of homes holds: matched columns, homes, prices, and rows that cannot be valued."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 
 from realtor_model.listing import FieldProblem, ListingContract, Role, Source, TableReading
 from realtor_model.listing.headers import suggestions
-from realtor_model.messages import message
 from realtor_model.reading.home_tables import Homes, read_homes, understand_batches
 from realtor_model.reading.prices import read_prices
 from realtor_ui.responses import ModelInfo
@@ -28,23 +28,22 @@ class Understanding:
         resembling: the columns whose header only resembles one of theirs.
         homes: the rows as homes; None if no column gives a place, or none a size.
         prices: array (n,), NaN where a row has none; None if the file has no price column.
-        problems: row -> why it cannot be valued.
     """
 
     reading: TableReading
     resembling: frozenset[str]
     homes: Homes | None
     prices: NDArray[np.float64] | None
-    problems: Mapping[int, tuple[FieldProblem, ...]]
 
     @property
+    def problems(self) -> Mapping[int, tuple[FieldProblem, ...]]:
+        """Row -> why it cannot be valued."""
+        return {} if self.homes is None else self.homes.problems
+
+    @cached_property
     def valid(self) -> NDArray[np.intp]:
         """The rows that can be valued, ascending."""
-        if self.homes is None:
-            return np.empty(0, np.intp)
-        rows = np.ones(len(self.homes), bool)
-        rows[list(self.problems)] = False
-        return np.flatnonzero(rows)
+        return np.empty(0, np.intp) if self.homes is None else self.homes.valid
 
     @property
     def inputs(self) -> list[str]:
@@ -97,10 +96,9 @@ def understand_file(
     has_prices = contract.by_role[Role.TARGET].name in sources
     prices = read_prices(opened.table, reading) if has_prices else None
     if lacking(sources, info):
-        return Understanding(reading, frozenset(resembling), None, prices, {})
-    homes = read_homes(opened.table, contract, reading)
-    problems = {**homes.problems, **dict(_misfits(opened))}
-    return Understanding(reading, frozenset(resembling), homes, prices, problems)
+        return Understanding(reading, frozenset(resembling), None, prices)
+    homes = read_homes(opened.rows, contract, reading)
+    return Understanding(reading, frozenset(resembling), homes, prices)
 
 
 def _reading(opened: OpenedFile, contract: ListingContract, chosen: Chosen) -> TableReading:
@@ -111,13 +109,6 @@ def _reading(opened: OpenedFile, contract: ListingContract, chosen: Chosen) -> T
         chosen,
         calendar_1904=opened.date_1904,
     )
-
-
-def _misfits(opened: OpenedFile) -> Iterator[tuple[int, tuple[FieldProblem, ...]]]:
-    columns = opened.table.num_columns
-    for row, cells in opened.misfits.items():
-        why = message("row_does_not_fit", cells=cells, columns=columns)
-        yield row, (FieldProblem((), why.code, why.params, why.text, None),)
 
 
 def lacking(matched: Mapping[str, tuple[Source, ...]], info: ModelInfo) -> list[str]:
