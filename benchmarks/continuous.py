@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from realtor_assets.raw.raw_listings import read_listings
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
 from realtor_local.platform_home import PlatformHome
+from realtor_local.ports import free_port
 from realtor_model.evaluation.metrics import regression_metrics
 
 REALTOR = Path(sys.executable).with_name("realtor")
@@ -156,20 +159,39 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=30_000, help="size of the synthetic market")
-    parser.add_argument("--csv", type=Path, help="use these listings in the Kaggle format instead")
+    parser.add_argument("--csv", type=Path, help="use the complete ones of these listings instead")
     parser.add_argument("--minutes", type=float, default=60.0, help="time limit")
     parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args()
     variables = {"REALTOR_MARKET_ROWS": str(options.rows)}
-    if options.csv:
-        variables["REALTOR_CSV"] = str(options.csv.resolve())
-    with tempfile.TemporaryDirectory(prefix="realtor-continuous-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="realtor-continuous-") as folder,
+        six_batches_of(options.csv) as url,
+    ):
+        if url is not None:
+            variables["REALTOR_API_URL"] = url
         Path(folder).chmod(0o711)  # lets PostgreSQL's user in, when root runs this
         platform = Platform(Path(folder) / "home", variables)
         try:
             return run(platform, options)
         finally:
             platform.realtor("down", "--purge")
+
+
+@contextmanager
+def six_batches_of(csv: Path | None) -> Iterator[str | None]:
+    """A stand-in upstream that cuts the file as the real API does; None without a file."""
+    if csv is None:
+        yield None
+        return
+    port = free_port()
+    options = ("--port", str(port), "--csv", str(csv.resolve()), "--batches", "six")
+    server = subprocess.Popen([sys.executable, "-m", "realtor_local.upstream", *options])
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def run(platform: Platform, options: argparse.Namespace) -> int:

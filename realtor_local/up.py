@@ -8,7 +8,7 @@ from rich.console import Console
 
 from realtor_local.console_output import platform_table, print_table
 from realtor_local.dagster_client import DagsterClient
-from realtor_local.pipeline_jobs import Ingestion, has_champion, run_jobs
+from realtor_local.pipeline_jobs import Ingestion, has_champion, run_jobs, served_listings
 from realtor_local.platform_settings import PlatformSettings
 from realtor_local.service_client import ServiceClient, example_home
 from realtor_local.signals import ends_interrupt
@@ -63,6 +63,8 @@ def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
     running = environment["REALTOR_PROGRAMS"].split(",")
     urls = platform_urls(environment)
     mlflow = environment.get("MLFLOW_TRACKING_URI")
+    if "REALTOR_CSV" in environment and "upstream" in running:
+        describe_file(environment["REALTOR_CSV"], environment["REALTOR_API_URL"], console)
     champion = mlflow is not None and "dagster-webserver" in running and has_champion(mlflow)
     if lineage and not champion and {"Dagster", "MLflow", "Service"} <= set(urls):
         # A second `up` meanwhile waits here, and finds the champion of the first.
@@ -83,6 +85,24 @@ def _show(stack: Stack, console: Console, *, lineage: bool) -> None:
         home = example_home(model)
         valuation = service.predict(home)
     print_table(console, platform_table(urls, model, home, valuation))
+
+
+def describe_file(csv: str, upstream_url: str, console: Console) -> None:
+    """Print how many listings of the user's file are served, and what of it is not.
+
+    Raises:
+        UpstreamError: the file cannot be read.
+    """
+    served = served_listings(upstream_url)
+    sizes = served["batches"]
+    batches = f"{len(sizes)} batches" if len(sizes) > 1 else "1 batch"
+    console.print(f"{csv}: {sum(sizes):,} listings in {batches}.")
+    for note in served["notes"]:
+        console.print(f"  {note}")
+    for reason, rows in served["left_out"].items():
+        console.print(f"  left out: {rows:,} {reason}", style="yellow")
+    if served["unused"]:
+        console.print(f"  columns without a use: {', '.join(served['unused'])}")
 
 
 def _cancel_lost_runs(stack: Stack, console: Console) -> None:

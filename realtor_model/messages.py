@@ -19,6 +19,8 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "price.",
         "unknown_place": "{input} {value} is not among the listings the model learned from: the "
         "home is valued by its surroundings.",
+        "place_contradiction": "{state} (as given) and zip {zip_code}, which is in {zip_city}, "
+        "{zip_state}: the home is valued by its zip code.",
         "no_zip_code": "Without a zip code the home is valued by what is usual in its {placed_by}.",
         "valued_as_land": "Without size, bedrooms or bathrooms this is valued as land.",
         "input_missing": "Without {input} the home is valued like listings that leave it out.",
@@ -28,11 +30,12 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "left_out": "{input} is left out: {value} cannot be read.",
         "zero_is_unknown": "{input} 0 is read as unknown.",
         "unused_fields": "Not used: {fields}.",
-        "unused_columns": "{count} columns are not used: {columns}.",
+        "unused_columns": "Columns not used ({count}): {columns}.",
         "resembling_header": "The column {header} is not used; it resembles {input}.",
         "read_in_unit": "The column {header} is read in {unit}.",
-        "read_with_decimal_comma": "The column {header} is read with a decimal comma.",
-        "read_in_day_order": "Dates in the column {header} are read with the {order}.",
+        "read_with_decimal_comma": "Numbers are read with a decimal comma: {header}.",
+        "read_in_day_order": "Dates with {separator} in the column {header} are read with the "
+        "{order}.",
         # What a value has to be; the name of the field, and "is …; it", come before.
         "required": "is required",
         "not_a_number": "must be a number",
@@ -59,6 +62,8 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "Export it again",
         "unknown_encoding": "the text is neither UTF-8, UTF-16 nor Windows-1252: save it as UTF-8",
         "unclosed_quote": 'the quotation mark (") that opens in or after line {line} is not closed',
+        "columns_missing": "there is no column for {columns}. The headers are {headers}. Rename "
+        "the one that is meant, or name it in the market file (REALTOR_MARKET)",
         "repeated_header": "two columns have the header {header}: remove one of them or rename it",
         "compressed_file": "this is a file compressed by {format}: unpack it and use the file "
         "inside",

@@ -7,9 +7,11 @@ import dagster as dg
 from pydantic import Field
 
 from realtor_assets.clean import load_decisions
+from realtor_assets.raw import refused_payloads
 from realtor_assets.release import production_model
 from realtor_assets.resources import Database
 from realtor_assets.resources.mlflow_tracking import Tracking
+from realtor_assets.schema import require_current
 from realtor_assets.source.assets import land_csv
 
 if TYPE_CHECKING:
@@ -92,6 +94,12 @@ class HeldBatch(OperatorNote):
     partition: str = Field(description="The batch's partition.")
 
 
+class RefusedBatch(OperatorNote):
+    """A payload that was refused."""
+
+    partition: str = Field(description="The payload's partition.")
+
+
 @dg.op(out=dg.Out(dg.Nothing))
 def give_production_back(
     context: dg.OpExecutionContext,
@@ -139,6 +147,19 @@ def admit_held_batch(config: HeldBatch, clean_database: Database) -> None:
         raise dg.Failure(str(problem), allow_retries=False) from problem
 
 
+@dg.op(out=dg.Out(dg.Nothing))
+def dismiss_refused_batch(config: RefusedBatch, raw_database: Database) -> None:
+    """Dismiss a refused payload: it stays landed, and is no longer shown as a problem."""
+    try:
+        with raw_database.transaction() as connection:
+            require_current(connection, "raw")
+            refused_payloads.dismiss(
+                connection, config.partition, approver=config.approver, rationale=config.rationale
+            )
+    except refused_payloads.NotRefused as problem:
+        raise dg.Failure(str(problem), allow_retries=False) from problem
+
+
 @dg.job(description="Make an earlier version the Production model again; the job serve follows.")
 def roll_back() -> None:
     give_production_back()
@@ -154,6 +175,12 @@ def admit_batch() -> None:
     admit_held_batch()
 
 
+@dg.job(description="Dismiss a refused payload, with a reason. Nothing is deleted.")
+def dismiss_refused() -> None:
+    dismiss_refused_batch()
+
+
 jobs: "Sequence[dg.JobDefinition | UnresolvedAssetJobDefinition]" = [
     ingest, ingest_csv, load, clean, train, serve, search, roll_back, approve, admit_batch,
+    dismiss_refused,
 ]  # fmt: skip

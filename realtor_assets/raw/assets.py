@@ -115,7 +115,8 @@ def load_batch(
     if report.error is not None:
         raise dg.Failure(
             f"{payload.partition_key} is refused: {report.error}. Its payload stays in the object "
-            "store; to load it again, materialize the partition again.",
+            "store. After a change of the market file or an upgrade, materialize the partition "
+            "again; to take it off the list of problems, run the job dismiss_refused.",
             metadata={"payload": store.url_of(payload.payload_key)},
             allow_retries=False,
         )

@@ -7,9 +7,11 @@ from pandera.errors import SchemaErrors
 
 from realtor_assets.pipeline_settings import listing_contract
 from realtor_assets.raw.raw_listings import quoted
+from realtor_assets.raw.refused_payloads import refused_payloads
 from realtor_assets.raw.row_identity import SPLITS
 from realtor_assets.resources import Database
 from realtor_model.listing import ListingContract
+from realtor_model.listing.parsing import shown
 from realtor_model.reading.received_batch import raw_schema
 
 BROKEN_SHOWN = 10
@@ -107,6 +109,28 @@ def no_batch_is_missing(raw_database: Database) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    asset="ingestion_summary",
+    name="no_payload_is_refused",
+    description="Every landed payload is loaded, or a person has dismissed its refusal "
+    "(`realtor refused`, job dismiss_refused). A refused payload holds up no other.",
+)
+def no_payload_is_refused(raw_database: Database) -> dg.AssetCheckResult:
+    with raw_database.transaction() as connection:
+        refused = refused_payloads(connection)
+    reasons = [f"| {each.partition_key} | {shown(each.error)} |" for each in refused]
+    return dg.AssetCheckResult(
+        passed=not refused,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "refused": len(refused),
+            "reasons": dg.MetadataValue.md(
+                "\n".join(["| payload | reason |", "|---|---|", *reasons])
+            ),
+        },
+    )
+
+
+@dg.asset_check(
     asset="raw_test",
     additional_deps=["raw_train", "raw_validation"],
     blocking=True,
@@ -130,5 +154,6 @@ checks = [
     *(_raw_contract(split) for split in SPLITS),
     every_row_is_somewhere,
     no_batch_is_missing,
+    no_payload_is_refused,
     no_property_straddles_splits,
 ]

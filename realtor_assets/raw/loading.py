@@ -21,10 +21,11 @@ from psycopg.types.json import Jsonb
 from realtor_assets.raw.row_identity import SPLITS, row_hashes, splits
 from realtor_assets.resources import ObjectStore, copy_arrow, lock_key
 from realtor_assets.source.landing import LandedPayload, Progress
-from realtor_assets.source.payload_reader import PayloadUnreadable, Piece, read_pieces
+from realtor_assets.source.payload_errors import PayloadUnreadable, blamed_on_payload
+from realtor_assets.source.payload_reader import Piece, check_piece, read_pieces
 from realtor_model.listing import ListingContract
-from realtor_model.listing.parsing import shown
-from realtor_model.reading.received_batch import SchemaChanged, check
+from realtor_model.listing.parsing import printable, shown
+from realtor_model.reading.received_batch import SchemaChanged
 
 _RULES_SHOWN = 3
 # A load holds this lock until its transaction ends, so that no other load adds the same rows.
@@ -90,8 +91,12 @@ def load_payload(
 ) -> LoadReport:
     """Load one payload into RAW inside the caller's transaction.
 
-    A payload that is cut off, lacks columns, or has more than `max_broken_share` of its rows broken
-    is recorded as refused, with the reason as `error`, and stays in the object store.
+    A payload that cannot be read, lacks columns, or has more than `max_broken_share` of its rows
+    broken is recorded as refused, with the reason as `error`, and stays in the object store.
+
+    Reading and checking are the payload's: whatever fails there refuses it (`blamed_on_payload`).
+    What fails while checked rows are written is ours or the database's. It is raised, the
+    transaction is rolled back, and the next try loads the same payload.
 
     Args:
         connection: with an open transaction.
@@ -108,14 +113,16 @@ def load_payload(
             raise PayloadUnreadable(f"{payload.payload_key} has no batch_number")
         with connection.transaction(), _Loader(connection, payload, load_id, contract) as loader:
             for piece in read_pieces(store, payload.payload_key, contract):
-                valid, broken = check(piece.rows, contract)
-                counts.add(piece, broken)
+                with blamed_on_payload(payload.payload_key):
+                    valid, broken = check_piece(piece, contract)
+                    counts.add(piece, broken)
                 loader.load(valid, broken.assign(row=broken["row"] + piece.first))
-                progress(f"{piece.share:.0%}, {counts.received:,} rows read")
+                share = "" if piece.share is None else f"{piece.share:.0%}, "
+                progress(f"{share}{counts.received:,} rows read")
             counts.refuse_beyond(max_broken_share)
         inserted, quarantined = loader.inserted, loader.quarantined
     except (PayloadUnreadable, SchemaChanged, TooManyBroken) as problem:
-        error, counts = str(problem), _Counts()
+        error, counts = printable(str(problem)), _Counts()
         inserted, quarantined = dict.fromkeys(SPLITS, 0), 0
     report = LoadReport(
         load_id=load_id,

@@ -1,46 +1,32 @@
 """Reads landed payloads: the header, and the rows in pieces.
 
-A payload is the upstream's JSON document or a CSV file with a header, zstd-compressed; its key ends
-in `.json.zst` or `.csv.zst`. Its columns have the names of the market's columns, or one of their
-other headers. Reading streams: memory holds one piece at a time.
+A payload is the upstream's JSON document or a user's file, zstd-compressed; its key ends in
+`.json.zst` or `.csv.zst`. Its columns have the names of the market's columns, or one of their other
+headers. Reading streams: memory holds one piece at a time.
 """
 
-import csv
-import io
-import re
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
-import orjson
+import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
 import zstandard
 
 from realtor_assets.resources import ObjectStore
-from realtor_model.listing import Column, Kind, ListingContract, Role
-from realtor_model.reading.received_batch import required_columns, unused_headers
+from realtor_assets.source.file_rows import file_rows
+from realtor_assets.source.json_document import JsonDocument
+from realtor_assets.source.payload_errors import PayloadUnreadable, blamed_on_payload
+from realtor_model.json_values import json_value
+from realtor_model.listing import ListingContract, Role, TableReading, matched_columns
+from realtor_model.messages import message
+from realtor_model.reading import ROW_CELLS
+from realtor_model.reading.received_batch import SchemaChanged, check, unused_headers
 
-PIECE_BYTES = 4 * 2**20
 # A larger number is not a batch number: missing batches below it are looked for one by one.
 MAX_BATCHES = 100_000
-# The rows of a document begin within this many bytes.
-_HEAD_BYTES = 2**20
-# How many candidates for the end of a row are tried: text inside a row may look like one.
-_ENDS_TRIED = 50
-# A document without the end of a row in this many pieces is refused.
-_PIECES_WITHOUT_END = 3
-_ROWS = re.compile(rb'"data"\s*:\s*\[')
-_END_OF_ROW = re.compile(rb"\}\s*,")
-_OPEN, _COMMA, _CLOSE = b"[,]"
-
-
-class PayloadUnreadable(Exception):
-    """A landed payload breaks the format that the upstream documents."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +36,23 @@ class Piece:
     Attributes:
         first: position of the first row in the payload, from 0.
         rows: n rows with the payload's own columns and values.
-        share: how much of the payload has been read, 0 to 1.
+        share: how much of the payload has been read, 0 to 1; None where that is not known.
         unused: header that no column of the market takes -> in how many of these rows it has a
             value.
+        misfits: position in `rows` of each row that has more or fewer cells than the header -> its
+            number of cells.
+        width: number of columns of the header of a file.
+        reading: how the columns of a file are read, decided by all of its rows; None for JSON,
+            whose pieces decide by themselves.
     """
 
     first: int
     rows: pd.DataFrame
-    share: float
+    share: float | None
     unused: Mapping[str, int] = field(default_factory=dict)
+    misfits: Mapping[int, int] = field(default_factory=dict)
+    width: int = 0
+    reading: TableReading | None = None
 
 
 def read_batch_number(store: ObjectStore, key: str) -> int:
@@ -68,7 +62,7 @@ def read_batch_number(store: ObjectStore, key: str) -> int:
         PayloadUnreadable: it is not JSON, or has no batch number from 0 to `MAX_BATCHES` - 1.
     """
     with _opened(store, key) as (document, _):
-        reader = _Document(key, document)
+        reader = JsonDocument(key, document)
         # The API writes the rows last. In a document with fields behind them, read those too.
         number = reader.header(b"[]}").get("batch_number")
         if number is None:
@@ -89,221 +83,89 @@ def read_pieces(store: ObjectStore, key: str, contract: ListingContract) -> Iter
         contract: of the market that the rows belong to.
 
     Raises:
-        PayloadUnreadable: it is cut off, is not JSON, or has no array `data`.
-        SchemaChanged: a CSV lacks columns.
+        PayloadUnreadable: it cannot be read; for whatever reason that lies in its bytes.
+        SchemaChanged: a file lacks columns, or the upstream has renamed one.
+        OSError: the object store, or the disk for temporary files, fails.
     """
-    first = 0
     with _opened(store, key) as (document, file):
-        size = max(store.size(key), 1)
-        frames = _csv_frames if key.endswith(".csv.zst") else _json_frames
-        for rows, unused in frames(key, document, contract):
-            yield Piece(first, rows, min(file.tell() / size, 1.0), unused)
-            first += len(rows)
+        if key.endswith(".csv.zst"):
+            yield from _file_pieces(document, contract)
+        else:
+            size = max(store.size(key), 1)
+            for piece in _json_pieces(key, document, contract):
+                yield replace(piece, share=min(file.tell() / size, 1.0))
+
+
+def check_piece(piece: Piece, contract: ListingContract) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The valid and the invalid rows of a piece, as `realtor_model.listing.check` returns them.
+
+    A row that does not fit the header is invalid, whatever its values: nobody knows under which
+    header they belong.
+    """
+    if not piece.misfits:
+        return check(piece.rows, contract, piece.reading)
+    misfit = np.zeros(len(piece.rows), dtype=bool)
+    misfit[list(piece.misfits)] = True
+    valid, broken = check(piece.rows[~misfit], contract, piece.reading)
+    broken = broken.assign(row=np.flatnonzero(~misfit)[broken["row"].to_numpy(np.int64)])
+    rules = [
+        message("row_does_not_fit", cells=cells, columns=piece.width)
+        for cells in piece.misfits.values()
+    ]
+    records = piece.rows[misfit].to_dict("records")
+    apart = pd.DataFrame(
+        {
+            "row": list(piece.misfits),
+            "column_name": ROW_CELLS,
+            "rule": [rule.text for rule in rules],
+            "value": [str(cells) for cells in piece.misfits.values()],
+            "record": [json.dumps(json_value(record)) for record in records],
+            "code": [rule.code for rule in rules],
+        }
+    )
+    return valid, pd.concat([broken, apart], ignore_index=True)
 
 
 @contextmanager
 def _opened(store: ObjectStore, key: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    with store.open(key) as file:
+    with store.open(key) as file, blamed_on_payload(key):
         try:
             yield zstandard.ZstdDecompressor().stream_reader(file, closefd=False), file
         except zstandard.ZstdError as problem:
             raise PayloadUnreadable(f"{key} is damaged: {problem}") from problem
 
 
-# ---- JSON -----------------------------------------------------------------------------------
+def _file_pieces(document: IO[bytes], contract: ListingContract) -> Iterator[Piece]:
+    first = 0
+    for part in file_rows(document, contract):
+        yield Piece(first, part.rows, None, part.unused, part.misfits, part.width, part.reading)
+        first += len(part.rows)
 
 
-_Frames = Iterator[tuple[pd.DataFrame, Mapping[str, int]]]
+def _json_pieces(key: str, document: IO[bytes], contract: ListingContract) -> Iterator[Piece]:
+    first = 0
+    headers: pd.Index[Any] = pd.Index([])
+    for rows in JsonDocument(key, document, contract).pieces():
+        headers = headers if rows.columns.empty else rows.columns
+        unused = unused_headers(headers, contract)
+        _refuse_renamed(headers, unused, contract)
+        # Empty objects have the columns of the rows before them.
+        counts = {header: int(rows[header].notna().sum()) for header in unused if header in rows}
+        yield Piece(first, rows.reindex(columns=headers), None, counts)
+        first += len(rows)
 
 
-def _json_frames(key: str, document: IO[bytes], contract: ListingContract) -> _Frames:
-    for rows in _Document(key, document, contract).pieces():
-        unused = unused_headers(rows.columns, contract)
-        yield rows, {header: int(rows[header].notna().sum()) for header in unused}
+def _refuse_renamed(headers: "pd.Index[Any]", unused: list[str], contract: ListingContract) -> None:
+    """Raise `SchemaChanged` if an upstream's batch may have a built-in column under another name.
 
-
-class _Document:
-    """A JSON object with an array `data`, read in pieces that end where a row ends.
-
-    A piece is valid JSON by itself only when it ends between two rows, so no tokenizer of our own
-    is needed to find that place: a cut inside a text or an object does not parse.
-
-    contract: of the market that the rows belong to; None where they are read for their end only.
+    An upstream sends the same columns each time. A batch that lacks one and has an unknown one is
+    not learned from as if all homes had no value there.
     """
-
-    def __init__(
-        self, key: str, document: IO[bytes], contract: ListingContract | None = None
-    ) -> None:
-        self._key = key
-        self._document = document
-        self._contract = contract
-        head = document.read(_HEAD_BYTES)
-        start = _ROWS.search(head)
-        if start is None:
-            self._parse(head, 0)
-            raise PayloadUnreadable(f"{key} has no array `data`")
-        # Ends before the "[" of the rows, so that "[]" and a tail complete a document without rows.
-        self._head = head[: start.end() - 1]
-        self._buffer = bytearray(head[start.end() - 1 :])
-        self.tail = b""
-
-    def header(self, tail: bytes) -> dict[str, Any]:
-        """The document without its rows. Raises `PayloadUnreadable`."""
-        header = self._parse(self._head + tail, 0)
-        if not isinstance(header, dict):
-            raise PayloadUnreadable(f"{self._key} is not a JSON object")
-        return header
-
-    def pieces(self) -> Iterator[pd.DataFrame]:
-        """The rows. Afterwards `tail` is "[]" and the rest of the document behind the rows."""
-        done = 0
-        while block := self._document.read(PIECE_BYTES):
-            self._buffer += block
-            rows = self._whole_rows(done)
-            if rows is not None:
-                done += len(rows)
-                yield rows
-        rows = self._last_rows(done)
-        if rows is not None:
-            yield rows
-
-    def _whole_rows(self, done: int) -> pd.DataFrame | None:
-        """The rows up to the last comma between two: it closes this piece and opens the next."""
-        comma = None
-        for comma in self._commas():
-            self._buffer[comma] = _CLOSE
-            try:
-                rows = self._rows(comma + 1)
-            except orjson.JSONDecodeError:
-                self._buffer[comma] = _COMMA
-                continue
-            self._buffer[comma] = _OPEN
-            del self._buffer[:comma]
-            return rows
-        if comma is not None and len(self._buffer) > _PIECES_WITHOUT_END * PIECE_BYTES:
-            self._parse(bytes(self._buffer[:comma]) + b"]", done)
-        return None
-
-    def _rows(self, end: int) -> pd.DataFrame:
-        """The array that ends before `end`.
-
-        Raises:
-            orjson.JSONDecodeError: no array ends there.
-            PayloadUnreadable: an element of the array is not an object.
-        """
-        if self._contract is not None:
-            rows = _documented_rows(self._buffer[1 : end - 1], self._contract)
-            if rows is not None:
-                return rows
-        records: list[Any] = orjson.loads(memoryview(self._buffer)[:end])
-        if not all(type(record) is dict for record in records):
-            raise PayloadUnreadable(f"{self._key}: a row of `data` is not an object")
-        return pd.DataFrame.from_records(records)
-
-    def _commas(self) -> Iterator[int]:
-        """Positions of commas behind a brace, the last first: a row may end there."""
-        at = len(self._buffer)
-        for _ in range(_ENDS_TRIED):
-            at = self._buffer.rfind(b"}", 0, at)
-            if at < 0:
-                return
-            if end := _END_OF_ROW.match(self._buffer, at):
-                yield end.end() - 1
-
-    def _last_rows(self, done: int) -> pd.DataFrame | None:
-        end = len(self._buffer)
-        for _ in range(_ENDS_TRIED):
-            end = self._buffer.rfind(b"]", 0, end)
-            if end < 0:
-                break
-            try:
-                rows = self._rows(end + 1)
-                orjson.loads(self._head + b"[]" + self._buffer[end + 1 :])
-            except orjson.JSONDecodeError:
-                continue
-            if done and not len(rows):
-                break
-            self.tail = b"[]" + bytes(self._buffer[end + 1 :])
-            return rows if len(rows) else None
-        raise PayloadUnreadable(
-            f"{self._key} is not whole JSON: it breaks off, or breaks the format, after row "
-            f"{done:,} ({len(self._buffer):,} bytes before its end)"
-        )
-
-    def _parse(self, text: bytes, done: int) -> Any:
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError as problem:
-            raise PayloadUnreadable(
-                f"{self._key} is not whole JSON: after row {done:,}: {problem}"
-            ) from problem
-
-
-def _documented_rows(rows: bytearray, contract: ListingContract) -> pd.DataFrame | None:
-    """The rows as upstreams write them: compact, the market's columns, each of its one type.
-
-    None for any other rows, which the general parser reads. This parser takes half its time and
-    releases the interpreter's lock. Where a text contains the end of a row, the line break put
-    there is invalid JSON, so the row is not cut.
-    """
-    lines = io.BytesIO(rows.replace(b"},{", b"}\n{"))
-    try:
-        table = pyarrow.json.read_json(lines, parse_options=_documented(contract))
-        table.validate(full=True)
-    except pa.ArrowInvalid:
-        return None
-    required = [column.name for column in contract.columns if column.in_every_batch]
-    if any(table.column(name).null_count == len(table) for name in required):
-        # A column that is missing looks the same as an empty one.
-        return None
-    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
-    return frame
-
-
-@cache
-def _documented(contract: ListingContract) -> pyarrow.json.ParseOptions:
-    return pyarrow.json.ParseOptions(
-        explicit_schema=pa.schema({column.name: _json_type(column) for column in contract.columns}),
-        unexpected_field_behavior="error",
-    )
-
-
-def _json_type(column: Column) -> pa.DataType:
-    """The type that upstreams send. A zip code is a number there, without its leading zeros."""
-    if column.range is not None or column.role is Role.ZIP_CODE:
-        return pa.float64()
-    return pa.bool_() if column.kind is Kind.BOOLEAN else pa.string()
-
-
-# ---- CSV ------------------------------------------------------------------------------------
-
-
-def _csv_frames(key: str, document: IO[bytes], contract: ListingContract) -> _Frames:
-    buffered = io.BufferedReader(document, PIECE_BYTES)  # type: ignore[type-var]
-    try:
-        # As text: the contract reads the values, and a guess from the first rows may fail later.
-        types = dict.fromkeys(_csv_headers(buffered.peek(1)), pa.string())
-        reader = pyarrow.csv.open_csv(
-            buffered,
-            read_options=pyarrow.csv.ReadOptions(block_size=PIECE_BYTES, use_threads=False),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=types, strings_can_be_null=True
-            ),
-        )
-        headers = reader.schema.names
-        used = [headers.index(header) for header in required_columns(headers, contract)]
-        unused = [index for index in range(len(headers)) if index not in used]
-        for batch in reader:
-            if batch.num_rows:
-                yield (
-                    batch.select(used).to_pandas(),
-                    {headers[at]: batch.num_rows - batch.column(at).null_count for at in unused},
-                )
-    except (pa.ArrowInvalid, csv.Error) as problem:
-        raise PayloadUnreadable(f"{key} is not a CSV with a header: {problem}") from problem
-
-
-def _csv_headers(head: bytes) -> list[str]:
-    """The headers of a CSV that begins with `head`."""
-    lines = io.StringIO(head.decode("utf-8-sig", "replace"), newline="")
-    return next(filter(None, csv.reader(lines)), [])
+    present = {column.key for column in matched_columns(headers, contract).values()}
+    lacking = [
+        column.name
+        for column in contract.columns
+        if column.role is not Role.INPUT and column.key not in present
+    ]
+    if lacking and unused:
+        raise SchemaChanged(lacking, unused)

@@ -30,7 +30,8 @@ from realtor_assets.source.landing import (
     partition_key,
     register,
 )
-from realtor_assets.source.payload_reader import PayloadUnreadable, read_batch_number
+from realtor_assets.source.payload_errors import PayloadUnreadable
+from realtor_assets.source.payload_reader import read_batch_number
 from realtor_assets.source.upstream_cursor import Call, Position, position
 
 END_OF_DATA = "ya se recolect"

@@ -48,6 +48,7 @@ for command in (
     decision_commands.rollback,
     decision_commands.approve,
     decision_commands.admit,
+    decision_commands.refused,
     pipeline_commands.history,
     pipeline_commands.prune,
     valuation_commands.predict,

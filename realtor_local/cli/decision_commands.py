@@ -1,19 +1,23 @@
-"""Commands for decisions by a person: promote, roll back, approve, admit a batch."""
+"""Commands for decisions by a person: promote, roll back, approve, admit, dismiss."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from getpass import getuser
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from realtor_local.cli import context
-from realtor_local.errors import RealtorError
+from realtor_local.errors import AFTER_REFUSAL, RealtorError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from realtor_assets.raw.refused_payloads import RefusedPayload
 
 _Approver = Annotated[
     str, typer.Option("--approver", help="Who makes this decision. (default: the user logged in)")
@@ -82,6 +86,60 @@ def admit(
     except NotHeld as error:
         raise RealtorError(str(error)) from error
     context.console().print(f"{partition} is admitted; a new retrain decision follows.")
+
+
+def refused(
+    dismiss: Annotated[
+        str | None,
+        typer.Option(metavar="PARTITION", help="Take this payload off the list."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(help="Reason for --dismiss, stored with the decision.")
+    ] = "",
+    approver: _Approver = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """List the payloads that were refused, with the reason and what to do; or dismiss one.
+
+    Nothing of a refused payload is in RAW, and it holds up no other. `realtor ingest --again
+    PARTITION` loads it again. Dismissing deletes nothing.
+
+    Exit codes: 0 listed (also when there are none) or dismissed, 1 the payload is not refused.
+    """
+    if dismiss is not None and not reason:
+        raise typer.BadParameter("--dismiss needs a --reason")
+    environment, console = context.running_platform(), context.console()
+    import psycopg
+
+    from realtor_assets.raw import refused_payloads
+
+    with psycopg.connect(environment["REALTOR_RAW_DATABASE_URL"], connect_timeout=10) as raw:
+        if dismiss is not None:
+            try:
+                refused_payloads.dismiss(
+                    raw, dismiss, approver=approver or getuser(), rationale=reason
+                )
+            except refused_payloads.NotRefused as error:
+                raise RealtorError(str(error)) from error
+            console.print(f"{dismiss} is dismissed; its payload stays in the object store.")
+            return
+        payloads = refused_payloads.refused_payloads(raw)
+    if as_json:
+        typer.echo(json.dumps([asdict(payload) for payload in payloads], indent=2, default=str))
+    else:
+        _show_refused(payloads, console)
+
+
+def _show_refused(payloads: Sequence[RefusedPayload], console: Console) -> None:
+    for payload in payloads:
+        console.print(
+            f"{payload.partition_key} ({payload.source}, {payload.bytes:,} bytes, refused"
+            f" {payload.refused_at:%Y-%m-%d %H:%M}): {payload.error}"
+        )
+    if payloads:
+        console.print(AFTER_REFUSAL.format(partition="PARTITION"))
+    else:
+        console.print("No payload is refused.")
 
 
 def _release(action: str, *version: str, approver: str, **how: str | None) -> None:

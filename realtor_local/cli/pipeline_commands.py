@@ -52,17 +52,27 @@ def ingest(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="A CSV of listings with the market's columns.",
+            help="A text file of listings: price, place, size, and what else the market has.",
+        ),
+    ] = None,
+    again: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PARTITION",
+            help="A landed payload again, by its partition as `realtor refused` names it.",
         ),
     ] = None,
 ) -> None:
     """Load listings into RAW; without an option, the upstream's next batch.
 
-    Runs the Dagster jobs `ingest` (or `ingest_csv`) and `load`. Exit codes: 0 done (also when the
-    upstream has no more data), 1 a run failed or there is no such batch.
+    Runs the Dagster jobs `ingest` (or `ingest_csv`) and `load`. A payload that is refused stops no
+    other.
+
+    Exit codes: 0 done (also when the upstream has no more data), 1 a payload was refused, a run
+    failed or there is no such batch.
     """
-    if (batch is not None) + every + (csv is not None) > 1:
-        raise typer.BadParameter("give only one of --batch, --all and --csv")
+    if (batch is not None) + every + (csv is not None) + (again is not None) > 1:
+        raise typer.BadParameter("give only one of --batch, --all, --csv and --again")
     from realtor_local.dagster_client import DagsterClient
     from realtor_local.pipeline_jobs import Ingestion
 
@@ -73,9 +83,12 @@ def ingest(
             ingestion.file(csv.resolve())
         elif batch is not None:
             ingestion.batch(batch, int(environment.get("REALTOR_API_GROUP", "1")))
+        elif again is not None:
+            ingestion.again(again)
         else:
             while ingestion.next() and every:
                 pass
+        ingestion.raise_refused()
 
 
 def train() -> None:

@@ -5,10 +5,11 @@
     python -m realtor_local.upstream --port 8000 --csv sales.csv --market market.toml
 
 GET /health · GET /data?group_number=N[&day=Tuesday|Wednesday] · GET /restart_data_generation?…
+GET /listings, which the real one does not have: what is served, and what is left out
 
-Like the real one it serves the complete rows only, in file order, cut into six batches (all rows of
-the file of another market, in one batch or a few); keeps a
-cursor per group (and per day, where a day is given); and moves the cursor at the call, before the
-first byte leaves: an answer that is lost on the way is lost until the group is restarted. An answer
-of 4xx or 5xx moves nothing.
+A file is served whole: all its rows, in one batch or a few. The synthetic market is served as the
+real API serves its data: complete rows only, cut into six batches (for a file: --batches six).
+Like the real one it keeps a cursor per group (and per day, where a day is given), and moves it at
+the call, before the first byte leaves: an answer that is lost on the way is lost until the group is
+restarted. An answer of 4xx or 5xx moves nothing.
 """

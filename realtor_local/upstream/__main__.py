@@ -17,14 +17,18 @@ from realtor_local.upstream.api import build_app
 from realtor_local.upstream.faults import FAULTS, Fault
 from realtor_local.upstream.say import say
 from realtor_local.upstream.served_listings import (
-    check_csv,
-    check_market_csv,
+    ServedFile,
+    check_file,
     cut,
     cut_market,
-    read_csv,
-    read_market_csv,
+    read_file,
 )
-from realtor_model.listing import InvalidMarketFile, ListingContract, read_market
+from realtor_model.listing import (
+    US_LISTINGS,
+    InvalidMarketFile,
+    ListingContract,
+    read_market,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name, source = _source(options, market)
         app = build_app(
             source,
-            batches_of=cut if market is None or options.csv is None else cut_market,
+            batches_of=cut if options.csv is None or options.batches == "six" else cut_market,
             name=name,
             groups=options.groups,
             require_day=options.require_day,
@@ -60,7 +64,7 @@ def _market(options: argparse.Namespace) -> ListingContract | None:
 
 def _source(
     options: argparse.Namespace, market: ListingContract | None
-) -> tuple[str, Callable[[], pd.DataFrame]]:
+) -> tuple[str, Callable[[], pd.DataFrame | ServedFile]]:
     """What the data is called in the state file, and what makes it. Raises UpstreamDataError."""
     if options.csv is None:
         name = f"a synthetic market of {options.rows:,} listings, seed {options.seed}"
@@ -70,15 +74,13 @@ def _source(
             generate(options.rows, options.seed).listings, market, options.seed
         )
     csv: Path = options.csv.resolve()
-    if market is None:
-        check_csv(csv)
-    else:
-        check_market_csv(csv, market)
+    contract = market or US_LISTINGS
+    check_file(csv, contract)
     stat = csv.stat()
-    name = f"{csv} ({stat.st_size:,} bytes, changed {stat.st_mtime_ns})"
-    if market is None:
-        return name, partial(read_csv, csv)
-    return f"{name} of {market.name} {market.version}", partial(read_market_csv, csv, market)
+    name = f"{csv} ({stat.st_size:,} bytes, changed {stat.st_mtime_ns}), batches: {options.batches}"
+    if market is not None:
+        name += f", of {market.name} {market.version}"
+    return name, partial(read_file, csv, contract)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "--csv",
         type=Path,
         metavar="FILE",
-        help="listings in the Kaggle format, or of the market of --market",
+        help="a file of listings of US homes, or of the market of --market",
     )
     data.add_argument(
         "--rows",
@@ -106,8 +108,14 @@ def _parser() -> argparse.ArgumentParser:
         "--market",
         type=Path,
         metavar="FILE",
-        help="market file that declares the columns of the CSV, whose rows are all served, or of "
-        "the synthetic market",
+        help="market file that declares the columns of the file, or of the synthetic market",
+    )
+    parser.add_argument(
+        "--batches",
+        choices=["whole", "six"],
+        default="whole",
+        help="whole: all rows of the file, in batches of at most 250,000; six: complete rows only, "
+        "cut by price, status and state as the real API does (default %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the market (default 0)")
     parser.add_argument(

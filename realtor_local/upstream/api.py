@@ -25,7 +25,12 @@ from starlette.types import Receive, Scope, Send
 from realtor_local.upstream.faults import Fault, FaultKind
 from realtor_local.upstream.group_cursors import Cursors
 from realtor_local.upstream.say import say
-from realtor_local.upstream.served_listings import UpstreamDataError, cut, json_rows
+from realtor_local.upstream.served_listings import (
+    ServedFile,
+    UpstreamDataError,
+    cut,
+    json_rows,
+)
 
 Batches = tuple[pd.DataFrame, ...]
 
@@ -33,7 +38,7 @@ END_OF_DATA = "Ya se recolectó toda la información mínima necesaria"
 
 
 def build_app(
-    source: Callable[[], pd.DataFrame],
+    source: Callable[[], pd.DataFrame | ServedFile],
     *,
     batches_of: Callable[[pd.DataFrame], Batches] = cut,
     name: str = "",
@@ -45,11 +50,13 @@ def build_app(
     """The API over the listings that `source` makes, in a thread that starts with the server.
 
     /health answers at once; /data waits for the listings, and answers 500 with the reason when
-    they cannot be had. `batches_of` cuts them, by default as the real API does. `name` identifies
+    they cannot be had. /listings, which the real API does not have, says how many there are and
+    what is left out. `batches_of` cuts them, by default as the real API does. `name` identifies
     the listings in the state file. Raises StateError.
     """
     api = _Api(
-        lambda: batches_of(source()),
+        source,
+        batches_of,
         Cursors(name, state),
         _query(groups, require_day),
         list(faults),
@@ -58,6 +65,7 @@ def build_app(
         routes=[
             _get("/health", api.health),
             _get("/data", api.data),
+            _get("/listings", api.listings),
             _get("/restart_data_generation", api.restart),
         ],
         exception_handlers={
@@ -89,13 +97,16 @@ def _query(groups: int, require_day: bool) -> type[_Query]:
 class _Api:
     def __init__(
         self,
-        source: Callable[[], Batches],
+        source: Callable[[], pd.DataFrame | ServedFile],
+        batches_of: Callable[[pd.DataFrame], Batches],
         cursors: Cursors,
         query: type[_Query],
         faults: list[Fault],
     ) -> None:
-        self._source, self._cursors, self._query, self._faults = source, cursors, query, faults
+        self._source, self._batches_of = source, batches_of
+        self._cursors, self._query, self._faults = cursors, query, faults
         self._batches: Future[Batches] = Future()
+        self._file: ServedFile | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -106,7 +117,10 @@ class _Api:
     def _load(self) -> None:
         started = time.monotonic()
         try:
-            batches = self._source()
+            listings = self._source()
+            if isinstance(listings, ServedFile):
+                self._file, listings = listings, listings.listings
+            batches = self._batches_of(listings)
         except Exception as error:  # whatever it is, /data must answer with it
             problem = UpstreamDataError(f"The listings cannot be had: {error}")
             say(str(problem))
@@ -121,6 +135,18 @@ class _Api:
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"status": "OK"})
+
+    async def listings(self, _: Request) -> Response:
+        batches = await asyncio.shield(asyncio.wrap_future(self._batches))
+        file = self._file
+        return JSONResponse(
+            {
+                "batches": [len(batch) for batch in batches],
+                "left_out": {} if file is None else dict(file.left_out),
+                "unused": [] if file is None else list(file.unused),
+                "notes": [] if file is None else list(file.notes),
+            }
+        )
 
     async def restart(self, request: Request) -> Response:
         self._cursors.move(self._parameters(request).cursor, 0)

@@ -1,27 +1,29 @@
-"""The listings that are served: read from a CSV, cut into batches, written as JSON.
+"""The listings that are served: read from a file, cut into batches, written as JSON.
 
-A CSV in the Kaggle format is served as the real API serves its data. The file of another market is
-served whole: all rows, with those of its columns that the market declares, under its own headers.
+A user's file is served whole: all rows, with those of its columns that the market declares, under
+its own headers. The six batches of the real API are for the synthetic market.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
+from realtor_assets.source.file_rows import columns_to_learn_from, plain
 from realtor_local.errors import RealtorError
 from realtor_local.synthetic_market import COLUMNS
-from realtor_model.listing import Column, ListingContract, matched_columns
+from realtor_model.listing import Column, ListingContract, Role
+from realtor_model.reading import ROW_CELLS, TableFile, UnreadableFile, open_file
 
 CHUNK_ROWS = 5_000
-# Rows of a market's file in one batch: all but the largest files are one batch.
+# Rows of a file in one batch: all but the largest files are one batch.
 MARKET_BATCH_ROWS = 250_000
 NULLS = ("", "NaN", "nan", "NA", "null")
 TEXT_COLUMNS = ("status", "city", "state", "prev_sold_date")
@@ -31,101 +33,70 @@ class UpstreamDataError(RealtorError):
     """The listings cannot be served; the text names the file and what is wrong with it."""
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """The 12 columns of a CSV in the Kaggle format, in file order; extra columns are left out.
+@dataclass(frozen=True)
+class ServedFile:
+    """A user's file as it is served.
 
-    Numbers are float64, texts categorical. Raises UpstreamDataError for a file that cannot be
-    read, a missing column, or a text where a number belongs.
+    Attributes:
+        listings: all rows that fit the header, in file order, with the columns of the market under
+            the file's own headers. A numeric column is float64 if all its values are numbers; all
+            others are categorical texts, and whoever loads them judges their values.
+        left_out: reason -> number of rows that are not served.
+        unused: headers that no column of the market takes.
+        notes: what was detected in the file, in words.
     """
-    check_csv(path)
-    numbers = {name: pa.float64() for name in COLUMNS if name not in TEXT_COLUMNS}
-    texts = {name: pa.dictionary(pa.int32(), pa.string()) for name in TEXT_COLUMNS}
-    options = pyarrow.csv.ConvertOptions(
-        include_columns=list(COLUMNS),
-        column_types=numbers | texts,
-        null_values=list(NULLS),
-        strings_can_be_null=True,
-    )
+
+    listings: pd.DataFrame
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_file(path: Path, contract: ListingContract) -> ServedFile:
+    """All listings of a file.
+
+    Raises:
+        UpstreamDataError: it cannot be read, or lacks the price, a place or a size.
+    """
+    table, columns = check_file(path, contract)
     try:
-        table = pyarrow.csv.read_csv(path, convert_options=options)
-    except pa.ArrowInvalid as error:
+        rows = pa.Table.from_batches(table.batches(), table.schema)
+    except UnreadableFile as error:
         raise UpstreamDataError(f"{path}: {error}") from error
-    frame: pd.DataFrame = table.unify_dictionaries().to_pandas(self_destruct=True)
-    return frame
-
-
-def check_csv(path: Path) -> None:
-    """Reads the header only. Raises UpstreamDataError when it is not the Kaggle file's."""
-    header = _header(path)
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise UpstreamDataError(
-            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            f"its header has {', '.join(header) or 'nothing'}. It must hold the 12 columns "
-            f"{','.join(COLUMNS)}"
-        )
-
-
-def read_market_csv(path: Path, contract: ListingContract) -> pd.DataFrame:
-    """All rows of a market's CSV, in file order, with the columns that the market declares.
-
-    They keep the file's own headers. A numeric column is float64 if all its values are numbers;
-    all others are categorical texts, and whoever loads them judges their values.
-
-    Raises UpstreamDataError for a file that cannot be read, or lacks a column of every batch.
-    """
-    columns = check_market_csv(path, contract)
-    options = pyarrow.csv.ConvertOptions(
-        include_columns=list(columns),
-        column_types=dict.fromkeys(columns, pa.string()),
-        null_values=list(NULLS),
-        strings_can_be_null=True,
+    left_out = {}
+    if ROW_CELLS in rows.column_names:
+        fits = pc.is_null(rows[ROW_CELLS])
+        if misfits := len(rows) - (pc.sum(fits).as_py() or 0):
+            left_out["rows with more or fewer cells than the header"] = misfits
+        rows = rows.filter(fits)
+    typed = pa.table({name: _typed(rows[name], column) for name, column in columns.items()})
+    return ServedFile(
+        typed.to_pandas(),
+        left_out,
+        tuple(name for name in table.names if name not in columns),
+        tuple(note.text for note in table.found),
     )
-    try:
-        table = pyarrow.csv.read_csv(
-            path,
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=options,
-        )
-    except pa.ArrowInvalid as error:
-        raise UpstreamDataError(f"{path}: {error}") from error
-    typed = pa.table({header: _typed(table[header], column) for header, column in columns.items()})
-    frame: pd.DataFrame = typed.unify_dictionaries().to_pandas()
-    return frame
 
 
-def check_market_csv(path: Path, contract: ListingContract) -> dict[str, Column]:
-    """Header -> column of the market, from the header of a CSV.
+def check_file(path: Path, contract: ListingContract) -> tuple[TableFile, dict[str, Column]]:
+    """The file, and header -> column of the market. Reads no rows.
 
-    Raises UpstreamDataError when columns of every batch, or the price, are missing.
+    Raises:
+        UpstreamDataError: it cannot be read, or lacks the price, a place or a size.
     """
-    header = _header(path)
-    matched: dict[str, Column] = matched_columns(header, contract)
-    columns = {name: matched[name] for name in header if name in matched}
-    known = {column.name for column in columns.values()}
-    missing = [
-        column.name
-        for column in contract.columns
-        if (column.in_every_batch or column.required) and column.name not in known
-    ]
-    if missing:
-        raise UpstreamDataError(
-            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)} of the market "
-            f"{contract.name}; its header has {', '.join(header) or 'nothing'}. Leave them out of "
-            "the market file, or name the file's header there"
-        )
-    return columns
-
-
-def _header(path: Path) -> list[str]:
     try:
-        return [str(name) for name in pd.read_csv(path, nrows=0).columns]
-    except (OSError, ValueError) as error:
-        raise UpstreamDataError(f"{path} cannot be read as a CSV: {error}") from error
+        table = open_file(path, contract)
+        return table, columns_to_learn_from(table, contract)
+    except (OSError, UnreadableFile) as error:
+        raise UpstreamDataError(f"{path}: {error}") from error
 
 
-def _typed(texts: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
-    if column.range is not None:
+def _typed(column: pa.ChunkedArray, declared: Column) -> pa.Array:
+    values = plain(column)
+    if not pa.types.is_string(values.type):
+        return values
+    texts = pc.if_else(pc.is_in(values, pa.array(NULLS)), pa.scalar(None, pa.string()), values)
+    if declared.range is not None or declared.role is Role.ZIP_CODE:
         try:
             return pc.cast(texts, pa.float64())
         except pa.ArrowInvalid:
@@ -134,7 +105,7 @@ def _typed(texts: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
 
 
 def cut_market(listings: pd.DataFrame, rows: int = MARKET_BATCH_ROWS) -> tuple[pd.DataFrame, ...]:
-    """A market's listings in batches of about equal size, of at most `rows` rows.
+    """A file's listings in batches of about equal size, of at most `rows` rows.
 
     Files are often sorted by place or day, and the first model learns from the first batch alone:
     so that it sees the whole market, each row is in a random batch, the same in each run. Within a
@@ -155,7 +126,17 @@ def cut(listings: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
     0, 1: for sale to 300,000, above and to 1,500 square feet; 2: sold to 300,000; 3:
     Massachusetts to 300,000 (and in none of the others below that); 4: to 500,000; 5: the rest.
     Complete rows of another status to 300,000 are in none of them.
+
+    Raises:
+        UpstreamDataError: the listings lack some of the 12 columns, or prices are not numbers.
     """
+    lacking = [name for name in COLUMNS if name not in listings]
+    texts = [name for name in ("price", "house_size") if not _is_number(listings, name)]
+    if lacking or texts:
+        raise UpstreamDataError(
+            f"the six batches need the 12 columns {','.join(COLUMNS)}, with prices and sizes in "
+            "digits"
+        )
     complete = listings.dropna()
     complete = complete.assign(**{name: complete[name].astype("category") for name in TEXT_COLUMNS})
     price, status = complete["price"], complete["status"]
@@ -170,6 +151,10 @@ def cut(listings: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
         complete[~low & (price <= 500_000)],
         complete[price > 500_000],
     )
+
+
+def _is_number(listings: pd.DataFrame, name: str) -> bool:
+    return name in listings and pd.api.types.is_numeric_dtype(listings[name])
 
 
 def json_rows(batch: pd.DataFrame) -> Iterator[str]:

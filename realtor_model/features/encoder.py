@@ -1,11 +1,13 @@
 """The feature encoder: fitted on train rows, then a pure function from inputs to features.
 
 `FeatureEncoder.transform` depends only on its input and on the fitted state, which is exactly three
-tables: `encoding_mappings`, `preprocessing_statistics`, `zip_context`.
+tables: `encoding_mappings`, `preprocessing_statistics`, `zip_context`. The state and the city that
+a US zip implies are constants of the code (`listing.zip_places`).
 """
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -53,7 +55,9 @@ _CHUNK = 4_096
 class FeatureEncoder:
     """Turns n rows of inputs into a float32 matrix (n, len(feature_names)), all finite.
 
-    Categories are matched without regard to case. The most frequent category has the code 0; a
+    Categories are matched without regard to case; states and cities in any spelling
+    (`listing.place_keys`). A zip code gives a missing state and city, and replaces those that
+    contradict it. The most frequent category has the code 0; a
     missing or unknown category has the code -1. An unknown zip takes shrunken means and context
     from its first three digits, else its city, else its state, else the country. An unknown broker
     has no effect.
@@ -67,7 +71,7 @@ class FeatureEncoder:
         self._state = state
         self._numbers = state.numbers
         context = state.context
-        self._places = Places.of(state.levels, context.index)
+        self._places = Places.of(state.levels, context.index, in_us=state.contract.in_us)
         # Context features are copied as they are; they stand side by side in matrix and table.
         looked_up = [name for name in CONTEXT if name in self.feature_names]
         self._points = context[["latitude", "longitude"]].to_numpy(np.float64)
@@ -151,7 +155,8 @@ class FeatureEncoder:
             points, nearest_zip = own_points(columns), NearestZip(context)
             price_level = price_levels(targets[:, 0], columns[_SIZE])
             point_prices = PointPrices.fit(points, price_level)
-        at = _located(columns, Places.of(levels, context.index), points, nearest_zip)
+        places = Places.of(levels, context.index, in_us=contract.in_us)
+        at = _located(columns, places, points, nearest_zip)
         fitting = Fitting(levels, context)
         everywhere = np.arange(len(context))
         encoder = cls(
@@ -211,13 +216,32 @@ class FeatureEncoder:
         return ~np.isnan(own_points(columns)[:, 0])
 
     def unknown(self, columns: Columns, at: Located) -> dict[str, NDArray[np.bool_]]:
-        """Masks (n,) for state, city and zip_code: the row's one is not among the train rows."""
+        """Masks (n,) for state, city and zip_code: the row's one is not among the train rows.
+
+        A state and a city that the zip code contradicts do not count: they are not used.
+        """
         codes = {name: at.codes[name] for name in ("state", "city", "zip_code")}
         # The OR of the codes is negative if any code is -1, which is rare.
         somewhere = (codes["state"] | codes["city"] | codes["zip_code"]) < 0
         if not somewhere.any():
             return dict.fromkeys(codes, somewhere)
-        return {name: (code < 0) & pd.notna(columns[name]) for name, code in codes.items()}
+        masks = {name: (code < 0) & pd.notna(columns[name]) for name, code in codes.items()}
+        return {
+            name: mask if name == "zip_code" else mask & ~at.contradicted
+            for name, mask in masks.items()
+        }
+
+    def placed_by(self, columns: Columns, at: Located) -> dict[str, NDArray[np.bool_]]:
+        """Masks (n,) of the rows that an input places, by its key, the narrowest input first.
+
+        A state and a city that are missing, or contradict the zip code, place nothing.
+        """
+        masks = {"zip_code": pd.notna(columns["zip_code"])}
+        if self.contract.has_coordinates:
+            masks[COORDINATES[0]] = self.has_own_point(columns)
+        for name in ("city", "state"):
+            masks[name] = pd.notna(columns[name]) & ~at.contradicted
+        return masks
 
     def wide(self, at: Located) -> NDArray[np.bool_]:
         """Mask (n,) of the rows whose place is known only to the state, or not at all."""
@@ -379,7 +403,7 @@ def _located(
     rows = nearest_zip.rows(points[alone])
     place = at.place.copy()
     place[alone] = np.where(rows >= 0, rows, place[alone])
-    return Located(at.codes, place)
+    return replace(at, place=place)
 
 
 def _choice_positions(column: Column, level: Level) -> Floats:

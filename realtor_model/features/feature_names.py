@@ -16,7 +16,10 @@ from realtor_model.listing import (
 )
 
 # Part of every data version. Change it whenever a feature changes, so that the tables are rebuilt.
-FEATURE_VERSION = "2"
+FEATURE_VERSION = "3"
+# Bundles with these features are served, too: their places are looked up by the keys of this
+# version. "2" kept spellings of a place apart, and took no state and city from a zip code.
+READABLE_FEATURE_VERSIONS = frozenset({"2", FEATURE_VERSION})
 
 NEIGHBOURS = ("near_log_price_per_sqft", "around_log_price_per_sqft")
 # Price levels near and around the home itself, where it has coordinates.

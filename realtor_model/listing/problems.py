@@ -47,11 +47,11 @@ def field_problems(error: ValidationError, limit: int = MAX_PROBLEMS) -> list[Fi
 
     >>> from realtor_model.listing.property import Property
     >>> try:
-    ...     Property(state="Texas", bed=0)
+    ...     Property(state="Texas", bed=101)
     ... except ValidationError as error:
     ...     problem = field_problems(error)[0]
     >>> problem.code, problem.loc, problem.value
-    ('out_of_range', ('bed',), 0)
+    ('out_of_range', ('bed',), 101)
     """
     return [_problem(details) for details in error.errors(include_url=False)[:limit]]
 

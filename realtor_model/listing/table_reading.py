@@ -44,9 +44,15 @@ class TableReading:
         the values, the headers that no column uses, and those that resemble one.
         """
         notes: list[CodedMessage] = []
+        commas: list[str] = []
         for name in self.matching.sources:
             for source, convention in self.sources(name):
-                notes.extend(_notes_of(name, source, convention))
+                header = " + ".join(map(str, source.headers))
+                notes.extend(_notes_of(name, header, convention))
+                if convention.decimal == ",":
+                    commas.append(header)
+        if commas:
+            notes.append(message("read_with_decimal_comma", header=", ".join(commas)))
         resembling = suggestions(self.matching, self.contract)
         notes += [
             message("resembling_header", header=str(header), input=name)
@@ -59,16 +65,13 @@ class TableReading:
         return tuple(notes)
 
 
-def _notes_of(name: str, source: Source, convention: Convention) -> list[CodedMessage]:
-    header = " + ".join(map(str, source.headers))
+def _notes_of(name: str, header: str, convention: Convention) -> list[CodedMessage]:
     notes = []
     if convention.unit is not None:
         notes.append(message("read_in_unit", header=header, input=name, unit=convention.unit))
-    if convention.decimal == ",":
-        notes.append(message("read_with_decimal_comma", header=header))
     notes += [
-        message("read_in_day_order", header=header, order=order)
-        for order in dict.fromkeys(order for _, order in convention.day_order)
+        message("read_in_day_order", header=header, separator=separator, order=order)
+        for separator, order in convention.day_order
     ]
     return notes
 
@@ -91,10 +94,10 @@ def read_conventions(
         calendar_1904: whether dates that are numbers count from 1904, as in some workbooks.
 
     >>> from realtor_model.listing import US_LISTINGS
-    >>> rows = {"Lot Size": ["5.227", "12.000,5"], "sold": ["28/6/2019", "6/7/2019"]}
+    >>> rows = {"Lot Size": ["5.227", "12.000,5"], "sold_date": ["28/6/2019", "6/7/2019"]}
     >>> reading = read_conventions(rows, [rows], US_LISTINGS)
     >>> [note.code for note in reading.notes]
-    ['read_in_unit', 'read_with_decimal_comma', 'unused_columns']
+    ['read_in_unit', 'read_in_day_order', 'read_with_decimal_comma']
     """
     matching = match_headers(headers, contract, chosen)
     by_name = {column.name: column for column in contract.columns}

@@ -204,8 +204,9 @@ def understand_batches(
     calendar_1904: bool = False,
 ) -> TableReading:
     """The same for a table in batches; usually the first one decides."""
+    headers = [name for name in names if name != ROW_CELLS]
     blocks = map(_Block, batches)
-    return read_conventions(names, blocks, contract, chosen, calendar_1904=calendar_1904)
+    return read_conventions(headers, blocks, contract, chosen, calendar_1904=calendar_1904)
 
 
 class _Block(Mapping[Any, Iterable[object]]):

@@ -84,7 +84,12 @@ class SchemaChanged(Exception):
     def __init__(self, missing: list[str], unexpected: list[str]) -> None:
         self.missing = missing
         self.unexpected = unexpected
-        others = f"; not in the contract: {', '.join(unexpected)}" if unexpected else ""
+        others = (
+            f"; not in the contract: {', '.join(map(shown, unexpected))}. If one of these is "
+            "meant, rename it, or name it in the market file (REALTOR_MARKET)"
+            if unexpected
+            else ""
+        )
         super().__init__(f"columns are missing: {', '.join(missing)}{others}")
 
 
@@ -155,9 +160,10 @@ class _Block(Mapping[Any, Iterable[object]]):
 
     def __getitem__(self, header: Hashable) -> Iterable[object]:
         values = self._frame[header]
-        first = [value for value in values.iloc[:_ROWS_FOR_UNITS].tolist() if not is_missing(value)]
         if is_numeric_dtype(values.dtype):
+            first: list[object] = values.iloc[:_ROWS_FOR_UNITS].dropna().tolist()
             return first
+        first = [value for value in values.iloc[:_ROWS_FOR_UNITS].tolist() if not is_missing(value)]
         texts = values[[isinstance(each, str) for each in values]]
         return [*first, *texts.unique().tolist()]
 
@@ -397,7 +403,9 @@ def _without_place(read: pd.DataFrame, contract: ListingContract) -> _Unreadable
 
 
 def required_columns(headers: Iterable[Hashable], contract: ListingContract) -> dict[Any, Column]:
-    """`matched_columns` of a batch, with every column that all batches of the market have.
+    """`matched_columns` of a batch that can be learned from.
+
+    It has every column that all batches of the market have, a place and a size.
 
     Raises:
         SchemaChanged: columns are missing or renamed.
@@ -409,6 +417,11 @@ def required_columns(headers: Iterable[Hashable], contract: ListingContract) -> 
         column.name
         for column in contract.columns
         if column.in_every_batch and column.key not in keys
+    ]
+    missing += [
+        " or ".join(column.name for column in alternatives)
+        for alternatives in (contract.places, contract.sizes)
+        if keys.isdisjoint(column.key for column in alternatives)
     ]
     if missing:
         raise SchemaChanged(missing, unused_headers(listed, contract))

@@ -245,7 +245,7 @@ def _checked(
 
 
 def _blank(column: pa.Array) -> pa.Array:
-    return pc.equal(pc.utf8_trim_whitespace(column), "")
+    return pc.or_(pc.equal(pc.binary_length(column), 0), pc.utf8_is_space(column))
 
 
 def _blank_rows(columns: Sequence[pa.Array], cells: pa.Array) -> pa.Array | None:

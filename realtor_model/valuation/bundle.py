@@ -20,7 +20,12 @@ from packaging.version import InvalidVersion, Version
 
 import realtor_model
 from realtor_model.candidates import CANDIDATES, candidate_named, load_estimator
-from realtor_model.features import FEATURE_VERSION, EncoderTables, FeatureEncoder
+from realtor_model.features import (
+    FEATURE_VERSION,
+    READABLE_FEATURE_VERSIONS,
+    EncoderTables,
+    FeatureEncoder,
+)
 from realtor_model.libraries import distribution_of, library_version
 from realtor_model.listing import US_LISTINGS, ListingContract, contract_of
 from realtor_model.valuation.comparables import SoldHomes
@@ -141,7 +146,7 @@ def require_readable(manifest: Mapping[str, Any], name: str) -> None:
         raise UnreadableBundle(
             f"{name} has format {manifest['format']}; this version reads {FORMAT}"
         )
-    if manifest["feature_version"] != FEATURE_VERSION:
+    if manifest["feature_version"] not in READABLE_FEATURE_VERSIONS:
         raise UnreadableBundle(
             f"{name} was made with features {manifest['feature_version']} and this version has "
             f"{FEATURE_VERSION}: train again, or serve it with the code that it came with"

@@ -210,7 +210,8 @@ def adjust(home: Explanation, sales: Explanation, price: Floats, found: Found) -
     `explanation.explain`.
 
     Args:
-        home: explanation of one home.
+        home: explanation of one home; of k rows where its inputs count differently beside each
+            sale (`explanation.counted_for_place`).
         sales: explanations of the k sales, with the same inputs.
         price: (k,) float64, sale prices, dollars.
         found: the k sales, for the result.
@@ -225,7 +226,7 @@ def adjust(home: Explanation, sales: Explanation, price: Floats, found: Found) -
     >>> comparison.adjusted_price.round(), comparison.adjustments.round()
     (array([240000.]), array([[40000.]]))
     """
-    difference = home.by_input_log[0] - sales.by_input_log
+    difference = home.by_input_log - sales.by_input_log
     moved = difference.sum(axis=1)
     growth = np.divide(np.expm1(moved), moved, out=np.ones_like(moved), where=moved != 0.0)
     return Comparison(

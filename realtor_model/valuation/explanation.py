@@ -1,7 +1,7 @@
 """Explanations of valuations: exact SHAP values by feature, by input, and in dollars."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -96,6 +96,41 @@ def explain(
         inputs=inputs,
         by_input_log=by_input,
         by_input_dollars=by_input * (np.exp(base_log) * growth)[:, None],
+    )
+
+
+def counted_for_place(
+    explanation: Explanation, placed_by: Mapping[str, NDArray[np.bool_]]
+) -> Explanation:
+    """The explanation with the contributions of missing place inputs counted for a given one.
+
+    A zip code gives a missing state, say: what the state contributes is the zip code's.
+
+    Args:
+        explanation: of n valuations, or of one, which is repeated for each row of `placed_by`.
+        placed_by: key -> mask (n,) of the rows that have the input, the narrowest input first. The
+            first that a row has gets what the missing ones contribute. A row with none stays.
+    """
+    at = {key: i for i, key in enumerate(explanation.inputs) if key in placed_by}
+    keys = [key for key in placed_by if key in at]
+    if not keys:
+        return explanation
+    columns = np.array([at[key] for key in keys])
+    given = np.column_stack([placed_by[key] for key in keys])
+    receiver = columns[given.argmax(axis=1)]
+    missing = ~given & given.any(axis=1, keepdims=True)
+
+    def counted(amounts: Floats) -> Floats:
+        amounts = np.broadcast_to(amounts, (len(given), amounts.shape[1])).copy()
+        moved = np.where(missing, amounts[:, columns], 0.0)
+        amounts[:, columns] -= moved
+        amounts[np.arange(len(given)), receiver] += moved.sum(axis=1)
+        return amounts
+
+    return replace(
+        explanation,
+        by_input_log=counted(explanation.by_input_log),
+        by_input_dollars=counted(explanation.by_input_dollars),
     )
 
 

@@ -1,6 +1,6 @@
 """Prices and sizes of the train rows in each state, city and zip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model.features import Columns
+from realtor_model.listing.place_keys import city_key, state_key
 
 By = Literal["state", "city", "zip"]
 BY: tuple[By, ...] = ("state", "city", "zip")
@@ -29,6 +30,9 @@ MEDIAN_OF = "median_of_"
 # Statistics that older bundles lack.
 LATER = (*SIZE_QUANTILES, *LOT_QUANTILES)
 _NAME = {"state": "state", "city": "city", "zip": "zip_code"}
+_KEY_OF: Mapping[str, Callable[[str], str]] = {
+    "state": state_key, "city": city_key, "zip_code": str.strip,
+}  # fmt: skip
 COLUMNS = ("by", "state", "city", "zip_code", *FIGURES)
 
 
@@ -57,8 +61,8 @@ class MarketStatistics:
         """
         listings = pd.DataFrame(
             {
-                "state": pd.Categorical(_spelled(columns["state"])),
-                "city": pd.Categorical(_spelled(columns["city"])),
+                "state": pd.Categorical(_spelled(columns["state"], state_key)),
+                "city": pd.Categorical(_spelled(columns["city"], city_key)),
                 "zip_code": pd.Categorical(columns["zip_code"]),
                 "sold": columns["status"] == "sold",
                 "price": price,
@@ -116,33 +120,41 @@ class MarketStatistics:
 
         Args:
             by: kind of place.
-            state, city: only places in this state or city. Comparisons ignore case.
-            prefix: only places whose name or zip begins with it, ignoring case.
+            state, city: only places in this state or city, in any spelling.
+            prefix: only places whose name or zip begins with it, in any spelling.
             most: upper limit of places.
         """
-        table, folded = self._kinds[by]
+        table, keys, names = self._kinds[by]
         mask = np.ones(len(table), bool)
         for name, text in (("state", state), ("city", city)):
             if text is not None:
-                mask &= folded[name] == text.strip().casefold()
+                mask &= keys[name] == _KEY_OF[name](text)
         places = np.flatnonzero(mask)
-        if start := prefix.strip().casefold():
-            names = folded[_NAME[by]]
-            places = np.array([at for at in places if names[at].startswith(start)], np.intp)
+        if start := prefix.strip():
+            # "St" begins Stamford, and Saint Louis.
+            name, key = start.casefold(), _KEY_OF[_NAME[by]](start)
+            of_place = keys[_NAME[by]]
+            begins = [
+                names[at].startswith(name) or of_place[at].startswith(key) for at in places.tolist()
+            ]
+            places = places[np.array(begins, bool)]
         return [_plain(row) for row in table.iloc[places[:most]].to_dict("records")]
 
     @cached_property
-    def _kinds(self) -> dict[By, tuple[pd.DataFrame, dict[str, NDArray[np.object_]]]]:
-        """For each kind of place its rows of `table`, and their names in case-folded form."""
+    def _kinds(self) -> dict[By, tuple[pd.DataFrame, dict[str, NDArray[np.object_]], list[str]]]:
+        """For each kind of place its rows of `table`, the keys of their state, city and zip, and
+        their names in case-folded form.
+        """
         kinds = {}
         for by in BY:
             table = self.table[self.table["by"] == by].reset_index(drop=True)
             kinds[by] = (
                 table,
                 {
-                    name: np.array([(text or "").casefold() for text in table[name]], object)
-                    for name in ("state", "city", "zip_code")
+                    name: np.array([key(text or "") for text in table[name]], object)
+                    for name, key in _KEY_OF.items()
                 },
+                [(text or "").casefold() for text in table[_NAME[by]]],
             )
         return kinds
 
@@ -164,18 +176,18 @@ def _statistics(
     return frame.astype(dict.fromkeys(keys, object))
 
 
-def _spelled(texts: NDArray[np.object_]) -> NDArray[np.object_]:
-    """`texts` (n,), in the most frequent spelling among those that differ only by case.
+def _spelled(texts: NDArray[np.object_], key: Callable[[str], str]) -> NDArray[np.object_]:
+    """`texts` (n,), in the most frequent spelling among those with the same `key`.
 
-    >>> _spelled(np.array(["Austin", "austin", "Austin"], object))
-    array(['Austin', 'Austin', 'Austin'], dtype=object)
+    >>> _spelled(np.array(["Saint Louis", "ST. LOUIS", "Saint Louis"], object), city_key)
+    array(['Saint Louis', 'Saint Louis', 'Saint Louis'], dtype=object)
     """
     codes, distinct = pd.factorize(texts)
     counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
     best: dict[str, int] = {}
     for code in np.argsort(-counts, kind="stable").tolist():
-        best.setdefault(distinct[code].strip().casefold(), code)
-    spelled = [distinct[best[text.strip().casefold()]].strip() for text in distinct]
+        best.setdefault(key(distinct[code]), code)
+    spelled = [distinct[best[key(text)]].strip() for text in distinct]
     return np.array([*spelled, None], object)[codes]
 
 

@@ -14,9 +14,10 @@ from realtor_model.estimators import Estimator
 from realtor_model.features import Columns, FeatureEncoder, is_land, take
 from realtor_model.features.places import Located
 from realtor_model.listing import ListingContract
+from realtor_model.listing.zip_places import place_of
 from realtor_model.messages import CodedMessage, message
 from realtor_model.valuation.comparables import Comparison, Neighbourhoods, SoldHomes, adjust
-from realtor_model.valuation.explanation import Explanation, explain
+from realtor_model.valuation.explanation import Explanation, counted_for_place, explain
 from realtor_model.valuation.intervals import DEVIATION, RANGE, Ranges
 from realtor_model.valuation.market_statistics import MarketStatistics
 
@@ -41,6 +42,20 @@ def _unknown_place(name: str, value: str) -> CodedMessage:
     return message("unknown_place", input=name, value=value)
 
 
+@lru_cache(maxsize=10_000)
+def _contradiction(state: str, zip_code: str) -> CodedMessage:
+    """The warning that a zip code does not lie in the stated state."""
+    place = place_of(zip_code)
+    assert place is not None, "only a known zip code can contradict"
+    return message(
+        "place_contradiction",
+        state=state,
+        zip_code=zip_code,
+        zip_city=place.city,
+        zip_state=place.state,
+    )
+
+
 class NoSoldHomes(Exception):
     """The model has no sold homes to compare with."""
 
@@ -55,8 +70,9 @@ class Valuations:
         deviation: (n,) float64, half width of the 68 % interval, relative to the price (the
             forecast standard deviation of AVMs).
         confidence: (n,) "high", "medium" or "low", graded by `CONFIDENCE_LIMITS`. It is one grade
-            lower where the state, city or zip is unknown, the zip is missing, or a number is
-            outside the learned range; and another grade lower where only the state places the home.
+            lower where the state, city or zip is unknown, the zip is missing or contradicts the
+            state, or a number is outside the learned range; and another grade lower where only the
+            state places the home.
         warnings: row -> its warnings; rows without a warning are left out.
         unknown: for state, city and zip_code a mask (n,) of the rows that name a place the model
             was not trained on.
@@ -136,7 +152,7 @@ class ValuationModel:
         no_zip = at.codes["zip_code"] < 0
         if self.contract.has_coordinates:
             no_zip &= ~self.encoder.has_own_point(columns)
-        doubtful = no_zip | unknown["state"] | unknown["city"]
+        doubtful = no_zip | unknown["state"] | unknown["city"] | at.contradicted
         if outside:
             doubtful[[row for _, row in outside]] = True
         grade -= doubtful
@@ -152,18 +168,14 @@ class ValuationModel:
     def explain(self, columns: Columns) -> Explanation:
         """Explain the predictions of n rows by exact SHAP values.
 
+        What a missing zip code, city, state or coordinates contribute counts for the input that
+        places the home.
+
         Args:
             columns: the market's keys, arrays (n,).
         """
-        matrix = self.encoder.transform(columns)
-        base, contributions = self.estimator.contributions(matrix)
-        return explain(
-            base,
-            contributions,
-            self.estimator.predict_log(matrix),
-            self.estimator.feature_names,
-            self.contract,
-        )
+        explanation = self._by_input(columns)
+        return counted_for_place(explanation, self._placed_by(columns))
 
     def compare(
         self, columns: Columns, *, count: int = 5, exclude: Collection[str] = ()
@@ -183,8 +195,32 @@ class ValuationModel:
         similar = self._neighbourhoods.like(columns, count, exclude)
         # Each sale is explained as of its own date, so the adjustments include the change of prices
         # since then.
-        sales = self.explain(take(self.sold_homes.columns, similar.rows))
-        return adjust(self.explain(columns), sales, self.sold_homes.price[similar.rows], similar)
+        sold = take(self.sold_homes.columns, similar.rows)
+        home, sales = self._by_input(columns), self._by_input(sold)
+        # An input can be compared only where both have it.
+        own, theirs = self._placed_by(columns), self._placed_by(sold)
+        placed_by = {key: own[key] & theirs[key] for key in own}
+        return adjust(
+            counted_for_place(home, placed_by),
+            counted_for_place(sales, placed_by),
+            self.sold_homes.price[similar.rows],
+            similar,
+        )
+
+    def _by_input(self, columns: Columns) -> Explanation:
+        matrix = self.encoder.transform(columns)
+        base, contributions = self.estimator.contributions(matrix)
+        return explain(
+            base,
+            contributions,
+            self.estimator.predict_log(matrix),
+            self.estimator.feature_names,
+            self.contract,
+        )
+
+    def _placed_by(self, columns: Columns) -> dict[str, Mask]:
+        columns = self.contract.completed(columns)
+        return self.encoder.placed_by(columns, self.encoder.locate(columns))
 
     @cached_property
     def _neighbourhoods(self) -> Neighbourhoods:
@@ -214,6 +250,9 @@ class ValuationModel:
 
         if self._saw_no_sale:
             warn(columns["status"] == "sold", _NO_SALES)
+        for row in at.contradicted.nonzero()[0].tolist():
+            warning = _contradiction(columns["state"][row], columns["zip_code"][row])
+            warnings.setdefault(row, []).append(warning)
         for name, mask in unknown.items():
             for row in mask.nonzero()[0].tolist():
                 warning = _unknown_place(self.contract.by_key[name].name, columns[name][row])

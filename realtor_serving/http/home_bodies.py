@@ -55,7 +55,10 @@ def read_comparables_body(content: bytes, contract: ListingContract) -> ReadRequ
     """The request for comparables in a body; its home is read like a home alone."""
     kind = comparables_request(contract)
     try:
-        return ReadRequest(kind.model_validate_json(content), ())
+        request = kind.model_validate_json(content)
+        if not _may_hold_zeros(content, request.property, contract):
+            return ReadRequest(request, ())
+        body = _decoded(content)
     except ValidationError as error:
         body = _decoded(content)
         if not isinstance(body, dict) or not isinstance(body.get("property"), dict):

@@ -10,18 +10,15 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from pydantic import TypeAdapter
 
 from realtor_model.features import take
 from realtor_model.listing import (
-    COORDINATES,
     KEYS,
     Column,
     Columns,
     Home,
     Kind,
-    ListingContract,
     Role,
     as_sold,
     columns_from_properties,
@@ -58,8 +55,6 @@ from realtor_serving.valuation.inference_log import Answer
 from realtor_serving.valuation.market_description import described_inputs, market_info
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
-_ZIP_CODE, _CITY, _STATE = KEYS[Role.ZIP_CODE], KEYS[Role.CITY], KEYS[Role.STATE]
-_LATITUDE = KEYS[Role.LATITUDE]
 
 
 def model_ref(champion: Champion) -> ModelRef:
@@ -266,15 +261,8 @@ def explain(
     explanation = champion.model.explain(columns)
     contract = champion.model.contract
     entered = _as_valued(listing)
-    place = _place(columns, contract)
     log = dict(zip(explanation.inputs, explanation.by_input_log[0].tolist(), strict=True))
     dollars = dict(zip(explanation.inputs, explanation.by_input_dollars[0].tolist(), strict=True))
-    # The input that places the home gets the contributions of a missing zip code or coordinates.
-    for key in (_ZIP_CODE, _LATITUDE):
-        if key != place and key in log and pd.isna(columns[key][0]):
-            for amounts in (log, dollars):
-                amounts[place] += amounts[key]
-                amounts[key] = 0.0
     names = {key: contract.by_key[key].name for key in log}
     contributions = [
         InputContribution(input=name, value=entered[name], log=log[key], dollars=dollars[key])
@@ -406,20 +394,6 @@ def _as_valued(home: Home) -> dict[str, Any]:
     if Role.SALE_DATE in roles:
         valued[roles[Role.SALE_DATE].name] = None
     return valued
-
-
-def _place(columns: Columns, contract: ListingContract) -> str:
-    """The key of the input that places a home: its zip code, coordinates, city or state.
-
-    Args:
-        columns: one home, arrays (1,).
-        contract: of its market.
-    """
-    if columns[_ZIP_CODE][0] is not None:
-        return _ZIP_CODE
-    if contract.has_coordinates and not any(np.isnan(columns[key][0]) for key in COORDINATES):
-        return _LATITUDE
-    return _STATE if columns[_CITY][0] is None else _CITY
 
 
 def _plain(entry: Any, column: Column) -> str | bool | int | float | None:

@@ -40,6 +40,7 @@ COMMANDS = {
     "rollback",
     "approve",
     "admit",
+    "refused",
     "history",
     "prune",
     "market",
@@ -109,7 +110,7 @@ def test_help_of_each_command_names_its_exit_codes(command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     ["ingest", "train", "history", "prune", "promote 1", "rollback", "approve 1 --reason x",
-     "admit batch --reason x"],
+     "admit batch --reason x", "refused", "refused --dismiss batch --reason x"],
 )  # fmt: skip
 def test_commands_that_need_the_platform_fail_when_it_is_down(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -151,7 +152,7 @@ def test_the_shell_completes_commands() -> None:
     result = subprocess.run([REALTOR], env=os.environ | asked, capture_output=True, text=True)
 
     assert result.returncode == 0, result.stderr
-    assert set(result.stdout.split()) == {"restore", "restart-upstream"}
+    assert set(result.stdout.split()) == {"refused", "restore", "restart-upstream"}
 
 
 def test_help_imports_nothing_heavy() -> None:

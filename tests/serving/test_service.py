@@ -67,6 +67,52 @@ def test_place_contribution_is_of_the_field_in_the_request(service: Server, told
     assert total == pytest.approx(answer["valuation"]["price"], rel=1e-4)
 
 
+def test_a_zip_code_alone_is_explained_as_the_whole_place(service: Server) -> None:
+    home = {name: value for name, value in HOUSE.items() if name not in ("state", "city")}
+    answer, whole = service.post("/explain", home).json(), service.post("/explain", HOUSE).json()
+    dollars = {each["input"]: each["dollars"] for each in answer["contributions"]}
+
+    assert answer["valuation"] == whole["valuation"]
+    assert dollars["state"] == dollars["city"] == 0.0
+    of_places = [each["dollars"] for each in whole["contributions"]
+                 if each["input"] in ("state", "city", "zip_code")]  # fmt: skip
+    assert dollars["zip_code"] == pytest.approx(sum(of_places), rel=1e-6)
+
+
+@pytest.mark.parametrize("state", ["CT", "Conn.", "US-CT", "connecticut", "Connecticut\u00a0"])
+def test_every_spelling_of_a_state_has_its_value(service: Server, state: str) -> None:
+    for home in (HOUSE, {name: value for name, value in HOUSE.items() if name != "zip_code"}):
+        told = service.post("/predict", home | {"state": state, "city": "HARTFORD"}).json()
+        assert told == service.post("/predict", home).json()
+
+
+def test_a_zip_code_that_contradicts_the_state_decides(service: Server) -> None:
+    wrong = HOUSE | {"state": "TX", "city": "Houston"}
+    told, plain = service.post("/predict", wrong).json(), service.post("/predict", HOUSE).json()
+
+    assert told["price"] == plain["price"]
+    (detail,) = told["warning_details"]
+    assert detail["code"] == "place_contradiction"
+    assert detail["params"] == {
+        "state": "Texas", "zip_code": "06114", "zip_city": "Hartford", "zip_state": "Connecticut",
+    }  # fmt: skip
+    assert told["warnings"] == [detail["message"]]
+    (row,) = service.post("/predict-batch", {"properties": [wrong]}).json()["results"]
+    assert row["valuation"] == told
+    sales = service.post("/comparables", {"property": wrong}).json()
+    same = service.post("/comparables", {"property": HOUSE}).json()
+    assert [each["id"] for each in sales["comparables"]] == [
+        each["id"] for each in same["comparables"]
+    ]
+
+
+@pytest.mark.parametrize("state", ["TX", "texas", "Tex."])
+def test_places_and_the_market_are_found_by_any_spelling(service: Server, state: str) -> None:
+    for path, query in (("/places", {"q": "aus"}), ("/market", {"by": "city"})):
+        told = service.get(path, params=query | {"state": state}).json()
+        assert told == service.get(path, params=query | {"state": "Texas"}).json()
+
+
 def test_every_failure_is_counted_from_nought(service: Server) -> None:
     series = {line.rsplit(" ", 1)[0] for line in service.get("/metrics").text.splitlines()}
 

@@ -15,6 +15,10 @@ from tests.ui.markets import EVERY_KIND, KING_COUNTY, market_texts
     [
         ("unknown_place", {"input": "zip_code", "value": "99501"},
          "Código postal 99501: no está en los datos de entrenamiento."),
+        ("place_contradiction",
+         {"state": "Texas", "zip_code": "43215", "zip_city": "Columbus", "zip_state": "Ohio"},
+         "Texas (el estado indicado) y el código postal 43215, que es de Columbus, Ohio: la "
+         "vivienda se valora por su código postal."),
         ("no_zip_code", {"placed_by": "state"},
          "Sin código postal, la vivienda se valora según lo habitual en su estado."),
         ("input_missing", {"input": "bed"}, "Habitaciones: sin dato."),

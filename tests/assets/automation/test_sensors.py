@@ -493,6 +493,16 @@ def test_a_failed_run_raises_one_alert(lineage: Lineage, monkeypatch: pytest.Mon
     assert "no such batch is not held" in alert["text"]
 
 
+def test_a_refused_payload_is_dismissed_in_dagster(lineage: Lineage) -> None:
+    note = {"approver": "a tester", "rationale": "?", "partition": "no such batch"}
+    result = lineage.run("dismiss_refused", dismiss_refused_batch=note)
+
+    assert not result.success
+    failure = result.get_step_failure_events()[0].step_failure_data.error
+    assert failure is not None
+    assert "no such batch is not refused" in failure.message
+
+
 def test_other_alerts_are_sent_when_the_webhook_refuses_one(
     lineage: Lineage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

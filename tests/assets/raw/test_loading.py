@@ -84,8 +84,8 @@ def test_values_are_normalised_once(store: ObjectStore, raw_database: Database) 
 def test_row_counts_are_equal_when_a_batch_is_read_in_pieces(
     store: ObjectStore, raw_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtor_assets.source.payload_reader.PIECE_BYTES", 4_000)
-    monkeypatch.setattr("realtor_assets.source.payload_reader._HEAD_BYTES", 100)
+    monkeypatch.setattr("realtor_assets.source.json_document.PIECE_BYTES", 4_000)
+    monkeypatch.setattr("realtor_assets.source.json_document._HEAD_BYTES", 100)
     rows = [*houses(300), listing(price=-1.0), *houses(200), listing(price=None)]
 
     report = load(store, raw_database, land(store, raw_database, rows))
@@ -190,7 +190,8 @@ def test_a_renamed_column_refuses_the_batch(store: ObjectStore, raw_database: Da
     report = load(store, raw_database, land(store, raw_database, renamed))
 
     assert report.state == "refused"
-    assert report.error == "columns are missing: bath; not in the contract: showers"
+    assert report.error is not None
+    assert report.error.startswith("columns are missing: bath; not in the contract: showers. If")
 
 
 def test_a_column_is_read_under_its_other_headers(
@@ -208,8 +209,8 @@ def test_a_column_is_read_under_its_other_headers(
 def test_unused_columns_are_counted_once_per_load(
     store: ObjectStore, raw_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtor_assets.source.payload_reader.PIECE_BYTES", 4_000)
-    monkeypatch.setattr("realtor_assets.source.payload_reader._HEAD_BYTES", 100)
+    monkeypatch.setattr("realtor_assets.source.json_document.PIECE_BYTES", 4_000)
+    monkeypatch.setattr("realtor_assets.source.json_document._HEAD_BYTES", 100)
     rows = [
         row | {"roof": "slate", "pool": None if number % 3 else [1], "nul\x00": 1}
         for number, row in enumerate(houses(90))

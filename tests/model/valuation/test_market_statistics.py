@@ -88,3 +88,32 @@ def test_a_table_from_before_sizes_were_kept_has_none(statistics: MarketStatisti
     (row,) = older.rows("state", most=1)
     assert row["median_price"] == statistics.rows("state", most=1)[0]["median_price"]
     assert {row[name] for name in LATER} == {None}
+
+
+def test_places_are_counted_and_found_in_any_spelling() -> None:
+    columns = {
+        "status": np.full(5, "sold", object),
+        "state": np.array(["Missouri", "MO", "Missouri", "Connecticut", "Conn."], object),
+        "city": np.array(
+            ["Saint Louis", "St. Louis", "Saint Louis", "Stamford", "STAMFORD"], object
+        ),
+        "zip_code": np.array(["63110", "63110", "63118", "06901", "06901"], object),
+        "house_size": np.full(5, 1000.0),
+        "acre_lot": np.full(5, 0.2),
+    }
+    statistics = MarketStatistics.of(columns, np.full(5, 1e5))
+
+    def names(prefix: str, state: str | None = None) -> list[str]:
+        return [row["city"] for row in statistics.rows("city", prefix=prefix, state=state)]
+
+    assert [(row["state"], row["listings"]) for row in statistics.rows("state")] == [
+        ("Missouri", 3), ("Connecticut", 2),
+    ]  # fmt: skip
+    assert names("") == ["Saint Louis", "Stamford"]
+    assert names("", state="US-MO") == names("st. l") == names("Saint L") == ["Saint Louis"]
+    assert names("st") == ["Saint Louis", "Stamford"]
+    assert [row["state"] for row in statistics.rows("state", prefix="tex")] == []
+    assert [row["state"] for row in statistics.rows("state", prefix="CT")] == ["Connecticut"]
+    assert [row["zip_code"] for row in statistics.rows("zip", city="ST LOUIS", state="Mo.")] == [
+        "63110", "63118",
+    ]  # fmt: skip

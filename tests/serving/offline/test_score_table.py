@@ -21,7 +21,7 @@ from tests.serving.running import listings
 @pytest.fixture
 def homes() -> pd.DataFrame:
     frame = listings(500, seed=9).assign(note='a "quoted", text\nof two lines')
-    frame.loc[3, "bed"] = 0
+    frame.loc[3, "bed"] = 101
     frame.loc[5, ["state", "zip_code"]] = None
     return frame
 
@@ -248,3 +248,16 @@ def test_columns_of_any_type_come_out(tmp_path: Path, model: ValuationModel, tar
     out = read(tmp_path / target)
     assert [text if isinstance(text, str) else None for text in out["coded"]] == states.to_pylist()
     assert [text if isinstance(text, str) else None for text in out["view"]] == states.to_pylist()
+
+
+def test_spellings_and_contradictions_of_places(tmp_path: Path, model: ValuationModel) -> None:
+    places = [("Texas", "Houston"), ("TX", "HOUSTON"), (None, None), ("Ohio", "Columbus")]
+    frame = pd.DataFrame(places, columns=["state", "city"])
+    frame.assign(zip_code="77002", house_size=1500, bed=3).to_csv(tmp_path / "in.csv", index=False)
+
+    score_file(tmp_path / "in.csv", tmp_path / "out.csv", model)
+
+    out = read(tmp_path / "out.csv")
+    assert out["estimated_price"].nunique() == 1
+    assert out["warning_codes"].fillna("").tolist() == ["", "", "", "place_contradiction"]
+    assert list(out["state"].fillna("")) == ["Texas", "TX", "", "Ohio"]
