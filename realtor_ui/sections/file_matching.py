@@ -117,8 +117,8 @@ def _how(t: MarketTexts, column: Column, source: Source, convention: Convention)
         yield t("many.read_in", unit=t.named("measure", unit))
     if convention.decimal == "," and column.range is not None and not column.is_whole:
         yield t("many.decimal_comma")
-    for _, order in convention.day_order:
-        yield t.named("day_order", order)
+    for separator, order in convention.day_order:
+        yield f"{separator} {t.named('day_order', order)}"
 
 
 def _header_box(

@@ -1,7 +1,7 @@
 """The rows of a file that cannot be valued or not as they stand, counted by reason."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -44,7 +44,7 @@ def show_problems(
     if noted:
         st.info(t("many.noted", n=f"{len(noted):,}"), icon=":material/info:")
     reasons = [*_failures(t, understanding.problems), *_notes(t, noted)]
-    st.dataframe(_counted(t, upload, reasons), hide_index=True, column_config=_widths(t))
+    st.dataframe(_counted(t, upload, reasons), hide_index=True)
     if failing:
         st.download_button(
             t("many.download_failing"), lambda: _file(t, upload, opened, understanding),
@@ -102,13 +102,6 @@ def _counted(
             t("many.details"): [message_text(t, examples[each]) for each in ordered],
         }
     )
-
-
-def _widths(t: MarketTexts) -> dict[str, Any]:
-    return {
-        t("many.rows"): st.column_config.NumberColumn(width="small"),
-        t("many.details"): st.column_config.TextColumn(width="large"),
-    }
 
 
 def _kind(t: MarketTexts, reason: _Reason) -> str:

@@ -140,7 +140,7 @@ def _shown(t: MarketTexts, upload: Upload, opened: OpenedFile, estimates: pa.Tab
             shown[t(f"many.column_{name}")] = head.column(name).to_pandas()
     levels = head.column("confidence").to_pylist()
     shown[t("many.column_confidence")] = [
-        None if level is None else t(f"many.confidence_{level}") for level in levels
+        "" if level is None else t(f"many.confidence_{level}") for level in levels
     ]
     shown[t("many.column_warnings")] = [
         _joined(t.named("row_warning", code) for code in _codes(codes))
