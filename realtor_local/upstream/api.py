@@ -193,9 +193,9 @@ class _BatchResponse(Response):
         super().__init__()
         del self.headers["content-length"]
         if fault == "renamed":
-            batch = batch.rename(columns={"price": "list_price"})
+            batch = batch.rename(columns={"price": "amount"})
         elif fault == "text":
-            batch = batch.assign(price=batch["price"].map("${:,.0f}".format))
+            batch = batch.assign(price=batch["price"].map("about ${:,.0f}".format))
         self._head, self._batch, self._fault = head, batch, fault
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,8 +17,8 @@ FAULTS: Mapping[FaultKind, str] = {
     "truncated": "half of the body in a well-formed HTTP answer",
     "aborted": "half of the body, then the connection breaks",
     "repeated": "the cursor stays, so the batch comes again",
-    "renamed": "the column price is called list_price",
-    "text": "prices are texts such as '$239,800'",
+    "renamed": "the column price is called amount",
+    "text": "prices are texts such as 'about $239,800'",
     "end404": "answers 404 with the end-of-data text, as the API's first description has it",
 }
 

@@ -7,7 +7,6 @@ a US zip implies are constants of the code (`listing.zip_places`).
 
 import datetime as dt
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -38,6 +37,7 @@ from realtor_model.features.places import (
 from realtor_model.features.point_prices import (
     NearestZip,
     PointPrices,
+    located,
     own_points,
     price_levels,
 )
@@ -156,7 +156,7 @@ class FeatureEncoder:
             price_level = price_levels(targets[:, 0], columns[_SIZE])
             point_prices = PointPrices.fit(points, price_level)
         places = Places.of(levels, context.index, in_us=contract.in_us)
-        at = _located(columns, places, points, nearest_zip)
+        at = located(columns, places, points, nearest_zip)
         fitting = Fitting(levels, context)
         everywhere = np.arange(len(context))
         encoder = cls(
@@ -184,7 +184,7 @@ class FeatureEncoder:
     def locate(self, columns: Columns) -> Located:
         """Codes and places of n rows, which `transform`, `unknown` and `wide` share."""
         points = own_points(columns) if self.contract.has_coordinates else None
-        return _located(columns, self._places, points, self._nearest_zip)
+        return located(columns, self._places, points, self._nearest_zip)
 
     def transform(self, columns: Columns, at: Located | None = None) -> NDArray[np.float32]:
         """The features of n rows, float32 (n, n_features), all finite.
@@ -383,27 +383,6 @@ class FeatureEncoder:
                     at_key = self.feature_names.index(key)
                     matrix[:, at_key] = np.where(np.isnan(own), matrix[:, at_key], own)
         return matrix
-
-
-def _located(
-    columns: Columns, places: Places, points: Floats | None, nearest_zip: NearestZip | None
-) -> Located:
-    """Codes and places of n rows; the nearest zip gives the place of a home that has only a point.
-
-    Args:
-        points: (n, 2), the homes' own coordinates, NaN where unknown; None in markets without.
-        nearest_zip: None in markets without coordinates.
-    """
-    at = locate(columns, places)
-    if points is None or nearest_zip is None:
-        return at
-    alone = np.flatnonzero(pd.isna(columns["zip_code"]) & np.isfinite(points[:, 0]))
-    if not len(alone):
-        return at
-    rows = nearest_zip.rows(points[alone])
-    place = at.place.copy()
-    place[alone] = np.where(rows >= 0, rows, place[alone])
-    return replace(at, place=place)
 
 
 def _choice_positions(column: Column, level: Level) -> Floats:

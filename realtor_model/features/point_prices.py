@@ -5,7 +5,7 @@ regression on log living area. Listings are averaged in cells of 250 m, so that 
 stays small and a home is found in a fraction of a millisecond.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realtor_model.features.place_context import on_sphere
+from realtor_model.features.places import Located, Places, locate
 from realtor_model.listing import COORDINATES, Columns
 
 if TYPE_CHECKING:
@@ -149,3 +150,24 @@ def _tree(degrees: Floats) -> "KDTree":
     from scipy.spatial import KDTree
 
     return KDTree(on_sphere(degrees))
+
+
+def located(
+    columns: Columns, places: Places, points: Floats | None, nearest_zip: NearestZip | None
+) -> Located:
+    """Codes and places of n rows; the nearest zip gives the place of a home that has only a point.
+
+    Args:
+        points: (n, 2), the homes' own coordinates, NaN where unknown; None in markets without.
+        nearest_zip: None in markets without coordinates.
+    """
+    at = locate(columns, places)
+    if points is None or nearest_zip is None:
+        return at
+    alone = np.flatnonzero(pd.isna(columns["zip_code"]) & np.isfinite(points[:, 0]))
+    if not len(alone):
+        return at
+    rows = nearest_zip.rows(points[alone])
+    place = at.place.copy()
+    place[alone] = np.where(rows >= 0, rows, place[alone])
+    return replace(at, place=place)

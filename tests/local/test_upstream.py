@@ -242,10 +242,10 @@ def test_a_changed_schema(listings: pd.DataFrame, expected: list[list[dict[str, 
     with serve(faulty(listings, "renamed@0", "text@1")) as client:
         renamed = next_batch(client).json()["data"]
         prices = [row["price"] for row in expected[0]]
-        assert [row.pop("list_price") for row in renamed] == prices
+        assert [row.pop("amount") for row in renamed] == prices
         assert all("price" not in row for row in renamed)
         texts = [row["price"] for row in next_batch(client).json()["data"]]
-        assert texts == [f"${row['price']:,.0f}" for row in expected[1]]
+        assert texts == [f"about ${row['price']:,.0f}" for row in expected[1]]
         assert next_batch(client).json()["data"] == expected[2]
 
 

@@ -177,5 +177,5 @@ def test_the_next_batch_duels_with_a_champion_again(lineage: Lineage) -> None:
         succeed(result)
     succeed(lineage.run("clean"))
 
-    assert "Batch 1" in str(lineage.metadata("retrain_decision")["reason"])
+    assert "batch 1" in str(lineage.metadata("retrain_decision")["reason"]).lower()
     assert lineage.metadata("drift_report")["champion_version"] == "2"

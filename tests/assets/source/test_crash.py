@@ -170,8 +170,8 @@ def start_over(platform: Platform) -> None:
     """Empty RAW and an upstream at its first batch: kills of a finished ingestion test nothing."""
     with psycopg.connect(platform.postgres.url("realtor_raw_owner")) as connection:
         connection.execute(
-            "TRUNCATE raw_train, raw_validation, raw_test, raw_quarantine, ingestion_summary,"
-            " landed_payloads, api_request_log, api_request_started"
+            "TRUNCATE raw_train, raw_validation, raw_test, raw_quarantine, refusal_dismissals,"
+            " ingestion_summary, landed_payloads, api_request_log, api_request_started"
         )
     platform.upstream.kill()
     platform.upstream.join()

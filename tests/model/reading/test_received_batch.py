@@ -82,8 +82,6 @@ def test_everything_but_price_status_and_state_may_be_missing() -> None:
         ("prev_sold_date", 2_022.0, "must be a date", "not_a_date"),
         ("prev_sold_date", "1850-01-01", "must be a date", "not_a_date"),
         ("status", "withdrawn", "must be one of for_sale, sold, ready_to_build", "not_a_choice"),
-        ("state", None, "is required", "required"),
-        ("state", "  ", "is required", "required"),
         ("city", "Gra\x00ham", "must be printable text", "not_printable"),
         ("city", "Gra\ud800ham", "must be printable text", "not_printable"),
         ("city", 7.0, "must be text", "not_text"),
@@ -102,6 +100,16 @@ def test_an_impossible_value_breaks_its_row(
     assert reason in broken["rule"][0]
     assert ";" not in broken["rule"][0]
     assert list(broken["code"]) == [code]
+
+
+def test_row_without_any_place_breaks_the_contract() -> None:
+    placed = {"state": None}, {"zip_code": "N/A"}, {"state": "", "zip_code": 27253}
+    valid, broken = check(batch(*placed, {"state": None, "zip_code": None}))
+
+    assert len(valid) == 3
+    assert broken[["row", "column_name", "code"]].to_dict("records") == [
+        {"row": 3, "column_name": "state", "code": "place_required"}
+    ]
 
 
 def test_a_broken_row_tells_all_its_reasons_once() -> None:
@@ -174,11 +182,30 @@ def test_positions_do_not_depend_on_the_index() -> None:
     assert list(valid.index) == [0, 1]
 
 
-def test_a_renamed_column_is_named() -> None:
-    with pytest.raises(SchemaChanged, match="house_size") as caught:
-        check(batch({}).rename(columns={"house_size": "floor_space"}))
-    assert caught.value.missing == ["house_size"]
-    assert caught.value.unexpected == ["floor_space"]
+@pytest.mark.parametrize(
+    ("lacks", "named"),
+    [
+        (["price"], "price"),
+        (["state", "zip_code"], "state or zip_code"),
+        (["house_size", "acre_lot", "bed"], "house_size or acre_lot or bed"),
+    ],
+)
+def test_a_batch_needs_a_price_a_place_and_a_size(lacks: list[str], named: str) -> None:
+    with pytest.raises(SchemaChanged, match=named) as caught:
+        check(batch({}).rename(columns={lacks[0]: "surprise"}).drop(columns=lacks[1:]))
+    assert caught.value.missing == [named]
+    assert caught.value.unexpected == ["surprise"]
+
+
+def test_a_column_that_a_batch_lacks_is_missing_or_its_default() -> None:
+    frame = batch({}, {"city": "Ames"}).drop(columns=["brokered_by", "status", "street", "bath"])
+
+    valid, broken = check(frame)
+
+    assert (len(valid), len(broken)) == (2, 0)
+    assert valid[["brokered_by", "bath"]].isna().all(axis=None)
+    assert valid["status"].tolist() == ["for_sale"] * 2
+    assert valid["street"].nunique() == 2
 
 
 def test_a_column_more_does_no_harm() -> None:

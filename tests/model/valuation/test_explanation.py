@@ -9,7 +9,7 @@ INPUTS = ("city", "state", "zip_code", "house_size")
 
 
 def explanation(rows: list[list[float]]) -> Explanation:
-    log = np.array(rows)
+    log = np.array(rows, float)
     return Explanation(12.0, 12.0 + log.sum(axis=1), (), log, INPUTS, log, log * 1e5)
 
 
