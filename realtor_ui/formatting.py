@@ -79,6 +79,8 @@ def input_value(texts: MarketTexts, name: str, value: Value) -> str:
     if not column.is_number:
         return str(value)
     number = float(value)
+    if column.role == "bedrooms" and number == 0:
+        return texts("unit.studio")
     # Years and ids are names, not amounts.
     if column.is_id or column.unit == YEAR:
         return f"{number:.0f}"

@@ -10,7 +10,9 @@ from realtor_ui.texts import Texts
 
 # Parameters that hold names, and the section of the catalogue that translates them.
 _NAMES = {"input": "input", "column": "input", "feature": "input", "others": "input",
-          "unit": "measure", "measure": "measure"}  # fmt: skip
+          "unit": "measure", "measure": "measure", "order": "day_order"}  # fmt: skip
+# Parameters that hold words of a file, which stay as they are.
+_VERBATIM = frozenset({"columns", "fields", "sheets", "other_sheets"})
 # Text entered by a person is cut to this many characters.
 _MAX_VALUE = 100
 
@@ -54,6 +56,8 @@ def _translated(texts: Texts, params: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "choices":
             choices = [_choice(texts, str(params.get("input")), choice) for choice in value]
             translated[name] = ", ".join(choices)
+        elif name in _VERBATIM and isinstance(value, list):
+            translated[name] = ", ".join(str(item) for item in value)
         elif isinstance(value, list):
             names = [texts.named(_NAMES.get(name, name), str(item)) for item in value]
             translated[name] = ", ".join(names)

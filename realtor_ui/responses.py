@@ -199,16 +199,20 @@ class Target(BaseModel):
 class MarketInfo(BaseModel):
     """The market of the served model.
 
-    title: what people call it. currency: ISO 4217 code of all prices. places: a home needs all
-    inputs of one of these lists. sizes: a home needs one of these inputs, if there are any.
+    title: what people call it. currency: ISO 4217 code of all prices. version: of what its
+    declaration says about data. places: a home needs all inputs of one of these lists. sizes: a
+    home needs one of these inputs, if there are any. declaration: of its columns, as in a market
+    file.
     """
 
     title: Words
     currency: str
+    version: str
     has_coordinates: bool
     price: Target
     places: list[list[str]]
     sizes: list[str]
+    declaration: dict[str, Any]
 
 
 class ModelInfo(BaseModel):

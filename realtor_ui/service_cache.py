@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from realtor_model.listing import ListingContract, contract_of
 from realtor_ui.app_settings import app_settings
 from realtor_ui.client import NotThere, ServiceClient
 from realtor_ui.formatting import point
@@ -40,6 +41,16 @@ def service_client() -> ServiceClient:
 def model_info() -> ModelInfo:
     """The model in production, requested again after `REFRESH_SECONDS`. Raises `ServiceError`."""
     return service_client().model_info()
+
+
+def market_contract(info: ModelInfo) -> ListingContract:
+    """The listing contract of the served model's market, which reads files of homes."""
+    return _contract(info.market.version, info.market.declaration)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _contract(version: str, _declaration: Mapping[str, Any]) -> ListingContract:
+    return contract_of(_declaration, "the service")
 
 
 @st.cache_data(max_entries=CACHED_ANSWERS, show_spinner=False)

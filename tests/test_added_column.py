@@ -23,6 +23,7 @@ from realtor_model.listing import (
     US_LISTINGS,
     ListingContract,
     home_model,
+    match_headers,
     matched_columns,
     read_market,
 )
@@ -32,7 +33,7 @@ from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.offline.score_table import score_file
 from realtor_ui.responses import ModelInfo
 from realtor_ui.sections import home_form
-from realtor_ui.upload import match_columns
+from realtor_ui.service_cache import market_contract
 from tests.serving.running import Server, listings, run_service, train_on
 
 pytestmark = [pytest.mark.integration]
@@ -162,11 +163,9 @@ SURFACES: dict[str, Callable[[Market], Iterable[str]]] = {
     "the app's form": lambda market: [
         name for row, _ in home_form._layout(model_info(market))[0] for name in row
     ],
-    "the app's matching of files": lambda market: [
-        name
-        for name, column in match_columns([HEADER], dict(model_info(market).inputs)).items()
-        if column == HEADER
-    ],
+    "the app's matching of files": lambda market: (
+        match_headers([HEADER], market_contract(model_info(market))).sources
+    ),
 }
 
 

@@ -45,11 +45,12 @@ class TableReading:
         """
         notes: list[CodedMessage] = []
         commas: list[str] = []
+        decimals = {each.name for each in self.contract.columns if each.range and not each.is_whole}
         for name in self.matching.sources:
             for source, convention in self.sources(name):
                 header = " + ".join(map(str, source.headers))
                 notes.extend(_notes_of(name, header, convention))
-                if convention.decimal == ",":
+                if convention.decimal == "," and name in decimals:
                     commas.append(header)
         if commas:
             notes.append(message("read_with_decimal_comma", header=", ".join(commas)))

@@ -172,8 +172,9 @@ def _number(t: MarketTexts, name: str, key: str) -> int | float | None:
         )
         return whole
     number: float | None = st.number_input(
+        # As many digits as the number has: 2, 2.5 and 1.75 bathrooms.
         min_value=float(column.low), max_value=float(column.high), step=step_of(column),
-        format=f"%0.{decimals(column)}f" if column.step else "%.9g", **options,
+        format="%.9g", **options,
     )  # fmt: skip
     return number
 

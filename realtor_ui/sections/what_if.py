@@ -62,6 +62,7 @@ def grid(column: Input, now: float | None) -> list[float]:
     step = float(column.step or 1) if column.step or column.type == "integer" else None
     digits = 0 if column.type == "integer" else decimals(column)
     if step is not None and (high - low) / step <= STEPS:
+        low = step * math.floor(low / step + 1e-9)
         count = math.floor((high - low) / step + 1e-9)
         values = [low + step * each for each in range(count + 1)]
     else:

@@ -111,20 +111,37 @@ def value_a_home(page: Page, site: Site, t: Texts) -> None:
 
 
 def value_many(page: Page, site: Site, t: Texts, folder: Path) -> None:
-    """A file of 40 homes, of which every other one cannot be valued."""
+    """A file of 40 homes, of which every other one cannot be valued: a header is corrected, another
+    page is looked at, and nothing is lost."""
     opened(page, site, t, "many")
+    with ServiceClient(site.service) as client:
+        words = MarketTexts(t, client.model_info())
     file = folder / "homes.csv"
-    pd.DataFrame([site.home, {**site.home, "bed": 0}] * 20).to_csv(file, index=False)
+    homes = [{**site.home, "price": 300_000}, {**site.home, "bed": -1, "price": 1}] * 20
+    pd.DataFrame(homes).rename(columns={"bed": "Rooms to sleep in"}).to_csv(file, index=False)
     page.locator("input[type=file]").set_input_files(file)
-    page.get_by_role("button", name=t("many.start", rows="40")).click()
+    expect(page.get_by_text(t("many.all_readable"))).to_be_visible()
+    page.get_by_text(t("many.unmatched", n="")).click()
+    page.get_by_role("combobox", name=re.compile(words.label("bed"))).click()
+    page.get_by_role("option", name="Rooms to sleep in").click()
+    expect(page.get_by_text(t("many.failing", n=20, rows=40))).to_be_visible()
+    seen(page, site, t, "many-matching")
+    page.set_viewport_size(WIDE)
+    page.get_by_role("button", name=t("many.start", rows="20")).click()
     expect(page.get_by_test_id("stMetricValue").nth(0)).to_have_text("20")
     expect(page.get_by_test_id("stMetricValue").nth(1)).to_have_text("20")
     settled(page)
     with page.expect_download() as started:
         page.get_by_test_id("stDownloadButton").get_by_text(t("many.download_csv")).click()
-    told = pd.read_csv(started.value.path())
-    assert len(told) == 40
-    assert told["estimated_price"].notna().sum() == 20
+    valued = pd.read_csv(started.value.path())
+    assert len(valued) == 40
+    assert valued["estimated_price"].notna().sum() == 20
+    assert valued["price_gap_percent"].notna().sum() == 20
+    page.get_by_test_id("stSidebarNav").get_by_text(t("market.title")).click()
+    expect(page.get_by_role("heading", name=t("market.title"), level=1)).to_be_visible()
+    page.get_by_test_id("stSidebarNav").get_by_text(t("many.title")).click()
+    expect(page.get_by_test_id("stMetricValue").nth(0)).to_have_text("20")
+    page.set_viewport_size(WIDE)
     seen(page, site, t, "many")
 
 

@@ -20,6 +20,8 @@ T = catalogue("en")
         ("house_size", 1650, "1,650 sq ft"),
         ("acre_lot", 0.25, "0.25 acres"),
         ("bed", 3.0, "3"),
+        ("bed", 0, "0 (studio)"),
+        ("bath", 2.5, "2.5"),
         ("status", "ready_to_build", "Ready to build"),
         ("city", "Hartford", "Hartford"),
         ("zip_code", None, "not given"),

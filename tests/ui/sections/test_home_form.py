@@ -89,6 +89,8 @@ def test_any_address_gives_a_home_that_the_form_can_show(query: dict[str, str]) 
         (number(1, 100, type="integer", usual=(1, 8)), 3, [1, 2, 3, 4, 5, 6, 7, 8]),
         (number(1, 100, type="integer", usual=(1, 4)), 7, [1, 2, 3, 4, 5, 6, 7]),
         (number(1, 5, step=0.5), None, [1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5]),
+        (number(0, 100, step=0.5, usual=(1, 3)), 0.75, [0.5, 1, 1.5, 2, 2.5, 3]),
+        (number(0, 100, type="integer", usual=(1, 3)), 0, [0, 1, 2, 3]),
     ],
 )
 def test_curve_shows_each_step_of_the_usual_range(

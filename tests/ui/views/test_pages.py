@@ -235,6 +235,23 @@ def test_unknown_zip_is_valued_with_a_warning(
     assert any("99501" in each.value for each in app.warning)
 
 
+def test_studio_with_half_a_bathroom_more_is_an_ordinary_home(
+    service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = HOME | {"bed": 0, "bath": 1.5, "house_size": 480}
+    app = enter(open_app(monkeypatch, service.url), **studio)
+
+    expected = service.post("/predict", studio).json()
+    assert app.metric[0].value == f"${expected['price']:,.0f}"
+    assert not app.error
+    (table,) = [each.value for each in app.table]
+    own = dict(zip(map(str, table.index), table["This home"], strict=True))
+    assert {"0 (studio)", "1.5"} <= set(own.values())
+    for name in ("bed", "bath"):
+        app.selectbox(key="what_if").set_value(name).run()
+        assert not app.exception
+
+
 @pytest.mark.parametrize("name", ["house_size", "bed", "state", "city", "zip_code", "brokered_by"])
 def test_every_input_has_its_what_if(
     service: Server, monkeypatch: pytest.MonkeyPatch, name: str
