@@ -142,7 +142,7 @@ class Town:
 @pytest.fixture(scope="module")
 def town(contract: ListingContract) -> Town:
     valid, broken = check(sales(3_000), contract)
-    assert not len(broken)
+    assert set(broken["code"]) == {"place_required"}
     columns, price = columns_from_frame(valid, contract), valid["price"].to_numpy(np.float64)
     split = np.arange(len(price)) % 5
     train, validation, test = split < 3, split == 3, split == 4
