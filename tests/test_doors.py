@@ -1,7 +1,7 @@
 """One reader: a home is valued to the cent alike at every door, however it is written.
 
-The doors are `POST /predict`, `POST /predict-batch` with JSON and with tables, `realtor score`, and
-MLflow's pyfunc. The app's own tests hold its uploads to the same reader.
+The doors are `POST /predict`, `POST /predict-batch` with JSON and with tables, `realtor score`,
+MLflow's pyfunc, and the app's uploads.
 """
 
 import csv
@@ -21,10 +21,14 @@ from hypothesis import strategies as st
 from realtor_assets.resources.mlflow_tracking import BUNDLE_ARTIFACT
 from realtor_assets.train import mlflow_model
 from realtor_assets.train.mlflow_model import signature
+from realtor_model.listing import US_LISTINGS
 from realtor_model.reading import write_table
 from realtor_model.valuation.bundle import load_bundle, save_bundle
 from realtor_model.valuation.valuation_model import ValuationModel
 from realtor_serving.offline.score_table import score_file
+from realtor_ui.client import ServiceClient
+from realtor_ui.uploads.upload import Upload
+from realtor_ui.uploads.valuing import value_homes
 from tests.model.reading.workbooks import xlsx
 from tests.serving.running import Server, make_model, run_service
 
@@ -77,6 +81,19 @@ class Doors:
         score_file(self.folder / f"in{suffix}", self.folder / "out.parquet", self.model)
         prices = pd.read_parquet(self.folder / "out.parquet")["estimated_price"]
         return [None if price != price else price for price in prices]
+
+    def app(self, content: bytes) -> list[float | None]:
+        """The app's page for files, without its widgets."""
+        client = ServiceClient(self.service.url)
+        info = client.model_info()
+        upload = Upload("homes", content)
+        upload.opened(US_LISTINGS, 1_000)
+        valuation = upload.valuation(info, upload.understood(info, US_LISTINGS))
+        for progress in value_homes(valuation.understanding, client.predict_table):
+            valuation.parts.append(progress.estimates)
+            valuation.done = progress.done
+        prices: list[float | None] = valuation.estimates["estimated_price"].to_pylist()
+        return prices
 
     def frame(self, frame: pd.DataFrame) -> list[float | None]:
         """The registered model of MLflow."""
@@ -245,6 +262,7 @@ def test_public_shape_is_read_alike_at_every_door(doors: Doors, shape: str) -> N
     ]
 
     assert doors.score(content, suffix) == expected
+    assert doors.app(content) == expected
     if suffix != ".xlsx":
         assert doors.table(content, CSV) == expected
 
@@ -330,4 +348,5 @@ def test_home_in_any_spelling_has_the_plain_value_at_every_door(
     assert doors.table(arrow(rows, "arrow"), ARROW) == expected
     assert doors.score(text, ".csv") == expected
     assert doors.score(workbook(rows), ".xlsx") == expected
+    assert doors.app(text) == expected
     assert doors.frame(pd.DataFrame(rows)) == expected
