@@ -54,10 +54,14 @@ def _read(column: Input, entered: str) -> Value:
 def to_url(home: Mapping[str, Value], info: ModelInfo) -> dict[str, str]:
     """The query parameters that describe a home."""
     given = {name: home[name] for name in info.inputs if home.get(name) is not None}
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in given.items()
-    }
+    return {name: _written(value) for name, value in given.items()}
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    # The form has floats for bathrooms: 2.0 is 2.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def home_form(t: MarketTexts, prefix: str, start: Mapping[str, Value]) -> dict[str, Value]:

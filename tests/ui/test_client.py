@@ -45,14 +45,14 @@ def test_answers_are_typed(service: Server) -> None:
 
 def test_a_refusal_names_the_fields(service: Server) -> None:
     with ServiceClient(service.url) as client, pytest.raises(InvalidInput) as caught:
-        client.predict({"state": "Texas", "bed": 0, "bath": 1000})
+        client.predict({"state": "Texas", "bed": -1, "bath": 1000})
 
     problems = caught.value.problems
     assert [problem.params["input"] for problem in problems] == ["bed", "bath"]
     assert {problem.code for problem in problems} == {"out_of_range"}
-    assert (problems[0].params["low"], problems[0].params["high"]) == (1, 100)
-    assert (problems[0].params["value"], problems[1].params["value"]) == (0, 1000)
-    assert "from 1 to 100" in problems[0].message
+    assert (problems[0].params["low"], problems[0].params["high"]) == (0, 100)
+    assert (problems[0].params["value"], problems[1].params["value"]) == (-1, 1000)
+    assert "from 0 to 100" in problems[0].message
 
 
 def test_client_error_when_the_service_is_down() -> None:
