@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
-from realtor_model.listing.column import Column
+from realtor_model.listing.column import Column, Role
 from realtor_model.listing.contract import ListingContract
 from realtor_model.listing.units import compact, unit_of, without_unit
 
@@ -18,6 +18,21 @@ _SHORTEST_RESEMBLING = 5
 _LAST = 10**6
 # Headers of rates: $/Square Feet, Precio €/m².
 _RATE = re.compile(r"[$€£]\s*/|/\s*(sq|ft|m2|m²)", re.IGNORECASE)
+
+# Words that name a size beside its unit: land (sq ft). Alone, land and building are often values
+# in dollars, and finished and heated are yes or no.
+_BESIDE_UNIT: Mapping[str, Role] = {
+    "land": Role.LOT_SIZE,
+    "deeded": Role.LOT_SIZE,
+    **dict.fromkeys(
+        ("living", "building", "bldg", "gross", "finished", "totalfinished", "calculatedfinished",
+         "heated", "abovegrade", "total", "approx", "est", "construidos", "utiles"),
+        Role.LIVING_AREA,
+    ),
+}  # fmt: skip
+_LAND_UNITS = ("acres", "hectares")
+# Header -> the header beside which it is a number of a parcel: assessors count lots in a block.
+_NUMBERED_IN = {"lot": "block"}
 
 
 @dataclass(frozen=True)
@@ -110,10 +125,18 @@ def _meaning(header: object, contract: ListingContract) -> _Known | None:
         unit = unit_of(key) if exact.column.is_area and exact.rank >= 0 else None
         return replace(exact, unit=exact.unit or unit)
     for rest, unit in without_unit(key):
-        column = known.get(rest)
+        column = known.get(rest) or _named_beside_unit(rest, unit, contract)
         if column is not None and column.column.is_area:
             return _Known(column.column, max(column.rank, 0), unit)
     return None
+
+
+def _named_beside_unit(word: str, unit: str, contract: ListingContract) -> _Known | None:
+    role = _BESIDE_UNIT.get(word)
+    if word == "total" and unit in _LAND_UNITS:
+        role = Role.LOT_SIZE
+    column = None if role is None else contract.by_role.get(role)
+    return None if column is None else _Known(column, len(column.headers), unit)
 
 
 def match_headers(
@@ -163,7 +186,10 @@ def _candidates(
 ) -> Iterator[tuple[str, int, Source]]:
     """Name of a column, rank, and source, for each that the headers offer."""
     parts: dict[str, dict[float, Hashable]] = {}
+    keys = {compact(str(header)) for header in headers}
     for header in headers:
+        if _NUMBERED_IN.get(compact(str(header))) in keys:
+            continue
         known = _meaning(header, contract)
         if known is not None:
             is_name = known.rank < 0

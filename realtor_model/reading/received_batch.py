@@ -160,10 +160,11 @@ class _Block(Mapping[Any, Iterable[object]]):
 
     def __getitem__(self, header: Hashable) -> Iterable[object]:
         values = self._frame[header]
+        # pandas' own missing values first: NA is no truth value for `is_missing`.
+        given: list[object] = values.iloc[:_ROWS_FOR_UNITS].dropna().tolist()
         if is_numeric_dtype(values.dtype):
-            first: list[object] = values.iloc[:_ROWS_FOR_UNITS].dropna().tolist()
-            return first
-        first = [value for value in values.iloc[:_ROWS_FOR_UNITS].tolist() if not is_missing(value)]
+            return given
+        first = [value for value in given if not is_missing(value)]
         texts = values[[isinstance(each, str) for each in values]]
         return [*first, *texts.unique().tolist()]
 
@@ -382,7 +383,9 @@ def _added(
 ) -> list[object]:
     """The weighted sums of the values under several headers; a text where one is no number."""
     sums: list[object] = []
-    for raw in zip(*(frame[header].tolist() for header in source.headers), strict=True):
+    parts = [frame[header].astype(object) for header in source.headers]
+    lists = [part.where(part.notna(), None).tolist() for part in parts]
+    for raw in zip(*lists, strict=True):
         try:
             sums.append(parsed_value(column, list(raw), source, convention))
         except InvalidValue:

@@ -27,7 +27,14 @@ def read(**columns: list[object]) -> TableReading:
         ("CITY", "city"), ("Municipio", "city"), ("ADDRESS", "street"), ("APN", "street"),
         ("SOLD DATE", "prev_sold_date"), ("last_sold_date", "prev_sold_date"),
         ("SALE PRICE", "price"), ("list_price", "price"), ("SalePrice", "price"),
-        ("MlsStatus", "status"), ("agent", "brokered_by"),
+        ("MlsStatus", "status"), ("homeStatus", "status"), ("agent", "brokered_by"),
+        ("Property Zip Code", "zip_code"), ("Zip/Postal Code", "zip_code"),
+        ("State/Province", "state"), ("UnparsedAddress", "street"), ("Baths Total", "bath"),
+        ("Número de baños", "bath"), ("Nº habitaciones", "bed"), ("Bldg SqFt", "house_size"),
+        ("Total Finished SqFt", "house_size"), ("SqFt (Approx)", "house_size"),
+        ("calculatedfinishedsquarefeet", "house_size"), ("m²", "house_size"),
+        ("m² útiles", "house_size"), ("Land Acres", "acre_lot"), ("Total Acres", "acre_lot"),
+        ("Superficie parcela", "acre_lot"), ("Last Sale Price", "price"),
     ],
 )  # fmt: skip
 def test_header_of_a_public_file_is_matched(header: str, name: str) -> None:
@@ -38,10 +45,25 @@ def test_header_of_a_public_file_is_matched(header: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "header", ["YEAR BUILT", "DAYS ON MARKET", "$/SQUARE FEET", "HOA/MONTH", "LATITUDE", "MLS#",
-               "price_per_sqft", "sqft_living15", "property_url", "TOTAL UNITS", "", "#"]
+               "price_per_sqft", "sqft_living15", "property_url", "TOTAL UNITS", "", "#",
+               "Land", "Building", "Total", "Finished", "Heated", "Gross", "TotalBsmtSF"]
 )  # fmt: skip
 def test_header_of_something_else_is_unused(header: str) -> None:
     assert match_headers([header], US_LISTINGS).unused == (header,)
+
+
+def test_lot_in_a_block_is_the_number_of_a_parcel() -> None:
+    headers = ["BLOCK", "LOT", "LAND SQUARE FEET"]
+    (source,) = match_headers(headers, US_LISTINGS).sources["acre_lot"]
+
+    assert source.headers == ("LAND SQUARE FEET",)
+    assert "acre_lot" in match_headers(["LOT", "ZIP"], US_LISTINGS).sources
+
+
+def test_standard_status_comes_before_that_of_an_mls() -> None:
+    sources = match_headers(["MlsStatus", "StandardStatus"], US_LISTINGS).sources["status"]
+
+    assert [source.headers for source in sources] == [("StandardStatus",), ("MlsStatus",)]
 
 
 def test_own_name_comes_first_and_other_headers_fill_its_gaps() -> None:

@@ -166,6 +166,23 @@ def test_a_csv_and_json_are_read_the_same() -> None:
     pd.testing.assert_frame_equal(check(from_json)[0], to_typed(as_text))
 
 
+def test_missing_texts_of_arrow_columns_are_missing_values() -> None:
+    # As the upstream's JSON is decoded: its missing texts are pandas.NA.
+    frame = batch({"prev_sold_date": None}, {"prev_sold_date": "2021-10-22"})
+    as_arrow = frame.astype({"prev_sold_date": pd.StringDtype("pyarrow")})
+
+    pd.testing.assert_frame_equal(check(as_arrow)[0], check(frame)[0])
+
+
+def test_missing_parts_of_arrow_columns_count_nothing() -> None:
+    text = pd.StringDtype("pyarrow")
+    frame = batch({}, {}).drop(columns="bath")
+    frame["full_baths"] = pd.Series(["2", "3"], dtype=text)
+    frame["half_baths"] = pd.Series([None, "1"], dtype=text)
+
+    assert check(frame)[0]["bath"].tolist() == [2, 3.5]
+
+
 def test_numbers_may_be_decimals_and_rounding_errors() -> None:
     valid, _ = check(batch({"price": Decimal("250000.50"), "bed": 3 + 1e-12, "bath": Decimal(2)}))
 
