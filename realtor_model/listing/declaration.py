@@ -5,9 +5,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from realtor_model.listing.column import (
     KEYS,
@@ -18,6 +18,13 @@ from realtor_model.listing.column import (
     kinds_of,
 )
 from realtor_model.listing.contract import US_DOLLARS, ListingContract
+from realtor_model.listing.declared_tables import (
+    USAGE,
+    ColumnTable,
+    MarketTable,
+    Number,
+    Words,
+)
 from realtor_model.listing.parsing import InvalidValue, parse, parse_number
 from realtor_model.listing.units import AREA, compact
 
@@ -32,57 +39,10 @@ _ANSWERS = frozenset(
 # Parameters of the app's addresses that have a meaning of their own.
 _ADDRESSES = frozenset({"lang", "embed", "embed_options"})
 _MONOTONE = {"up": 1, "down": -1, "any": 0}
-_Number = int | float
-_Ends = Annotated[list[_Number], Field(min_length=2, max_length=2)]
-_Words = dict[Literal["en", "es"], str]
 
 
 class InvalidMarketFile(ValueError):
     """A market file cannot be used; the text names the file, the table, the key, and the fix."""
-
-
-class _Header(BaseModel):
-    """A header whose values have a unit of their own."""
-
-    model_config = ConfigDict(extra="forbid")
-    header: str
-    unit: str
-
-
-class ColumnTable(BaseModel):
-    """A table [columns.NAME]."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    type: Literal["number", "integer", "boolean", "category", "date"]
-    role: str = Role.INPUT.value
-    name: str | None = None
-    range: _Ends | None = None
-    unit: str | None = None
-    step: Annotated[_Number, Field(gt=0, allow_inf_nan=False)] | None = None
-    usual: _Ends | None = None
-    choices: list[str] = []
-    sold: list[str] = []
-    default: str | None = None
-    required: bool = False
-    in_every_batch: bool = False
-    monotone: Literal["up", "down", "any"] = "any"
-    headers: list[str | _Header] = []
-    parts: dict[str, Annotated[_Number, Field(gt=0, allow_inf_nan=False)]] = {}
-    synonyms: dict[str, list[str]] = {}
-    label: _Words = {}
-    help: _Words = {}
-    example: str | bool | int | float | None = None
-
-
-class MarketTable(BaseModel):
-    """The table [market]."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    name: str
-    title: _Words = {}
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = US_DOLLARS
-    price_range: _Ends = [10_000, 10_000_000]
-    leave_out: list[str] = []
 
 
 def contract_of(declaration: Mapping[str, Any], source: str) -> ListingContract:
@@ -98,7 +58,7 @@ def contract_of(declaration: Mapping[str, Any], source: str) -> ListingContract:
     return _Declaration(declaration, source).contract()
 
 
-def _by_language(words: _Words) -> dict[str, str]:
+def _by_language(words: Words) -> dict[str, str]:
     return {str(language): text for language, text in words.items()}
 
 
@@ -147,8 +107,8 @@ class _Declaration:
                 keys = ", ".join(kind.model_fields)
                 self._refuse(where, key, f"there is no such key: write one of {keys}")
             if problem["type"] == "missing" and len(problem["loc"]) == 1:
-                self._refuse(where, key, f"is missing: write {_USAGE[key]}")
-            self._refuse(where, key, f"{_shown(table[key])} is not valid: write {_USAGE[key]}")
+                self._refuse(where, key, f"is missing: write {USAGE[key]}")
+            self._refuse(where, key, f"{_shown(table[key])} is not valid: write {USAGE[key]}")
 
     def _column(self, name: str, table: ColumnTable, *, in_us: bool) -> Column:
         where = f"columns.{name}"
@@ -419,7 +379,7 @@ class _Declaration:
                     "already: remove it from one of them",
                 )  # fmt: skip
 
-    def _ordered(self, ends: list[_Number], where: str, key: str) -> tuple[float, float]:
+    def _ordered(self, ends: list[Number], where: str, key: str) -> tuple[float, float]:
         low, high = ends
         if not (math.isfinite(low) and math.isfinite(high)):
             self._refuse(where, key, f"{low:g} to {high:g} has no end: write two finite numbers")
@@ -440,33 +400,6 @@ class _Declaration:
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DEGREES = {Role.LATITUDE: (-90, 90), Role.LONGITUDE: (-180, 180)}
-# Key -> a valid value of it, for the message about an invalid one.
-_USAGE: Mapping[str, str] = {
-    "type": 'one of number, integer, boolean, category, date: type = "number"',
-    "role": 'a role in quotes: role = "living_area"',
-    "name": 'a name in quotes: name = "sqft_living"',
-    "range": "the lowest and the highest valid value: range = [0, 100]",
-    "unit": 'a unit in quotes: unit = "square feet"',
-    "step": "a number above 0: step = 0.5",
-    "usual": "the lowest and the highest usual value: usual = [1, 8]",
-    "choices": 'texts in quotes: choices = ["brick", "wood"]',
-    "sold": 'the choices that mean a sale: sold = ["sold"]',
-    "default": 'one of the choices: default = "for_sale"',
-    "required": "true or false",
-    "in_every_batch": "true or false",
-    "monotone": 'one of up, down, any: monotone = "up"',
-    "headers": 'texts, or texts with a unit: headers = ["sqft", { header = "m2", unit = '
-    '"square meters" }]',
-    "parts": "headers and what one of each counts: parts = { full_baths = 1, half_baths = 0.5 }",
-    "synonyms": 'other words for choices: synonyms = { sold = ["closed"] }',
-    "label": 'words in en and es: label = { en = "Floors", es = "Pisos" }',
-    "help": 'a sentence in en and es: help = { en = "…", es = "…" }',
-    "example": 'a number, true, false, or a text in quotes: example = "2021-05-28"',
-    "title": 'words in en and es: title = { en = "King County", es = "Condado de King" }',
-    "currency": 'three capital letters of ISO 4217: currency = "USD"',
-    "price_range": "the lowest and the highest price: price_range = [10_000, 10_000_000]",
-    "leave_out": 'names of columns: leave_out = ["city"]',
-}
 
 
 def _shown(value: Any) -> str:

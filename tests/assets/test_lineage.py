@@ -199,7 +199,7 @@ def test_second_batch_duels_on_the_same_test_split(lineage: Lineage) -> None:
     for result in (*lineage.ingest(), lineage.run("clean"), lineage.run("train", *TRAIN)):
         assert result.success, [event.message for event in result.get_step_failure_events()]
 
-    assert "Batch 1" in str(lineage.metadata("retrain_decision")["reason"])
+    assert "batch 1" in str(lineage.metadata("retrain_decision")["reason"]).lower()
     decision = lineage.metadata("promotion_decision")
     assert decision["champion_version"] == "1"
     clean: Database = lineage.resources["clean_database"]

@@ -40,7 +40,8 @@ def test_the_built_in_market_changes_nothing(raw_database: Database) -> None:
 
     assert columns(raw_database) == before
     assert column(raw_database, "bed")[0] == "integer"
-    assert column(raw_database, "state")[1]
+    assert column(raw_database, "bath")[0] == "double precision"
+    assert not column(raw_database, "state")[1]
 
 
 def test_tables_gain_columns_and_widen(raw_database: Database, tmp_path: Path) -> None:

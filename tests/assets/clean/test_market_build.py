@@ -214,7 +214,7 @@ def test_mlflow_gets_the_markets_inputs(environment: pytest.MonkeyPatch) -> None
     declared = described_inputs(listing_contract())
 
     assert set(declared) == set(listing_contract().by_name)
-    assert declared["year_built"].startswith("integer, (year): ")
+    assert declared["year_built"].startswith("integer, year_built: ")
     assert declared["waterfront"].startswith("boolean: ")
     assert set(example(listing_contract()).columns) == set(listing_contract().example_home)
 

@@ -157,18 +157,24 @@ def test_an_unused_column_may_change_its_type_anywhere(
     assert report.unused_columns == {"note": 2_001}
 
 
-def test_the_first_of_two_headers_of_one_column_counts_and_the_other_is_named(
+def test_second_header_of_a_column_fills_the_gaps_of_the_first(
     store: ObjectStore, raw_database: Database, tmp_path: Path
 ) -> None:
     header = "price,Beds,bedrooms,city,state,zip_code,house_size"
 
-    report = ingest(store, raw_database, tmp_path, text(header).encode())
+    rows = [
+        f"{300_000 + n},{'' if n % 2 else 3},4,Austin,Texas,78701,{1_500 + n}" for n in range(4)
+    ]
 
-    assert (report.inserted, report.unused_columns) == (4, {"bedrooms": 4})
+    report = ingest(store, raw_database, tmp_path, text(header, rows).encode())
+
+    assert (report.inserted, report.unused_columns) == (4, {})
     with raw_database.transaction() as connection:
-        assert connection.execute("SELECT DISTINCT bed, bath FROM raw_train").fetchall() == [
-            (3, None)
-        ]
+        beds = (
+            "SELECT DISTINCT bed FROM raw_train UNION SELECT bed FROM raw_validation"
+            " UNION SELECT bed FROM raw_test ORDER BY 1"
+        )
+        assert connection.execute(beds).fetchall() == [(3,), (4,)]
 
 
 def test_a_file_of_the_older_schema_is_loaded(
