@@ -29,7 +29,7 @@ CREATE TABLE "my homes"."To Value" (
 );
 INSERT INTO "my homes"."To Value"
 SELECT md5(i::text)::uuid, CASE WHEN i % 2 = 0 THEN 'Texas' ELSE 'Ohio' END, '77002',
-       800 + i, CASE WHEN i = 7 THEN 0 ELSE 3 END, 0.25, DATE '2020-02-03', '{"a": 1}'
+       800 + i, CASE WHEN i = 7 THEN 101 ELSE 3 END, 0.25, DATE '2020-02-03', '{"a": 1}'
 FROM generate_series(1, 500) AS i;
 """
 

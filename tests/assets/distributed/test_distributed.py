@@ -56,7 +56,7 @@ from tests.servers import S3Server
 
 pytestmark = pytest.mark.integration
 
-ROWS, PARTITION_ROWS = 6_000, 500
+ROWS, PARTITION_ROWS = 10_000, 800
 SMALL = TrainingSettings(
     "xgboost",
     {"n_estimators": 60, "num_parallel_tree": 1, "learning_rate": 0.15, "max_depth": 5},

@@ -81,7 +81,7 @@ def test_everything_but_price_status_and_state_may_be_missing() -> None:
         ("prev_sold_date", "2022-02-30", "must be a date", "not_a_date"),
         ("prev_sold_date", 2_022.0, "must be a date", "not_a_date"),
         ("prev_sold_date", "1850-01-01", "must be a date", "not_a_date"),
-        ("status", "withdrawn", "must be one of for_sale, sold, ready_to_build", "not_a_choice"),
+        ("status", "leased", "must be one of for_sale, sold, ready_to_build", "not_a_choice"),
         ("city", "Gra\x00ham", "must be printable text", "not_printable"),
         ("city", "Gra\ud800ham", "must be printable text", "not_printable"),
         ("city", 7.0, "must be text", "not_text"),
