@@ -30,6 +30,7 @@ from realtor_model.listing import (
     Source,
     TableReading,
     is_missing,
+    match_headers,
     matched_columns,
     not_a_choice,
     out_of_range,
@@ -49,6 +50,7 @@ from realtor_model.listing.parsing import (
     printable,
     remembering_parser,
     shown,
+    with_unit,
 )
 from realtor_model.listing.property import place_required
 from realtor_model.listing.units import factor
@@ -372,10 +374,18 @@ def _read_source(
         convention = PLAIN
     else:
         received = frame[source.headers[0]].reset_index(drop=True)
+        if source.unit_header in frame.columns:
+            pairs = zip(received, frame[source.unit_header], strict=True)
+            received = pd.Series([_with_unit(*pair) for pair in pairs], dtype=object)
     if column.range is not None:
         return _read_numbers(received, column, convention)
     meanings = own_statuses(contract) if column.role is Role.STATUS else None
     return _read_distinct(received, column, convention, dtype, meanings or {})
+
+
+def _with_unit(value: object, unit: object) -> object:
+    # pandas.NA is no truth value.
+    return None if value is pd.NA else with_unit(value, unit)
 
 
 def _added(
@@ -433,9 +443,7 @@ def required_columns(headers: Iterable[Hashable], contract: ListingContract) -> 
 
 def unused_headers(headers: Iterable[Hashable], contract: ListingContract) -> list[str]:
     """The headers of a batch that no column of the contract takes."""
-    listed = list(headers)
-    used = matched_columns(listed, contract)
-    return [str(header) for header in listed if header not in used]
+    return [str(header) for header in match_headers(headers, contract).unused]
 
 
 def _identities(rows: pd.DataFrame, contract: ListingContract) -> Any:
