@@ -32,6 +32,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "unused_fields": "Not used: {fields}.",
         "unused_columns": "Columns not used ({count}): {columns}.",
         "resembling_header": "The column {header} is not used; it resembles {input}.",
+        "read_in_units_of": "The column {header} is read in the units of the column {units}.",
         "read_in_unit": "The column {header} is read in {unit}.",
         "read_with_decimal_comma": "Numbers are read with a decimal comma: {header}.",
         "read_in_day_order": "Dates with {separator} in the column {header} are read with the "

@@ -138,7 +138,7 @@ def source_of(connection: psycopg.Connection, decided: Collection[int]) -> Clean
     if not rows:
         raise dg.Failure(
             "there is no batch to train on: ingest one, decide on it (the clean job), or admit a "
-            "held one",
+            "held one; `realtor refused` lists those that could not be loaded",
             allow_retries=False,
         )
     loads = [load_id for load_id, _, _ in rows]

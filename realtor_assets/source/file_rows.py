@@ -51,6 +51,7 @@ def file_rows(document: IO[bytes], contract: ListingContract) -> Iterator[FileRo
             reading = understand_batches(
                 table.names, table.batches(), contract, calendar_1904=table.date_1904
             )
+            used += sorted(reading.matching.unit_headers)
             for batch in table.batches():
                 for start in range(0, batch.num_rows, PIECE_ROWS):
                     yield _piece(batch.slice(start, PIECE_ROWS), table.names, used, reading)

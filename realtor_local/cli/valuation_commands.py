@@ -34,25 +34,31 @@ class PredictCommand(TyperCommand):
 
 
 def predict(
-    brokered_by: Annotated[int | None, typer.Option(help="Code of the broker.")] = None,
+    # Texts, which the service reads: 1,800 and "167 m²" as well as 1800.
+    brokered_by: Annotated[str | None, typer.Option(help="Code of the broker.")] = None,
     status: Annotated[str | None, typer.Option(help="for_sale, sold or ready_to_build.")] = None,
-    bed: Annotated[int | None, typer.Option(help="Bedrooms.")] = None,
-    bath: Annotated[int | None, typer.Option(help="Bathrooms.")] = None,
-    acre_lot: Annotated[float | None, typer.Option(help="Size of the lot, in acres.")] = None,
-    street: Annotated[int | None, typer.Option(help="Code of the street.")] = None,
+    bed: Annotated[str | None, typer.Option(help="Bedrooms.")] = None,
+    bath: Annotated[str | None, typer.Option(help="Bathrooms, such as 2.5.")] = None,
+    acre_lot: Annotated[
+        str | None, typer.Option(help="Size of the lot, in acres or with its unit.")
+    ] = None,
+    street: Annotated[str | None, typer.Option(help="Street; not used to value.")] = None,
     city: Annotated[str | None, typer.Option(help="City.")] = None,
-    state: Annotated[str | None, typer.Option(help="State, by its full name.")] = None,
+    state: Annotated[str | None, typer.Option(help="State, such as Texas or TX.")] = None,
     zip_code: Annotated[str | None, typer.Option(help="Zip code.")] = None,
-    house_size: Annotated[int | None, typer.Option(help="Living area, in square feet.")] = None,
+    house_size: Annotated[
+        str | None, typer.Option(help="Living area, in square feet or with its unit.")
+    ] = None,
     prev_sold_date: Annotated[
-        str | None, typer.Option(help="Date of the last sale, as YYYY-MM-DD.")
+        str | None, typer.Option(help="Date of the last sale, such as 2022-03-15.")
     ] = None,
     others: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any input of the market, by its name; can be repeated.",
+            help="Any input of the market, by its name or a header that files have for it "
+            "(sqft=1,800); can be repeated.",
         ),
     ] = None,
     listing: Annotated[
@@ -62,7 +68,8 @@ def predict(
 ) -> None:
     """Value one home with the running service.
 
-    The options are the inputs of the built-in market; --set gives those of any other.
+    The options are the inputs of the built-in market; --set gives those of any other. Values are
+    read as in a file: 1,800, "167 m²", TX.
 
     Exit codes: 0 valued, 1 the service refuses (the reason names the field) or does not answer.
     """

@@ -43,6 +43,7 @@ class Source:
         headers: the header; or those of the column's parts.
         weights: what the values under each header are multiplied by before they are added.
         unit: the unit that the header states; None: it states none.
+        unit_header: the header of the column with the unit of each value; None: there is none.
         certainty: "name": the header is the column's own name; "header": one of its other headers;
             "chosen": a person said so.
     """
@@ -51,6 +52,7 @@ class Source:
     weights: tuple[float, ...] = (1.0,)
     unit: str | None = None
     certainty: Certainty = "header"
+    unit_header: Any | None = None
 
     @property
     def may_infer_unit(self) -> bool:
@@ -83,6 +85,12 @@ class Matching:
             for source in sources
             for header in source.headers
         }
+
+    @property
+    def unit_headers(self) -> frozenset[Any]:
+        """The headers of columns with the unit of each value of another column."""
+        each = (source.unit_header for of in self.sources.values() for source in of)
+        return frozenset(header for header in each if header is not None)
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,7 @@ def match_headers(
     listed = list(headers)
     chosen = chosen or {}
     taken = {header for header in chosen.values() if header is not None}
+    units = _unit_headers(listed)
     ranked: dict[str, list[tuple[int, Source]]] = {}
     for name, rank, source in _candidates(listed, contract):
         if name not in chosen and not taken.intersection(source.headers):
@@ -176,9 +185,30 @@ def match_headers(
         elif of_column := ranked.get(column.name):
             of_column.sort(key=lambda candidate: candidate[0])
             sources[column.name] = tuple(source for _, source in of_column)
+        if column.is_area and column.name in sources:
+            of_area = sources[column.name]
+            sources[column.name] = tuple(_beside_its_units(each, units) for each in of_area)
     matching = Matching(contract, sources, ())
-    used = matching.columns
+    used = {*matching.columns, *matching.unit_headers}
     return replace(matching, unused=tuple(each for each in listed if each not in used))
+
+
+def _unit_headers(headers: Iterable[Hashable]) -> dict[str, Hashable]:
+    """Compact header of a size -> header of its units: LivingAreaUnits, lotAreaUnit."""
+    found = {}
+    for header in headers:
+        key = compact(str(header))
+        stem = key.removesuffix("s").removesuffix("unit")
+        if stem and key.startswith(f"{stem}unit"):
+            # LotSizeArea and lotAreaValue have LotSizeUnits and lotAreaUnit.
+            found.update(dict.fromkeys((stem, f"{stem}area", f"{stem}value"), header))
+    return found
+
+
+def _beside_its_units(source: Source, units: Mapping[str, Hashable]) -> Source:
+    if source.unit is not None or len(source.headers) > 1:
+        return source
+    return replace(source, unit_header=units.get(compact(str(source.headers[0]))))
 
 
 def _candidates(

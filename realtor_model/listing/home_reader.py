@@ -19,6 +19,7 @@ from realtor_model.listing.parsing import (
     parse,
     parse_number,
     shown,
+    with_unit,
 )
 from realtor_model.listing.problems import FieldProblem
 from realtor_model.listing.property import Home, home_model, missing_place_or_size
@@ -115,6 +116,8 @@ def _value_of(
         raw = [entries.get(header) for header in source.headers]
         if all(map(is_missing, raw)):
             continue
+        if source.unit_header is not None:
+            raw = [with_unit(raw[0], entries.get(source.unit_header))]
         try:
             value = parsed_value(column, raw, source, convention)
         except InvalidValue as invalid:

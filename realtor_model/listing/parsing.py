@@ -95,6 +95,20 @@ def is_missing(value: object) -> bool:
     return value is None or value != value  # NaN, of any type
 
 
+def with_unit(value: object, unit: object) -> object:
+    """A number as a text with its unit, as another column gives it; other values unchanged.
+
+    >>> with_unit(102.5, "SquareMeters"), with_unit("5,000", "sqft"), with_unit("-", "sqft")
+    ('102.500000000 SquareMeters', '5,000 sqft', '-')
+    """
+    if is_missing(value) or isinstance(value, bool | np.bool_):
+        return value
+    # Nine decimals, so that no decimal dot is taken for one of thousands.
+    text = f"{value:.9f}" if isinstance(value, float | np.floating) else str(value)
+    is_bare = not any(letter.isalpha() for letter in text)
+    return f"{text} {unit}" if is_bare and unit_of(str(unit)) else text
+
+
 def parse_number(
     column: Column, value: object, convention: Convention = PLAIN
 ) -> float | int | None:

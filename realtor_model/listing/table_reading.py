@@ -1,7 +1,7 @@
 """How a table of homes is read: which header is which column, and how its values are written."""
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,12 @@ class TableReading:
         for name in self.matching.sources:
             for source, convention in self.sources(name):
                 header = " + ".join(map(str, source.headers))
+                if source.unit_header is not None:
+                    units = str(source.unit_header)
+                    notes.append(
+                        message("read_in_units_of", header=header, input=name, units=units)
+                    )
+                    convention = replace(convention, unit=None)
                 notes.extend(_notes_of(name, header, convention))
                 if convention.decimal == "," and name in decimals:
                     commas.append(header)

@@ -33,6 +33,7 @@ from realtor_model.listing.parsing import (
     NOT_TEXT,
     ZERO_IS_UNKNOWN,
     remembering_parser,
+    with_unit,
 )
 from realtor_model.listing.property import place_required
 from realtor_model.listing.units import factor
@@ -125,10 +126,18 @@ def _read_source(
         convention = PLAIN
     else:
         received = frame[source.headers[0]].reset_index(drop=True)
+        if source.unit_header in frame.columns:
+            pairs = zip(received, frame[source.unit_header], strict=True)
+            received = pd.Series([_with_unit(*pair) for pair in pairs], dtype=object)
     if column.range is not None:
         return _read_numbers(received, column, convention)
     meanings = own_statuses(contract) if column.role is Role.STATUS else None
     return _read_distinct(received, column, convention, dtype, meanings or {})
+
+
+def _with_unit(value: object, unit: object) -> object:
+    # pandas.NA is no truth value.
+    return None if value is pd.NA else with_unit(value, unit)
 
 
 def _added(

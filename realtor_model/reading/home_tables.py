@@ -41,7 +41,7 @@ from realtor_model.listing import (
 )
 from realtor_model.listing.convention import Convention
 from realtor_model.listing.headers import Source
-from realtor_model.listing.parsing import ZERO_IS_UNKNOWN, shown
+from realtor_model.listing.parsing import ZERO_IS_UNKNOWN, shown, with_unit
 from realtor_model.listing.table_reading import TableReading
 from realtor_model.listing.units import factor
 from realtor_model.messages import CodedMessage, message
@@ -284,9 +284,7 @@ def read_homes(
     """
     reading = reading or understand(table, contract)
     received = {
-        header: _without_nan(decoded(table.column(header)))
-        for header, column in reading.matching.columns.items()
-        if column.key != TARGET
+        header: _without_nan(decoded(table.column(header))) for header in _read_headers(reading)
     }
     read = _Rows(reading, table.num_rows)
     for key, column in _inputs(contract):
@@ -304,6 +302,13 @@ def read_homes(
     homes = read.homes(_entries(table, received, np.flatnonzero(read.suspect)))
     homes.problems.update(_misfits(table))
     return homes
+
+
+def _read_headers(reading: TableReading) -> list[Any]:
+    """The headers whose values decide a home: those of its inputs, and of their units."""
+    columns = reading.matching.columns.items()
+    of_inputs = [header for header, column in columns if column.key != TARGET]
+    return [*of_inputs, *reading.matching.unit_headers]
 
 
 def _misfits(table: pa.Table | pa.RecordBatch) -> Iterator[tuple[int, tuple[FieldProblem, ...]]]:
@@ -384,6 +389,8 @@ def _arrow_values(
         given = _given(values)
         absent = _absent(column.key, column, contract).repeat(len(values))
         return _Values(absent, given, given, None, values)
+    if source.unit_header is not None:
+        values = _with_units(values, received[source.unit_header])
     if column.range is not None:
         return _numbers(column, values, convention)
     if column.kind is Kind.DATE and _is_day(values.type):
@@ -396,10 +403,21 @@ def _arrow_values(
     return _distinct(column, values, convention, contract)
 
 
+def _with_units(values: pa.Array, units: pa.Array) -> pa.Array:
+    """Numbers (n,) as texts with their units."""
+    if not _is_plain(units.type):
+        return values
+    pairs = zip(listed(values), listed(units), strict=True)
+    return pa.array([with_unit(value, unit) for value, unit in pairs], pa.string())
+
+
 def _added(
     column: Column, block: Mapping[Any, Sequence[object]], source: Source, convention: Convention
 ) -> Sequence[object]:
     """The values under one header; or the sums of those under several, where they can be added."""
+    if source.unit_header is not None:
+        pairs = zip(block[source.headers[0]], block[source.unit_header], strict=True)
+        return [with_unit(value, unit) for value, unit in pairs]
     if len(source.headers) == 1:
         return block[source.headers[0]]
     sums: list[object] = []

@@ -112,7 +112,9 @@ def _first_texts(values: pa.ChunkedArray) -> list[str]:
 
 
 def _how(t: MarketTexts, column: Column, source: Source, convention: Convention) -> Iterator[str]:
-    if column.is_area and column.range is not None:
+    if source.unit_header is not None:
+        yield t("many.read_in_units_of", header=source.unit_header)
+    elif column.is_area and column.range is not None:
         unit = convention.unit or column.range.unit
         yield t("many.read_in", unit=t.named("measure", unit))
     if convention.decimal == "," and column.range is not None and not column.is_whole:

@@ -188,7 +188,7 @@ def test_predict_sends_the_options_and_prints_the_valuation(platform: Platform) 
         "--zip-code",
         "06114",
         "--house-size",
-        "1600",
+        "167 m²",
         "--state",
         "Connecticut",
     ]
@@ -198,7 +198,7 @@ def test_predict_sends_the_options_and_prints_the_valuation(platform: Platform) 
     assert requests == [
         (
             "/predict",
-            {"bed": 3, "zip_code": "06114", "house_size": 1600, "state": "Connecticut"},
+            {"bed": "3", "zip_code": "06114", "house_size": "167 m²", "state": "Connecticut"},
         )
     ]
     assert "$412,000 ($350,000 to $480,000 with 80% probability" in result.stdout
@@ -223,7 +223,7 @@ def test_predict_sends_inputs_of_any_market(platform: Platform) -> None:
         assert platform.run("predict", "--json", "{}", "--set", "a=b").returncode == 2
     assert result.returncode == 0, result.stderr
     assert [body for _, body in requests] == [
-        {"bed": 3, "year_built": "1975", "note": "a=b", "lift": ""}
+        {"bed": "3", "year_built": "1975", "note": "a=b", "lift": ""}
     ]
     assert "412,000 EUR (350,000 EUR to 480,000 EUR" in result.stdout
 

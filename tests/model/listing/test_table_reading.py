@@ -60,6 +60,28 @@ def test_lot_in_a_block_is_the_number_of_a_parcel() -> None:
     assert "acre_lot" in match_headers(["LOT", "ZIP"], US_LISTINGS).sources
 
 
+@pytest.mark.parametrize(
+    ("header", "units", "name"),
+    [
+        ("LivingArea", "LivingAreaUnits", "house_size"),
+        ("LotSizeArea", "LotSizeUnits", "acre_lot"),
+        ("lotAreaValue", "lotAreaUnit", "acre_lot"),
+        ("house_size", "house_size_unit", "house_size"),
+    ],
+)
+def test_column_of_units_is_read_with_its_sizes(header: str, units: str, name: str) -> None:
+    matching = match_headers([header, units], US_LISTINGS)
+
+    assert matching.sources[name][0].unit_header == units
+    assert matching.unused == ()
+
+
+def test_units_of_a_column_are_noted_once() -> None:
+    reading = read(lotAreaValue=[5227, 0.25, 6000], lotAreaUnit=["sqft", "acres", "sqft"])
+
+    assert [note.code for note in reading.notes] == ["read_in_units_of"]
+
+
 def test_standard_status_comes_before_that_of_an_mls() -> None:
     sources = match_headers(["MlsStatus", "StandardStatus"], US_LISTINGS).sources["status"]
 

@@ -327,3 +327,23 @@ def test_columns_that_a_market_lacks_are_missing(market: ListingContract) -> Non
     assert homes.columns["state"].tolist() == [None]
     assert np.isnan(homes.columns["brokered_by"][0])
     assert homes.columns["status"].tolist() == ["for_sale"]
+
+
+@pytest.mark.parametrize("sizes", [[1800.0, 102.193, None], ["1,800", "102.193", "-"]])
+def test_sizes_are_read_in_the_units_of_their_column(sizes: list[Any]) -> None:
+    columns = {
+        "zip": ["77008", "43215", "06114"],
+        "beds": [3, 2, 4],
+        "LivingArea": sizes,
+        "LivingAreaUnits": ["SquareFeet", "SquareMeters", "SquareFeet"],
+        "LotSizeArea": [0.12, 5000, 0.25],
+        "LotSizeUnits": ["Acres", "SquareFeet", "Acres"],
+    }
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    homes = (read_homes(pa.table(columns)), read_rows(rows))
+    alone = columns_from_properties([read_home(row, US_LISTINGS).home for row in rows], US_LISTINGS)
+
+    for read in (*(each.columns for each in homes), alone):
+        np.testing.assert_array_equal(read["house_size"], [1800, 1100, np.nan])
+        np.testing.assert_allclose(read["acre_lot"], [0.12, 5000 / 43_560, 0.25])
+    assert [each.problems for each in homes] == [{}, {}]

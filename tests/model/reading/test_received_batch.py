@@ -183,6 +183,18 @@ def test_missing_parts_of_arrow_columns_count_nothing() -> None:
     assert check(frame)[0]["bath"].tolist() == [2, 3.5]
 
 
+def test_sizes_of_a_batch_are_read_in_the_units_of_their_column() -> None:
+    frame = batch({}, {}, {}).drop(columns="acre_lot")
+    frame["lotAreaValue"] = [5227.2, 0.25, None]
+    frame["lotAreaUnit"] = pd.Series(["sqft", "acres", None], dtype=pd.StringDtype("pyarrow"))
+
+    valid, broken = check(frame)
+
+    assert valid["acre_lot"].tolist()[:2] == pytest.approx([0.12, 0.25])
+    assert valid["acre_lot"].isna().tolist() == [False, False, True]
+    assert broken.empty
+
+
 def test_numbers_may_be_decimals_and_rounding_errors() -> None:
     valid, _ = check(batch({"price": Decimal("250000.50"), "bed": 3 + 1e-12, "bath": Decimal(2)}))
 

@@ -127,7 +127,8 @@ def test_columns_of_a_market_are_matched_by_its_headers() -> None:
     assert read.first_values("living_m2") == [100], "square feet in its header"
 
 
-# What the app knew of headers before markets declared them.
+# What the app knew of headers before markets declared them; without "land", which is a value in
+# dollars where assessors write it.
 FORMER_HEADERS = {
     "state": ("state", "province", "estado", "st"),
     "city": ("city", "town", "municipality", "ciudad", "municipio"),
@@ -135,7 +136,7 @@ FORMER_HEADERS = {
     "house_size": ("house_size", "sqft", "living_area", "area", "square_feet", "size", "gla",
                    "superficie", "superficie_habitable", "area_construida", "pies_cuadrados",
                    "metros"),
-    "acre_lot": ("acre_lot", "lot", "lot_size", "acres", "lot_acres", "land", "terreno", "lote",
+    "acre_lot": ("acre_lot", "lot", "lot_size", "acres", "lot_acres", "terreno", "lote",
                  "area_del_terreno"),
     "bed": ("bed", "beds", "bedrooms", "br", "dormitorios", "habitaciones", "recamaras"),
     "bath": ("bath", "baths", "bathrooms", "ba", "banos"),
