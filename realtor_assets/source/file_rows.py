@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -14,6 +14,7 @@ from realtor_assets.source.payload_errors import PayloadUnreadable
 from realtor_model.listing import Column, ListingContract, TableReading
 from realtor_model.listing.parsing import shown
 from realtor_model.reading import ROW_CELLS, TableFile, UnreadableFile, decoded, open_file
+from realtor_model.reading.arrow_types import is_plain, type_names
 from realtor_model.reading.home_tables import understand_batches
 from realtor_model.reading.received_batch import SchemaChanged, required_columns
 
@@ -79,7 +80,7 @@ def columns_to_learn_from(table: TableFile, contract: ListingContract) -> dict[s
 def _piece(
     batch: pa.RecordBatch, names: tuple[str, ...], used: list[str], reading: TableReading
 ) -> FileRows:
-    rows = pa.table({name: plain(batch.column(name)) for name in used}).to_pandas()
+    rows = pd.DataFrame({name: _series(plain(batch.column(name))) for name in used})
     unused = {name: _filled(batch.column(name)) for name in names if name not in used}
     cells = batch.column(ROW_CELLS).to_pylist() if ROW_CELLS in batch.schema.names else []
     misfits = {at: number for at, number in enumerate(cells) if number is not None}
@@ -89,9 +90,17 @@ def _piece(
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column as text, numbers or booleans, the values that the listing contract reads."""
     column = decoded(column)
+    if pa.types.is_interval(column.type):
+        return column
     if pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type):
         return column.cast(pa.string())
     return column
+
+
+def _series(column: pa.Array) -> "pd.Series[Any]":
+    """A column for the listing contract, which refuses values of other types as lists."""
+    values = column.to_pandas() if is_plain(column.type) else type_names(column)
+    return pd.Series(values, dtype=None if is_plain(column.type) else object)
 
 
 def _filled(column: pa.Array) -> int:

@@ -34,6 +34,9 @@ Columns = Mapping[str, NDArray[Any]]
 
 FIRST_DATE, LAST_DATE = dt.date(1900, 1, 1), dt.date(2100, 12, 31)
 WHOLE_TOLERANCE = 1e-9
+# Characters of a text, a written number, a written date or a header of the market. Longer ones are
+# none, and are refused at once: normalising and parsing take quadratic time for some texts.
+LONGEST_TEXT = 100
 TARGET = KEYS[Role.TARGET]
 US_DOLLARS = "USD"
 # The statuses that the model distinguishes. A market's own statuses are one of the first two.

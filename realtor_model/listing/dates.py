@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from dateutil.parser import ParserError, parse, parserinfo
 
+from realtor_model.listing.contract import LONGEST_TEXT
+
 # Whether 6/7/2019 is the seventh of June or the sixth of July.
 DayOrder = Literal["month first", "day first"]
 DAY_ORDERS: tuple[DayOrder, ...] = ("month first", "day first")
@@ -66,6 +68,8 @@ def read_date(
     >>> str(read_date("15 de marzo de 2022")), str(read_date("43644")), read_date("2/30/2021")
     ('2022-03-15', '2019-06-28', None)
     """
+    if len(text) > LONGEST_TEXT:
+        return None
     text = " ".join(text.split())
     if iso := (_YEAR_FIRST.fullmatch(text) or _SHORT.fullmatch(text)):
         return _day(*map(int, iso.groups()))

@@ -8,13 +8,17 @@ from functools import cache
 from typing import Any, Literal
 
 from realtor_model.listing.column import Column, Role
-from realtor_model.listing.contract import ListingContract
+from realtor_model.listing.contract import LONGEST_TEXT, ListingContract
 from realtor_model.listing.units import compact, unit_of, without_unit
 
 Certainty = Literal["name", "header", "chosen"]
 # Below this ratio of difflib a header does not resemble another one.
 _LEAST_SIMILARITY = 0.84
 _SHORTEST_RESEMBLING = 5
+# Unused headers that are compared with those of the market.
+_MOST_COMPARED = 500
+# Sources of a column. Exports have three or four; each one is read in every row.
+_MOST_SOURCES = 6
 _LAST = 10**6
 # Headers of rates: $/Square Feet, Precio €/m².
 _RATE = re.compile(r"[$€£]\s*/|/\s*(sq|ft|m2|m²)", re.IGNORECASE)
@@ -184,7 +188,7 @@ def match_headers(
             sources[column.name] = (_chosen(column, header, contract),)
         elif of_column := ranked.get(column.name):
             of_column.sort(key=lambda candidate: candidate[0])
-            sources[column.name] = tuple(source for _, source in of_column)
+            sources[column.name] = tuple(source for _, source in of_column[:_MOST_SOURCES])
         if column.is_area and column.name in sources:
             of_area = sources[column.name]
             sources[column.name] = tuple(_beside_its_units(each, units) for each in of_area)
@@ -216,8 +220,9 @@ def _candidates(
 ) -> Iterator[tuple[str, int, Source]]:
     """Name of a column, rank, and source, for each that the headers offer."""
     parts: dict[str, dict[float, Hashable]] = {}
-    keys = {compact(str(header)) for header in headers}
-    for header in headers:
+    short = [header for header in headers if len(str(header)) <= LONGEST_TEXT]
+    keys = {compact(str(header)) for header in short}
+    for header in short:
         if _NUMBERED_IN.get(compact(str(header))) in keys:
             continue
         known = _meaning(header, contract)
@@ -262,19 +267,29 @@ def suggestions(matching: Matching, contract: ListingContract) -> dict[Any, str]
     {'bedroms': 'bed'}
     """
     open_columns = [each for each in contract.columns if each.name not in matching.sources]
+    short = [header for header in matching.unused if len(str(header)) <= LONGEST_TEXT]
+    keys = {header: compact(str(header)) for header in short}
+    long_enough = [header for header, key in keys.items() if len(key) >= _SHORTEST_RESEMBLING]
     resembling: dict[Any, str] = {}
-    for header in matching.unused:
-        key = compact(str(header))
+    for header in long_enough[:_MOST_COMPARED]:
         scores = {
-            column.name: max(
-                difflib.SequenceMatcher(None, key, compact(known)).ratio()
-                for known in (column.name, *column.headers)
-            )
+            column.name: _similarity(keys[header], column)
             for column in open_columns
             if column.name not in resembling.values()
         }
         best = max(scores, key=scores.__getitem__, default=None)
-        is_long = len(key) >= _SHORTEST_RESEMBLING
-        if best is not None and is_long and scores[best] >= _LEAST_SIMILARITY:
+        if best is not None and scores[best] >= _LEAST_SIMILARITY:
             resembling[header] = best
     return resembling
+
+
+def _similarity(key: str, column: Column) -> float:
+    """The largest ratio of a header to one of a column's; 0 where none can reach the least one."""
+    matcher = difflib.SequenceMatcher(None, b=key)
+    ratios = [0.0]
+    for known in (column.name, *column.headers):
+        matcher.set_seq1(compact(known))
+        # Cheap upper bounds come first.
+        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) >= _LEAST_SIMILARITY:
+            ratios.append(matcher.ratio())
+    return max(ratios)

@@ -5,11 +5,15 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from realtor_model.listing.contract import LONGEST_TEXT
+
 DecimalSign = Literal[".", ","]
 DECIMAL_SIGNS: tuple[DecimalSign, ...] = (".", ",")
 
 _CURRENCY = r"(?:US\s?\$|USD|MXN|COP|EUR|CAD|[$€£¥])"
-_FRACTION = re.compile(r"(?:(\d+)[ -]?)?(\d)[/⁄](\d)")  # noqa: RUF001  # the sign of NFKC's ½
+# A fraction, perhaps behind a whole number. NFKC writes no blank between those of 2½, but a slash
+# of its own; with a usual slash, 12/3 is no mixed number. 0-1/4 is a range.
+_FRACTION = re.compile(r"(?:([1-9]\d*)(?:[ -]|(?=\d⁄)))?(\d)[/⁄](\d)")  # noqa: RUF001
 # A sign, perhaps a currency, the digits, and what follows them.
 _PARTS = re.compile(
     rf"([+-]?)\s*{_CURRENCY}?\s*([+-]?)(\d[\d.,' ]*|[.,]\d+)(.*)", re.IGNORECASE | re.DOTALL
@@ -19,6 +23,9 @@ _GROUPED = {
     ".": re.compile(r"(?:\d{1,3}(?:[,' ]\d{3})+|\d+)(?:\.\d*)?|\.\d+"),
     ",": re.compile(r"(?:\d{1,3}(?:[.' ]\d{3})+|\d+)(?:,\d*)?|,\d+"),
 }
+# What is left out of the digits, and the decimal sign of Python.
+_PLAIN = {".": str.maketrans("", "", ",' "), ",": str.maketrans(",", ".", ".' ")}
+_EXPONENT = re.compile(r"e([+-]?\d{1,2})", re.IGNORECASE)
 
 
 class WrittenNumber(NamedTuple):
@@ -45,11 +52,14 @@ def read_number(text: str) -> list[WrittenNumber]:
     >>> read_number("2 ½"), read_number("many")
     ([WrittenNumber(value=2.5, decimal=None, words='')], [])
     """
+    if len(text) > LONGEST_TEXT:
+        return []
     text = unicodedata.normalize("NFKC", text).strip().replace("\u2212", "-")
     text = " ".join(text.split())
     if fraction := _FRACTION.match(text):
         whole, upper, lower = fraction.groups()
-        if int(lower) == 0:
+        # 2/1 is no fraction: perhaps two full baths and a half one.
+        if int(upper) >= int(lower):
             return []
         value = int(whole or 0) + int(upper) / int(lower)
         return [WrittenNumber(value, None, text[fraction.end() :].strip())]
@@ -60,8 +70,8 @@ def read_number(text: str) -> list[WrittenNumber]:
     # A dot or a comma at the end belongs to the sentence, not to the number.
     words = _TRAILING_CURRENCY.sub("", parts[4]).strip()
     sign = -1.0 if "-" in (parts[1], parts[2]) else 1.0
-    exponent = re.fullmatch(r"e([+-]?\d{1,3})", words, re.IGNORECASE)
-    if exponent:
+    # Of three digits, a power may be too large for a float.
+    if exponent := _EXPONENT.fullmatch(words):
         words, sign = "", sign * 10.0 ** int(exponent[1])
     readings = [WrittenNumber(sign * each.value, each.decimal, words) for each in _values(digits)]
     if len(readings) == 2 and readings[0].value == readings[1].value:
@@ -72,6 +82,4 @@ def read_number(text: str) -> list[WrittenNumber]:
 def _values(digits: str) -> Iterator[WrittenNumber]:
     for decimal in DECIMAL_SIGNS:
         if _GROUPED[decimal].fullmatch(digits):
-            grouping = re.compile(r"[,' ]" if decimal == "." else r"[.' ]")
-            plain = grouping.sub("", digits).replace(",", ".")
-            yield WrittenNumber(float(plain), decimal, "")
+            yield WrittenNumber(float(digits.translate(_PLAIN[decimal])), decimal, "")

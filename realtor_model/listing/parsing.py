@@ -16,6 +16,7 @@ from realtor_model.listing.contract import (
     FIRST_DATE,
     FOR_SALE,
     LAST_DATE,
+    LONGEST_TEXT,
     READY_TO_BUILD,
     SOLD,
     WHOLE_TOLERANCE,
@@ -28,7 +29,6 @@ from realtor_model.listing.us_states import state_name
 from realtor_model.messages import CodedMessage, message
 
 _VALUE_SHOWN = 200
-_LONGEST_TEXT = 100
 # Control characters (PostgreSQL refuses NUL) and lone surrogates (UTF-8 cannot encode them).
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 # Five digits, perhaps without the leading zeros, perhaps with the four of ZIP+4.
@@ -238,10 +238,10 @@ def _text(value: object) -> str | None:
         raise InvalidValue(NOT_TEXT)
     if is_missing(value):
         return None
-    if _UNPRINTABLE.search(value):
+    if _UNPRINTABLE.search(value.strip()):
         raise InvalidValue(message("not_printable"))
-    if len(value) > _LONGEST_TEXT:
-        raise InvalidValue(message("text_too_long", limit=_LONGEST_TEXT))
+    if len(value) > LONGEST_TEXT:
+        raise InvalidValue(message("text_too_long", limit=LONGEST_TEXT))
     return " ".join(value.split())
 
 
@@ -396,8 +396,18 @@ def parser(column: Column, convention: Convention = PLAIN) -> Callable[[object],
 def remembering_parser(
     column: Column, convention: Convention = PLAIN
 ) -> Callable[[object], object]:
-    """`parser` with a cache, because batches and requests repeat places and dates."""
-    return lru_cache(maxsize=50_000, typed=True)(parser(column, convention))
+    """`parser` with a cache, because batches and requests repeat places and dates.
+
+    Long texts, such as a zip code before many blanks, are not kept in memory.
+    """
+    parse_value = parser(column, convention)
+    remembered = lru_cache(maxsize=50_000, typed=True)(parse_value)
+
+    def parse_short(value: object) -> object:
+        is_long = isinstance(value, str) and len(value) > LONGEST_TEXT
+        return parse_value(value) if is_long else remembered(value)
+
+    return parse_short
 
 
 def parse(column: Column, value: object, convention: Convention = PLAIN) -> object:

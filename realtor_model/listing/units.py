@@ -28,7 +28,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 _UNITS = {word: unit for unit, words in _WORDS.items() for word in words}
 # The longest word first: "squarefeet" ends in no other unit, but "hectare" in "are".
-_LONGEST_FIRST = sorted(_UNITS, key=len, reverse=True)
+_LONGEST_FIRST = tuple(sorted(_UNITS, key=len, reverse=True))
 
 
 def compact(text: str) -> str:
@@ -56,6 +56,8 @@ def without_unit(key: str) -> list[tuple[str, str]]:
     >>> without_unit("lotsizesquarefeet"), without_unit("sqftlot"), without_unit("roof")
     ([('lotsize', 'square feet')], [('lot', 'square feet')], [])
     """
+    if not (key.endswith(_LONGEST_FIRST) or key.startswith(_LONGEST_FIRST)):
+        return []
     readings = []
     for word in _LONGEST_FIRST:
         if key.endswith(word):

@@ -6,6 +6,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_PLAIN = (
+    pa.types.is_primitive,
+    pa.types.is_decimal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_null,
+)
 _AS_TEXT = (
     pa.types.is_nested,
     pa.types.is_interval,
@@ -17,7 +27,7 @@ _AS_TEXT = (
 
 
 def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """A column as one array without dictionary, run-end or view encoding.
+    """A column as one array without dictionary, run-end or view encoding, of a type for computing.
 
     >>> decoded(pa.array(["Texas", "Texas"], pa.string_view()).cast(pa.string())).type
     DataType(string)
@@ -40,7 +50,38 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         return pc.cast(column, pa.string())
     if pa.types.is_binary_view(column.type):
         return pc.cast(column, pa.binary())
+    # Arrow computes little with the small types.
+    if pa.types.is_float16(column.type):
+        return pc.cast(column, pa.float32())
+    if pa.types.is_decimal32(column.type) or pa.types.is_decimal64(column.type):
+        return pc.cast(column, pa.decimal128(column.type.precision, column.type.scale))
     return column
+
+
+def listed(column: pa.Array) -> list[Any]:
+    """The values as Python objects; a date that Python cannot represent becomes its error."""
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        return [_alone(entry) for entry in column]
+
+
+def _alone(entry: pa.Scalar) -> Any:
+    try:
+        return entry.as_py()
+    except (OverflowError, ValueError) as problem:
+        # A new error: the traceback of this one would keep the table in memory.
+        return type(problem)(*problem.args)
+
+
+def is_plain(kind: pa.DataType) -> bool:
+    """Whether values of the type need similar memory in Python and in Arrow; lists need more."""
+    return any(is_kind(kind) for is_kind in _PLAIN)
+
+
+def type_names(column: pa.Array) -> list[Any]:
+    """[the type] instead of each value of a type that no input has: a list may be of any length."""
+    return [[str(column.type)] if given else None for given in column.is_valid().to_pylist()]
 
 
 def written_type(kind: pa.DataType, file_kind: str) -> pa.DataType:

@@ -190,7 +190,7 @@ def _read_numbers(
     scalars = _scalars(received, no_scalar)
     problems: _Problems = {NOT_A_NUMBER: no_scalar}
     if convention.decimal == ".":
-        numbers = pd.to_numeric(scalars, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        numbers = _plain_numbers(scalars)
         written = ~np.isfinite(numbers) & ~no_scalar & scalars.notna().to_numpy(bool)
     else:
         numbers = np.full(len(received), np.nan)
@@ -210,10 +210,19 @@ def _read_numbers(
     rounded = np.rint(values)
     fraction = np.abs(values - rounded) > WHOLE_TOLERANCE
     fraction |= np.abs(values) > _LARGEST_EXACT_INTEGER
-    problems[NOT_A_WHOLE_NUMBER] = fraction
+    problems[NOT_A_WHOLE_NUMBER] = problems.get(NOT_A_WHOLE_NUMBER, np.False_) | fraction
     absent = fraction | ~finite
     integers = np.where(absent, 0.0, rounded).astype(np.int64)
     return pd.arrays.IntegerArray(integers, absent), problems
+
+
+def _plain_numbers(scalars: "pd.Series[Any]") -> NDArray[np.float64]:
+    """The numbers, and texts of digits; NaN where a value has to be read by itself."""
+    try:
+        return pd.to_numeric(scalars, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    except OverflowError:
+        # pandas refuses the column for one integer that no float holds.
+        return np.full(len(scalars), np.nan)
 
 
 def _read_written(
@@ -228,15 +237,18 @@ def _read_written(
     rows = np.flatnonzero(written)
     codes, distinct = pd.factorize(scalars.iloc[rows].astype(object))
     read = np.full(len(distinct), np.nan)
+    broken: dict[CodedMessage, _Mask] = {}
     for code, text in enumerate(distinct):
         try:
             number = parse_number(column, text, convention)
         except InvalidValue as invalid:
-            broken = np.zeros(len(numbers), bool)
-            broken[rows[codes == code]] = True
-            problems[invalid.rule] = problems.get(invalid.rule, np.False_) | broken
+            broken.setdefault(invalid.rule, np.zeros(len(distinct), bool))[code] = True
             continue
         read[code] = np.nan if number is None else number
+    for rule, of_texts in broken.items():
+        of_rows = np.zeros(len(numbers), bool)
+        of_rows[rows] = of_texts[codes]
+        problems[rule] = problems.get(rule, np.False_) | of_rows
     numbers = numbers.copy()
     numbers[rows] = read[codes]
     return numbers
@@ -267,12 +279,15 @@ def _read_distinct(
     parsed = np.full(len(distinct) + 1, None, dtype=object)
     problems: _Problems = {NOT_TEXT: no_scalar}
     parse = remembering_parser(column, convention)
+    broken: dict[CodedMessage, _Mask] = {}
     for code, value in enumerate(distinct):
         try:
             read = parse(value)
             parsed[code] = meanings.get(read, read)
         except InvalidValue as invalid:
-            problems[invalid.rule] = problems.get(invalid.rule, np.False_) | (codes == code)
+            broken.setdefault(invalid.rule, np.zeros(len(parsed), bool))[code] = True
+    for rule, of_values in broken.items():
+        problems[rule] = problems.get(rule, np.False_) | of_values[codes]
     return pd.Series(parsed).astype(dtype).array.take(codes), problems
 
 

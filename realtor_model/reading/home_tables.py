@@ -32,6 +32,7 @@ from realtor_model.listing import (
     Role,
     columns_from_properties,
     is_missing,
+    matched_columns,
     own_statuses,
     parse,
     parse_number,
@@ -45,7 +46,7 @@ from realtor_model.listing.parsing import ZERO_IS_UNKNOWN, shown, with_unit
 from realtor_model.listing.table_reading import TableReading
 from realtor_model.listing.units import factor
 from realtor_model.messages import CodedMessage, message
-from realtor_model.reading.arrow_types import decoded
+from realtor_model.reading.arrow_types import decoded, is_plain, listed, type_names
 from realtor_model.reading.table_file import ROW_CELLS
 
 _STATUS = KEYS[Role.STATUS]
@@ -55,16 +56,6 @@ _POINT = (KEYS[Role.LATITUDE], KEYS[Role.LONGITUDE])
 _NUMERIC: tuple[type, ...] = (int, float)
 _BOOLEAN: tuple[type, ...] = (bool, int, float)
 _TEXT: tuple[type, ...] = (str,)
-_PLAIN = (
-    pa.types.is_primitive,
-    pa.types.is_decimal,
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_fixed_size_binary,
-    pa.types.is_null,
-)
 # Rows of a column that are looked at for its unit.
 _ROWS_FOR_UNITS = 10_000
 
@@ -131,12 +122,16 @@ class _Rows:
         self._notes: dict[int, list[CodedMessage]] = {}
         self.suspect = np.zeros(n, bool)
 
-    def add(self, key: str, column: Column | None, sources: Sequence[_Values]) -> None:
-        """Add a column: in each row the first given value of its sources."""
-        if column is None or not sources:
+    def add(self, key: str, column: Column | None, sources: Iterator[_Values]) -> None:
+        """Add a column: in each row the first given value of its sources.
+
+        Sources are read as long as a row has no value.
+        """
+        first = next(sources, None)
+        if column is None or first is None:
             self._columns[key] = _absent(key, column, self._contract).repeat(self._n)
             return
-        values, odd, given, zeros, received = sources[0]
+        values, odd, given, zeros, received = first
         is_final = isinstance(received, pa.Array) and column.range is None
         if not column.moves_estimate and is_final and odd.any():
             rows = np.flatnonzero(odd)
@@ -147,7 +142,7 @@ class _Rows:
         if zeros is not None:
             for row in np.flatnonzero(zeros).tolist():
                 self._note(row, message("zero_is_unknown", input=column.name))
-        for other in sources[1:]:
+        while not given.all() and (other := next(sources, None)) is not None:
             taken = other.given & ~given
             values = np.where(taken, other.values, values)
             odd = odd | (other.odd & taken)
@@ -244,7 +239,9 @@ def read_rows(rows: Sequence[Any], contract: ListingContract = US_LISTINGS) -> H
     is_object = np.fromiter((isinstance(row, Mapping) for row in rows), bool, n)
     objects = [row if isinstance(row, Mapping) else {} for row in rows]
     headers = list(dict.fromkeys(header for row in objects for header in row))
-    block = {header: [row.get(header) for row in objects] for header in headers}
+    # Only these columns, because each row may have headers of its own.
+    used = matched_columns(headers, contract)
+    block = {header: [row.get(header) for row in objects] for header in used}
     reading = read_conventions(headers, [block], contract)
     read = _Rows(reading, n)
     read.suspect |= ~is_object
@@ -253,13 +250,13 @@ def read_rows(rows: Sequence[Any], contract: ListingContract = US_LISTINGS) -> H
         read.add(
             key,
             column,
-            [
+            (
                 _json_values(
                     column, _added(column, block, source, convention), convention, contract
                 )
                 for source, convention in sources
                 if column is not None
-            ],
+            ),
         )
     read.mark_incomplete()
     return read.homes((row, rows[row]) for row in np.flatnonzero(read.suspect).tolist())
@@ -292,11 +289,11 @@ def read_homes(
         read.add(
             key,
             column,
-            [
+            (
                 _arrow_values(column, received, source, convention, contract)
                 for source, convention in sources
                 if column is not None
-            ],
+            ),
         )
     read.mark_incomplete()
     homes = read.homes(_entries(table, received, np.flatnonzero(read.suspect)))
@@ -336,16 +333,13 @@ def _entries(
         if header in received or _is_text(table.schema.field(header).type)
     }
     taken = [
-        listed(pc.take(column, chosen)) if _is_plain(column.type) else _named(column, rows)
+        listed(pc.take(column, chosen))
+        if is_plain(column.type)
+        else type_names(column.take(chosen))
         for column in columns.values()
     ]
     for row, *values in zip(rows.tolist(), *taken, strict=True):
         yield row, dict(zip(columns, values, strict=True))
-
-
-def _named(column: pa.Array, rows: NDArray[np.intp]) -> list[Any]:
-    """[the type] instead of each value of a type that no input has: a list may be of any length."""
-    return [[str(column.type)] if given else None for given in _given(column)[rows].tolist()]
 
 
 def table_of(frame: pd.DataFrame) -> pa.Table:
@@ -385,7 +379,7 @@ def _arrow_values(
         added = _added(column, lists, source, convention)
         return _json_values(column, added, Convention(), contract)
     values = received[source.headers[0]]
-    if not _is_plain(values.type):
+    if not is_plain(values.type):
         given = _given(values)
         absent = _absent(column.key, column, contract).repeat(len(values))
         return _Values(absent, given, given, None, values)
@@ -405,7 +399,7 @@ def _arrow_values(
 
 def _with_units(values: pa.Array, units: pa.Array) -> pa.Array:
     """Numbers (n,) as texts with their units."""
-    if not _is_plain(units.type):
+    if not is_plain(units.type):
         return values
     pairs = zip(listed(values), listed(units), strict=True)
     return pa.array([with_unit(value, unit) for value, unit in pairs], pa.string())
@@ -624,27 +618,11 @@ def _not_enough(columns: Mapping[str, NDArray[Any]], contract: ListingContract) 
     return missing
 
 
-def listed(column: pa.Array) -> list[Any]:
-    """The values as Python objects; a date that Python cannot represent becomes its error."""
-    try:
-        return list(column.to_pylist())
-    except (OverflowError, ValueError):
-        return [_alone(entry) for entry in column]
-
-
-def _alone(entry: pa.Scalar) -> Any:
-    try:
-        return entry.as_py()
-    except (OverflowError, ValueError) as problem:
-        # A new error: the traceback of this one would keep the table in memory.
-        return type(problem)(*problem.args)
-
-
 def _at(received: pa.Array | Sequence[object], rows: NDArray[np.intp]) -> list[object]:
     """The received values of some rows."""
     if isinstance(received, pa.Array):
-        if not _is_plain(received.type):
-            return _named(received, rows)
+        if not is_plain(received.type):
+            return type_names(received.take(pa.array(rows)))
         return listed(pc.take(received, pa.array(rows)))
     return [received[row] for row in rows.tolist()]
 
@@ -652,11 +630,6 @@ def _at(received: pa.Array | Sequence[object], rows: NDArray[np.intp]) -> list[o
 def _given(values: pa.Array) -> Mask:
     given: Mask = values.is_valid().to_numpy(zero_copy_only=False)
     return given
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    """Whether values of the type need similar memory in Python and in Arrow; lists need more."""
-    return any(is_kind(kind) for is_kind in _PLAIN)
 
 
 def _is_day(kind: pa.DataType) -> bool:

@@ -13,7 +13,7 @@ from realtor_model.listing import (
     TableReading,
     parse_number,
 )
-from realtor_model.reading.arrow_types import decoded
+from realtor_model.reading.arrow_types import decoded, is_plain, listed
 
 
 def read_prices(table: pa.Table | pa.RecordBatch, reading: TableReading) -> NDArray[np.float64]:
@@ -38,8 +38,10 @@ def read_prices(table: pa.Table | pa.RecordBatch, reading: TableReading) -> NDAr
 
 def _parsed(column: Column, received: pa.Array, convention: Convention) -> NDArray[np.float64]:
     """One source of the prices; each distinct value is parsed once."""
+    if not is_plain(received.type):
+        return np.full(len(received), np.nan)
     encoded = pc.dictionary_encode(received)
-    numbers = [_price(column, value, convention) for value in encoded.dictionary.to_pylist()]
+    numbers = [_price(column, value, convention) for value in listed(encoded.dictionary)]
     parsed = np.array([*numbers, np.nan])
     codes = pc.fill_null(encoded.indices, len(numbers)).to_numpy(zero_copy_only=False)
     of_rows: NDArray[np.float64] = parsed[codes]

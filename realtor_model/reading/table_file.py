@@ -98,12 +98,13 @@ def unique_names(
     for header in repeated:
         if matched_columns([header], contract):
             raise UnreadableFile("repeated_header", header=header)
-    taken = {*headers, ROW_CELLS}
+    taken, used = {*headers, ROW_CELLS}, {"", ROW_CELLS}
+    numbers: Counter[str] = Counter()
     names: list[str] = []
     for place, header in zip(places or range(len(headers)), headers, strict=True):
         wanted = header or f"column {place + 1}"
-        first = header not in names and header not in ("", ROW_CELLS)
-        names.append(header if first else _free(wanted, taken))
+        names.append(_free(wanted, taken, numbers) if header in used else header)
+        used.add(header)
         taken.add(names[-1])
     blank = [name for name, header in zip(names, headers, strict=True) if not header]
     numbered = [
@@ -117,12 +118,16 @@ def unique_names(
     return tuple(names), tuple(notes)
 
 
-def _free(wanted: str, taken: set[str]) -> str:
-    """`wanted`, or `wanted (2)` and so on, such that it is not `taken`."""
-    name, number = wanted, 1
+def _free(wanted: str, taken: set[str], numbers: Counter[str]) -> str:
+    """`wanted`, or `wanted (2)` and so on, such that it is not `taken`.
+
+    Args:
+        numbers: `wanted` -> how many numbers have been tried, of all calls.
+    """
+    name = wanted
     while name in taken:
-        number += 1
-        name = f"{wanted} ({number})"
+        numbers[wanted] += 1
+        name = f"{wanted} ({numbers[wanted] + 1})"
     return name
 
 

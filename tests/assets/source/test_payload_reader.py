@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import zstandard
 from hypothesis import HealthCheck, example, given, settings
@@ -19,6 +20,7 @@ from realtor_assets.source.json_document import documented_rows
 from realtor_assets.source.payload_errors import PayloadUnreadable, blamed_on_payload
 from realtor_assets.source.payload_reader import read_batch_number, read_pieces
 from realtor_model.listing import US_LISTINGS, ListingContract
+from realtor_model.reading import write_table
 from realtor_model.reading.received_batch import SchemaChanged, check
 from tests.assets.conftest import listing
 from tests.assets.markets import harbor_contract, sales
@@ -323,3 +325,28 @@ def test_damaged_zstd_is_refused(store: ObjectStore, tmp_path: Path) -> None:
 
     with pytest.raises(PayloadUnreadable):
         records(store, "payloads/x.json.zst")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "code"),
+    [
+        ("bed", pa.array([[1, 2], None]), "not_a_number"),
+        ("state", pa.array([[{"a": 1}], None]), "not_text"),
+        ("bed", pa.nulls(2, pa.month_day_nano_interval()), None),
+        ("bed", pa.UnionArray.from_dense(
+            pa.array([0, 0], pa.int8()), pa.array([0, 1], pa.int32()), [pa.array([1, 2])]
+        ), "not_a_number"),
+    ],
+)  # fmt: skip
+def test_column_of_a_type_that_no_listing_has_costs_only_its_rows(
+    column: str, value: pa.Array, code: str | None
+) -> None:
+    columns = {"price": [200_000, 210_000], "state": ["Ohio", "Ohio"], "bed": [3, 3]}
+    table = pa.table(columns | {column: value, "zip_code": ["43215", "43215"]})
+    file = io.BytesIO()
+    write_table(table.to_batches(), table.schema, file, "arrow")
+    file.seek(0)
+    (piece,) = file_rows.file_rows(file, US_LISTINGS)
+    valid, broken = check(piece.rows, US_LISTINGS, piece.reading)
+    assert len(valid) + len(broken) == 2
+    assert set(broken["code"]) == ({code} if code else set())

@@ -217,3 +217,17 @@ def test_unused_columns_are_listed() -> None:
     assert (note.code, note.params) == (
         "unused_columns", {"count": 2, "columns": ["roof", "pool"]},
     )  # fmt: skip
+
+
+def test_long_header_is_no_column_and_resembles_none() -> None:
+    header = "bedroms" + "\u0315\u0300" * 60
+    matching = match_headers([header, "bedroms"], US_LISTINGS)
+    assert matching.unused == (header, "bedroms")
+    assert suggestions(matching, US_LISTINGS) == {"bedroms": "bed"}
+
+
+def test_column_has_at_most_six_sources() -> None:
+    headers = list(US_LISTINGS.by_key["bed"].headers)
+    matching = match_headers(headers, US_LISTINGS)
+    assert [source.headers[0] for source in matching.sources["bed"]] == headers[:6]
+    assert matching.unused == tuple(headers[6:])

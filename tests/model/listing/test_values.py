@@ -1,6 +1,7 @@
 """Values as people write them: numbers, units, dates, choices, zip codes, missing words."""
 
 import datetime as dt
+import sys
 from contextlib import suppress
 
 import pytest
@@ -196,3 +197,44 @@ def test_any_text_is_a_number_or_says_why(text: str) -> None:
         with suppress(InvalidValue):
             number = parse_number(COLUMNS[key], text, PLAIN)
             assert number is None or number >= 0
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [("bath", "2/1"), ("bath", "12/3"), ("bath", "5/2"), ("acre_lot", "0-1/4 acre")],
+)
+def test_pair_or_range_is_not_read_as_a_mixed_number(key: str, written: str) -> None:
+    with pytest.raises(InvalidValue) as invalid:
+        parse_number(US_LISTINGS.by_key[key], written)
+    assert invalid.value.rule.code == "not_a_number"
+
+
+@pytest.mark.parametrize("written", ["1e999", "9" * 5000 + " 1/2", "9" * 400 + " 1/2", "1e-999"])
+def test_number_too_large_for_a_float_is_refused(written: str) -> None:
+    with pytest.raises(InvalidValue):
+        parse_number(US_LISTINGS.by_key["house_size"], written)
+
+
+@pytest.mark.parametrize(
+    "long", ["1" + "\u0315\u0300\u0323" * 40, "March " + "1 " * 60, "2021-05-28T00:00" + "0" * 100]
+)
+def test_long_text_is_refused_before_it_is_parsed(long: str) -> None:
+    assert read_number(long) == []
+    assert read_date(long) is None
+
+
+def test_blanks_around_a_text_may_be_line_breaks_but_not_within() -> None:
+    city = US_LISTINGS.by_key["city"]
+    assert parse(city, "Austin\r\n") == "Austin"
+    with pytest.raises(InvalidValue):
+        parse(city, "Aus\ntin")
+
+
+def test_long_text_is_not_kept_in_memory() -> None:
+    zip_code = US_LISTINGS.by_key["zip_code"]
+    for written in ("60613-2117", "60614-2117" + " " * 200):
+        text = "".join(written)
+        count = sys.getrefcount(text)
+        assert parse(zip_code, text) == written[:5]
+        is_kept = sys.getrefcount(text) > count
+        assert is_kept == (len(written) < 100)

@@ -1,6 +1,7 @@
 """A row of a table means what it means alone: property-based, against `read_home`."""
 
 import datetime as dt
+import tracemalloc
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,8 @@ from realtor_model.listing import (
     TableReading,
     read_home,
 )
-from realtor_model.reading.home_tables import Homes, read_homes, read_rows
+from realtor_model.reading.home_tables import Homes, read_homes, read_rows, understand
+from realtor_model.reading.prices import read_prices
 from realtor_model.valuation.table_estimates import ESTIMATES, estimate
 from realtor_model.valuation.valuation_model import ValuationModel
 from tests.markets import porto
@@ -138,6 +140,8 @@ def test_typed_columns_are_read_as_a_request_reads_them(rows: list[dict[str, Any
             "bed is ['map<int8, int8>']; it must be a number",
         ),
         (pa.array([3, None], pa.int8()), None),
+        (pa.array([3, None], pa.float16()), None),
+        (pa.array([3, None], pa.decimal32(3, 1)), None),
         (pa.chunked_array([pa.array([3.0]), pa.array([None], pa.float64())]), None),
     ],
 )
@@ -347,3 +351,27 @@ def test_sizes_are_read_in_the_units_of_their_column(sizes: list[Any]) -> None:
         np.testing.assert_array_equal(read["house_size"], [1800, 1100, np.nan])
         np.testing.assert_allclose(read["acre_lot"], [0.12, 5000 / 43_560, 0.25])
     assert [each.problems for each in homes] == [{}, {}]
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.decimal32(7, 0), pa.decimal64(9, 0)])
+def test_small_types_of_columns_that_are_no_numbers_are_read(kind: pa.DataType) -> None:
+    zips = pa.array([6016, None], kind)
+    homes = read_homes(pa.table({"state": ["CT", "CT"], "bed": [3, 3], "zip_code": zips}))
+    assert homes.columns["zip_code"].tolist() == ["06016", None]
+
+
+def test_only_columns_of_homes_are_gathered_from_rows_with_headers_of_their_own() -> None:
+    rows = [{"state": "TX", "bed": 3, f"note {row}": row} for row in range(3_000)]
+    tracemalloc.start()
+    homes = read_rows(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(homes.valid) == 3_000
+    # A cell of each header in each row would be 9 million references of 8 bytes.
+    assert peak < 30_000_000
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.date64(), pa.decimal32(7, 0)])
+def test_prices_of_other_types_are_missing(kind: pa.DataType) -> None:
+    table = pa.table({"bed": [3, 3], "price": pa.nulls(2, kind)})
+    assert np.isnan(read_prices(table, understand(table))).all()

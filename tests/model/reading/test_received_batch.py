@@ -329,3 +329,15 @@ def test_its_json_schema_tells_the_ranges() -> None:
 def test_a_number_beyond_all_numbers_is_refused(column: str) -> None:
     with pytest.raises(ValidationError, match=f"{column} is 1000"):
         Property.model_validate({"state": "Texas", "house_size": 1_500, column: 10**400})
+
+
+def test_part_of_a_bedroom_breaks_its_row_however_it_is_written() -> None:
+    valid, broken = check(batch({"bed": "2 ½"}, {"bed": 2.5}, {"bed": "3"}))
+    assert valid["bed"].tolist() == [3]
+    assert broken["code"].tolist() == ["not_a_whole_number"] * 2
+
+
+def test_integer_that_no_float_holds_breaks_only_its_row() -> None:
+    valid, broken = check(batch({"bed": 10**400}, {"bed": 3}, {"bed": "4"}))
+    assert valid["bed"].tolist() == [3, 4]
+    assert broken["code"].tolist() == ["not_a_number"]
