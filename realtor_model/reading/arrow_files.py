@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from realtor_model.listing import ListingContract
 from realtor_model.messages import message
+from realtor_model.reading.arrow_types import validated
 from realtor_model.reading.table_file import TableFile, UnreadableFile, unique_names
 
 BATCH_ROWS = 131_072
@@ -51,8 +52,7 @@ def open_arrow(source: Path | bytes, head: bytes, contract: ListingContract) -> 
     """
     read = _file_batches if head.startswith(ARROW_FILE) else _stream_batches
     with _readable(source, "Arrow") as stream, _ipc(stream, head) as reader:
-        schema = reader.schema
-    return _table(schema, partial(read, source), contract)
+        return _table(reader.schema, partial(read, source), contract)
 
 
 def _table(
@@ -82,7 +82,7 @@ def _readable(source: Path | bytes, kind: str) -> Iterator[Any]:
         file = pa.OSFile(str(source)) if isinstance(source, Path) else pa.BufferReader(source)
         with file:
             yield file
-    except (pa.ArrowException, OSError) as problem:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
         # Arrow raises OSError for damaged contents, too, but without a number.
         if isinstance(problem, OSError) and problem.errno is not None:
             raise
@@ -102,10 +102,10 @@ def _ipc(stream: Any, head: bytes) -> Any:
 
 def _stream_batches(source: Path | bytes) -> Iterator[pa.RecordBatch]:
     with _readable(source, "Arrow") as stream, pa.ipc.open_stream(stream) as reader:
-        yield from reader
+        yield from map(validated, reader)
 
 
 def _file_batches(source: Path | bytes) -> Iterator[pa.RecordBatch]:
     with _readable(source, "Arrow") as stream, pa.ipc.open_file(stream) as reader:
         for place in range(reader.num_record_batches):
-            yield reader.get_batch(place)
+            yield validated(reader.get_batch(place))

@@ -1,5 +1,6 @@
 """What the XML of an Excel sheet says and its values do not: errors, empty formulas, calendar."""
 
+import errno
 import posixpath
 import re
 import zipfile
@@ -72,6 +73,11 @@ def damaged_is_unreadable() -> Iterator[None]:
         raise
     except (zipfile.BadZipFile, zlib.error, ElementTree.ParseError, ValueError, KeyError,
             EOFError, NotImplementedError, RuntimeError) as problem:  # fmt: skip
+        raise UnreadableFile("damaged_file", format="Excel", problem=str(problem)) from problem
+    except OSError as problem:
+        # A damaged archive may point before its beginning; other errors are the disk's.
+        if problem.errno != errno.EINVAL:
+            raise
         raise UnreadableFile("damaged_file", format="Excel", problem=str(problem)) from problem
 
 

@@ -112,6 +112,8 @@ def _layout(
         raise UnreadableFile("header_without_rows", line=lines)
     used = {i for row in body for i, cell in enumerate(row) if cell.strip()}
     kept = tuple(i for i, header in enumerate(headers) if header or i in used)
+    if not kept:
+        raise UnreadableFile("header_without_rows", line=lines)
     widths = {len(row) for row in body}
     total = max(len(headers), *widths)
     regular = len(widths) == 1 and scanned.quotes % 2 == 0 and not (spaced and scanned.quotes)

@@ -11,6 +11,7 @@ import pyarrow.parquet
 from realtor_model.listing import TARGET, ListingContract, matched_columns
 from realtor_model.messages import CodedMessage
 from realtor_model.reading import ROW_CELLS, UnreadableFile, decoded
+from realtor_model.reading.arrow_types import validated
 from realtor_model.reading.home_tables import Homes, read_homes
 from realtor_model.reading.text_files import open_text
 from realtor_model.valuation.table_estimates import ESTIMATES, SEPARATOR
@@ -180,7 +181,7 @@ def _batches(body: bytes, kind: str) -> Iterator[pa.RecordBatch]:
         _bounded(file.metadata.num_rows, sum(group.total_byte_size for group in groups))
         yield from file.iter_batches(batch_size=_ROWS_AT_A_TIME)
     else:
-        yield from pa.ipc.open_stream(body)
+        yield from map(validated, pa.ipc.open_stream(body))
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> pa.Table:

@@ -183,3 +183,22 @@ def test_bytes_that_are_no_text_become_digits(tmp_path: Path) -> None:
     batch = pa.record_batch({"x": TYPES["bytes"]})
     write_table([batch], batch.schema, tmp_path / "out.csv", "csv")
     assert (tmp_path / "out.csv").read_text().split("\n")[1:] == ['"a"', "", '"ff"', ""]
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged"), [(b"TXOH", b"TX\xff\xfe"), (b"state", b"st\xffte")]
+)
+def test_arrow_file_is_checked_before_it_is_used(written: bytes, damaged: bytes) -> None:
+    table = pa.table({"state": ["TX", "OH"], "bed": [3, 3]})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(UnreadableFile) as unreadable:
+        list(open_file(sink.getvalue().replace(written, damaged), US_LISTINGS).batches())
+    assert unreadable.value.problem.code == "damaged_file"
+
+
+def test_quote_that_swallows_the_header_leaves_no_rows() -> None:
+    with pytest.raises(UnreadableFile) as unreadable:
+        list(open_file(b'x; "y; z\n1', US_LISTINGS).batches())
+    assert unreadable.value.problem.code == "header_without_rows"
