@@ -32,7 +32,7 @@ from realtor_model.listing import (
     Role,
     columns_from_properties,
     is_missing,
-    matched_columns,
+    match_headers,
     own_statuses,
     parse,
     parse_number,
@@ -240,7 +240,8 @@ def read_rows(rows: Sequence[Any], contract: ListingContract = US_LISTINGS) -> H
     objects = [row if isinstance(row, Mapping) else {} for row in rows]
     headers = list(dict.fromkeys(header for row in objects for header in row))
     # Only these columns, because each row may have headers of its own.
-    used = matched_columns(headers, contract)
+    matching = match_headers(headers, contract)
+    used = (*matching.columns, *matching.unit_headers)
     block = {header: [row.get(header) for row in objects] for header in used}
     reading = read_conventions(headers, [block], contract)
     read = _Rows(reading, n)
