@@ -29,11 +29,11 @@ from realtor_model.listing.us_states import state_name
 from realtor_model.messages import CodedMessage, message
 
 _VALUE_SHOWN = 200
-# Control characters (PostgreSQL refuses NUL) and lone surrogates (UTF-8 cannot encode them).
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-# Five digits, perhaps without the leading zeros, perhaps with the four of ZIP+4.
-_ZIP = re.compile(r"([0-9]{1,5})(?:\.0*|[- ][0-9]{4})?")
-_ZIP_PLUS_4 = re.compile(r"([0-9]{5})[0-9]{4}")
+# Control characters (PostgreSQL refuses NUL), such that turn the direction of a line, and lone surrogates (UTF-8 cannot encode them).
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Five digits, perhaps without the leading zeros; or with the four of ZIP+4.
+_ZIP = re.compile(r"([0-9]{1,5})(?:\.0*)?")
+_ZIP_PLUS_4 = re.compile(r"([0-9]{5})[- ]?[0-9]{4}")
 _TRUE = frozenset({"true", "t", "yes", "y", "1", "si", "sí", "s"})
 _FALSE = frozenset({"false", "f", "no", "n", "0"})
 # What files write where a value is missing, in small letters.

@@ -57,7 +57,7 @@ def described_inputs(contract: ListingContract) -> dict[str, dict[str, Any]]:
     >>> from realtor_model.listing import US_LISTINGS
     >>> bath = described_inputs(US_LISTINGS)["bath"]
     >>> bath["type"], bath["low"], bath["high"], bath["monotone"], "choices" in bath
-    ('integer', 1, 100, 1, False)
+    ('number', 0, 100, 1, False)
     """
     fields = home_model(contract).model_fields
     return {

@@ -170,6 +170,17 @@ def test_zip_code_is_read_in_every_form(written: object) -> None:
     assert parse(COLUMNS["zip_code"], written) == "77008"
 
 
+@pytest.mark.parametrize("written", ["1-1234", "713 5551", "7700A", "00000", "77008-12"])
+def test_what_is_no_zip_code_is_refused(written: str) -> None:
+    with pytest.raises(InvalidValue):
+        parse(COLUMNS["zip_code"], written)
+
+
+def test_text_that_turns_the_direction_of_a_line_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="printable"):
+        parse(COLUMNS["city"], "Hous\u202eton")
+
+
 @pytest.mark.parametrize(
     "word", ["NA", "N/A", "n/a", "null", "None", "nan", "-", "--", "#N/A", "#VALUE!", "", " ", "?",
              "Unknown", "sin dato", "s/d", None, float("nan")]
