@@ -29,8 +29,8 @@ from realtor_model.listing.us_states import state_name
 from realtor_model.messages import CodedMessage, message
 
 _VALUE_SHOWN = 200
-# Control characters (PostgreSQL refuses NUL), characters that turn the direction of a line, and lone
-# surrogates (UTF-8 cannot encode them).
+# Control characters (PostgreSQL refuses NUL), characters that turn the direction of a line, and
+# lone surrogates (UTF-8 cannot encode them).
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # Five digits, perhaps without the leading zeros; or with the four of ZIP+4.
 _ZIP = re.compile(r"([0-9]{1,5})(?:\.0*)?")

@@ -68,6 +68,8 @@ class TableReading:
         unused = [str(each) for each in self.matching.unused if each not in resembling]
         if unused:
             shown = unused[:_NAMES_SHOWN]
+            if len(unused) > _NAMES_SHOWN:
+                shown.append("…")
             notes.append(message("unused_columns", count=len(unused), columns=shown))
         return tuple(notes)
 

@@ -1,6 +1,7 @@
 """Body and answer of the batch endpoint: JSON, CSV, Parquet or Arrow."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -83,9 +84,23 @@ class BatchBody:
             return InvalidBody.of(error, _TABLES_BY_TYPE).response, None
         response = Response(content, media_type=self.answer_type)
         response.headers["X-Model-Version"] = champion.registered.version
-        response.headers["X-Notes"] = json.dumps([note.text for note in batch.notes])[:_LONGEST]
+        response.headers["X-Notes"] = _header_of(note.text for note in batch.notes)
         return response, batch.valued
 
     def _table(self, contract: ListingContract) -> ReceivedTable | tuple[None, tuple[()]]:
         """The table in the body; None if it is JSON."""
         return (None, ()) if self.sent == JSON else read_table(self.content, self.sent, contract)
+
+
+def _header_of(texts: Iterable[str]) -> str:
+    """The first texts as a JSON list of at most `_LONGEST` characters, all of them ASCII.
+
+    >>> _header_of(["The column LOT is read in square feet."])
+    '["The column LOT is read in square feet."]'
+    """
+    listed: list[str] = []
+    for text in texts:
+        if len(json.dumps([*listed, text])) > _LONGEST:
+            break
+        listed.append(text)
+    return json.dumps(listed)

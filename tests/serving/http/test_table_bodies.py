@@ -1,6 +1,7 @@
 """Batches as CSV, Parquet and Arrow: the same answers as JSON, within the same limits."""
 
 import io
+import json
 from typing import Any
 
 import httpx
@@ -175,6 +176,18 @@ def test_body_that_is_not_a_table_is_refused(
 
     assert answer.status_code == 400
     assert answer.json()["error"]
+
+
+@pytest.mark.integration
+def test_answer_says_how_a_table_was_read(service: Server) -> None:
+    wide = {f"a column that no model uses, number {number}": "x" for number in range(200)}
+    sent = pa.Table.from_pylist([{"ZIP": "77002", "BEDS": "3", "LOT SIZE": "5227", **wide}])
+
+    notes = json.loads(ask(service, write_table(sent, CSV), CSV).headers["x-notes"])
+
+    assert notes[0] == "The column LOT SIZE is read in square feet."
+    assert notes[1].startswith("Columns not used (200): a column that no model uses, number 0,")
+    assert notes[1].endswith("….")
 
 
 LONG = pa.array(["x" * 2_000_000])
