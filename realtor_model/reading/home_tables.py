@@ -4,10 +4,10 @@ NumPy and Arrow read whole columns. Only rows with an unusual value are read one
 `read_home`, so that a row of a table is read exactly like a home in a request.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,50 +16,42 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from realtor_model.listing import (
-    FIRST_DATE,
     KEYS,
-    LAST_DATE,
     TARGET,
     US_LISTINGS,
-    WHOLE_TOLERANCE,
     Column,
     FieldProblem,
     Home,
     InvalidHome,
-    InvalidValue,
-    Kind,
     ListingContract,
     Role,
     columns_from_properties,
-    is_missing,
     match_headers,
-    own_statuses,
-    parse,
-    parse_number,
-    parsed_value,
     read_conventions,
     read_home,
 )
-from realtor_model.listing.convention import Convention
-from realtor_model.listing.headers import Source
-from realtor_model.listing.parsing import ZERO_IS_UNKNOWN, shown, with_unit
+from realtor_model.listing.parsing import shown
 from realtor_model.listing.table_reading import TableReading
-from realtor_model.listing.units import factor
 from realtor_model.messages import CodedMessage, message
 from realtor_model.reading.arrow_types import decoded, is_plain, listed, type_names
+from realtor_model.reading.column_values import (
+    ColumnValues,
+    Mask,
+    absent_value,
+    added_parts,
+    arrow_values,
+    given_mask,
+    is_text,
+    json_values,
+    values_at,
+)
 from realtor_model.reading.table_file import ROW_CELLS
 
 _STATUS = KEYS[Role.STATUS]
 _PLACES = (KEYS[Role.STATE], KEYS[Role.ZIP_CODE])
 _POINT = (KEYS[Role.LATITUDE], KEYS[Role.LONGITUDE])
-# JSON types of a column's values. Others are read one by one.
-_NUMERIC: tuple[type, ...] = (int, float)
-_BOOLEAN: tuple[type, ...] = (bool, int, float)
-_TEXT: tuple[type, ...] = (str,)
 # Rows of a column that are looked at for its unit.
 _ROWS_FOR_UNITS = 10_000
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -89,24 +81,6 @@ class Homes:
         return np.flatnonzero(rows)
 
 
-class _Values(NamedTuple):
-    """One source of a column, read.
-
-    Attributes:
-        values: (n,).
-        odd: mask (n,) of the values that cannot be read as a whole column.
-        given: mask (n,) of the values that are not missing.
-        zeros: mask (n,) of the zeros that are read as unknown; None if there are none.
-        received: the n values as received.
-    """
-
-    values: NDArray[Any]
-    odd: Mask
-    given: Mask
-    zeros: Mask | None
-    received: pa.Array | Sequence[object]
-
-
 class _Rows:
     """n rows while their columns are read.
 
@@ -122,21 +96,21 @@ class _Rows:
         self._notes: dict[int, list[CodedMessage]] = {}
         self.suspect = np.zeros(n, bool)
 
-    def add(self, key: str, column: Column | None, sources: Iterator[_Values]) -> None:
+    def add(self, key: str, column: Column | None, sources: Iterator[ColumnValues]) -> None:
         """Add a column: in each row the first given value of its sources.
 
         Sources are read as long as a row has no value.
         """
         first = next(sources, None)
         if column is None or first is None:
-            self._columns[key] = _absent(key, column, self._contract).repeat(self._n)
+            self._columns[key] = absent_value(key, column, self._contract).repeat(self._n)
             return
         values, odd, given, zeros, received = first
         is_final = isinstance(received, pa.Array) and column.range is None
         if not column.moves_estimate and is_final and odd.any():
             rows = np.flatnonzero(odd)
-            values[rows] = _absent(key, column, self._contract)[0]
-            for row, value in zip(rows.tolist(), _at(received, rows), strict=True):
+            values[rows] = absent_value(key, column, self._contract)[0]
+            for row, value in zip(rows.tolist(), values_at(received, rows), strict=True):
                 self._note(row, message("left_out", input=column.name, value=shown(str(value))))
             odd = np.zeros(self._n, bool)
         if zeros is not None:
@@ -212,7 +186,7 @@ class _Block(Mapping[Any, Iterable[object]]):
 
     def __getitem__(self, header: str) -> Iterable[object]:
         values = decoded(self._batch.column(header))
-        if not _is_text(values.type):
+        if not is_text(values.type):
             return listed(values.slice(0, _ROWS_FOR_UNITS))
         return [*listed(values.slice(0, _ROWS_FOR_UNITS)), *listed(pc.unique(values))]
 
@@ -252,8 +226,8 @@ def read_rows(rows: Sequence[Any], contract: ListingContract = US_LISTINGS) -> H
             key,
             column,
             (
-                _json_values(
-                    column, _added(column, block, source, convention), convention, contract
+                json_values(
+                    column, added_parts(column, block, source, convention), convention, contract
                 )
                 for source, convention in sources
                 if column is not None
@@ -291,7 +265,7 @@ def read_homes(
             key,
             column,
             (
-                _arrow_values(column, received, source, convention, contract)
+                arrow_values(column, received, source, convention, contract)
                 for source, convention in sources
                 if column is not None
             ),
@@ -314,7 +288,7 @@ def _misfits(table: pa.Table | pa.RecordBatch) -> Iterator[tuple[int, tuple[Fiel
     if ROW_CELLS not in table.schema.names:
         return
     cells = decoded(table.column(ROW_CELLS))
-    for row in np.flatnonzero(_given(cells)).tolist():
+    for row in np.flatnonzero(given_mask(cells)).tolist():
         coded = message(
             "row_does_not_fit", cells=cells[row].as_py(), columns=len(table.schema.names) - 1
         )
@@ -331,7 +305,7 @@ def _entries(
     columns = {
         header: received[header] if header in received else decoded(table.column(header))
         for header in table.schema.names
-        if header in received or _is_text(table.schema.field(header).type)
+        if header in received or is_text(table.schema.field(header).type)
     }
     taken = [
         listed(pc.take(column, chosen))
@@ -367,245 +341,10 @@ def _without_nan(values: pa.Array) -> pa.Array:
     return values
 
 
-def _arrow_values(
-    column: Column,
-    received: Mapping[str, pa.Array],
-    source: Source,
-    convention: Convention,
-    contract: ListingContract,
-) -> _Values:
-    """One source of a column."""
-    if len(source.headers) > 1:
-        lists = {header: listed(received[header]) for header in source.headers}
-        added = _added(column, lists, source, convention)
-        return _json_values(column, added, Convention(), contract)
-    values = received[source.headers[0]]
-    if not is_plain(values.type):
-        given = _given(values)
-        absent = _absent(column.key, column, contract).repeat(len(values))
-        return _Values(absent, given, given, None, values)
-    if source.unit_header is not None:
-        values = _with_units(values, received[source.unit_header])
-    if column.range is not None:
-        return _numbers(column, values, convention)
-    if column.kind is Kind.DATE and _is_day(values.type):
-        return _days(values)
-    if column.kind is Kind.BOOLEAN and pa.types.is_boolean(values.type):
-        given = _given(values)
-        # Copied, because Arrow's own memory cannot be written to.
-        booleans = np.array(pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False))
-        return _Values(booleans, ~np.ones_like(given), given, None, values)
-    return _distinct(column, values, convention, contract)
-
-
-def _with_units(values: pa.Array, units: pa.Array) -> pa.Array:
-    """Numbers (n,) as texts with their units."""
-    if not is_plain(units.type):
-        return values
-    pairs = zip(listed(values), listed(units), strict=True)
-    return pa.array([with_unit(value, unit) for value, unit in pairs], pa.string())
-
-
-def _added(
-    column: Column, block: Mapping[Any, Sequence[object]], source: Source, convention: Convention
-) -> Sequence[object]:
-    """The values under one header; or the sums of those under several, where they can be added."""
-    if source.unit_header is not None:
-        pairs = zip(block[source.headers[0]], block[source.unit_header], strict=True)
-        return [with_unit(value, unit) for value, unit in pairs]
-    if len(source.headers) == 1:
-        return block[source.headers[0]]
-    sums: list[object] = []
-    for raw in zip(*(block[header] for header in source.headers), strict=True):
-        try:
-            sums.append(parsed_value(column, list(raw), source, convention))
-        except InvalidValue:
-            # Not a number, so that `read_home` reads the row and says which part is wrong.
-            sums.append(list(raw))
-    return sums
-
-
-def _json_values(
-    column: Column, values: Sequence[object], convention: Convention, contract: ListingContract
-) -> _Values:
-    """One source of a column of JSON values."""
-    n, usual = len(values), _json_types(column)
-    odd = np.zeros(n, bool)
-    received = values
-    # The exact type: to Python, true is a number too.
-    if not set(map(type, values)) <= {*usual, type(None)}:
-        odd = np.array([type(value) not in (*usual, type(None)) for value in values])
-        values = [None if strange else value for value, strange in zip(values, odd, strict=True)]
-    given = np.fromiter((value is not None for value in values), bool, n) | odd
-    if column.range is not None:
-        try:
-            numbers = np.array(values, np.float64)
-        except OverflowError:
-            numbers = np.array([_float(value, otherwise=np.inf) for value in values])
-        given &= ~np.isnan(numbers) | odd
-        read = _possible(column, numbers, given & ~odd, convention, received)
-        return read._replace(odd=read.odd | odd, given=read.given | odd)
-    codes: dict[Any, int] = {}
-    at = [codes.setdefault(value, len(codes)) for value in values]
-    parsed, unreadable, missing = _parsed(column, codes, convention, contract)
-    return _Values(parsed[at], odd | unreadable[at], given & ~missing[at] | odd, None, received)
-
-
 @cache
 def _inputs(contract: ListingContract) -> tuple[tuple[str, Column | None], ...]:
     """The market's `keys`, and the input of each; None where the market has none."""
     return tuple((key, contract.by_key.get(key)) for key in contract.keys)
-
-
-@cache
-def _json_types(column: Column) -> tuple[type, ...]:
-    """The JSON types whose values `read_rows` reads as whole columns."""
-    if column.range is not None:
-        return _NUMERIC
-    if column.kind is Kind.BOOLEAN:
-        return _BOOLEAN
-    # Categories are often coded by numbers; 1 and 1.0 are the same code, as they are one dict key.
-    return (*_TEXT, *_NUMERIC) if _is_coded(column) else _TEXT
-
-
-def _is_coded(column: Column) -> bool:
-    """Whether the texts of a column may be given as numbers."""
-    return column.kind is Kind.CATEGORY and column.role in (Role.INPUT, Role.ID, Role.BROKER)
-
-
-def _numbers(column: Column, received: pa.Array, convention: Convention) -> _Values:
-    """Numbers (n,), NaN where missing."""
-    if pa.types.is_boolean(received.type):
-        given = _given(received)
-        return _Values(np.full(len(received), np.nan), given, given, None, received)
-    values = received
-    if _is_text(received.type):
-        if convention.decimal != ".":
-            return _written_numbers(column, received, convention)
-        blank = pc.equal(pc.utf8_trim_whitespace(received), "")
-        values = pc.if_else(blank, None, received)
-    try:
-        numbers = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid:
-        return _written_numbers(column, received, convention)
-    except pa.ArrowNotImplementedError:
-        numbers = np.array([_float(value) for value in listed(values)], np.float64)
-    given = _given(values)
-    return _possible(column, np.where(given, numbers, np.nan), given, convention, received)
-
-
-def _written_numbers(column: Column, received: pa.Array, convention: Convention) -> _Values:
-    """Numbers of texts that are more than digits; each distinct text is read once."""
-    encoded = pc.dictionary_encode(received)
-    texts = listed(encoded.dictionary)
-    numbers = np.full(len(texts) + 1, np.nan)
-    odd, given, zeros = (np.zeros(len(texts) + 1, bool) for _ in range(3))
-    for code, text in enumerate(texts):
-        given[code] = not is_missing(text)
-        try:
-            number = parse_number(column, text, convention)
-        except InvalidValue:
-            odd[code] = True
-            continue
-        zeros[code] = number is None and given[code]
-        given[code] = number is not None
-        numbers[code] = np.nan if number is None else number
-    codes = pc.fill_null(encoded.indices, len(texts)).to_numpy(zero_copy_only=False)
-    given |= odd
-    some_zeros = zeros[codes] if zeros.any() else None
-    return _Values(numbers[codes], odd[codes], given[codes], some_zeros, received)
-
-
-def _possible(
-    column: Column,
-    numbers: NDArray[np.float64],
-    given: Mask,
-    convention: Convention,
-    received: pa.Array | Sequence[object],
-) -> _Values:
-    """Numbers (n,) in the column's unit, rounded in whole-number columns, and checked."""
-    limits = column.range
-    assert limits is not None
-    zeros = None
-    if column.role in ZERO_IS_UNKNOWN:
-        zeros = given & (numbers == 0)
-        if zeros.any():
-            numbers, given = np.where(zeros, np.nan, numbers), given & ~zeros
-        else:
-            zeros = None
-    if convention.unit is not None:
-        numbers = numbers * factor(convention.unit, limits.unit)
-    if column.is_whole and column.is_area:
-        numbers = np.rint(numbers)
-    fine = (limits.low <= numbers) & (numbers <= limits.high)
-    if column.is_whole:
-        numbers = np.where(fine, numbers, np.nan)
-        rounded = np.rint(numbers)
-        fine &= np.abs(numbers - rounded) <= WHOLE_TOLERANCE
-        numbers = rounded
-    return _Values(numbers, given & ~fine, given, zeros, received)
-
-
-def _float(value: object, otherwise: float = np.nan) -> float:
-    """The value as a float; NaN for None, `otherwise` for what is no number or too large a one."""
-    if value is None:
-        return np.nan
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return otherwise
-
-
-def _days(received: pa.Array) -> _Values:
-    """Dates (n,), NaT where missing; those outside `FIRST_DATE` to `LAST_DATE` are odd."""
-    days = received.to_numpy(zero_copy_only=False).astype("datetime64[D]")
-    odd: Mask = (days < np.datetime64(FIRST_DATE)) | (days > np.datetime64(LAST_DATE))
-    return _Values(days, odd, ~np.isnat(days), None, received)
-
-
-def _distinct(
-    column: Column, received: pa.Array, convention: Convention, contract: ListingContract
-) -> _Values:
-    """Parsed values (n,); each distinct value is parsed once."""
-    encoded = pc.dictionary_encode(received)
-    values = [*listed(encoded.dictionary), None]
-    codes = pc.fill_null(encoded.indices, len(values) - 1).to_numpy(zero_copy_only=False)
-    parsed, odd, missing = _parsed(column, values, convention, contract)
-    return _Values(parsed[codes], odd[codes], ~missing[codes], None, received)
-
-
-def _parsed(
-    column: Column,
-    values: Collection[object],
-    convention: Convention,
-    contract: ListingContract,
-) -> tuple[NDArray[Any], Mask, Mask]:
-    """Parse k values of a column that is not a number; masks of unreadable and missing ones."""
-    parsed = _absent(column.key, column, contract).repeat(len(values))
-    odd, missing = np.zeros((2, len(values)), bool)
-    statuses = own_statuses(contract) if column.key == _STATUS else None
-    for code, value in enumerate(values):
-        try:
-            stored = parse(column, value, convention)
-        # A date that Python cannot represent is its error.
-        except ValueError:
-            odd[code] = True
-            continue
-        if stored is None:
-            missing[code] = True
-        else:
-            parsed[code] = stored if statuses is None else statuses[str(stored)]
-    return parsed, odd, missing
-
-
-@lru_cache(maxsize=1_000)
-def _absent(key: str, column: Column | None, contract: ListingContract) -> NDArray[Any]:
-    """The value of `key` in a home that does not give it, as an array (1,)."""
-    if column is None or column.default is None:
-        return contract.missing(key, 1)
-    statuses = own_statuses(contract) if key == _STATUS else None
-    default = column.default if statuses is None else statuses[column.default]
-    return np.array([default], contract.dtype(key))
 
 
 def _not_enough(columns: Mapping[str, NDArray[Any]], contract: ListingContract) -> Mask:
@@ -617,26 +356,3 @@ def _not_enough(columns: Mapping[str, NDArray[Any]], contract: ListingContract) 
     sizes = [np.isnan(columns[column.key]) for column in contract.sizes]
     missing: Mask = np.logical_and.reduce(nowhere) | np.logical_and.reduce(sizes)
     return missing
-
-
-def _at(received: pa.Array | Sequence[object], rows: NDArray[np.intp]) -> list[object]:
-    """The received values of some rows."""
-    if isinstance(received, pa.Array):
-        if not is_plain(received.type):
-            return type_names(received.take(pa.array(rows)))
-        return listed(pc.take(received, pa.array(rows)))
-    return [received[row] for row in rows.tolist()]
-
-
-def _given(values: pa.Array) -> Mask:
-    given: Mask = values.is_valid().to_numpy(zero_copy_only=False)
-    return given
-
-
-def _is_day(kind: pa.DataType) -> bool:
-    """Whether the type is a date, or a timestamp without a time zone (the same day anywhere)."""
-    return bool(pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
