@@ -121,7 +121,10 @@ def value_many(page: Page, site: Site, t: Texts, folder: Path) -> None:
     pd.DataFrame(homes).rename(columns={"bed": "Rooms to sleep in"}).to_csv(file, index=False)
     page.locator("input[type=file]").set_input_files(file)
     expect(page.get_by_text(t("many.all_readable"))).to_be_visible()
+    # A list that opens while the page is still drawn closes again.
+    settled(page)
     page.get_by_text(t("many.unmatched", n="")).click()
+    settled(page)
     page.get_by_role("combobox", name=re.compile(words.label("bed"))).click()
     page.get_by_role("option", name="Rooms to sleep in").click()
     expect(page.get_by_text(t("many.failing", n=20, rows=40))).to_be_visible()
