@@ -74,7 +74,7 @@ def read_file(path: Path, contract: ListingContract) -> ServedFile:
         typed.to_pandas(),
         left_out,
         tuple(name for name in table.names if name not in columns),
-        tuple(note.text for note in table.found),
+        tuple(note.text for note in table.detected),
     )
 
 

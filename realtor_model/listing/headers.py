@@ -199,14 +199,14 @@ def match_headers(
 
 def _unit_headers(headers: Iterable[Hashable]) -> dict[str, Hashable]:
     """Compact header of a size -> header of its units: LivingAreaUnits, lotAreaUnit."""
-    found = {}
+    unit_headers = {}
     for header in headers:
         key = compact(str(header))
         stem = key.removesuffix("s").removesuffix("unit")
         if stem and key.startswith(f"{stem}unit"):
             # LotSizeArea and lotAreaValue have LotSizeUnits and lotAreaUnit.
-            found.update(dict.fromkeys((stem, f"{stem}area", f"{stem}value"), header))
-    return found
+            unit_headers.update(dict.fromkeys((stem, f"{stem}area", f"{stem}value"), header))
+    return unit_headers
 
 
 def _beside_its_units(source: Source, units: Mapping[str, Hashable]) -> Source:

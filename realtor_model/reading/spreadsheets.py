@@ -86,11 +86,11 @@ def open_workbook(
             rows, `sheet` is not one of its sheets, or the header names a column of the market
             twice.
     """
-    found: Sequence[_Sheet] = _sheets(source) if is_xlsx(source) else read_sheets(source)
-    sheets = [each.name for each in sorted(found, key=lambda each: not each.visible)]
+    all_sheets: Sequence[_Sheet] = _sheets(source) if is_xlsx(source) else read_sheets(source)
+    sheets = [each.name for each in sorted(all_sheets, key=lambda each: not each.visible)]
     if sheet is not None and sheet not in sheets:
         raise UnreadableFile("no_such_sheet", sheet=sheet, sheets=sheets)
-    asked = [each for each in found if sheet in (None, each.name)]
+    asked = [each for each in all_sheets if sheet in (None, each.name)]
     chosen = _chosen(sorted(asked, key=lambda each: not each.visible), contract)
     return _table(chosen, sheets, read_sheet_xml(source, chosen.sheet.name), contract)
 

@@ -36,7 +36,7 @@ class TableFile:
         schema: of the batches. Columns of text files and sheets are strings, and `ROW_CELLS`
             (int32) comes last.
         batches: yields the rows in file order; may be called again.
-        found: what was detected when the file was opened.
+        detected: what was detected when the file was opened.
         first_line: line of the first row (text files, 1 is the first line) or its number in the
             sheet; 1 for other files.
         sheets: the sheets of a workbook, in its order.
@@ -48,7 +48,7 @@ class TableFile:
     names: tuple[str, ...]
     schema: pa.Schema
     batches: Callable[[], Iterator[pa.RecordBatch]]
-    found: tuple[CodedMessage, ...] = ()
+    detected: tuple[CodedMessage, ...] = ()
     first_line: int = 1
     sheets: tuple[str, ...] = ()
     sheet: str | None = None
@@ -57,9 +57,9 @@ class TableFile:
 
     @property
     def notes(self) -> tuple[CodedMessage, ...]:
-        """`found`, and the notes about rows; the latter are complete after `batches` ended."""
+        """`detected`, and the notes about rows; the latter are complete after `batches` ended."""
         counted = (message(code, rows=rows) for code, rows in sorted(self.row_counts.items()))
-        return (*self.found, *counted)
+        return (*self.detected, *counted)
 
 
 def text_schema(names: Sequence[str]) -> pa.Schema:

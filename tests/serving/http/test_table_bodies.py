@@ -60,12 +60,12 @@ def ask(service: Server, content: bytes, kind: str, **headers: str) -> httpx.Res
 @pytest.mark.parametrize("kind", TABLES)
 def test_spellings_and_contradictions_of_places_in_a_table(service: Server, kind: str) -> None:
     rows = [HOUSE, HOUSE | {"state": "CT"}, HOUSE | {"state": "Tex.", "city": "Houston"}]
-    told = read(ask(service, write_table(pa.Table.from_pylist(rows), kind), kind).content, kind)
+    answer = read(ask(service, write_table(pa.Table.from_pylist(rows), kind), kind).content, kind)
 
-    assert told["estimated_price"].nunique() == 1
-    assert told["warning_codes"].fillna("").tolist() == ["", "", "place_contradiction"]
+    assert answer["estimated_price"].nunique() == 1
+    assert answer["warning_codes"].fillna("").tolist() == ["", "", "place_contradiction"]
     assert (
-        "Texas (as given) and zip 06114, which is in Hartford, Connecticut" in told["warnings"][2]
+        "Texas (as given) and zip 06114, which is in Hartford, Connecticut" in answer["warnings"][2]
     )
 
 
