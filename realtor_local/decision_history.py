@@ -15,9 +15,8 @@ from realtor_local.console_output import print_table
 Rows = list[dict[str, Any]]
 
 _BATCHES: LiteralString = (
-    "SELECT load_id, partition_key AS batch, state, received,"
-    " inserted_train + inserted_validation + inserted_test AS inserted, loaded_at"
-    " FROM ingestion_summary ORDER BY load_id"
+    "SELECT load_id, partition_key AS batch, state, received, inserted, loaded_at"
+    " FROM new_loads ORDER BY load_id"
 )
 _DECISIONS: LiteralString = (
     "SELECT d.load_id, d.partition_key AS batch, d.model_version AS champion,"

@@ -17,7 +17,7 @@ UNREADABLE_RULE = "champion unreadable"
 
 @dataclass(frozen=True)
 class Load:
-    """One load of a batch: a row of `ingestion_summary`.
+    """One load of a batch that brought something new: a row of `new_loads`.
 
     Attributes:
         inserted: rows that it inserted into RAW.
@@ -54,14 +54,11 @@ class Decided:
 
 
 def all_loads(raw: psycopg.Connection) -> list[Load]:
-    """All loads, in order of loading."""
+    """All loads that brought something new, in order of loading."""
     with raw.cursor(row_factory=class_row(Load)) as cursor:
         return cursor.execute(
             "SELECT load_id, partition_key, group_number, batch_number, state, error, received,"
-            " loaded_at,"
-            " inserted_train + inserted_validation + inserted_test AS inserted,"
-            " inserted_train + inserted_validation AS to_learn_from"
-            " FROM ingestion_summary ORDER BY load_id"
+            " inserted, to_learn_from, loaded_at FROM new_loads ORDER BY load_id"
         ).fetchall()
 
 

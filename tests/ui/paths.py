@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as ClosedAgain
 
 from realtor_ui import decision_texts
 from realtor_ui.client import ServiceClient
@@ -28,6 +29,7 @@ NO_CHROMIUM = "no Chromium on this machine (apt install chromium)"
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
            "--disable-background-networking", "--disable-component-update")  # fmt: skip
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+TRIES = 10
 # Of one picture: a page may be longer.
 MOST_PIXELS = 6_000
 # No chart goes beyond the page's right edge, where nobody can scroll to. One in a closed section is
@@ -121,12 +123,10 @@ def value_many(page: Page, site: Site, t: Texts, folder: Path) -> None:
     pd.DataFrame(homes).rename(columns={"bed": "Rooms to sleep in"}).to_csv(file, index=False)
     page.locator("input[type=file]").set_input_files(file)
     expect(page.get_by_text(t("many.all_readable"))).to_be_visible()
-    # A list that opens while the page is still drawn closes again.
     settled(page)
     page.get_by_text(t("many.unmatched", n="")).click()
     settled(page)
-    page.get_by_role("combobox", name=re.compile(words.label("bed"))).click()
-    page.get_by_role("option", name="Rooms to sleep in").click()
+    chosen(page, words.label("bed"), "Rooms to sleep in")
     expect(page.get_by_text(t("many.failing", n=20, rows=40))).to_be_visible()
     seen(page, site, t, "many-matching")
     page.set_viewport_size(WIDE)
@@ -171,10 +171,7 @@ def the_market(page: Page, site: Site, t: Texts) -> None:
         words = MarketTexts(t, client.model_info())
     opened(page, site, t, "market")
     settled(page)
-    page.get_by_role("combobox", name=re.compile(words.label("state"))).click()
-    # A list of fifty states is drawn as far as it is seen.
-    page.keyboard.type(str(site.home["state"]))
-    page.get_by_role("option", name=str(site.home["state"]), exact=True).click()
+    chosen(page, words.label("state"), str(site.home["state"]))
     expect(page.get_by_role("combobox", name=re.compile(words.label("city")))).to_be_visible()
     page.get_by_role("radio", name=words("market.median_house_size")).click()
     expect(
@@ -207,9 +204,25 @@ def opened(page: Page, site: Site, t: Texts, path: str, query: str = "") -> None
     expect(page.get_by_role("heading", name=title, exact=True, level=1)).to_be_visible()
 
 
+def chosen(page: Page, label: str, option: str) -> None:
+    """`option` is chosen from the list `label`, which closes when the page around it is redrawn."""
+    combobox = page.get_by_role("combobox", name=re.compile(label))
+    item = page.get_by_role("option", name=option, exact=True)
+    for _ in range(TRIES):
+        combobox.click()
+        # A list of fifty states is drawn as far as it is seen.
+        page.keyboard.type(option)
+        try:
+            return item.click(timeout=5_000)
+        except ClosedAgain:
+            settled(page)
+    raise AssertionError(f"the list {label} does not offer {option}")
+
+
 def settled(page: Page) -> None:
     """Nothing runs any more, and nothing has gone wrong."""
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning")
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 

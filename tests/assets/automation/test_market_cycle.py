@@ -200,9 +200,5 @@ def test_payloads_that_are_loaded_again_add_nothing(
     lineage.carry_on(*SENSORS[1:], train=TRAIN, xgboost=FEW_TREES)
 
     pd.testing.assert_frame_equal(stored(raw_database), before)
-    again = asked(
-        clean_database,
-        f"SELECT decision, rule FROM retrain_decisions ORDER BY decision_id OFFSET {BATCHES}",
-    )
-    assert again == [("skip", "nothing new")] * BATCHES
+    assert asked(clean_database, "SELECT count(*) FROM retrain_decisions") == [(BATCHES,)]
     assert required_build(clean_database).data_version == build.data_version
