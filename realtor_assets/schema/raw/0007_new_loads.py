@@ -25,5 +25,12 @@ def upgrade() -> None:
                     AND earlier.load_id < load.load_id);
         COMMENT ON VIEW new_loads IS
             'loads that inserted rows, and the first load of each payload with each outcome';
+
+        DO $$
+        BEGIN
+            IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'realtor_raw') THEN
+                GRANT SELECT ON new_loads TO realtor_raw;
+            END IF;
+        END $$;
         """
     )
